@@ -1,0 +1,1 @@
+"""Lambda entry points: parse, call one command or query, answer."""

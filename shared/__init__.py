@@ -1,0 +1,1 @@
+"""The shared CQRS layer behind every function."""

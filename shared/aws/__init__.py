@@ -1,0 +1,1 @@
+"""The way to AWS: boto3 clients, imported where used."""

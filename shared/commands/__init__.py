@@ -1,0 +1,1 @@
+"""One file, one intent and its handler; this folder is the contents page of what can be changed."""

@@ -1,0 +1,1 @@
+"""The rules of the engine, pure: no I/O, clock, randomness, environment or logging."""

@@ -1,0 +1,1 @@
+"""Facts in the past tense: frozen, versioned, one module per aggregate."""

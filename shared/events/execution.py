@@ -1,0 +1,117 @@
+"""Facts about executions (stream type `execution`), in the order in which a run produces them.
+
+`ExecutionQueued` carries the trigger, `ExecutionStarted` pins the version; then, for each node that is settled,
+one `NodeSucceeded`, `NodeFailed` or `NodeSkipped`; last, one of `ExecutionSucceeded`, `ExecutionFailed` and
+`ExecutionCancelled`. Effects are preceded by `NodeStarted`, and each retry by `NodeRetryScheduled`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionQueued:
+    """A run was asked for.
+
+    `workflow_version` is the version asked for; unset means the one published when it starts. `trigger` is
+    `{type, node_id?, body, headers, query, method, webhook_id?, provider?, delivery_id?, delivery_key?, event_type?}`
+    with type `webhook`, `manual` or `schedule`.
+    """
+
+    workflow_id: str
+    workflow_version: int | None
+    trigger: dict[str, Any]
+    parent_id: str | None = None
+    forked_from: str | None = None
+    replayed_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionStarted:
+    """The run began on this version, from this trigger node, which is settled by this event."""
+
+    workflow_version: int
+    trigger_node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStarted:
+    """An effect is about to begin its attempt number `attempt` (from 1) with these resolved parameters."""
+
+    node_id: str
+    attempt: int
+    idempotency_key: str | None
+    parameters: dict[str, Any]
+    evaluated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSucceeded:
+    """A node yielded `output` and chose `handles`.
+
+    `evaluated_at` (Unix milliseconds) is the clock its expressions saw; `undefined` names the parameters
+    (JSON pointers) whose expression led nowhere.
+    """
+
+    node_id: str
+    attempt: int
+    output: Any
+    handles: list[str]
+    evaluated_at: int
+    undefined: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFailed:
+    """A node gave up with `error` `{code, message, details?}`.
+
+    `handled` says what follows: `fail` (the run fails), `continue` (as if it had succeeded with the error as its
+    output) or `route` (its `error` handle is live).
+    """
+
+    node_id: str
+    attempt: int
+    error: dict[str, Any]
+    handled: str
+    evaluated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRetryScheduled:
+    """Attempt `attempt` failed with `error`; the next one starts at `retry_at`, `delay_seconds` from then."""
+
+    node_id: str
+    attempt: int
+    error: dict[str, Any]
+    delay_seconds: float
+    retry_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSkipped:
+    """No live edge leads to the node any more."""
+
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSucceeded:
+    """Every node is settled and none failed the run; `output` is the leaves' output by node id, or a lone leaf's."""
+
+    output: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFailed:
+    """The run failed; `error` is `{code, message, node_id?}`."""
+
+    error: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionCancelled:
+    """Somebody stopped the run before its next node."""
+
+    reason: str | None

@@ -1,0 +1,43 @@
+"""The envelope of an event: what happened, in which stream, at which version, and who caused it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """A fact about to be appended. `timestamp` is when it happened (RFC 3339, UTC); `id` makes the append
+    idempotent."""
+
+    id: str
+    event_type: str
+    timestamp: str
+    payload: JsonObject
+    metadata: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """A fact in the store: `sequence_number` is its global position, `stream_version` its place in the
+    stream, from 1."""
+
+    id: str
+    tenant_id: str
+    stream_id: str
+    stream_type: str
+    stream_version: int
+    sequence_number: int
+    event_type: str
+    timestamp: str
+    payload: JsonObject
+    metadata: JsonObject
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> RecordedEvent:
+        """The event in a row of `event_store`, its payload already whole."""
+        return cls(**{name: row[name] for name in cls.__slots__})

@@ -1,0 +1,47 @@
+"""Facts about workflows (stream type `workflow`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowCreated:
+    """A draft came into being as version 1."""
+
+    name: str
+    description: str | None
+    nodes: list[dict[str, Any]]
+    edges: list[dict[str, Any]]
+    tags: list[str]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowUpdated:
+    """The draft was replaced; its version went up by one."""
+
+    name: str
+    description: str | None
+    nodes: list[dict[str, Any]]
+    edges: list[dict[str, Any]]
+    tags: list[str]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowPublished:
+    """The draft's version became the one that new runs are pinned to."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowUnpublished:
+    """No new run starts; those under way finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowArchived:
+    """The workflow left the lists; its history stays."""

@@ -1,0 +1,1 @@
+"""Request parsing, authentication context and the one table of errors and statuses."""

@@ -1,0 +1,1 @@
+"""The BullMQ queue on Redis: enqueue, claim, acknowledge, wake a drain."""

@@ -1,0 +1,89 @@
+"""The environment as one typed, frozen value; every variable that the service reads is here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says. Unset numbers take the defaults shown; a malformed one is a `ValueError`."""
+
+    supabase_url: str
+    supabase_key: str
+    redis_host: str = "127.0.0.1"
+    redis_port: int = 6379
+    redis_password: str | None = None
+    redis_tls: bool = False
+    port: int = 3000
+    queue_name: str = "executions"
+    # The braces keep every key of the queue in one slot, which Redis Cluster (ElastiCache Serverless) requires.
+    queue_prefix: str = "{bull}"
+    secrets_key: str | None = None
+    secrets_key_arn: str | None = None
+    drain_function_name: str | None = None
+    drain_concurrency: int = 64
+    drain_linger_seconds: float = 5.0
+    lock_seconds: float = 15.0
+    lease_seconds: float = 60.0
+    delivery_memory_seconds: int = 86_400
+    outbound_allow: tuple[str, ...] = ()
+    public_url: str | None = None
+    jwks_url: str | None = None
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """The settings in `environment`; a missing SUPABASE_URL or SUPABASE_KEY raises a `ValueError` naming it."""
+        read = environment.get
+        for name in ("SUPABASE_URL", "SUPABASE_KEY"):
+            if not read(name):
+                raise ValueError(f"The environment variable {name} is not set.")
+        return cls(
+            supabase_url=environment["SUPABASE_URL"].rstrip("/"),
+            supabase_key=environment["SUPABASE_KEY"],
+            redis_host=read("REDIS_HOST") or "127.0.0.1",
+            redis_port=_number(environment, "REDIS_PORT", 6379),
+            redis_password=read("REDIS_PASSWORD") or None,
+            redis_tls=read("REDIS_TLS", "") in ("1", "true"),
+            port=_number(environment, "PORT", 3000),
+            queue_name=read("QUEUE_NAME") or "executions",
+            queue_prefix=read("QUEUE_PREFIX") or "{bull}",
+            secrets_key=read("SECRETS_KEY") or None,
+            secrets_key_arn=read("SECRETS_KEY_ARN") or None,
+            drain_function_name=read("DRAIN_FUNCTION_NAME") or None,
+            drain_concurrency=_number(environment, "DRAIN_CONCURRENCY", 64),
+            drain_linger_seconds=_decimal(environment, "DRAIN_LINGER_SECONDS", 5.0),
+            lock_seconds=_decimal(environment, "LOCK_SECONDS", 15.0),
+            lease_seconds=_decimal(environment, "LEASE_SECONDS", 60.0),
+            delivery_memory_seconds=_number(environment, "DELIVERY_MEMORY_SECONDS", 86_400),
+            outbound_allow=tuple(part for part in (read("OUTBOUND_ALLOW") or "").replace(",", " ").split() if part),
+            public_url=(read("PUBLIC_URL") or "").rstrip("/") or None,
+            jwks_url=read("JWKS_URL") or None,
+            log_level=read("LOG_LEVEL") or "INFO",
+        )
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"The environment variable {name} must be a whole number, not {text!r}.") from None
+
+
+def _decimal(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name) or str(default)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"The environment variable {name} must be a number, not {text!r}.") from None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings.from_environment(os.environ)

@@ -1,0 +1,1 @@
+"""Deliveries: match, verify, dedupe, enqueue."""
