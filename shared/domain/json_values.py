@@ -1,0 +1,146 @@
+"""JSON from outside, strictly: RFC 8259 in UTF-8, bounded depth, finite numbers, text that Postgres can keep.
+
+Python's own parser takes NaN and Infinity, turns 1e400 into infinity, lets NUL and half surrogate pairs through (jsonb
+refuses both) and fails on deep nesting with a RecursionError. Here each of these is an `InvalidRequestError` that
+points at the place. One megabyte of any of them costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from shared.errors import InvalidRequestError, Problem
+
+MAX_DEPTH = 100
+# What a double can hold; longer ones would become infinity in the expression language.
+MAX_INTEGER_DIGITS = 308
+
+# NUL and lone surrogates: the first is no text for Postgres, the second cannot be encoded in UTF-8.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+# Only these escapes can bring one in; a raw NUL is no JSON, a raw surrogate no UTF-8.
+_SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+
+
+def parse_json(
+    raw: bytes | str, *, max_depth: int = MAX_DEPTH, refuse_unstorable: bool = True, refuse_duplicates: bool = False
+) -> Any:
+    """The value in `raw`; anything else raises `InvalidRequestError` whose problem points at the place.
+
+    `refuse_unstorable` off lets NUL and lone surrogates through: see `storable`. Of duplicate names the last wins,
+    unless `refuse_duplicates`.
+    """
+    text = _text(raw)
+    try:
+        value = (_STRICT if refuse_duplicates else _DECODER).decode(text)
+    except json.JSONDecodeError as error:
+        _refuse(f"This is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}.")
+    except RecursionError:
+        _refuse_depth(max_depth)
+    if text.count("[") + text.count("{") > max_depth and _deeper_than(value, max_depth):
+        _refuse_depth(max_depth)
+    if refuse_unstorable and _SUSPICIOUS.search(text):
+        problems = tuple(
+            Problem(pointer, "The text has a NUL character or half of a surrogate pair, which cannot be stored.")
+            for pointer in _unstorable(value, "")
+        )
+        if problems:
+            raise InvalidRequestError(problems[0].message, problems=problems[:20])
+    return value
+
+
+def storable(value: Any) -> Any:
+    """The same value with each NUL and each half surrogate pair in its texts and names as U+FFFD."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(name): storable(item) for name, item in value.items()}
+    return value
+
+
+def pointer_of(*path: str | int) -> str:
+    """The JSON pointer (RFC 6901) of a path of names and indices; of none, the whole document's: an empty text."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
+
+
+def _text(raw: bytes | str) -> str:
+    if isinstance(raw, str):
+        return raw
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _refuse(f"This is not valid JSON: byte {error.start} is not UTF-8.")
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(limit):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _unstorable(value: Any, pointer: str) -> Iterator[str]:
+    if isinstance(value, str):
+        if _UNSTORABLE.search(value):
+            yield pointer
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unstorable(item, f"{pointer}/{index}")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if _UNSTORABLE.search(name):
+                yield pointer  # the name itself could not be sent back
+            else:
+                yield from _unstorable(item, pointer + pointer_of(name))
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_INTEGER_DIGITS:
+        _refuse(f"A number has more than {MAX_INTEGER_DIGITS} digits.")
+    return int(digits)
+
+
+def _decimal(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        _refuse("A number is too large.")
+    return number
+
+
+def _constant(name: str) -> NoReturn:
+    _refuse(f"This is not valid JSON: {name} is not a JSON number.")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        _refuse(f"The name {_UNSTORABLE.sub('?', twice)[:80]!r} appears twice in one object.")
+    return found
+
+
+def _refuse_depth(limit: int) -> NoReturn:
+    _refuse(f"The JSON is nested more than {limit} levels deep.")
+
+
+def _refuse(message: str) -> NoReturn:
+    raise InvalidRequestError(message, problems=(Problem("", message),)) from None
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_decimal, parse_constant=_constant)
+_STRICT = json.JSONDecoder(
+    parse_int=_integer, parse_float=_decimal, parse_constant=_constant, object_pairs_hook=_unique
+)
