@@ -59,3 +59,16 @@ create policy webhook_deliveries_of_tenant on public.webhook_deliveries for sele
 revoke all on public.webhook_deliveries from anon, authenticated, service_role;
 grant select on public.webhook_deliveries to authenticated;
 grant select, insert on public.webhook_deliveries to service_role;
+
+-- argument: {id} → the webhook of whichever tenant with its encrypted secrets and whether its workflow is published,
+-- or null. A delivery names only the webhook; the row says whose it is.
+create function public.webhook_for_intake(argument jsonb) returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+  select to_jsonb(w) || jsonb_build_object('published_version', f.published_version)
+  from public.webhooks w join public.workflows f on f.id = w.workflow_id
+  where w.id = (argument ->> 'id')::uuid and w.status <> 'deleted'
+$$;
+
+revoke all on function public.webhook_for_intake(jsonb) from public, anon, authenticated;
+grant execute on function public.webhook_for_intake(jsonb) to service_role;

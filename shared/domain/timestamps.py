@@ -1,0 +1,25 @@
+"""RFC 3339 timestamps in UTC with six decimals and a Z: the one form in which the service writes time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+def timestamp(seconds: float) -> str:
+    """The timestamp of a Unix time in seconds."""
+    return datetime.fromtimestamp(seconds, UTC).strftime(FORMAT)
+
+
+def unix_seconds(text: str) -> float:
+    """The Unix time of an RFC 3339 timestamp; a malformed one, or one without an offset, raises `ValueError`."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no UTC offset; end it with Z.")
+    return moment.timestamp()
+
+
+def in_utc(text: str | None) -> str | None:
+    """The same moment in the service's form; `None` stays `None`."""
+    return None if text is None else timestamp(unix_seconds(text))

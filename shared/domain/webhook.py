@@ -1,0 +1,82 @@
+"""The webhook aggregate: what a provider may deliver to, and whether it may just now. Secrets are not part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.domain.timestamps import in_utc
+from shared.events.codec import WebhookFact, decode
+from shared.events.record import RecordedEvent
+from shared.events.webhook import WebhookCreated, WebhookDeleted, WebhookSecretRotated, WebhookUpdated
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook after its events. `node_id` unset means the workflow's only webhook trigger."""
+
+    id: str
+    tenant_id: str
+    name: str
+    workflow_id: str
+    node_id: str | None
+    provider: str
+    config: dict[str, Any]
+    status: str
+    previous_secret_expires_at: str | None
+    stream_version: int
+    created_at: str
+    updated_at: str
+
+
+def fold(events: Iterable[RecordedEvent]) -> Webhook | None:
+    """The webhook that the events of its stream, in order, lead to; `None` without events."""
+    webhook: Webhook | None = None
+    for event in events:
+        fact = decode(event.event_type, event.payload, event.metadata.get("schema_version", 1))
+        webhook = apply(webhook, fact, event.tenant_id, event.stream_id, event.timestamp)  # type: ignore[arg-type]  # the stream's type is `webhook`
+    return webhook
+
+
+def apply(webhook: Webhook | None, fact: WebhookFact, tenant_id: str, webhook_id: str, happened_at: str) -> Webhook:
+    """The webhook after one more fact."""
+    happened_at = in_utc(happened_at) or happened_at
+    if isinstance(fact, WebhookCreated):
+        return Webhook(
+            id=webhook_id,
+            tenant_id=tenant_id,
+            name=fact.name,
+            workflow_id=fact.workflow_id,
+            node_id=fact.node_id,
+            provider=fact.provider,
+            config=fact.config,
+            status=fact.status,
+            previous_secret_expires_at=None,
+            stream_version=1,
+            created_at=happened_at,
+            updated_at=happened_at,
+        )
+    if webhook is None:
+        raise ValueError(f"The stream of webhook {webhook_id} does not begin with WebhookCreated.")
+    webhook = replace(webhook, stream_version=webhook.stream_version + 1, updated_at=happened_at)
+    match fact:
+        case WebhookUpdated():
+            return replace(
+                webhook,
+                name=fact.name,
+                workflow_id=fact.workflow_id,
+                node_id=fact.node_id,
+                provider=fact.provider,
+                config=fact.config,
+                status=fact.status,
+            )
+        case WebhookSecretRotated():
+            return replace(webhook, previous_secret_expires_at=in_utc(fact.previous_secret_expires_at))
+        case WebhookDeleted():
+            return replace(webhook, status="deleted")
+
+
+def row(webhook: Webhook) -> dict[str, Any]:
+    """The webhook's row in `webhooks`, without its secrets."""
+    return {name: getattr(webhook, name) for name in Webhook.__slots__}

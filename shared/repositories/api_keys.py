@@ -1,0 +1,37 @@
+"""API keys, and the look-up that the authorizer makes."""
+
+from __future__ import annotations
+
+from shared.repositories.database import Database
+from shared.repositories.rows import Keyset, Row, Rows, in_service_form, page
+
+COLUMNS = "id,tenant_id,name,role,scopes,status,expires_at,last_used_at,stream_version,created_at,updated_at"
+
+
+class ApiKeyRepository:
+    """Reads `api_keys`."""
+
+    def __init__(self, database: Database) -> None:
+        """Uses the process's database connection."""
+        self._database = database
+
+    async def get(self, tenant_id: str, api_key_id: str) -> Row | None:
+        """The key's row without its hash; `None` when the tenant has none such."""
+        rows = await self._database.select(
+            "api_keys", COLUMNS, lambda query: query.eq("tenant_id", tenant_id).eq("id", api_key_id)
+        )
+        return in_service_form(rows[0]) if rows else None
+
+    async def list(self, tenant_id: str, limit: int, before: Keyset | None = None) -> Rows:
+        """The tenant's keys that are not revoked, newest first."""
+        rows = await self._database.select(
+            "api_keys",
+            COLUMNS,
+            lambda query: page(query.eq("tenant_id", tenant_id).eq("status", "active"), limit, before),
+        )
+        return [in_service_form(row) for row in rows]
+
+    async def for_authorizer(self, api_key_id: str) -> Row | None:
+        """The key of whichever tenant with its `key_hash`: the caller has yet to prove that it holds the key."""
+        rows = await self._database.select("api_keys", f"{COLUMNS},key_hash", lambda query: query.eq("id", api_key_id))
+        return in_service_form(rows[0]) if rows else None

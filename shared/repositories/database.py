@@ -1,0 +1,151 @@
+"""The connection to Supabase: PostgREST calls, their errors in our terms, and safe repetition.
+
+Only the client of the `supabase` package that speaks to the database is imported here, not the whole package:
+it is on every function's cold path. Every call that goes through `Database` may be repeated: reads change nothing,
+and each write is idempotent in SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    StorageUnavailableError,
+    UnprocessableError,
+    WorkflowEngineError,
+)
+from shared.settings import settings
+
+if TYPE_CHECKING:
+    import httpx
+    from postgrest import AsyncPostgrestClient, AsyncSelectRequestBuilder
+
+# How long to wait before each repetition: a call is tried once more than there are entries.
+RETRY_DELAYS_SECONDS = (0.02, 0.2)
+TIMEOUT_SECONDS = 10.0
+
+# SQLSTATEs (whole, or their class of two characters) and PostgREST codes that say "later", not "never".
+_UNAVAILABLE = ("08", "53", "57", "55P03", "PGRST000", "PGRST001", "PGRST002", "PGRST003")
+_INVALID = ("22", "23502", "23514", "PGRST100", "PGRST102")
+_BY_STATUS: dict[str, type[WorkflowEngineError]] = {
+    "PT400": InvalidRequestError,
+    "PT404": NotFoundError,
+    "PT409": ConflictError,
+    "PT422": UnprocessableError,
+    "23505": ConflictError,
+    "23503": UnprocessableError,
+}
+
+
+class Database:
+    """One process's way to Supabase; it keeps its connections, so it belongs to one event loop."""
+
+    def __init__(self, url: str, key: str) -> None:
+        """`url` is the project's (`SUPABASE_URL`), `key` its service key."""
+        self._url = url
+        self._key = key
+        self._client: AsyncPostgrestClient | None = None
+        self._http: httpx.AsyncClient | None = None
+
+    @property
+    def client(self) -> AsyncPostgrestClient:
+        """The supabase package's PostgREST client, made on first use."""
+        if self._client is None:
+            import httpx
+            from postgrest import AsyncPostgrestClient
+
+            self._http = httpx.AsyncClient(
+                base_url=f"{self._url}/rest/v1",
+                timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=3.0),
+                limits=httpx.Limits(max_connections=16, max_keepalive_connections=16, keepalive_expiry=50.0),
+                trust_env=False,
+            )
+            headers = {"apikey": self._key, "Authorization": f"Bearer {self._key}"}
+            # Repetition is ours, below: the client's own would repeat reads on top of it.
+            self._client = AsyncPostgrestClient(
+                f"{self._url}/rest/v1", headers=headers, http_client=self._http, retry_enabled=False
+            )
+        return self._client
+
+    async def rpc(self, function: str, argument: dict[str, Any]) -> Any:
+        """What a database function answers; `argument` is its one jsonb argument."""
+        return await self._repeated(lambda: self.client.rpc(function, {"argument": argument}))  # type: ignore[dict-item]  # the client's type says str; its body is JSON
+
+    async def select(
+        self,
+        table: str,
+        columns: str,
+        configure: Callable[[AsyncSelectRequestBuilder], AsyncSelectRequestBuilder],
+    ) -> list[dict[str, Any]]:
+        """The rows of a table that `configure` filters, orders and limits."""
+        rows = await self._repeated(lambda: configure(self.client.from_(table).select(columns)))
+        return list(rows)
+
+    async def close(self) -> None:
+        """Ends the connections; the next call makes new ones."""
+        http, self._client, self._http = self._http, None, None
+        if http is not None:
+            await http.aclose()
+
+    async def _repeated(self, build: Callable[[], Any]) -> Any:
+        for delay in (*RETRY_DELAYS_SECONDS, None):
+            try:
+                return await _once(build)
+            except StorageUnavailableError:
+                if delay is None:
+                    raise
+                await asyncio.sleep(delay)
+        raise AssertionError("unreachable: the last turn returns or raises")
+
+
+async def _once(build: Callable[[], Any]) -> Any:
+    import httpx
+    from postgrest import APIError
+
+    try:
+        return (await build().execute()).data
+    except httpx.TransportError as error:
+        raise StorageUnavailableError from error
+    except APIError as error:
+        raise translate(error.code, error.message, error.details) from error
+
+
+def translate(code: object, message: str | None, details: object = None) -> WorkflowEngineError:
+    """The error in our terms for one of PostgREST's (a SQLSTATE, a PGRST code or an HTTP status).
+
+    Source: https://docs.postgrest.org/en/stable/references/errors.html
+    """
+    code = str(code or "")
+    if code.startswith(_UNAVAILABLE) or (code.isdigit() and int(code) in (429, 500, 502, 503, 504, 520)):
+        return StorageUnavailableError()
+    if code in _BY_STATUS:
+        return _BY_STATUS[code](_detail(message, details))
+    if code.startswith(_INVALID):
+        return InvalidRequestError(_detail(message, details))
+    return WorkflowEngineError(f"The database answered {code or 'without a code'}: {message}")
+
+
+def _detail(message: str | None, details: object) -> str | None:
+    if isinstance(details, str) and details.startswith("{"):
+        try:
+            return str(json.loads(details).get("detail") or message)
+        except (ValueError, AttributeError):
+            return message
+    return message
+
+
+_database: Database | None = None
+
+
+def database() -> Database:
+    """This process's `Database`, from its settings."""
+    global _database  # one per process, by design
+    if _database is None:
+        _database = Database(settings().supabase_url, settings().supabase_key)
+    return _database

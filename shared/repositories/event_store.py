@@ -1,0 +1,172 @@
+"""The event store: the one way to write, and the three ways to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from shared.errors import StreamConflictError
+from shared.events.record import NewEvent, RecordedEvent
+from shared.repositories import payload
+from shared.repositories.database import Database
+
+JsonObject = dict[str, Any]
+
+READ_LIMIT = 1000
+# The rows that an append of this stream type brings with it.
+_ROWS = {"workflow": "workflows", "webhook": "webhooks", "api_key": "api_keys", "execution": "executions"}
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """What to write about one stream.
+
+    `expected_version` is the stream's version that the writer has seen (0: the stream must not exist). `row` is the
+    aggregate as it is after the events, for its read model; `versions` are rows of `workflow_versions`; `secret` holds
+    the columns of the row that are no facts (`secret`, `previous_secret`; `key_hash`); `deliveries` are rows of the
+    webhook ledger.
+    """
+
+    tenant_id: str
+    stream_id: str
+    stream_type: Literal["workflow", "webhook", "api_key", "execution"]
+    expected_version: int
+    events: tuple[NewEvent, ...]
+    row: JsonObject | None = None
+    versions: tuple[JsonObject, ...] = ()
+    secret: JsonObject | None = None
+    deliveries: tuple[JsonObject, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of an append; `version` is the stream's version now.
+
+    `duplicate`: these very events were there already, which is as good as `appended`. `conflict`: somebody else's are.
+    """
+
+    stream_id: str
+    status: Literal["appended", "duplicate", "conflict"]
+    version: int
+
+
+class EventStoreRepository:
+    """Appends to and reads from `event_store`."""
+
+    def __init__(self, database: Database) -> None:
+        """Uses the process's database connection."""
+        self._database = database
+
+    async def append(self, appends: Sequence[Append]) -> list[Appended]:
+        """What became of each append, in order: all are judged on their own in one call and one transaction.
+
+        Repeating a call changes nothing and answers `duplicate`. A stream may stand in a call once.
+        """
+        if len({append.stream_id for append in appends}) != len(appends):
+            raise ValueError("A stream may stand in a call once; join its appends or send them one after another.")
+        answer = await self._database.rpc("append_events", _argument(appends))
+        return [Appended(**result) for result in answer["results"]]
+
+    async def append_one(self, append: Append) -> Appended:
+        """The outcome of a single append; somebody else's events in its place raise `StreamConflictError`."""
+        (appended,) = await self.append([append])
+        if appended.status == "conflict":
+            raise StreamConflictError
+        return appended
+
+    async def read_stream(
+        self, tenant_id: str, stream_id: str, after: int = 0, limit: int = READ_LIMIT
+    ) -> list[RecordedEvent]:
+        """The stream's events above version `after`, in order, at most `limit` (1000); none for another tenant's."""
+        argument = {"tenant_id": tenant_id, "stream_id": stream_id, "after": after, "limit": limit}
+        return [_event(row) for row in await self._database.rpc("read_stream", argument)]
+
+    async def read_all(self, tenant_id: str, stream_id: str) -> list[RecordedEvent]:
+        """All of the stream's events, in order."""
+        events = await self.read_stream(tenant_id, stream_id)
+        page = events
+        while len(page) == READ_LIMIT:
+            page = await self.read_stream(tenant_id, stream_id, after=events[-1].stream_version)
+            events.extend(page)
+        return events
+
+    async def read_feed(
+        self,
+        tenant_id: str,
+        after: int = 0,
+        limit: int = 50,
+        event_type: str | None = None,
+        stream_id: str | None = None,
+    ) -> tuple[list[RecordedEvent], int]:
+        """The tenant's events above sequence number `after`, and the position to go on from.
+
+        Reading on from each answer's position misses nothing, whatever is being appended meanwhile.
+        """
+        argument: JsonObject = {"tenant_id": tenant_id, "after": after, "limit": limit}
+        if event_type is not None:
+            argument["event_type"] = event_type
+        if stream_id is not None:
+            argument["stream_id"] = stream_id
+        answer = await self._database.rpc("read_feed", argument)
+        return [_event(row) for row in answer["events"]], answer["position"]
+
+    async def read_history(self, after: int = 0, limit: int = READ_LIMIT) -> list[RecordedEvent]:
+        """Every tenant's events above sequence number `after`, in order: for rebuilding read models at rest."""
+        rows = await self._database.rpc("read_history", {"after": after, "limit": limit})
+        return [_event(row) for row in rows]
+
+    async def verify_stream(self, tenant_id: str, stream_id: str) -> JsonObject:
+        """`{valid, events_checked, first_difference?}`: whether the stream's hash chain is whole."""
+        verified: JsonObject = await self._database.rpc(
+            "verify_stream", {"tenant_id": tenant_id, "stream_id": stream_id}
+        )
+        return verified
+
+
+def _event(row: JsonObject) -> RecordedEvent:
+    event = RecordedEvent.from_row(row)
+    loaded = payload.load(event.payload)
+    return event if loaded is event.payload else replace(event, payload=loaded)
+
+
+def _argument(appends: Sequence[Append]) -> JsonObject:
+    """The argument of `append_events`: flat lists, so that the database walks each once."""
+    argument: JsonObject = {"streams": [], "events": []}
+    payloads: list[JsonObject] = []
+    for append in appends:
+        argument["streams"].append(
+            {
+                "tenant_id": append.tenant_id,
+                "stream_id": append.stream_id,
+                "stream_type": append.stream_type,
+                "expected_version": append.expected_version,
+                "first_event_id": append.events[0].id,
+                "size": len(append.events),
+            }
+        )
+        for version, event in enumerate(append.events, append.expected_version + 1):
+            stored, large = payload.store(event.payload)
+            if large is not None:
+                payloads.append({"tenant_id": append.tenant_id, **large})
+            argument["events"].append(
+                {
+                    "stream_id": append.stream_id,
+                    "stream_version": version,
+                    "id": event.id,
+                    "event_type": event.event_type,
+                    "timestamp": event.timestamp,
+                    "payload": stored,
+                    "metadata": event.metadata,
+                }
+            )
+        if append.row is not None:
+            row = {**append.row, **append.secret} if append.secret else append.row
+            argument.setdefault(_ROWS[append.stream_type], []).append(row)
+        if append.versions:
+            argument.setdefault("versions", []).extend(append.versions)
+        if append.deliveries:
+            argument.setdefault("deliveries", []).extend(append.deliveries)
+    if payloads:
+        argument["payloads"] = payloads
+    return argument

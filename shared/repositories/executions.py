@@ -1,0 +1,66 @@
+"""Executions as they are now, and the ones that are due."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.repositories.database import Database
+from shared.repositories.rows import Keyset, Row, Rows, in_service_form, page
+
+if TYPE_CHECKING:
+    from postgrest import AsyncSelectRequestBuilder
+
+COLUMNS = (
+    "id,workflow_id,workflow_version,status,trigger,webhook_id,error,parent_id,forked_from,replayed_from,wake_at,"
+    "stream_version,created_at,started_at,finished_at"
+)
+
+
+class ExecutionRepository:
+    """Reads `executions`, and claims due runs for the drain's sweep."""
+
+    def __init__(self, database: Database) -> None:
+        """Uses the process's database connection."""
+        self._database = database
+
+    async def get(self, tenant_id: str, execution_id: str) -> Row | None:
+        """The execution's row; `None` when the tenant has none such."""
+        rows = await self._database.select(
+            "executions", COLUMNS, lambda query: query.eq("tenant_id", tenant_id).eq("id", execution_id)
+        )
+        return in_service_form(rows[0]) if rows else None
+
+    async def list(
+        self,
+        tenant_id: str,
+        limit: int,
+        before: Keyset | None = None,
+        workflow_id: str | None = None,
+        status: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> Rows:
+        """Executions, newest first; `since` (inclusive) and `until` (exclusive) bound their creation."""
+
+        def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
+            query = query.eq("tenant_id", tenant_id)
+            for column, value in (("workflow_id", workflow_id), ("status", status)):
+                if value is not None:
+                    query = query.eq(column, value)
+            if since is not None:
+                query = query.gte("created_at", since)
+            if until is not None:
+                query = query.lt("created_at", until)
+            return page(query, limit, before)
+
+        return [in_service_form(row) for row in await self._database.select("executions", COLUMNS, configure)]
+
+    async def claim_due(self, limit: int, lease_seconds: float) -> Rows:
+        """`{tenant_id, execution_id}` of runs that are due, oldest first; each goes to one caller per lease."""
+        claimed: Rows = await self._database.rpc("claim_due", {"limit": limit, "lease_seconds": lease_seconds})
+        return claimed
+
+    async def invariant_violations(self, overdue_seconds: float = 300) -> Rows:
+        """`{invariant, execution_id, detail}` of at most 100 runs that nobody picked up in time."""
+        found: Rows = await self._database.rpc("invariant_violations", {"overdue_seconds": overdue_seconds})
+        return found

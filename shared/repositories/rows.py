@@ -1,0 +1,38 @@
+"""What the repositories of read models share: keyset pages, and timestamps in the service's form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared.domain.timestamps import in_utc
+
+if TYPE_CHECKING:
+    from postgrest import AsyncSelectRequestBuilder
+
+Row = dict[str, Any]
+Rows = list[Row]  # the repositories have methods named `list`, which hide the builtin inside their classes
+
+
+@dataclass(frozen=True, slots=True)
+class Keyset:
+    """A place in a list that is ordered by creation, newest first: the last row that was seen."""
+
+    created_at: str
+    id: str
+
+
+def in_service_form(row: Row) -> Row:
+    """The row with its timestamps (the columns that end in `_at`) in the service's form."""
+    return {name: in_utc(value) if name.endswith("_at") else value for name, value in row.items()}
+
+
+def page(
+    query: AsyncSelectRequestBuilder, limit: int, before: Keyset | None, column: str = "created_at"
+) -> AsyncSelectRequestBuilder:
+    """The query for the `limit` newest rows, older than `before` where it is given. Stable while rows are added."""
+    if before is not None:
+        query = query.or_(
+            f'{column}.lt."{before.created_at}",and({column}.eq."{before.created_at}",id.lt."{before.id}")'
+        )
+    return query.order(column, desc=True).order("id", desc=True).limit(limit)

@@ -1,0 +1,91 @@
+"""Webhooks and the ledger of their deliveries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.repositories.database import Database
+from shared.repositories.rows import Keyset, Row, Rows, in_service_form, page
+
+if TYPE_CHECKING:
+    from postgrest import AsyncSelectRequestBuilder
+
+COLUMNS = (
+    "id,tenant_id,name,workflow_id,node_id,provider,config,status,previous_secret_expires_at,last_triggered_at,"
+    "stream_version,created_at,updated_at"
+)
+WITH_SECRETS = f"{COLUMNS},secret,previous_secret"
+DELIVERY = (
+    "id,webhook_id,received_at,verdict,reason,delivery_key,event_type,execution_id,headers,body_sha256,size_bytes"
+)
+
+
+class WebhookRepository:
+    """Reads `webhooks` and `webhook_deliveries`. Deleted webhooks are not found."""
+
+    def __init__(self, database: Database) -> None:
+        """Uses the process's database connection."""
+        self._database = database
+
+    async def get(self, tenant_id: str, webhook_id: str) -> Row | None:
+        """The webhook without its secrets; `None` when the tenant has none such."""
+        rows = await self._database.select(
+            "webhooks",
+            COLUMNS,
+            lambda query: query.eq("tenant_id", tenant_id).eq("id", webhook_id).neq("status", "deleted"),
+        )
+        return in_service_form(rows[0]) if rows else None
+
+    async def list(
+        self, tenant_id: str, limit: int, before: Keyset | None = None, workflow_id: str | None = None
+    ) -> Rows:
+        """Webhooks without their secrets, newest first."""
+
+        def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
+            query = query.eq("tenant_id", tenant_id).neq("status", "deleted")
+            if workflow_id is not None:
+                query = query.eq("workflow_id", workflow_id)
+            return page(query, limit, before)
+
+        return [in_service_form(row) for row in await self._database.select("webhooks", COLUMNS, configure)]
+
+    async def of_workflow(self, tenant_id: str, workflow_id: str) -> Rows:
+        """The workflow's webhooks with their encrypted secrets, at most 1000: what intake needs to know again."""
+        rows = await self._database.select(
+            "webhooks",
+            WITH_SECRETS,
+            lambda query: (
+                query.eq("tenant_id", tenant_id).eq("workflow_id", workflow_id).neq("status", "deleted").limit(1000)
+            ),
+        )
+        return [in_service_form(row) for row in rows]
+
+    async def for_intake(self, webhook_id: str) -> Row | None:
+        """The webhook of whichever tenant, with its encrypted secrets and its workflow's `published_version`.
+
+        The one read without a tenant: a delivery names only the webhook, and the row says whose it is.
+        """
+        row = await self._database.rpc("webhook_for_intake", {"id": webhook_id})
+        return in_service_form(row) if row else None
+
+    async def deliveries(
+        self, tenant_id: str, webhook_id: str, limit: int, before: Keyset | None = None, verdict: str | None = None
+    ) -> Rows:
+        """The webhook's ledger, newest first; `before.created_at` is the last seen `received_at`."""
+
+        def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
+            query = query.eq("tenant_id", tenant_id).eq("webhook_id", webhook_id)
+            if verdict is not None:
+                query = query.eq("verdict", verdict)
+            return page(query, limit, before, column="received_at")
+
+        return [in_service_form(row) for row in await self._database.select("webhook_deliveries", DELIVERY, configure)]
+
+    async def delivery(self, tenant_id: str, webhook_id: str, delivery_id: str) -> Row | None:
+        """One delivery of the webhook; `None` when there is none such."""
+        rows = await self._database.select(
+            "webhook_deliveries",
+            DELIVERY,
+            lambda query: query.eq("tenant_id", tenant_id).eq("webhook_id", webhook_id).eq("id", delivery_id),
+        )
+        return in_service_form(rows[0]) if rows else None

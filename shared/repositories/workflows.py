@@ -1,0 +1,82 @@
+"""Workflows and their versions, as they are now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.repositories.database import Database
+from shared.repositories.rows import Keyset, Row, Rows, in_service_form, page
+
+if TYPE_CHECKING:
+    from postgrest import AsyncSelectRequestBuilder
+
+SUMMARY = "id,name,description,tags,settings,status,version,published_version,created_at,updated_at"
+WHOLE = f"{SUMMARY},nodes,edges,stream_version"
+VERSION = "workflow_id,version,nodes,edges,settings,created_at,published_at"
+
+
+class WorkflowRepository:
+    """Reads `workflows` and `workflow_versions`."""
+
+    def __init__(self, database: Database) -> None:
+        """Uses the process's database connection."""
+        self._database = database
+
+    async def get(self, tenant_id: str, workflow_id: str) -> Row | None:
+        """The workflow with its graph and `stream_version`, archived ones too; `None` when the tenant has none such."""
+        rows = await self._database.select(
+            "workflows", WHOLE, lambda query: query.eq("tenant_id", tenant_id).eq("id", workflow_id)
+        )
+        return in_service_form(rows[0]) if rows else None
+
+    async def list(
+        self,
+        tenant_id: str,
+        limit: int,
+        before: Keyset | None = None,
+        status: str | None = None,
+        tag: str | None = None,
+        text: str | None = None,
+    ) -> Rows:
+        """Workflows without their graphs, newest first; `status` unset leaves the archived ones out.
+
+        `text` is looked for in the name, in any case.
+        """
+
+        def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
+            query = query.eq("tenant_id", tenant_id)
+            query = query.eq("status", status) if status else query.neq("status", "archived")
+            if tag:
+                query = query.contains("tags", [tag])
+            if text:
+                query = query.ilike("name", f"%{_literal(text)}%")
+            return page(query, limit, before)
+
+        return [in_service_form(row) for row in await self._database.select("workflows", SUMMARY, configure)]
+
+    async def version(self, tenant_id: str, workflow_id: str, version: int) -> Row | None:
+        """One saved graph, published or not; `None` when there is none such."""
+        rows = await self._database.select(
+            "workflow_versions",
+            VERSION,
+            lambda query: query.eq("tenant_id", tenant_id).eq("workflow_id", workflow_id).eq("version", version),
+        )
+        return in_service_form(rows[0]) if rows else None
+
+    async def versions(self, tenant_id: str, workflow_id: str, limit: int, before: int | None = None) -> Rows:
+        """The published graphs, newest version first, below `before` where it is given."""
+
+        def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
+            query = query.eq("tenant_id", tenant_id).eq("workflow_id", workflow_id).not_.is_("published_at", "null")
+            if before is not None:
+                query = query.lt("version", before)
+            return query.order("version", desc=True).limit(limit)
+
+        return [in_service_form(row) for row in await self._database.select("workflow_versions", VERSION, configure)]
+
+
+def _literal(text: str) -> str:
+    """The text with the pattern characters of `ilike` taken literally, PostgREST's `*` among them."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    # PostgREST turns every * into %, and knows no escape for it: any one character is the nearest that can be asked.
+    return escaped.replace("*", "_")
