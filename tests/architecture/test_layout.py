@@ -1,0 +1,151 @@
+"""The shape of the repository: what every folder may hold, and that template, functions, samples and code agree."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PYTHON = sorted(path for folder in ("shared", "functions", "local") for path in (ROOT / folder).rglob("*.py"))
+FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+SAMPLES = sorted((ROOT / "events").glob("*/*.json"))
+TOP_LEVEL_FOLDERS = {"functions", "shared", "events", "tests", "supabase", "local", "console", "docs"}
+IMPURE = {"os", "time", "random", "logging", "secrets", "socket", "subprocess", "asyncio", "boto3", "httpx", "redis"}
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """Reads CloudFormation's short intrinsics (`!Ref`, `!Sub` …) as plain values."""
+
+
+_TemplateLoader.add_multi_constructor(
+    "!",
+    lambda loader, _suffix, node: (
+        loader.construct_scalar(node)
+        if isinstance(node, yaml.ScalarNode)
+        else loader.construct_sequence(node, deep=True)
+        if isinstance(node, yaml.SequenceNode)
+        else loader.construct_mapping(node, deep=True)
+    ),
+)
+
+
+@cache
+def template() -> dict[str, Any]:
+    """The SAM template, its intrinsics as plain values."""
+    return yaml.load((ROOT / "template.yaml").read_text(), Loader=_TemplateLoader)  # noqa: S506  # a SafeLoader
+
+
+@cache
+def handlers() -> dict[str, dict[str, Any]]:
+    """Function folder → the properties of its resource."""
+    found = {}
+    for resource in template()["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            match = re.search(r"functions\.(\w+)\.app\.handler", resource["Properties"]["Handler"])
+            assert match, resource["Properties"]["Handler"]
+            found[match[1]] = resource["Properties"]
+    return found
+
+
+def routes(function: str) -> list[tuple[str, str]]:
+    """The (method, path) pairs of a function's HTTP events."""
+    events = handlers()[function].get("Events", {}).values()
+    return [
+        (event["Properties"]["Method"].upper(), event["Properties"]["Path"])
+        for event in events
+        if event["Type"] == "HttpApi"
+    ]
+
+
+def imports(path: Path) -> set[str]:
+    """The top-level names of every module that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Whether a request's path fits a route's."""
+    expression = re.sub(r"\\\{\w+\\\}", "[^/]+", re.sub(r"\\\{\w+\\\+\\\}", ".+", re.escape(pattern)))
+    return re.fullmatch(expression, path) is not None
+
+
+def test_top_level_has_only_the_agreed_folders() -> None:
+    """Beside the usual root files, the repository has eight folders."""
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    assert folders - {"node_modules", "build"} <= TOP_LEVEL_FOLDERS
+
+
+def test_every_function_is_in_the_template_and_the_other_way_round() -> None:
+    """A folder in functions/ has exactly one resource in template.yaml."""
+    assert sorted(handlers()) == FUNCTIONS
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_has_a_sample_event(function: str) -> None:
+    """Each function can be invoked with a sample from events/<function>/."""
+    assert list((ROOT / "events" / function).glob("*.json"))
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_sample_is_an_event_of_its_function(sample: Path) -> None:
+    """A sample lies in its function's folder, and an HTTP sample asks for one of the function's routes."""
+    event = json.loads(sample.read_text())
+    function = sample.parent.name
+    assert function in handlers()
+    http = event.get("requestContext", {}).get("http")
+    if http and routes(function):
+        assert any(
+            method in (http["method"], "ANY") and matches(event["rawPath"], path) for method, path in routes(function)
+        ), f"{http['method']} {event['rawPath']}"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_entry_point_is_short(function: str) -> None:
+    """An entry point parses, calls and answers in at most 80 lines."""
+    assert len((ROOT / "functions" / function / "app.py").read_text().splitlines()) <= 80
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    """A module begins with a docstring."""
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("folder", ["domain", "events"])
+def test_pure_layers_import_nothing_that_reaches_out(folder: str) -> None:
+    """The domain and the events know no I/O, clock, randomness, environment or log."""
+    found = {
+        str(path.relative_to(ROOT)): sorted(imports(path) & IMPURE) for path in (ROOT / "shared" / folder).glob("*.py")
+    }
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_every_command_and_query_is_one_file_with_one_public_coroutine() -> None:
+    """One file, one use case: a module in commands/ or queries/ defines the coroutine that it is named after."""
+    missing = []
+    for path in [*(ROOT / "shared/commands").glob("*.py"), *(ROOT / "shared/queries").glob("*.py")]:
+        if path.stem.startswith("_"):
+            continue
+        defined = {node.name for node in ast.parse(path.read_text()).body if hasattr(node, "name")}
+        if path.stem not in defined:
+            missing.append(str(path.relative_to(ROOT)))
+    assert missing == []
+
+
+def test_the_database_is_reached_through_the_supabase_client_alone() -> None:
+    """No deployed module imports a Postgres driver."""
+    drivers = {"psycopg", "asyncpg", "psycopg2", "sqlalchemy"}
+    reaching = [path for path in PYTHON if "local" not in path.relative_to(ROOT).parts and imports(path) & drivers]
+    assert reaching == []
