@@ -1,0 +1,30 @@
+"""`python -m local <command>`: each command is a module of this package with a `main(argv) -> int`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+COMMANDS = {
+    "dev": ("local.dev", "start the whole stack and keep it up until Ctrl-C"),
+    "demo": ("local.demo", "send one signed webhook through the whole stack and show what happened"),
+    "supabase": ("local.supabase.cli", "serve a Postgres database as Supabase's REST API"),
+    "rebuild": ("local.rebuild", "rebuild the read models from the event store, or check them against it"),
+}
+
+
+def main(argv: list[str]) -> int:
+    """The exit code of the command that `argv` names; 2 with the list of commands when it names none."""
+    if argv and argv[0] in COMMANDS:
+        command = importlib.import_module(COMMANDS[argv[0]][0])
+        code: int = command.main(argv[1:])
+        return code
+    wanted = bool(argv) and argv[0] in ("-h", "--help", "help")
+    lines = ["usage: python -m local <command> [options]", "", "commands:"]
+    lines += [f"  {name:<10} {what}" for name, (_, what) in COMMANDS.items()]
+    print("\n".join(lines), file=sys.stdout if wanted else sys.stderr)
+    return 0 if wanted else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

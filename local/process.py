@@ -1,0 +1,123 @@
+"""Child processes that never outlive their parent, and ports for them to listen on."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# Loaded before any fork: the child may only make calls that need no lock of the parent's.
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class ServerError(RuntimeError):
+    """A server of the local stack did not start or ended on its own."""
+
+
+def die_with_parent(with_signal: signal.Signals) -> None:
+    """Ask Linux to send `with_signal` to this process when the thread that started it ends; elsewhere does nothing."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
+
+
+def spawn(
+    command: Sequence[str | Path],
+    log: Path,
+    *,
+    last_signal: signal.Signals = signal.SIGTERM,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> subprocess.Popen[bytes]:
+    """The started process, with its output appended to `log`.
+
+    It leads a process group of its own, so that a Ctrl-C reaches only the stack, which then stops its parts in order.
+    Start it from a thread that lives as long as the process should: Linux sends `last_signal` when that thread ends.
+    `prepare` runs in the child just before the command does.
+    """
+
+    def before_the_command() -> None:
+        if prepare is not None:
+            prepare()
+        die_with_parent(last_signal)
+
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=None if environment is None else dict(environment),
+            cwd=folder,
+            process_group=0,
+            preexec_fn=before_the_command,
+        )
+
+
+def stop(process: subprocess.Popen[bytes], with_signal: signal.Signals = signal.SIGTERM, seconds: float = 10) -> None:
+    """End `process`: ask with `with_signal`, and kill it when `seconds` were not enough."""
+    if process.poll() is not None:
+        return
+    process.send_signal(with_signal)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def wait_until(
+    ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, name: str, seconds: float = 20
+) -> None:
+    """Return when `ready()` is true; raises `ServerError` with the end of `log` when the process dies before."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        code = process.poll()
+        if code is not None or time.monotonic() > deadline:
+            why = f"ended with code {code}" if code is not None else f"was not ready within {seconds:g} s"
+            raise ServerError(f"{name} {why}. The end of {log}:\n{tail(log)}")
+        time.sleep(0.005)
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """The last lines of a log file, or nothing when there is no such file."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def accepts_connections(port: int) -> bool:
+    """Whether somebody listens on 127.0.0.1:`port`."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process with this id exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

