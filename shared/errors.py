@@ -18,6 +18,7 @@ WorkflowEngineError                   500 internal_error
 │   ├── InvalidGraphError             422 invalid_graph         publish: every problem of the graph
 │   └── NotPublishedError             422 not_published
 ├── ThrottledError                    429 throttled
+├── SecretUnreadableError             500 secret_unreadable     encrypted elsewhere, under another key, or changed
 └── UnavailableError                  503 unavailable           retry later; nothing was lost
     ├── StorageUnavailableError       503 storage_unavailable
     └── QueueUnavailableError         503 queue_unavailable
@@ -160,6 +161,12 @@ class ThrottledError(WorkflowEngineError):
     """Too many requests; wait before the next."""
 
     code, status, retryable = "throttled", 429, True
+
+
+class SecretUnreadableError(WorkflowEngineError):
+    """A stored secret cannot be read with the configured key."""
+
+    code = "secret_unreadable"
 
 
 class UnavailableError(WorkflowEngineError):

@@ -1,0 +1,113 @@
+"""Secrets at rest: AES-256-GCM under a key from the environment or Secrets Manager, bound to where they belong.
+
+A stored secret is `v1:<key id>:<base64 of nonce and ciphertext>`. The key id is the start of the key's own hash, so
+that a key can be replaced: the configured text may hold several keys, of which the first encrypts and all decrypt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+
+from shared.errors import SecretUnreadableError, UnavailableError
+from shared.settings import settings
+
+NONCE_BYTES = 12
+KEY_BYTES = 32
+# A secret under a key that we do not have may be newer than our copy of the keys; asking more often helps nobody.
+REFRESH_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """The keys by id; the one named `newest` encrypts. `read_at` is the monotonic time they were read."""
+
+    keys: dict[str, bytes]
+    newest: str
+    read_at: float
+
+
+_ring: KeyRing | None = None
+
+
+async def encrypt(text: str, context: str) -> str:
+    """The text under the newest key; only `decrypt` with the same context (say, tenant and webhook id) reads it."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    ring = await _key_ring()
+    nonce = os.urandom(NONCE_BYTES)
+    sealed = nonce + AESGCM(ring.keys[ring.newest]).encrypt(nonce, text.encode(), context.encode())
+    return f"v1:{ring.newest}:{base64.b64encode(sealed).decode()}"
+
+
+async def decrypt(text: str, context: str) -> str:
+    """The text that was encrypted in this context; a changed, moved or foreign one raises `SecretUnreadableError`."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    try:
+        version, key_id, encoded = text.split(":")
+        sealed = base64.b64decode(encoded, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise SecretUnreadableError from error
+    ring = await _key_ring(key_id)
+    if version != "v1" or key_id not in ring.keys or len(sealed) <= NONCE_BYTES:
+        raise SecretUnreadableError
+    try:
+        opened = AESGCM(ring.keys[key_id]).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context.encode())
+    except InvalidTag as error:
+        raise SecretUnreadableError from error
+    return opened.decode()
+
+
+def parse_keys(text: str) -> KeyRing:
+    """The keys in a text of base64 keys of 32 bytes each, parted by spaces or commas; others raise `ValueError`."""
+    keys: dict[str, bytes] = {}
+    for encoded in text.replace(",", " ").split():
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            key = b""
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"A secrets key must be {KEY_BYTES} bytes in base64.")  # the key itself is not for logs
+        keys[hashlib.sha256(key).hexdigest()[:8]] = key
+    if not keys:
+        raise ValueError("Set SECRETS_KEY (32 bytes in base64) or SECRETS_KEY_ARN (a Secrets Manager secret).")
+    return KeyRing(keys, next(iter(keys)), time.monotonic())
+
+
+def forget_keys() -> None:
+    """Makes the next use read the keys again."""
+    global _ring  # one per process, by design
+    _ring = None
+
+
+async def _key_ring(wanted: str | None = None) -> KeyRing:
+    """The process's keys, read once; again when `wanted` is not among them and they may have been added to."""
+    global _ring
+    stale = _ring is not None and wanted is not None and wanted not in _ring.keys
+    if _ring is None or (stale and time.monotonic() - _ring.read_at > REFRESH_SECONDS):
+        configured = settings()
+        if configured.secrets_key is not None:
+            _ring = parse_keys(configured.secrets_key)
+        else:
+            # boto3 blocks: in a thread it holds up nothing else of this process.
+            _ring = parse_keys(await asyncio.to_thread(_from_secrets_manager, configured.secrets_key_arn or ""))
+    return _ring
+
+
+def _from_secrets_manager(arn: str) -> str:
+    if not arn:
+        return ""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return boto3.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+    except (BotoCoreError, ClientError) as error:
+        raise UnavailableError("The key of the secrets cannot be read just now; try again.") from error
