@@ -1,0 +1,22 @@
+"""Archive a workflow."""
+
+from __future__ import annotations
+
+from shared.commands.change import repeated_on_conflict
+from shared.commands.remember import remember_workflow
+from shared.commands.services import Services
+from shared.commands.workflow_changes import append, load
+from shared.domain.actor import Actor
+from shared.events.workflow import WorkflowArchived
+
+
+async def archive_workflow(services: Services, actor: Actor, workflow_id: str) -> None:
+    """Takes the workflow out of the lists and stops new runs; its history stays. Archiving it again changes nothing."""
+
+    async def attempt() -> None:
+        workflow = await load(services, actor, workflow_id)
+        if workflow.status != "archived":
+            await append(services, actor, workflow, workflow_id, [WorkflowArchived()])
+
+    await repeated_on_conflict(attempt)
+    await remember_workflow(services, actor.tenant_id, workflow_id, None)

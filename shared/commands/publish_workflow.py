@@ -1,0 +1,43 @@
+"""Publish a workflow's draft."""
+
+from __future__ import annotations
+
+from shared.commands.change import repeated_on_conflict
+from shared.commands.remember import remember_workflow
+from shared.commands.services import Services
+from shared.commands.workflow_changes import append, load, refuse_archived
+from shared.domain.actor import Actor
+from shared.domain.graph import parse_graph
+from shared.domain.workflow import Workflow
+from shared.errors import InvalidGraphError
+from shared.events.workflow import WorkflowPublished
+from shared.nodes.validation import validate_graph
+
+
+async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -> Workflow:
+    """The workflow with its draft published: new runs are pinned to this version.
+
+    A draft that is published already stays as it is. Raises `InvalidGraphError` with every problem of the graph,
+    `ConflictError` for an archived workflow.
+    """
+
+    async def attempt() -> Workflow:
+        workflow = await load(services, actor, workflow_id)
+        refuse_archived(workflow)
+        if workflow.published_version == workflow.version:
+            return workflow
+        refuse_invalid(workflow)
+        return await append(services, actor, workflow, workflow_id, [WorkflowPublished(workflow.version)])
+
+    workflow = await repeated_on_conflict(attempt)
+    await remember_workflow(services, actor.tenant_id, workflow_id, workflow.published_version)
+    return workflow
+
+
+def refuse_invalid(workflow: Workflow) -> None:
+    """Passes for a draft that can run; else raises `InvalidGraphError` with every problem."""
+    graph, problems = parse_graph(workflow.nodes, workflow.edges)
+    if graph is not None and not problems:
+        problems = validate_graph(graph)
+    if problems:
+        raise InvalidGraphError(problems=tuple(problems))

@@ -1,0 +1,55 @@
+"""What commands and queries work with, made once per process and each part on first use: the only wiring there is."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+from shared.repositories.api_keys import ApiKeyRepository
+from shared.repositories.database import Database, database
+from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.executions import ExecutionRepository
+from shared.repositories.webhooks import WebhookRepository
+from shared.repositories.workflows import WorkflowRepository
+from shared.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from shared.queue.execution_queue import ExecutionQueue
+    from shared.queue.hints import Hints
+
+
+class Services:
+    """The repositories over one database, and Redis, whose clients are imported by those who use them."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        """Both are this process's own; nothing connects before its first use."""
+        self.database = database
+        self.settings = settings
+        self.events = EventStoreRepository(database)
+        self.workflows = WorkflowRepository(database)
+        self.webhooks = WebhookRepository(database)
+        self.executions = ExecutionRepository(database)
+        self.api_keys = ApiKeyRepository(database)
+
+    @cached_property
+    def hints(self) -> Hints:
+        """What Redis remembers of workflows and webhooks; without BullMQ, which takes longer to import than all else."""
+        from shared.queue.connection import connect
+        from shared.queue.hints import Hints
+        from shared.queue.keys import OwnKeys
+
+        keys = OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name)
+        return Hints(connect(self.settings), keys)
+
+    @cached_property
+    def queue(self) -> ExecutionQueue:
+        """The queue of executions."""
+        from shared.queue.execution_queue import ExecutionQueue
+
+        return ExecutionQueue.connect(self.settings)
+
+
+@cache
+def services() -> Services:
+    """This process's services, from its settings."""
+    return Services(database(), settings())

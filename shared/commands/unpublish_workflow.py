@@ -1,0 +1,29 @@
+"""Unpublish a workflow."""
+
+from __future__ import annotations
+
+from shared.commands.change import repeated_on_conflict
+from shared.commands.remember import remember_workflow
+from shared.commands.services import Services
+from shared.commands.workflow_changes import append, load, refuse_archived
+from shared.domain.actor import Actor
+from shared.domain.workflow import Workflow
+from shared.events.workflow import WorkflowUnpublished
+
+
+async def unpublish_workflow(services: Services, actor: Actor, workflow_id: str) -> Workflow:
+    """The workflow as a draft: no new run starts, those under way finish. Doing it again changes nothing.
+
+    Raises `ConflictError` for an archived workflow.
+    """
+
+    async def attempt() -> Workflow:
+        workflow = await load(services, actor, workflow_id)
+        refuse_archived(workflow)
+        if workflow.published_version is None:
+            return workflow
+        return await append(services, actor, workflow, workflow_id, [WorkflowUnpublished()])
+
+    workflow = await repeated_on_conflict(attempt)
+    await remember_workflow(services, actor.tenant_id, workflow_id, None)
+    return workflow

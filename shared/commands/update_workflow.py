@@ -1,0 +1,40 @@
+"""Replace a workflow's draft."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shared.commands.change import repeated_on_conflict
+from shared.commands.services import Services
+from shared.commands.workflow_changes import append, load, refuse_archived
+from shared.commands.workflow_draft import WorkflowDraft
+from shared.domain.actor import Actor
+from shared.domain.workflow import Workflow
+from shared.events.workflow import WorkflowUpdated
+
+
+class UpdateWorkflow(WorkflowDraft):
+    """The whole draft that takes the place of the one there is; what is published stays so."""
+
+
+async def update_workflow(
+    services: Services,
+    actor: Actor,
+    workflow_id: str,
+    command: UpdateWorkflow,
+    precondition: Callable[[Workflow], None] = lambda workflow: None,
+) -> Workflow:
+    """The workflow with its version up by one.
+
+    `precondition` looks at each workflow that would be replaced and raises where the caller did not mean that one.
+    Raises `InvalidRequestError` for a graph that is not well-formed, `ConflictError` for an archived workflow.
+    """
+    fact = WorkflowUpdated(**command.facts())
+
+    async def attempt() -> Workflow:
+        workflow = await load(services, actor, workflow_id)
+        precondition(workflow)
+        refuse_archived(workflow)
+        return await append(services, actor, workflow, workflow_id, [fact])
+
+    return await repeated_on_conflict(attempt)

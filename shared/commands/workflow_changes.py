@@ -1,0 +1,64 @@
+"""What every command on an existing workflow does around its decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from shared.commands.record import now, record
+from shared.commands.services import Services
+from shared.domain import workflow as workflows
+from shared.domain.actor import Actor
+from shared.domain.workflow import Workflow
+from shared.errors import ConflictError, NotFoundError
+from shared.events.codec import WorkflowFact
+from shared.repositories.event_store import Append
+
+
+async def load(services: Services, actor: Actor, workflow_id: str) -> Workflow:
+    """The tenant's workflow, archived ones too; else `NotFoundError`."""
+    row = await services.workflows.get(actor.tenant_id, workflow_id)
+    if row is None:
+        raise NotFoundError("There is no such workflow.")
+    return Workflow(**{**row, "tenant_id": actor.tenant_id})
+
+
+def refuse_archived(workflow: Workflow) -> None:
+    """Passes for a workflow that can still change; an archived one raises `ConflictError`."""
+    if workflow.status == "archived":
+        raise ConflictError("The workflow is archived and can no longer change.")
+
+
+async def append(
+    services: Services, actor: Actor, before: Workflow | None, workflow_id: str, facts: Sequence[WorkflowFact]
+) -> Workflow:
+    """The workflow after the facts, which are then stored with its rows; `StreamConflictError` when overtaken."""
+    happened_at = now()
+    after = before
+    for fact in facts:
+        after = workflows.apply(after, fact, actor.tenant_id, workflow_id, happened_at)
+    assert after is not None, "at least one fact"
+    await services.events.append_one(
+        Append(
+            tenant_id=actor.tenant_id,
+            stream_id=workflow_id,
+            stream_type="workflow",
+            expected_version=before.stream_version if before else 0,
+            events=record(actor, happened_at, *facts),
+            row=workflows.row(after),
+            versions=_versions(before, after, happened_at),
+        )
+    )
+    return after
+
+
+def _versions(before: Workflow | None, after: Workflow, happened_at: str) -> tuple[dict[str, Any], ...]:
+    """A row for each new draft, and for the one that is published now."""
+    published = after.published_version == after.version and (
+        before is None or before.published_version != after.published_version
+    )
+    if published:
+        return (workflows.version_row(after, happened_at),)
+    if before is None or before.version != after.version:
+        return (workflows.version_row(after),)
+    return ()

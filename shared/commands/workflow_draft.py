@@ -1,0 +1,72 @@
+"""What a caller says of a workflow: the body that creating and updating share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, WithJsonSchema
+
+from shared.commands.model import Command, Name
+from shared.domain.graph import Graph, parse_graph
+from shared.errors import InvalidRequestError
+
+_TEXT_OR_NULL = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+NODE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "type"],
+    "description": "Fields beyond these are refused; React Flow's `data` is read as `parameters`.",
+    "properties": {
+        "id": {"type": "string", "minLength": 1},
+        "type": {"type": "string", "minLength": 1},
+        "name": {"type": "string"},
+        "position": {"type": "object"},
+        "parameters": {"type": "object"},
+        "retry": {"type": "array", "items": {"type": "object"}},
+        "timeout_seconds": {"type": "number"},
+        "on_error": {"enum": ["fail", "continue", "route"]},
+        "join": {"description": "`any` (default), `all` or `{n: 2}`."},
+        "disabled": {"type": "boolean"},
+        "notes": {"type": "string"},
+    },
+}
+EDGE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["source", "target"],
+    "description": "Fields beyond these are refused; React Flow's camelCase handles are read too.",
+    "properties": {
+        "id": {"type": "string"},
+        "source": {"type": "string", "minLength": 1},
+        "target": {"type": "string", "minLength": 1},
+        "source_handle": {"type": "string", "default": "out"},
+    },
+}
+Nodes = Annotated[list[dict[str, Any]], WithJsonSchema({"type": "array", "items": NODE_SCHEMA})]
+Edges = Annotated[list[dict[str, Any]], WithJsonSchema({"type": "array", "items": EDGE_SCHEMA})]
+
+
+class WorkflowDraft(Command):
+    """A workflow's whole draft. It may be incomplete; it must be well-formed."""
+
+    name: Name
+    description: Annotated[str | None, Field(max_length=10_000)] = None
+    nodes: Nodes
+    edges: Edges
+    tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=50)] = []
+    settings: dict[str, Any] = {}
+
+    def graph(self) -> Graph:
+        """The draft's graph; one that is not well-formed raises `InvalidRequestError` with every problem."""
+        graph, problems = parse_graph(self.nodes, self.edges)
+        if graph is None or problems:
+            raise InvalidRequestError("The graph is not well-formed.", problems=tuple(problems))
+        return graph
+
+    def facts(self) -> dict[str, Any]:
+        """The fields of `WorkflowCreated` and `WorkflowUpdated`, the graph in the house's shape."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "tags": list(dict.fromkeys(self.tags)),
+            "settings": self.settings,
+            **self.graph().as_json(),
+        }

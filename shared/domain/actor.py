@@ -1,0 +1,45 @@
+"""Who acts, for which tenant, and what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+# From the least to the most: each may do what those before it may.
+Role = Literal["viewer", "editor", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+# A scope narrows a key to a part of the API; reading and writing are apart.
+Scope = Literal[
+    "workflows:read",
+    "workflows:write",
+    "webhooks:read",
+    "webhooks:write",
+    "executions:read",
+    "executions:write",
+    "events:read",
+    "api_keys:read",
+    "api_keys:write",
+    "secrets:read",
+    "secrets:write",
+]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The caller as the authorizer knows it.
+
+    `name` is `api_key:<id>` or `user:<id>`; it stands in the metadata of every event that the caller causes.
+    No `scopes` means everything that the role allows.
+    """
+
+    tenant_id: str
+    name: str
+    role: Role
+    scopes: frozenset[str] = frozenset()
+
+    def may(self, role: Role, scope: str | None) -> bool:
+        """Whether the caller has at least this role, and this scope where its scopes are limited."""
+        enough = ROLES.index(self.role) >= ROLES.index(role)
+        return enough and (scope is None or not self.scopes or scope in self.scopes)

@@ -1,0 +1,44 @@
+"""Request bodies: JSON whatever the content type says, at most 1 MiB, into the command's model."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from shared.domain.json_values import parse_json
+from shared.errors import InvalidRequestError, PayloadTooLargeError, Problem
+from shared.http.validation import Model, validated
+
+MAX_BODY_BYTES = 1_048_576
+
+
+def read_body(event: Mapping[str, Any]) -> bytes:
+    """The body's bytes as they were sent; empty without one.
+
+    API Gateway hands over base64 where the content type is not text: a form (curl's default), or missing.
+    """
+    body = event.get("body") or ""
+    if event.get("isBase64Encoded"):
+        try:
+            return base64.b64decode(body, validate=True)
+        except (binascii.Error, ValueError):
+            raise InvalidRequestError("The body is not base64.") from None
+    return str(body).encode("utf-8", "surrogatepass")
+
+
+def parse_body(event: Mapping[str, Any], model: type[Model]) -> Model:
+    """The command in the body; no body counts as an empty object.
+
+    Malformed JSON, wrong types and unknown fields are an `InvalidRequestError` with every problem;
+    more than 1 MiB is a `PayloadTooLargeError`.
+    """
+    raw = read_body(event)
+    if len(raw) > MAX_BODY_BYTES:
+        raise PayloadTooLargeError(f"The body has {len(raw)} bytes; the limit is {MAX_BODY_BYTES}.")
+    data = parse_json(raw, refuse_duplicates=True) if raw.strip() else {}
+    if not isinstance(data, dict):
+        problem = Problem("", "The body must be a JSON object.")
+        raise InvalidRequestError(problem.message, problems=(problem,))
+    return validated(data, model, "The request body")

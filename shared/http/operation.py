@@ -1,0 +1,88 @@
+"""One declaration per operation: the router, the authorisation, the parsing and the OpenAPI document all read it.
+
+PUBLISH_WORKFLOW = Operation(
+    id="publish_workflow",
+    method="POST",
+    path="/api/workflows/{id}/publish",
+    summary="Publish the draft",
+    tag="Workflows",
+    role="editor",
+    scope="workflows:write",
+    answers={200: Answer("The published version", PublishedView)},
+    errors=(InvalidGraphError, ConflictError),
+)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from shared.commands.model import Command
+from shared.domain.actor import Role, Scope
+from shared.errors import WorkflowEngineError
+from shared.http.query import Query
+
+Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an operation answers under one status.
+
+    `model` unset: no body. `headers` maps the names of headers that are always sent to what they say.
+    `content_type` other than JSON means that the body is text.
+    """
+
+    description: str
+    model: type[BaseModel] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeader:
+    """A request header that the operation reads; it is never required."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An HTTP operation. `id` is the stem of its command or query in every layer.
+
+    `role` unset: open to everyone. `{id}` and every other path parameter that ends in `_id` is a UUID, `{version}` a
+    whole number, anything else text. `errors` are those beyond what every operation can answer (400, 401, 403, 404
+    where there is a path parameter, 413 where there is a body, 500, 503).
+    """
+
+    id: str
+    method: Method
+    path: str
+    summary: str
+    tag: str
+    role: Role | None
+    answers: Mapping[int, Answer]
+    scope: Scope | None = None
+    description: str = ""
+    body: type[Command] | None = None
+    query: type[Query] = Query
+    headers: tuple[RequestHeader, ...] = ()
+    errors: tuple[type[WorkflowEngineError], ...] = ()
+    path_descriptions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path_parameters(self) -> list[str]:
+        """The names of the path's parameters, in order."""
+        return re.findall(r"{(\w+)\+?}", self.path)
+
+
+def is_uuid_parameter(name: str) -> bool:
+    """Whether a path parameter of this name holds a UUID."""
+    return name == "id" or name.endswith("_id")

@@ -1,0 +1,101 @@
+"""A request as a handler sees it: already authorised, its path, query and body already parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from shared.commands.model import Command
+from shared.domain.actor import Actor
+from shared.errors import NotFoundError, UnauthorizedError
+from shared.http.auth import actor_of, authorise
+from shared.http.body import parse_body
+from shared.http.operation import Operation, is_uuid_parameter
+from shared.http.query import Query, parse_query
+from shared.ids import is_uuid
+
+B = TypeVar("B", bound=Command)
+Q = TypeVar("Q", bound=Query)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `path` holds the path's parameters, UUIDs among them in lower case; header names are lower-case."""
+
+    operation: Operation
+    event: Mapping[str, Any]
+    path: Mapping[str, str]
+    parsed_query: Query
+    parsed_body: Command | None
+    authorised: Actor | None
+
+    @classmethod
+    def of(cls, operation: Operation, event: Mapping[str, Any], path: Mapping[str, str]) -> Request:
+        """The request in an API Gateway event (payload 2.0).
+
+        Checked in this order: credentials (401), role and scope (403), ids in the path (404), query and body (400).
+        """
+        actor = None
+        if operation.role is not None:
+            actor = actor_of(event)
+            authorise(actor, operation.role, operation.scope)
+        return cls(
+            operation,
+            event,
+            {name: _path_value(name, value) for name, value in path.items()},
+            parse_query(event, operation.query),
+            parse_body(event, operation.body) if operation.body else None,
+            actor,
+        )
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks; on an open operation, where nobody is known, `UnauthorizedError`."""
+        if self.authorised is None:
+            raise UnauthorizedError
+        return self.authorised
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose data this is about."""
+        return self.actor.tenant_id
+
+    @property
+    def id(self) -> str:
+        """The path's `{id}`."""
+        return self.path["id"]
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers by lower-case name; repeated ones joined by commas."""
+        headers: Mapping[str, str] = self.event.get("headers") or {}
+        return headers
+
+    def body(self, model: type[B]) -> B:
+        """The command in the body; `model` is the one that the operation declares."""
+        return _declared(self.parsed_body, model)
+
+    def query(self, model: type[Q]) -> Q:
+        """The query parameters; `model` is the one that the operation declares."""
+        return _declared(self.parsed_query, model)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _declared(value: BaseModel | None, model: type[M]) -> M:
+    if not isinstance(value, model):
+        raise TypeError(f"The operation declares {type(value).__name__}, its handler asks for {model.__name__}.")
+    return value
+
+
+def _path_value(name: str, value: str) -> str:
+    if not is_uuid_parameter(name):
+        return value
+    if not is_uuid(value.lower()):
+        # An id that cannot exist is one that does not exist: nobody learns more from it.
+        raise NotFoundError
+    return value.lower()

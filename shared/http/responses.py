@@ -1,0 +1,65 @@
+"""Responses: JSON, and problems (RFC 9457). The one table from errors to answers is the error tree itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.errors import WorkflowEngineError
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A status, a JSON body (`None`: no body) and headers."""
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = JSON
+
+    @property
+    def text(self) -> str:
+        """The body as it is sent."""
+        return "" if self.body is None else json.dumps(self.body, separators=(",", ":"), ensure_ascii=False)
+
+
+def ok(body: Any, etag: str | None = None) -> Response:
+    """A 200 with a body, and its version as an ETag where there is one."""
+    return Response(200, body, {"ETag": etag} if etag else {})
+
+
+def created(body: Any, location: str, etag: str | None = None) -> Response:
+    """A 201 that says where the new resource is."""
+    return Response(201, body, {"Location": location, **({"ETag": etag} if etag else {})})
+
+
+def accepted(body: Any, location: str) -> Response:
+    """A 202 that says where the outcome will be."""
+    return Response(202, body, {"Location": location})
+
+
+def no_content() -> Response:
+    """A 204."""
+    return Response(204)
+
+
+def problem(error: WorkflowEngineError) -> Response:
+    """The error as a problem: `{type, title, status, detail, code, errors?}`, with `Retry-After` where it is known."""
+    body: dict[str, Any] = {
+        # A reference relative to the API itself, whose documentation explains each code.
+        "type": f"/docs#{error.code}",
+        "title": error.code.replace("_", " ").capitalize(),
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+    }
+    if error.problems:
+        body["errors"] = [each.as_json() for each in error.problems]
+    retry_after = error.retry_after_seconds or (1 if error.status in (429, 503) else None)
+    headers = {"Retry-After": str(retry_after)} if retry_after else {}
+    return Response(error.status, body, headers, PROBLEM)

@@ -1,0 +1,68 @@
+"""A pydantic model out of untrusted data; everything wrong with it at once, each with its place and a remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from shared.domain.json_values import pointer_of
+from shared.errors import InvalidRequestError, Problem
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MAX_PROBLEMS = 50
+
+
+def validated(data: Any, model: type[Model], what: str, kind: str = "field") -> Model:
+    """The model's instance in `data`; else `InvalidRequestError`. `what` names the data, `kind` one of its members."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = {_problem(detail, data, model, kind): None for detail in error.errors(include_url=False)}
+        raise InvalidRequestError(f"{what} is not valid.", problems=tuple(problems)[:MAX_PROBLEMS]) from None
+
+
+def nearest(name: str, known: list[str], kind: str) -> str | None:
+    """A hint at the known name that was probably meant, or at all of them; `None` where there are none."""
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Known {kind}s: {', '.join(known)}." if known else None
+
+
+def _problem(detail: ErrorDetails, data: Any, model: type[BaseModel], kind: str) -> Problem:
+    pointer = pointer_of(*_path(detail["loc"], data, detail["type"]))
+    match detail["type"]:
+        case "missing":
+            return Problem(pointer, f"This {kind} is required.")
+        case "extra_forbidden":
+            name = str(detail["loc"][-1])
+            known = list(model.model_fields) if len(detail["loc"]) == 1 else []
+            return Problem(pointer, f"There is no {kind} named {name[:80]!r}.", nearest(name[:80], known, kind))
+        case "value_error":
+            return Problem(pointer, detail["msg"].removeprefix("Value error, "))
+    return Problem(pointer, f"{detail['msg']}.")
+
+
+def _path(location: tuple[int | str, ...], data: Any, error_type: str) -> list[int | str]:
+    """The error's place without the names of union members that pydantic puts into it: only what is in the data."""
+    path: list[int | str] = []
+    for part in location:
+        if _leads_on(data, part):
+            data = data[part]
+        elif not (error_type == "missing" and part == location[-1]):
+            continue
+        path.append(part)
+    return path
+
+
+def _leads_on(data: Any, part: int | str) -> bool:
+    if isinstance(data, Mapping):
+        return part in data
+    return isinstance(data, list) and isinstance(part, int) and part < len(data)

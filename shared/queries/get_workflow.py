@@ -1,0 +1,36 @@
+"""One workflow, and the shape in which every answer shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.errors import NotFoundError
+from shared.repositories.workflows import WorkflowRepository
+
+FIELDS = (
+    "id",
+    "name",
+    "description",
+    "nodes",
+    "edges",
+    "tags",
+    "settings",
+    "status",
+    "version",
+    "published_version",
+    "created_at",
+    "updated_at",
+)
+
+
+async def get_workflow(workflows: WorkflowRepository, tenant_id: str, workflow_id: str) -> dict[str, Any]:
+    """The tenant's workflow, archived ones too, with `stream_version`; else `NotFoundError`."""
+    row = await workflows.get(tenant_id, workflow_id)
+    if row is None:
+        raise NotFoundError("There is no such workflow.")
+    return row
+
+
+def view(row: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of a workflow's row: all of it but our own bookkeeping."""
+    return {name: row[name] for name in FIELDS}

@@ -1,0 +1,24 @@
+"""One page of a list, and where the next one begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from shared.repositories.rows import Keyset, Rows
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[P]):
+    """Some items; `next` is the place of the last one, or unset when there are no more."""
+
+    items: list[dict[str, Any]]
+    next: P | None
+
+
+def keyset_page(rows: Rows, limit: int, column: str = "created_at") -> Page[Keyset]:
+    """The page of `limit` rows, out of the `limit + 1` that were asked for to learn whether more follow."""
+    items = rows[:limit]
+    return Page(items, Keyset(items[-1][column], items[-1]["id"]) if len(rows) > limit else None)
