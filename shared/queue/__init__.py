@@ -1,1 +1,1 @@
-"""The BullMQ queue on Redis: enqueue, claim, acknowledge, wake a drain."""
+"""The queue: BullMQ on Redis, wire-compatible with Node BullMQ 6 and later, driven by hand instead of by its Worker."""

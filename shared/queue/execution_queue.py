@@ -1,0 +1,275 @@
+"""The queue of executions: BullMQ's own Lua scripts and packing, a claim loop of our own.
+
+BullMQ's Worker takes two round trips a job and knows no time budget; driven by hand with `fetchNext`, finishing one
+job hands over the next, and all fibers of a drain share their round trips.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import SimpleNamespace
+from typing import Any
+
+from bullmq.redis_connection import SCRIPT_DEFINITIONS
+from bullmq.scripts import Scripts, raw2NextJobData
+from redis.asyncio import Redis
+
+from shared.errors import QueueUnavailableError
+from shared.ids import is_uuid
+from shared.queue.connection import connect, in_our_terms
+from shared.queue.hints import Hints
+from shared.queue.job import JOB_NAME, ClaimedJob, ExecutionJob, claimed_job, parse_job
+from shared.queue.keys import OwnKeys
+from shared.queue.presence import Presence
+from shared.queue.scripts import ScriptRunner
+from shared.settings import Settings
+
+# A finished job leaves nothing behind: history is in the event store, and an id must be free for the run's next job.
+REMOVED = {"removeOnComplete": True, "removeOnFail": True}
+# Jobs without sense are kept for people to look at, the newest of them.
+KEPT_MALFORMED = {"count": 1000}
+# How often a job may lose its drain before it comes back with `deferred_failure`.
+MAX_STALLED = 5
+# An answer to a provider must not wait for a Redis that does not answer.
+ACCEPT_TIMEOUT_SECONDS = 2.0
+
+_JOB_GONE = (-1, -2, -3, -6)  # missing job, missing lock, not active, somebody else's lock
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a delivery. `duplicate`: it was accepted before, as `delivery_id`. `mismatch`: under the same key
+    another body was. In both cases nothing was added. `live_drain`: a drain is there to take it."""
+
+    delivery_id: str
+    duplicate: bool
+    mismatch: bool
+    live_drain: bool
+
+
+class ExecutionQueue(Hints, Presence):
+    """One process's way to the queue. Every method raises `QueueUnavailableError` while Redis cannot be reached."""
+
+    def __init__(self, client: Redis, settings: Settings) -> None:
+        """Uses `client`, which belongs to the running event loop."""
+        keys = OwnKeys.of(settings.queue_prefix, settings.queue_name)
+        runner = ScriptRunner(client, _sources())
+        Hints.__init__(self, client, keys)
+        Presence.__init__(self, client, runner, keys)
+        self._lock_milliseconds = int(settings.lock_seconds * 1000)
+        self._delivery_memory_seconds = settings.delivery_memory_seconds
+        self._worker_options = {"lockDuration": self._lock_milliseconds}
+        # BullMQ's class packs arguments and names keys; the calls themselves go through our runner.
+        commands = {name: _command(runner, name) for name in SCRIPT_DEFINITIONS}
+        self._bull = Scripts(
+            settings.queue_prefix, settings.queue_name, SimpleNamespace(conn=client, commands=commands)
+        )
+        self._add_keys = self._bull.getKeys(
+            ["wait", "paused", "meta", "id", "completed", "delayed", "active", "events", "marker"]
+        )
+        self._next_delayed_milliseconds = 0.0
+
+    @classmethod
+    def connect(cls, settings: Settings) -> ExecutionQueue:
+        """The queue that the settings name; it connects on first use."""
+        return cls(connect(settings), settings)
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._client.aclose()
+        await self._client.connection_pool.disconnect()
+
+    # -- adding ------------------------------------------------------------------------------------------------------
+
+    async def enqueue(self, jobs: Sequence[ExecutionJob]) -> bool:
+        """Whether a live drain is there to take the jobs. A job whose execution has one in the queue is not added."""
+        if not jobs:
+            return True
+        with in_our_terms():
+            answers = await asyncio.gather(*(self._admit(job, "", "") for job in jobs))
+        return bool(answers[-1][1])
+
+    async def accept(self, job: ExecutionJob, fingerprint: str) -> Receipt:
+        """The receipt of a delivery: claimed, added and looked for a live drain in one round trip, all or nothing.
+
+        `fingerprint` (no spaces) says which bytes were delivered. A repeated call is recognised by its delivery id.
+        """
+        delivery_id = (job.delivery or {})["delivery_id"]
+        claim = f"{fingerprint} {delivery_id}"
+        try:
+            with in_our_terms():
+                async with asyncio.timeout(ACCEPT_TIMEOUT_SECONDS):
+                    taken, live = await self._admit(job, self._keys.delivery(job.execution_id), claim)
+        except TimeoutError as error:
+            raise QueueUnavailableError from error
+        if not taken or taken == claim:
+            return Receipt(delivery_id, duplicate=False, mismatch=False, live_drain=live > 0)
+        first_fingerprint, _, first_delivery_id = taken.partition(" ")
+        same = first_fingerprint == fingerprint
+        return Receipt(first_delivery_id, duplicate=same, mismatch=not same, live_drain=live > 0)
+
+    def _admit(self, job: ExecutionJob, delivery_key: str, claim: str) -> asyncio.Future[Any]:
+        if not is_uuid(job.execution_id):
+            raise ValueError(f"A job's id must be a UUID, not {job.execution_id!r}: BullMQ counts with other ids.")
+        now = time.time_ns() // 1_000_000
+        arguments = self._bull.addJobArgs(
+            SimpleNamespace(
+                id=job.execution_id,
+                name=JOB_NAME,
+                data=job.data(),
+                opts={**REMOVED, "attempts": 1, "jobId": job.execution_id},
+                timestamp=now,
+                parent=None,
+                parentKey=None,
+                repeatJobKey=None,
+                deduplication_id=None,
+            )
+        )
+        keys = [*self._add_keys, delivery_key or self._keys.drains, self._keys.drains]
+        return self._scripts.call("admit", keys, [*arguments, now, claim, self._delivery_memory_seconds])
+
+    async def peek(self, execution_id: str) -> ExecutionJob | None:
+        """The job of this execution that is in the queue, in whatever state; `None` when there is none."""
+        with in_our_terms():
+            fields: Any = await self._client.hgetall(self._bull.toKey(execution_id))
+        return parse_job(execution_id, fields)[0] if fields else None
+
+    # -- claiming ----------------------------------------------------------------------------------------------------
+
+    async def claim(self, token: str) -> ClaimedJob | None:
+        """The next job, locked under `token`; `None` when none is ready."""
+        with in_our_terms():
+            return self._next(await self._bull.moveToActive(token, self._worker_options), token)
+
+    async def complete(self, claimed: ClaimedJob, fetch_next: bool = True) -> ClaimedJob | None:
+        """The next job under the same token, in the same round trip, unless `fetch_next` is off or none is ready.
+
+        A job whose lock was lost meanwhile, or that was flushed away, needs no completing.
+        """
+        return await self._finish(claimed, "completed", None, fetch_next)
+
+    async def fail(self, claimed: ClaimedJob, reason: str, fetch_next: bool = True) -> ClaimedJob | None:
+        """The next job, like `complete`. A malformed job is kept among the failed ones; others leave nothing."""
+        return await self._finish(claimed, "failed", reason[:1000], fetch_next)
+
+    async def delay(self, claimed: ClaimedJob, seconds: float) -> None:
+        """Puts the job off for `seconds`; it comes back with `attempts_made` one higher."""
+        keys, arguments = self._bull.moveToDelayedArgs(
+            claimed.id, time.time_ns() // 1_000_000, claimed.token, max(1, int(seconds * 1000))
+        )
+        with in_our_terms():
+            await self._scripts.call("moveToDelayed", keys, arguments)
+
+    async def hand_back(self, claimed: ClaimedJob) -> None:
+        """Puts the job first in line, unlocked, for another drain."""
+        keys = self._bull.getKeys(
+            ["active", "wait", "stalled", "paused", "meta", "limiter", "prioritized", "marker", "events"]
+        )
+        with in_our_terms():
+            await self._scripts.call(
+                "moveJobFromActiveToWait", keys, [claimed.id, claimed.token, self._bull.toKey(claimed.id)]
+            )
+
+    async def extend_locks(self, claimed: Sequence[ClaimedJob]) -> list[str]:
+        """The ids of the jobs that are no longer ours; all other locks begin anew."""
+        if not claimed:
+            return []
+        with in_our_terms():
+            lost: list[str] = await self._bull.extendJobLocks(
+                [job.id for job in claimed], [job.token for job in claimed], self._lock_milliseconds
+            )
+        return lost
+
+    async def recover_stalled(self) -> list[str]:
+        """The ids of jobs put back in line because their drain died: those that the sweep before marked and whose lock
+        has expired. Sweeps closer together than a lock lives do nothing, whoever makes them."""
+        with in_our_terms():
+            recovered: list[str] = await self._bull.moveStalledJobsToWait(MAX_STALLED, self._lock_milliseconds)
+        return recovered
+
+    async def wait_for_job(self, timeout_seconds: float) -> None:
+        """Returns when a job may be ready, or after `timeout_seconds`; either way, `claim` tells.
+
+        Blocks on BullMQ's marker: score 0 says that a job waits, another score when the next delayed one is due.
+        """
+        deadline = time.time() + timeout_seconds
+        while True:
+            now = time.time()
+            until = deadline
+            if self._next_delayed_milliseconds:
+                until = min(deadline, self._next_delayed_milliseconds / 1000)
+            if until <= now:
+                return
+            with in_our_terms():
+                popped = await self._client.bzpopmin(self._bull.keys["marker"], until - now)
+            if popped is None or float(popped[2]) <= time.time() * 1000:
+                return
+            self._next_delayed_milliseconds = float(popped[2])
+
+    async def counts(self) -> dict[str, int]:
+        """How many jobs are in each of BullMQ's states `wait`, `active`, `delayed`, `failed`."""
+        keys = self._bull.keys
+        with in_our_terms():
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for state in ("wait", "active"):
+                    pipeline.llen(keys[state])
+                for state in ("delayed", "failed"):
+                    pipeline.zcard(keys[state])
+                found = await pipeline.execute()
+        return dict(zip(("wait", "active", "delayed", "failed"), found, strict=True))
+
+    async def ping(self) -> None:
+        """Returns when Redis answers."""
+        with in_our_terms():
+            await self._client.ping()
+
+    async def _finish(self, claimed: ClaimedJob, state: str, reason: str | None, fetch_next: bool) -> ClaimedJob | None:
+        job = SimpleNamespace(
+            id=claimed.id,
+            attempts=1,
+            attemptsMade=claimed.attempts_made,
+            opts={},
+            queue=SimpleNamespace(opts=self._worker_options),
+        )
+        keep = KEPT_MALFORMED if state == "failed" and claimed.job is None else True
+        pack = self._bull.moveToCompletedArgs if state == "completed" else self._bull.moveToFailedArgs
+        keys, arguments = pack(job, reason, keep, claimed.token, fetch_next)
+        with in_our_terms():
+            answer = await self._scripts.call("moveToFinished", keys, arguments)
+        if answer in _JOB_GONE:
+            return await self.claim(claimed.token) if fetch_next else None
+        return self._next(raw2NextJobData(answer), claimed.token)
+
+    def _next(self, found: list[Any] | None, token: str) -> ClaimedJob | None:
+        fields, job_id, _, next_delayed = found or (None, "", None, None)
+        if fields:
+            self._next_delayed_milliseconds = 0.0
+            return claimed_job(job_id, token, fields)
+        self._next_delayed_milliseconds = float(next_delayed or 0)
+        return None
+
+
+def _command(runner: ScriptRunner, name: str) -> Any:
+    def call(keys: Sequence[str], args: Sequence[Any], client: object = None) -> asyncio.Future[Any]:
+        assert client is None, "our runner makes the pipelines"
+        return runner.call(name, keys, args)
+
+    return call
+
+
+@cache
+def _sources() -> dict[str, str]:
+    """BullMQ's scripts, and ours; `admit` carries BullMQ's own text for adding a job inside it."""
+    folder = files("bullmq") / "commands"
+    sources = {name: (folder / file).read_text("utf-8") for name, file in SCRIPT_DEFINITIONS.items()}
+    sources["moveJobFromActiveToWait"] = (folder / "moveJobFromActiveToWait-9.lua").read_text("utf-8")
+    ours = files("shared.queue")
+    sources["announce"] = (ours / "announce.lua").read_text("utf-8")
+    admit = (ours / "admit.lua").read_text("utf-8")
+    sources["admit"] = admit.replace("--<addStandardJob>", sources["addStandardJob"])
+    return sources

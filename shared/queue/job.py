@@ -1,0 +1,104 @@
+"""What travels through the queue: a pointer to an execution, with the delivery that starts it when there is one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from shared.ids import derived_id, is_uuid
+
+JOB_NAME = "execution"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionJob:
+    """A reason to look at an execution.
+
+    `delivery`: start it from `delivery`, `{workflow_id, node_id, webhook_id, provider, delivery_id, delivery_key,
+    event_type, received_at, method, headers, query, body, body_encoding: utf8|base64, body_sha256, size_bytes,
+    content_type}`. `resume`: continue what its events say. `start`: a job that another BullMQ client added, which
+    starts the published version by hand from `start`, `{workflow_id, input}`.
+    """
+
+    tenant_id: str
+    execution_id: str
+    kind: Literal["delivery", "resume", "start"]
+    delivery: dict[str, Any] | None = None
+    start: dict[str, Any] | None = None
+
+    def data(self) -> dict[str, Any]:
+        """The BullMQ job's data."""
+        found: dict[str, Any] = {"tenant_id": self.tenant_id, "execution_id": self.execution_id, "kind": self.kind}
+        if self.delivery is not None:
+            found["delivery"] = self.delivery
+        if self.start is not None:
+            found["start"] = self.start
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job that is ours while its lock lives; `job` is unset, and `malformed` says why, when its data makes no sense.
+
+    `attempts_made` counts delays and failures, `attempts_started` claims. `deferred_failure` is set when the job
+    stalled too often: whoever claims it must fail its execution with this reason instead of running it.
+    """
+
+    id: str
+    token: str
+    job: ExecutionJob | None
+    malformed: str | None
+    attempts_made: int
+    attempts_started: int
+    deferred_failure: str | None
+
+
+def claimed_job(job_id: str, token: str, fields: Mapping[str, str]) -> ClaimedJob:
+    """The claimed job in a BullMQ job's hash."""
+    job, malformed = parse_job(job_id, fields)
+    return ClaimedJob(
+        id=job_id,
+        token=token,
+        job=job,
+        malformed=malformed,
+        attempts_made=int(fields.get("atm") or 0),
+        attempts_started=int(fields.get("ats") or 0),
+        deferred_failure=fields.get("defa") or None,
+    )
+
+
+def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | None, str | None]:
+    """The job in a BullMQ job's hash, or why there is none in it."""
+    if fields.get("name") != JOB_NAME:
+        return None, f"The job's name must be {JOB_NAME!r}."
+    try:
+        data = json.loads(fields.get("data") or "null")
+    except (ValueError, RecursionError):
+        return None, "The job's data is not JSON."
+    if not isinstance(data, dict) or not _uuid(data.get("tenant_id")):
+        return None, "The job's data must be an object with a tenant_id that is a UUID."
+    if "kind" not in data:
+        return _started_by_hand(job_id, data)
+    kind, delivery, start = data["kind"], data.get("delivery"), data.get("start")
+    if data.get("execution_id") != job_id or not is_uuid(job_id):
+        return None, "The job's id must be its execution_id, a UUID."
+    if kind not in ("delivery", "resume", "start"):
+        return None, "The job's kind must be delivery, resume or start."
+    if (kind == "delivery") != isinstance(delivery, dict) or (kind == "start") != isinstance(start, dict):
+        return None, f"The job's data does not fit its kind, {kind}."
+    return ExecutionJob(data["tenant_id"], job_id, kind, delivery, start), None
+
+
+def _started_by_hand(job_id: str, data: dict[str, Any]) -> tuple[ExecutionJob | None, str | None]:
+    """A job added by any BullMQ client with `{tenant_id, workflow_id, input?}`; its id makes it exactly one run."""
+    if not _uuid(data.get("workflow_id")):
+        return None, "The job's data must have a workflow_id that is a UUID."
+    execution_id = job_id if is_uuid(job_id) else derived_id("job", job_id)
+    start = {"workflow_id": data["workflow_id"], "input": data.get("input")}
+    return ExecutionJob(data["tenant_id"], execution_id, "start", start=start), None
+
+
+def _uuid(value: object) -> bool:
+    return isinstance(value, str) and is_uuid(value)

@@ -1,0 +1,39 @@
+"""The names of our own keys in Redis, beside BullMQ's and out of the way of its job ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKeys:
+    """Key names of one queue. They begin with the queue's prefix, whose braces keep them in BullMQ's cluster slot."""
+
+    base: str
+
+    @classmethod
+    def of(cls, prefix: str, queue_name: str) -> OwnKeys:
+        """The keys beside the queue `queue_name` under `prefix`."""
+        return cls(f"{prefix}~{queue_name}")
+
+    @property
+    def drains(self) -> str:
+        """Sorted set: the live drains by the time (server's milliseconds) at which they count as dead."""
+        return f"{self.base}:drains"
+
+    @property
+    def waking(self) -> str:
+        """Set while somebody has just invoked a drain that is not live yet."""
+        return f"{self.base}:waking"
+
+    def delivery(self, execution_id: str) -> str:
+        """The claim of the delivery that makes this execution: `<fingerprint> <delivery id>`."""
+        return f"{self.base}:delivery:{execution_id}"
+
+    def webhook(self, webhook_id: str) -> str:
+        """The webhook as intake needs it, in JSON; `null` for one that does not exist."""
+        return f"{self.base}:webhook:{webhook_id}"
+
+    def published(self, workflow_id: str) -> str:
+        """The workflow's published version; 0 for none."""
+        return f"{self.base}:published:{workflow_id}"

@@ -1,0 +1,50 @@
+"""Wakes a drain when none is live."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import cache
+from typing import TYPE_CHECKING
+
+from shared.queue.execution_queue import ExecutionQueue
+from shared.settings import settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+logger = logging.getLogger(__name__)
+
+
+async def wake_drain(queue: ExecutionQueue) -> bool:
+    """Whether this call invoked a drain; not when somebody else is just doing so, or when none is configured.
+
+    A failure is logged and no more: the drain's schedule finds the job within a minute.
+    """
+    function_name = settings().drain_function_name
+    if not function_name or not await queue.claim_waking():
+        return False
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        # boto3 blocks; a drain that fills its helpers' ranks goes on running meanwhile.
+        await asyncio.to_thread(_invoke, function_name)
+    except (BotoCoreError, ClientError) as error:
+        logger.warning("drain_not_woken", extra={"function_name": function_name, "error": type(error).__name__})
+        return False
+    return True
+
+
+def _invoke(function_name: str) -> None:
+    _client().invoke(FunctionName=function_name, InvocationType="Event", Payload=b'{"source": "wake"}')
+
+
+@cache
+def _client() -> LambdaClient:
+    import boto3
+    from botocore.config import Config
+
+    client: LambdaClient = boto3.client(
+        "lambda", config=Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
+    )
+    return client

@@ -1,0 +1,40 @@
+"""A queue of its own for each test, on the session's Valkey."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from local.redis import RedisServer
+from shared.queue.execution_queue import ExecutionQueue
+from shared.settings import Settings
+
+
+@pytest.fixture
+def queue_settings(redis_server: RedisServer) -> Settings:
+    """The settings of an empty queue."""
+    return Settings(
+        supabase_url="http://127.0.0.1:1",
+        supabase_key="unused",
+        redis_port=redis_server.port,
+        queue_name=f"queue-{uuid4().hex}",
+    )
+
+
+@pytest.fixture
+async def queue(queue_settings: Settings) -> AsyncIterator[ExecutionQueue]:
+    """The empty queue."""
+    queue = ExecutionQueue.connect(queue_settings)
+    yield queue
+    await queue.close()
+
+
+@pytest.fixture
+def redis_server_of_its_own(tmp_path: Path, queue_settings: Settings) -> Iterator[Settings]:
+    """The settings of a queue on a server that no other test uses, so that it may be flushed."""
+    with RedisServer(tmp_path / "redis") as server:
+        yield replace(queue_settings, redis_port=server.port)

@@ -1,0 +1,202 @@
+"""Taking deliveries in: once each, in one round trip, and never past a drain that is leaving."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.errors import QueueUnavailableError
+from shared.queue.execution_queue import ExecutionQueue, Receipt
+from shared.settings import Settings
+from tests.integration.queue.jobs import delivery, resume
+
+
+async def test_accept_adds_the_delivery_once(queue: ExecutionQueue) -> None:
+    """The same delivery again is a duplicate of the first, also after its job has finished."""
+    first = delivery(delivery_id="one")
+    again = delivery(first.execution_id, delivery_id="two")
+    assert await queue.accept(first, "bytes") == Receipt("one", duplicate=False, mismatch=False, live_drain=False)
+    assert await queue.accept(again, "bytes") == Receipt("one", duplicate=True, mismatch=False, live_drain=False)
+    claimed = await queue.claim("a")
+    assert claimed is not None
+    assert claimed.job == first
+    await queue.complete(claimed)
+    assert (await queue.accept(again, "bytes")).duplicate
+    assert await queue.claim("a") is None
+
+
+async def test_accept_refuses_other_bytes_under_the_same_key(queue: ExecutionQueue) -> None:
+    """Another body under an accepted delivery's key is a mismatch and adds nothing."""
+    first = delivery(delivery_id="one")
+    await queue.accept(first, "bytes")
+    receipt = await queue.accept(delivery(first.execution_id), "other")
+    assert receipt == Receipt("one", duplicate=False, mismatch=True, live_drain=False)
+    assert await queue.peek(first.execution_id) == first
+
+
+async def test_accept_repeated_by_the_client_is_not_a_duplicate(queue: ExecutionQueue) -> None:
+    """A call repeated because its answer was lost answers as the first would have."""
+    job = delivery()
+    assert await queue.accept(job, "bytes") == await queue.accept(job, "bytes")
+
+
+async def test_accept_by_fifty_at_once_adds_one_job(queue_settings: Settings) -> None:
+    """Of concurrent copies over separate connections, exactly one is new."""
+    queues = [ExecutionQueue.connect(queue_settings) for _ in range(5)]
+    first = delivery()
+    copies = [delivery(first.execution_id) for _ in range(50)]
+    receipts = await asyncio.gather(*(queues[n % 5].accept(copy, "bytes") for n, copy in enumerate(copies)))
+    assert sum(not receipt.duplicate for receipt in receipts) == 1
+    assert len({receipt.delivery_id for receipt in receipts}) == 1
+    assert (await queues[0].counts())["wait"] == 1
+    for queue in queues:
+        await queue.close()
+
+
+async def test_accept_takes_one_round_trip(queue: ExecutionQueue, queue_settings: Settings) -> None:
+    """Claim, add and look for a drain are one command of the client's."""
+    await queue.accept(delivery(), "bytes")
+    client = Redis(port=queue_settings.redis_port, decode_responses=True)
+    async with client.monitor() as monitor:
+        await queue.accept(delivery(), "bytes")
+        await client.echo("end")
+        sent = []
+        while (seen := await monitor.next_command())["command"] != "ECHO end":
+            if seen["client_type"] != "lua" and queue_settings.queue_name in seen["command"]:
+                sent.append(seen["command"].split(" ")[0])
+    await client.aclose()
+    assert sent == ["EVALSHA"]
+
+
+async def test_calls_of_one_tick_share_a_round_trip(queue: ExecutionQueue, queue_settings: Settings) -> None:
+    """Forty fibers that add and claim at once write to one connection only once each."""
+    await queue.enqueue([resume() for _ in range(40)])
+    claimed = await asyncio.gather(*(queue.claim(f"fiber-{n}") for n in range(40)))
+    client = Redis(port=queue_settings.redis_port, decode_responses=True)
+    addresses = set()
+    async with client.monitor() as monitor:
+        await asyncio.gather(*(queue.complete(job) for job in claimed if job))
+        await client.echo("end")
+        while (seen := await monitor.next_command())["command"] != "ECHO end":
+            if seen["client_type"] != "lua" and seen["command"].startswith("EVALSHA"):
+                addresses.add(seen["client_port"])
+    await client.aclose()
+    assert len(addresses) == 1
+
+
+async def test_the_look_for_a_drain_sees_announced_ones_only(queue: ExecutionQueue) -> None:
+    """A drain counts from its announcement until it withdraws or its time is over."""
+    assert not await queue.enqueue([resume()])
+    assert await queue.announce("drain", 0.1) == 1
+    assert await queue.enqueue([resume()])
+    await asyncio.sleep(0.15)
+    assert not await queue.enqueue([resume()])
+    await queue.announce("drain", 10)
+    await queue.withdraw("drain")
+    assert not (await queue.accept(delivery(), "bytes")).live_drain
+    assert await queue.live_drains() == 0
+
+
+async def test_no_job_is_left_behind_by_a_leaving_drain(queue_settings: Settings) -> None:
+    """Whenever a job comes while a drain leaves, the drain takes it on its last look or the sender wakes another."""
+    drain, intake = ExecutionQueue.connect(queue_settings), ExecutionQueue.connect(queue_settings)
+    for turn in range(200):
+        await drain.announce("drain", 10)
+
+        async def leave() -> bool:
+            await drain.withdraw("drain")
+            claimed = await drain.claim("drain")
+            if claimed:
+                await drain.complete(claimed, fetch_next=False)
+            return claimed is not None
+
+        async def arrive(turn: int) -> bool:
+            await asyncio.sleep(0.00002 * (turn % 20))
+            return (await intake.accept(delivery(), "bytes")).live_drain
+
+        taken, believed = await asyncio.gather(leave(), arrive(turn))
+        assert taken or not believed
+        if not taken:
+            claimed = await drain.claim("drain")
+            assert claimed is not None
+            await drain.complete(claimed, fetch_next=False)
+    await drain.close()
+    await intake.close()
+
+
+async def test_claim_waking_is_given_to_one(queue: ExecutionQueue) -> None:
+    """Of many who find no drain, one invokes it; when it has announced itself, the next may again."""
+    assert sorted(await asyncio.gather(*(queue.claim_waking() for _ in range(10)))) == [False] * 9 + [True]
+    await queue.announce("drain", 0.01)
+    assert await queue.claim_waking()
+
+
+@pytest.mark.parametrize("forget", ["FLUSHALL", "SCRIPT FLUSH"])
+async def test_a_server_that_forgot_everything_is_taught_again(redis_server_of_its_own: Settings, forget: str) -> None:
+    """After a flush or a failover, the next calls load the scripts again; of one tick, each is done once."""
+    queue = ExecutionQueue.connect(redis_server_of_its_own)
+    await queue.enqueue([resume()])
+    await queue._client.execute_command(*forget.split())
+    before = (await queue.counts())["wait"]
+    jobs = [delivery() for _ in range(5)]
+    receipts = await asyncio.gather(*(queue.accept(job, "bytes") for job in jobs))
+    assert not any(receipt.duplicate for receipt in receipts)
+    assert (await queue.counts())["wait"] == before + 5
+    await queue.close()
+
+
+async def test_an_unreachable_server_is_an_error_of_ours(queue_settings: Settings) -> None:
+    """Whatever keeps Redis from answering is `QueueUnavailableError`, soon."""
+    queue = ExecutionQueue.connect(replace(queue_settings, redis_port=1))
+    for call in (queue.accept(delivery(), "bytes"), queue.claim("a"), queue.webhook_config("w"), queue.live_drains()):
+        with pytest.raises(QueueUnavailableError):
+            await call
+    await queue.close()
+
+
+async def test_accept_gives_up_on_a_server_that_does_not_answer(
+    queue_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that accepts connections and says nothing holds an answer up for a moment only."""
+    monkeypatch.setattr("shared.queue.execution_queue.ACCEPT_TIMEOUT_SECONDS", 0.1)
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    queue = ExecutionQueue.connect(replace(queue_settings, redis_port=silent.sockets[0].getsockname()[1]))
+    with pytest.raises(QueueUnavailableError):
+        await queue.accept(delivery(), "bytes")
+    await queue.close()
+    silent.close()
+    await silent.wait_closed()
+
+
+async def test_hints_are_remembered_and_a_refill_does_not_overwrite(queue: ExecutionQueue) -> None:
+    """A reader's refill never replaces what a command has just written."""
+    assert await queue.webhook_config("w") == (False, None)
+    await queue.remember_webhook("w", {"name": "new"})
+    await queue.remember_webhook("w", {"name": "old"}, refill=True)
+    assert await queue.webhook_config("w") == (True, {"name": "new"})
+    await queue.remember_webhook("w", None)
+    assert await queue.webhook_config("w") == (True, None)
+    await queue.remember_published("f", 3)
+    await queue.remember_published("f", 2, refill=True)
+    assert await queue.published_versions(["f", "g"]) == {"f": 3}
+
+
+async def test_a_job_of_another_client_starts_a_workflow_by_hand(queue: ExecutionQueue) -> None:
+    """`{tenant_id, workflow_id, input}` under any id is one start; an id that is a UUID is the execution's."""
+    tenant, workflow = "01930000-0000-7000-8000-000000000001", "01930000-0000-7000-8000-000000000002"
+    key = queue._bull.toKey("order-7")
+    data = json.dumps({"tenant_id": tenant, "workflow_id": workflow, "input": {"n": 1}})
+    await queue._client.hset(key, mapping={"name": "execution", "data": data})
+    job = await queue.peek("order-7")
+    assert job is not None
+    assert (job.kind, job.start) == ("start", {"workflow_id": workflow, "input": {"n": 1}})
+    assert job.execution_id != "order-7"

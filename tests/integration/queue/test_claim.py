@@ -1,0 +1,143 @@
+"""Claiming, finishing, putting off and handing back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+from shared.queue.execution_queue import ExecutionQueue
+from shared.settings import Settings
+from tests.integration.queue.jobs import delivery, resume
+
+
+async def test_claim_returns_jobs_in_order_with_their_data(queue: ExecutionQueue) -> None:
+    """What was added comes out unchanged, first in first out."""
+    first, second = delivery(method="POST", body="ünïcode \u2028 🙂"), resume()
+    await queue.enqueue([first, second])
+    claimed = [await queue.claim("a"), await queue.claim("a"), await queue.claim("a")]
+    assert [job and job.job for job in claimed] == [first, second, None]
+
+
+async def test_complete_hands_over_the_next_job_and_leaves_nothing(queue: ExecutionQueue) -> None:
+    """Finishing one job fetches the next; a finished job's id is free again."""
+    first, second = resume(), resume()
+    await queue.enqueue([first, second])
+    claimed = await queue.claim("a")
+    assert claimed is not None
+    following = await queue.complete(claimed)
+    assert following is not None
+    assert following.job == second
+    assert await queue.complete(following) is None
+    assert await queue.counts() == {"wait": 0, "active": 0, "delayed": 0, "failed": 0}
+    assert await queue.peek(first.execution_id) is None
+
+
+async def test_enqueue_adds_one_job_per_execution(queue: ExecutionQueue) -> None:
+    """An execution that has a job in the queue gets no second one."""
+    job = delivery()
+    await queue.enqueue([job, job])
+    await queue.enqueue([replace(job, kind="resume", delivery=None)])
+    assert (await queue.counts())["wait"] == 1
+    assert await queue.peek(job.execution_id) == job
+
+
+async def test_fail_keeps_only_malformed_jobs(queue: ExecutionQueue, queue_settings: Settings) -> None:
+    """A job without sense stays for people to look at; a failed execution's id is free for its next job."""
+    from bullmq import Queue
+
+    node = Queue(queue_settings.queue_name, {"prefix": queue_settings.queue_prefix, "connection": queue._client})
+    await node.add("execution", {"no": "tenant"}, {"jobId": "odd"})
+    await queue.enqueue([resume()])
+    odd = await queue.claim("a")
+    assert odd is not None
+    assert odd.job is None
+    assert odd.malformed is not None
+    following = await queue.fail(odd, odd.malformed)
+    assert following is not None
+    await queue.fail(following, "because")
+    assert await queue.counts() == {"wait": 0, "active": 0, "delayed": 0, "failed": 1}
+
+
+async def test_delay_puts_off_without_losing(queue: ExecutionQueue) -> None:
+    """A delayed job comes back after its time, counted as one attempt, and waiting for it ends then."""
+    await queue.enqueue([resume()])
+    claimed = await queue.claim("a")
+    assert claimed is not None
+    await queue.delay(claimed, 0.2)
+    assert await queue.claim("a") is None
+    began = time.monotonic()
+    await queue.wait_for_job(5)
+    while (again := await queue.claim("a")) is None:
+        await queue.wait_for_job(1)
+    assert 0.1 < time.monotonic() - began < 1
+    assert (again.attempts_made, again.attempts_started) == (1, 2)
+
+
+async def test_hand_back_puts_the_job_first(queue: ExecutionQueue) -> None:
+    """A job handed back is unlocked and next in line."""
+    first, second = resume(), resume()
+    await queue.enqueue([first, second])
+    claimed = await queue.claim("a")
+    assert claimed is not None
+    await queue.hand_back(claimed)
+    again = await queue.claim("b")
+    assert again is not None
+    assert again.job == first
+    assert await queue.extend_locks([claimed, again]) == [first.execution_id]
+
+
+async def test_complete_without_the_lock_fetches_the_next_job(queue: ExecutionQueue) -> None:
+    """Whoever lost a job's lock goes on with another job and takes nothing from the new owner."""
+    await queue.enqueue([resume(), resume()])
+    claimed = await queue.claim("a")
+    assert claimed is not None
+    following = await queue.complete(replace(claimed, token="b"))
+    assert following is not None
+    assert following.token == "b"
+    assert await queue.extend_locks([claimed, following]) == []
+
+
+async def test_wait_for_job_returns_when_one_is_added(queue: ExecutionQueue) -> None:
+    """An idle drain hears of a job at once."""
+    waiting = asyncio.create_task(queue.wait_for_job(10))
+    await asyncio.sleep(0.05)
+    await queue.enqueue([resume()])
+    await asyncio.wait_for(waiting, 1)
+    assert await queue.claim("a") is not None
+
+
+async def test_recover_stalled_returns_the_jobs_of_a_dead_drain(
+    queue_settings: Settings,
+) -> None:
+    """A job whose lock expired comes back at the second sweep; one whose lock is renewed does not."""
+    queue = ExecutionQueue.connect(replace(queue_settings, lock_seconds=0.2))
+    dead, alive = resume(), resume()
+    await queue.enqueue([dead, alive])
+    await queue.claim("a")
+    renewed = await queue.claim("b")
+    assert renewed is not None
+    assert await queue.recover_stalled() == []
+    recovered: list[str] = []
+    for _ in range(6):
+        await asyncio.sleep(0.1)
+        assert await queue.extend_locks([renewed]) == []
+        recovered += await queue.recover_stalled()
+    assert recovered == [dead.execution_id]
+    await queue.close()
+
+
+async def test_a_job_that_stalls_too_often_comes_back_with_a_reason_to_fail(queue_settings: Settings) -> None:
+    """A job that kills every drain is not tried for ever."""
+    queue = ExecutionQueue.connect(replace(queue_settings, lock_seconds=0.02))
+    await queue.enqueue([resume()])
+    reasons = []
+    for _ in range(30):
+        if claimed := await queue.claim("a"):
+            reasons.append(claimed.deferred_failure)
+            if claimed.deferred_failure:
+                break
+        await asyncio.sleep(0.03)
+        await queue.recover_stalled()
+    assert reasons == [None] * 6 + ["job stalled more than allowable limit"]
+    await queue.close()
