@@ -1,0 +1,181 @@
+"""Expressions: JSONata between `{%` and `%}` in a parameter, found, compiled and evaluated under limits.
+
+Evaluation is a pure function of the expression, its scope, the clock and the seed that are passed in, so that a run
+can be derived again. Integers beyond 2^53 lose digits. The engine runs it in a process of its own
+(`shared/engine/expressions.py`), since a native library can crash; publishing only compiles.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+from jlens import Expression, JlensError
+
+# What an expression may name; `reads` tells which of them, and which fields in them, one does.
+SCOPE = ("trigger", "nodes", "input", "workflow", "execution")
+
+MAX_SOURCE_CHARACTERS = 10_000
+TIMEOUT_SECONDS = 1.0
+# `max_steps` and the depth of a value are bounded by the stack of the thread that evaluates: 256 MB allows these.
+LIMITS: Mapping[str, Any] = {
+    "timeout": TIMEOUT_SECONDS,
+    "max_depth": 300,
+    "max_steps": 1_000_000,
+    "max_string_length": 1_048_576,
+    "max_array_length": 10_000,
+    "max_result_size": 262_144,
+}
+
+# Before each expression: its scope is read lazily from the input (bindings would be converted whole), and `$eval`,
+# which would run text from outside as code, is replaced.
+_PRELUDE = "({names};$eval:=function($source){{$error('$eval is not available.')}};\n{source}\n)"
+_NAMES = ";".join(f"${name}:={name}" for name in SCOPE)
+
+# What can hide the end of an expression: quoted text, quoted names, comments.
+_TOKEN = re.compile(r"%\}|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`|/\*.*?\*/", re.DOTALL)
+_EVAL = re.compile(r"\$eval\b")
+_MUSTACHE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+MUSTACHE_HINT = "Expressions are JSONata between {% and %}, for example {% $trigger.body.id %}."
+
+
+class Undefined:
+    """What a path that leads nowhere gives; `null` is a value and is not this."""
+
+    def __repr__(self) -> str:
+        return "UNDEFINED"
+
+
+UNDEFINED: Final = Undefined()
+
+
+class ExpressionError(Exception):
+    """An expression that does not compile, or whose evaluation failed; `code` is JSONata's."""
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        self.message, self.code = message, code
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The text of one expression, without its marks."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """An expression ready to be evaluated. `reads` is what it reads: per name of the scope `True` or a tree of
+    fields; `others` are the names that it reads and nobody defines."""
+
+    source: str
+    expression: Expression
+    reads: Mapping[str, Any]
+    others: tuple[str, ...]
+    bare_names: tuple[str, ...]
+    _exists: list[Expression] = field(default_factory=list, compare=False)
+
+    def exists(self) -> Expression:
+        """The question whether the expression leads anywhere, compiled when it is first asked."""
+        if not self._exists:
+            self._exists.append(Expression(_wrapped(f"$exists({self.source}\n)")))
+        return self._exists[0]
+
+
+def split(text: str) -> tuple[str | Source, ...]:
+    """The literal texts and the expressions of a parameter's text, in order; an expression without an end raises
+    `ExpressionError`."""
+    parts: list[str | Source] = []
+    position = 0
+    while (start := text.find("{%", position)) >= 0:
+        if start > position:
+            parts.append(text[position:start])
+        end = _end(text, start + 2)
+        parts.append(Source(text[start + 2 : end].strip()))
+        position = end + 2
+    if position < len(text) or not parts:
+        parts.append(text[position:])
+    return tuple(parts)
+
+
+def is_whole(parts: tuple[str | Source, ...]) -> bool:
+    """Whether the text is one expression and nothing but white space around it, so that the value keeps its type."""
+    return sum(isinstance(part, Source) for part in parts) == 1 and all(
+        isinstance(part, Source) or not part.strip() for part in parts
+    )
+
+
+def has_mustache(parts: tuple[str | Source, ...]) -> bool:
+    """Whether the literal text holds `{{ … }}`, which other engines evaluate and this one does not."""
+    return any(isinstance(part, str) and _MUSTACHE.search(part) for part in parts)
+
+
+@lru_cache(maxsize=4_096)
+def compile_expression(source: str) -> Compiled:
+    """The compiled expression; one that is empty, too long, malformed or uses `$eval` raises `ExpressionError`."""
+    if not source.strip():
+        raise ExpressionError("The expression is empty.")
+    if len(source) > MAX_SOURCE_CHARACTERS:
+        raise ExpressionError(f"The expression is longer than {MAX_SOURCE_CHARACTERS} characters.")
+    if _EVAL.search(_TOKEN.sub(" ", source)):
+        raise ExpressionError("$eval is not available.")
+    try:
+        # On its own first: within the prelude, a source such as `1) + (2` would compile.
+        reads = Expression(source).reads()
+        expression = Expression(_wrapped(source))
+    except JlensError as error:
+        at = "" if error.position is None else f" (at character {error.position})"
+        raise ExpressionError(f"{error}{at}", error.code) from None
+    bindings: Mapping[str, Any] = reads.get("bindings") or {}
+    if reads.get("everyBinding"):
+        bindings = {**bindings, **dict.fromkeys(SCOPE, True)}
+    context = reads.get("input")
+    return Compiled(
+        source,
+        expression,
+        {name: bindings[name] for name in SCOPE if name in bindings},
+        tuple(name for name in bindings if name not in SCOPE),
+        tuple(context) if isinstance(context, dict) else (),
+    )
+
+
+def evaluate(compiled: Compiled, scope: Mapping[str, Any], now_milliseconds: int, seed: int) -> Any:
+    """What the expression yields, or `UNDEFINED`; one that fails or exceeds a limit raises `ExpressionError`."""
+    try:
+        value = compiled.expression.evaluate(scope, now=now_milliseconds, seed=seed, **LIMITS)
+        if value is None:
+            # The library gives None for null and for nothing; with the same seed and clock this tells them apart.
+            there = compiled.exists().evaluate(scope, now=now_milliseconds, seed=seed, **LIMITS)
+            return None if there else UNDEFINED
+    except JlensError as error:
+        raise ExpressionError(str(error), error.code) from None
+    return value
+
+
+def seed_of(*parts: str) -> int:
+    """The seed of `$random()`, the same for the same parts: FNV-1a over their text, 32 bits."""
+    seed = 2_166_136_261
+    for byte in "\x1f".join(parts).encode():
+        seed = (seed ^ byte) * 16_777_619 & 0xFFFFFFFF
+    return seed
+
+
+def _wrapped(source: str) -> str:
+    return _PRELUDE.format(names=_NAMES, source=source)
+
+
+def _end(text: str, start: int) -> int:
+    position = start
+    while found := _TOKEN.search(text, position):
+        if found.group() == "%}":
+            return found.start()
+        position = found.end()
+    # A stray quote may have swallowed the mark; the compiler will name the quote.
+    end = text.find("%}", start)
+    if end < 0:
+        raise ExpressionError("The expression that starts with {% has no %} at its end.")
+    return end

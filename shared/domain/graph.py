@@ -1,0 +1,138 @@
+"""A workflow's graph: nodes joined by edges, read from a tenant's JSON and normalised to one shape.
+
+Parsing judges the form alone, so that an unfinished draft can be saved: that the types exist, the parameters fit
+them and nothing dangles is asked when the graph is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from shared.domain.retry import Retrier
+from shared.errors import Problem
+
+JsonObject = dict[str, Any]
+Join = Literal["any", "all"] | int
+
+MAX_NODES = 1_000
+MAX_EDGES = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One step. `join` is `any`, `all`, or how many in-edges must be live; `timeout_seconds` unset means the type's."""
+
+    id: str
+    type: str
+    parameters: JsonObject
+    name: str | None = None
+    position: JsonObject | None = None
+    retry: tuple[Retrier, ...] = ()
+    timeout_seconds: float | None = None
+    on_error: Literal["fail", "continue", "route"] = "fail"
+    join: Join = "any"
+    disabled: bool = False
+    notes: str | None = None
+
+    def as_json(self) -> JsonObject:
+        """The node in the house shape; what was not given, or is the default, is left out."""
+        found: JsonObject = {"id": self.id, "type": self.type}
+        if self.name is not None:
+            found["name"] = self.name
+        if self.position is not None:
+            found["position"] = self.position
+        found["parameters"] = self.parameters
+        if self.retry:
+            found["retry"] = [retrier.as_json() for retrier in self.retry]
+        if self.timeout_seconds is not None:
+            found["timeout_seconds"] = self.timeout_seconds
+        if self.on_error != "fail":
+            found["on_error"] = self.on_error
+        if self.join != "any":
+            found["join"] = {"n": self.join} if isinstance(self.join, int) else self.join
+        if self.disabled:
+            found["disabled"] = True
+        if self.notes is not None:
+            found["notes"] = self.notes
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What leads from a handle of one node to another node."""
+
+    id: str
+    source: str
+    target: str
+    source_handle: str = "out"
+
+    def as_json(self) -> JsonObject:
+        """The edge in the house shape."""
+        return {"id": self.id, "source": self.source, "target": self.target, "source_handle": self.source_handle}
+
+
+class Graph:
+    """Nodes by id, in the order given, with the edges into and out of each."""
+
+    __slots__ = ("edges", "incoming", "nodes", "outgoing", "successors")
+
+    def __init__(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
+        """Edges whose source or target does not exist lead nowhere; publishing refuses them."""
+        self.nodes: Mapping[str, Node] = MappingProxyType({node.id: node for node in nodes})
+        self.edges: tuple[Edge, ...] = tuple(edges)
+        incoming: dict[str, list[Edge]] = {node.id: [] for node in nodes}
+        outgoing: dict[str, list[Edge]] = {node.id: [] for node in nodes}
+        for edge in edges:
+            if edge.source in outgoing and edge.target in incoming:
+                outgoing[edge.source].append(edge)
+                incoming[edge.target].append(edge)
+        self.incoming: Mapping[str, tuple[Edge, ...]] = {name: tuple(found) for name, found in incoming.items()}
+        self.outgoing: Mapping[str, tuple[Edge, ...]] = {name: tuple(found) for name, found in outgoing.items()}
+        self.successors: Mapping[str, tuple[str, ...]] = {
+            name: tuple(dict.fromkeys(edge.target for edge in found)) for name, found in outgoing.items()
+        }
+
+    def as_json(self) -> JsonObject:
+        """`{nodes, edges}` in the house shape: what is stored."""
+        return {
+            "nodes": [node.as_json() for node in self.nodes.values()],
+            "edges": [edge.as_json() for edge in self.edges],
+        }
+
+
+def parse_graph(nodes: object, edges: object) -> tuple[Graph | None, list[Problem]]:
+    """The graph in a request's `nodes` and `edges`; where the form is wrong, no graph but every problem."""
+    # Here, not above: the fields' parser builds the classes of this module.
+    from shared.domain.graph_fields import parse_edge, parse_node
+
+    problems: list[Problem] = []
+    found_nodes: list[Node] = []
+    found_edges: list[Edge] = []
+    seen: set[str] = set()
+    for index, value in enumerate(_items(nodes, "/nodes", MAX_NODES, problems)):
+        node = parse_node(value, f"/nodes/{index}", problems)
+        if node is None:
+            continue
+        if node.id in seen:
+            problems.append(Problem(f"/nodes/{index}/id", f"There are two nodes with the id {node.id!r}."))
+        seen.add(node.id)
+        found_nodes.append(node)
+    names: set[str] = set()
+    for index, value in enumerate(_items(edges, "/edges", MAX_EDGES, problems)):
+        edge = parse_edge(value, f"/edges/{index}", names, problems)
+        if edge is not None:
+            found_edges.append(edge)
+    return (None, problems) if problems else (Graph(found_nodes, found_edges), [])
+
+
+def _items(value: object, pointer: str, limit: int, problems: list[Problem]) -> list[object]:
+    if not isinstance(value, list):
+        problems.append(Problem(pointer, "Must be a list."))
+        return []
+    if len(value) > limit:
+        problems.append(Problem(pointer, f"There are {len(value)} of them; {limit} is the limit."))
+        return []
+    return value

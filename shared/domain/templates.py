@@ -1,0 +1,186 @@
+"""A node's parameters as a template: JSON in which texts may hold expressions, filled in for one run.
+
+A text that is one whole expression takes the expression's value and type; expressions embedded in a text become text,
+as JSONata's `&` would make them; all else is literal. Where a whole expression leads nowhere, its key (or its place
+in a list) is left out and its pointer is noted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jlens import union_reads
+
+from shared.domain.expressions import (
+    SCOPE,
+    UNDEFINED,
+    Compiled,
+    ExpressionError,
+    Source,
+    compile_expression,
+    evaluate,
+    is_whole,
+    split,
+)
+from shared.domain.json_values import pointer_of
+
+
+class TemplateError(Exception):
+    """An expression of a template failed: `pointer` says which, `code` is JSONata's."""
+
+    def __init__(self, pointer: str, error: ExpressionError) -> None:
+        self.pointer, self.message, self.code = pointer, error.message, error.code
+        super().__init__(f"{pointer}: {error.message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """JSON without any expression."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A text that is one expression."""
+
+    pointer: str
+    compiled: Compiled
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text with expressions in it."""
+
+    pointer: str
+    parts: tuple[str | Compiled, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object with an expression somewhere in it."""
+
+    items: tuple[tuple[str, Template], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """A list with an expression somewhere in it."""
+
+    items: tuple[Template, ...]
+
+
+Template = Literal | Whole | Text | Object | List
+
+
+def texts(value: Any, *path: str | int) -> Iterator[tuple[str, str]]:
+    """Every text in the JSON that may hold an expression, with its pointer."""
+    if isinstance(value, str):
+        if "{%" in value or "{{" in value:
+            yield pointer_of(*path), value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from texts(item, *path, name)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from texts(item, *path, index)
+
+
+def compile_template(value: Any, *path: str | int) -> Template:
+    """The template of a JSON value; an expression that does not compile raises `TemplateError`."""
+    if isinstance(value, str) and "{%" in value:
+        return _text(value, pointer_of(*path))
+    if isinstance(value, dict):
+        items = tuple((name, compile_template(item, *path, name)) for name, item in value.items())
+        return Literal(value) if all(isinstance(item, Literal) for _, item in items) else Object(items)
+    if isinstance(value, list):
+        found = tuple(compile_template(item, *path, index) for index, item in enumerate(value))
+        return Literal(value) if all(isinstance(item, Literal) for item in found) else List(found)
+    return Literal(value)
+
+
+def expressions(template: Template) -> Iterator[Compiled]:
+    """Every expression of the template."""
+    if isinstance(template, Whole):
+        yield template.compiled
+    elif isinstance(template, Text):
+        yield from (part for part in template.parts if isinstance(part, Compiled))
+    elif isinstance(template, Object):
+        for _, item in template.items:
+            yield from expressions(item)
+    elif isinstance(template, List):
+        for item in template.items:
+            yield from expressions(item)
+
+
+def reads(template: Template) -> Mapping[str, Any]:
+    """What the template reads of its scope: per name `True` for all of it, or a tree of fields."""
+    found: Mapping[str, Any] = union_reads([{"bindings": dict(one.reads)} for one in expressions(template)])["bindings"]
+    return {name: found[name] for name in SCOPE if name in found}
+
+
+def cut(value: Any, read: Any) -> Any:
+    """The part of a value that is read: an expression gives the same result over it as over the whole."""
+    if read is True:
+        return value
+    if isinstance(value, dict):
+        return {name: cut(value[name], inner) for name, inner in read.items() if name in value}
+    if isinstance(value, list):
+        return [cut(item, read) for item in value]
+    return value
+
+
+def fill(template: Template, scope: Mapping[str, Any], now_milliseconds: int, seed: int, undefined: list[str]) -> Any:
+    """The template's value in a scope, or `UNDEFINED`; pointers of expressions that lead nowhere go to `undefined`.
+
+    An expression that fails raises `TemplateError`.
+    """
+    if isinstance(template, Literal):
+        return template.value
+    if isinstance(template, Whole):
+        value = _evaluate(template.pointer, template.compiled, scope, now_milliseconds, seed)
+        if value is UNDEFINED:
+            undefined.append(template.pointer)
+        return value
+    if isinstance(template, Text):
+        return "".join(
+            part
+            if isinstance(part, str)
+            else _as_text(_evaluate(template.pointer, part, scope, now_milliseconds, seed))
+            for part in template.parts
+        )
+    if isinstance(template, Object):
+        filled = {name: fill(item, scope, now_milliseconds, seed, undefined) for name, item in template.items}
+        return {name: value for name, value in filled.items() if value is not UNDEFINED}
+    return [
+        value
+        for item in template.items
+        if (value := fill(item, scope, now_milliseconds, seed, undefined)) is not UNDEFINED
+    ]
+
+
+def _text(text: str, pointer: str) -> Template:
+    try:
+        parts = split(text)
+        compiled = tuple(compile_expression(part.text) if isinstance(part, Source) else part for part in parts)
+    except ExpressionError as error:
+        raise TemplateError(pointer, error) from error
+    if is_whole(parts):
+        return Whole(pointer, next(part for part in compiled if isinstance(part, Compiled)))
+    return Text(pointer, compiled)
+
+
+def _evaluate(pointer: str, compiled: Compiled, scope: Mapping[str, Any], now_milliseconds: int, seed: int) -> Any:
+    try:
+        return evaluate(compiled, scope, now_milliseconds, seed)
+    except ExpressionError as error:
+        raise TemplateError(pointer, error) from error
+
+
+def _as_text(value: Any) -> str:
+    if value is UNDEFINED:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
