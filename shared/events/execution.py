@@ -52,7 +52,8 @@ class NodeSucceeded:
     """A node yielded `output` and chose `handles`.
 
     `evaluated_at` (Unix milliseconds) is the clock its expressions saw; `undefined` names the parameters
-    (JSON pointers) whose expression led nowhere.
+    (JSON pointers) whose expression led nowhere. `passes_input`: the output is the node's input, which is not stored
+    again.
     """
 
     node_id: str
@@ -61,6 +62,7 @@ class NodeSucceeded:
     handles: list[str]
     evaluated_at: int
     undefined: list[str]
+    passes_input: bool = False
 
 
 @dataclass(frozen=True, slots=True)
