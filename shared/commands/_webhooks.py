@@ -1,0 +1,113 @@
+"""What the commands about webhooks share: checks of what they refer to, their secret, and the append."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field, SecretStr
+
+from shared.aws.secrets import encrypt
+from shared.commands.model import Command, Name, Uuid
+from shared.commands.record import now, record
+from shared.commands.services import Services
+from shared.domain import webhook
+from shared.domain.actor import Actor
+from shared.domain.provider import SECRET_BYTES, ProviderRules, new_secret, secret_context, secret_problems
+from shared.domain.webhook import Webhook
+from shared.errors import NotFoundError, Problem, UnprocessableError
+from shared.events.codec import WebhookFact
+from shared.repositories.event_store import Append
+
+
+class WebhookDescription(Command):
+    """What a webhook is: which provider delivers to which workflow's trigger node, and how."""
+
+    name: Name
+    workflow_id: Uuid
+    node_id: str | None = Field(
+        None, min_length=1, max_length=200, description="The trigger node; unset: the workflow's only webhook trigger."
+    )
+    provider: str = Field(min_length=1, max_length=100, description="An id of the provider catalog.")
+    config: dict[str, Any] = Field(default_factory=dict, description="What the provider's scheme leaves open.")
+    secret: SecretStr | None = Field(
+        None, min_length=1, max_length=1000, description="Goes in and never comes out again."
+    )
+
+    @property
+    def given_secret(self) -> str | None:
+        """The secret's text; unset when none was given."""
+        return None if self.secret is None else self.secret.get_secret_value()
+
+
+async def check(services: Services, tenant_id: str, command: WebhookDescription, rules: ProviderRules | None) -> None:
+    """Passes when everything that the command refers to is there; else `UnprocessableError` with every problem."""
+    problems: list[Problem] = []
+    if rules is None:
+        problems.append(
+            Problem("/provider", f"There is no provider {command.provider!r}.", "See GET /api/webhook-providers.")
+        )
+    else:
+        problems += secret_problems(rules, command.given_secret)
+        problems += [
+            Problem(f"/config{each.pointer}", each.message, each.hint) for each in rules.config_problems(command.config)
+        ]
+    workflow = await services.workflows.get(tenant_id, command.workflow_id)
+    if workflow is None or workflow["status"] == "archived":
+        problems.append(Problem("/workflow_id", "There is no such workflow."))
+    else:
+        problems += _node_problems(workflow["nodes"], command.node_id)
+    if problems:
+        raise UnprocessableError("The webhook cannot be saved like this.", problems=tuple(problems))
+
+
+async def sealed(tenant_id: str, webhook_id: str, secret: str) -> str:
+    """The secret as it is stored in this webhook's row."""
+    return await encrypt(secret, secret_context(tenant_id, webhook_id))
+
+
+def generated_secret(rules: ProviderRules) -> str | None:
+    """A new secret where the provider's scheme needs one."""
+    return new_secret(rules, os.urandom(SECRET_BYTES))
+
+
+async def load(services: Services, tenant_id: str, webhook_id: str) -> tuple[Webhook, str | None]:
+    """The tenant's webhook, and when it was last triggered; `NotFoundError` for none such, or a deleted one."""
+    row = await services.webhooks.get(tenant_id, webhook_id)
+    if row is None:
+        raise NotFoundError("There is no such webhook.")
+    last_triggered_at = row.pop("last_triggered_at")
+    return Webhook(**row), last_triggered_at
+
+
+async def append(
+    services: Services, actor: Actor, before: Webhook, facts: Sequence[WebhookFact], secret: str | None = None
+) -> Webhook:
+    """The webhook after the facts, stored with its row and its new secret; `StreamConflictError` when overtaken."""
+    happened_at, after = now(), before
+    for fact in facts:
+        after = webhook.apply(after, fact, actor.tenant_id, before.id, happened_at)
+    await services.events.append_one(
+        Append(
+            tenant_id=actor.tenant_id,
+            stream_id=before.id,
+            stream_type="webhook",
+            expected_version=before.stream_version,
+            events=record(actor, happened_at, *facts),
+            row=webhook.row(after),
+            secret={"secret": await sealed(actor.tenant_id, before.id, secret)} if secret else None,
+        )
+    )
+    return after
+
+
+def _node_problems(nodes: list[dict[str, Any]], node_id: str | None) -> list[Problem]:
+    """A draft may still lack its trigger; what is there must fit."""
+    triggers = [node["id"] for node in nodes if node.get("type") == "webhook_trigger"]
+    known = f"Its webhook triggers: {', '.join(triggers)}." if triggers else "It has no webhook trigger yet."
+    if node_id is None and len(triggers) > 1:
+        return [Problem("/node_id", "The workflow has several webhook triggers; say which.", known)]
+    if node_id is not None and node_id not in triggers:
+        return [Problem("/node_id", f"The workflow has no webhook trigger {node_id!r}.", known)]
+    return []

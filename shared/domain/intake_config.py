@@ -1,0 +1,24 @@
+"""A webhook as intake needs it: what Redis remembers of its row. Secrets stay encrypted in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+COPIED = ("id", "tenant_id", "name", "workflow_id", "node_id", "provider", "config", "status")
+
+
+def intake_config(row: Mapping[str, Any]) -> dict[str, Any]:
+    """`{id, tenant_id, name, workflow_id, node_id, provider, config, status, secrets, published}` of a webhook's row.
+
+    `secrets` is `[{secret, expires_at}]`, newest first; `expires_at` unset means that it does not expire. The row is
+    one with its secrets and its workflow's `published_version`.
+    """
+    secrets = [{"secret": row["secret"], "expires_at": None}] if row.get("secret") else []
+    if row.get("previous_secret") and row.get("previous_secret_expires_at"):
+        secrets.append({"secret": row["previous_secret"], "expires_at": row["previous_secret_expires_at"]})
+    return {
+        **{name: row[name] for name in COPIED},
+        "secrets": secrets,
+        "published": bool(row.get("published_version")),
+    }

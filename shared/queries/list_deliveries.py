@@ -1,0 +1,22 @@
+"""What was delivered to this webhook?"""
+
+from __future__ import annotations
+
+from shared.queries.get_webhook import get_webhook
+from shared.queries.page import Page, keyset_page
+from shared.repositories.rows import Keyset
+from shared.repositories.webhooks import WebhookRepository
+
+
+async def list_deliveries(
+    webhooks: WebhookRepository,
+    tenant_id: str,
+    webhook_id: str,
+    limit: int,
+    before: Keyset | None = None,
+    verdict: str | None = None,
+) -> Page[Keyset]:
+    """The webhook's ledger, newest first; `NotFoundError` when the tenant has no such webhook."""
+    await get_webhook(webhooks, tenant_id, webhook_id)
+    rows = await webhooks.deliveries(tenant_id, webhook_id, limit + 1, before, verdict)
+    return keyset_page(rows, limit, "received_at")
