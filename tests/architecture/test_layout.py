@@ -39,7 +39,7 @@ _TemplateLoader.add_multi_constructor(
 @cache
 def template() -> dict[str, Any]:
     """The SAM template, its intrinsics as plain values."""
-    return yaml.load((ROOT / "template.yaml").read_text(), Loader=_TemplateLoader)  # noqa: S506  # a SafeLoader
+    return yaml.load((ROOT / "template.yaml").read_text(), Loader=_TemplateLoader)
 
 
 @cache
