@@ -200,3 +200,16 @@ async def test_a_job_of_another_client_starts_a_workflow_by_hand(queue: Executio
     assert job is not None
     assert (job.kind, job.start) == ("start", {"workflow_id": workflow, "input": {"n": 1}})
     assert job.execution_id != "order-7"
+
+
+async def test_calls_survive_connections_that_died_while_idle(redis_server_of_its_own: Settings) -> None:
+    """A function that was frozen finds its connections closed and notices nothing more than a reconnect."""
+    queue = ExecutionQueue.connect(redis_server_of_its_own)
+    await asyncio.gather(*(queue.enqueue([resume()]) for _ in range(3)))
+    await queue.live_drains()
+    other = Redis(port=redis_server_of_its_own.redis_port)
+    await other.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await other.aclose()
+    assert await queue.claim("a") is not None
+    assert await queue.webhook_config("w") == (False, None)
+    await queue.close()
