@@ -1,0 +1,35 @@
+"""What has happened in this tenant?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from shared.queries._events import described
+from shared.queries._sizes import fitting
+from shared.repositories.event_store import EventStoreRepository
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Events in order; `position` is where to go on from, also when there were none; `more`: there are more already."""
+
+    items: list[dict[str, Any]]
+    position: int
+    more: bool
+
+
+async def audit_feed(
+    events: EventStoreRepository,
+    tenant_id: str,
+    after: int,
+    limit: int,
+    event_type: str | None = None,
+    stream_id: str | None = None,
+) -> Feed:
+    """The tenant's events above sequence number `after`, of one type or stream where given; none is ever skipped."""
+    found, position = await events.read_feed(tenant_id, after, limit, event_type, stream_id)
+    items = fitting([described(event) for event in found])
+    if len(items) < len(found):
+        return Feed(items, items[-1]["sequence_number"], more=True)
+    return Feed(items, position, more=len(found) == limit)

@@ -1,0 +1,78 @@
+"""How is this run doing, or how was it at some point?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.domain.execution import ExecutionState, NodeRecord, fold, node_view, view
+from shared.errors import NotFoundError
+from shared.queries._sizes import MAX_ANSWER_BYTES, size_bytes
+from shared.queries.queued_delivery import Peek, queued_delivery
+from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.workflows import WorkflowRepository
+
+# Above this size, outputs are left out of an answer that would not fit.
+LARGE_OUTPUT_BYTES = 65_536
+# What a delivery that is still queued shows of itself.
+DELIVERY = ("node_id", "webhook_id", "provider", "delivery_id", "delivery_key", "event_type")
+
+
+async def get_execution(
+    events: EventStoreRepository,
+    workflows: WorkflowRepository,
+    peek: Peek,
+    tenant_id: str,
+    execution_id: str,
+    at: int | None = None,
+) -> dict[str, Any]:
+    """The run as its events up to sequence number `at` (unset: all) leave it, with every node of its graph.
+
+    A delivery that was accepted and not yet begun is `queued`. Raises `NotFoundError` for another tenant's run, and
+    where `at` lies before the first event.
+    """
+    recorded = await events.read_all(tenant_id, execution_id)
+    state = fold(event for event in recorded if at is None or event.sequence_number <= at)
+    if state is not None:
+        version = state.workflow_version
+        row = await workflows.version(tenant_id, state.workflow_id, version) if version is not None else None
+        return _fitted(_described(state, [node["id"] for node in row["nodes"]] if row else []))
+    delivery = None if recorded else await queued_delivery(peek, tenant_id, execution_id)
+    if delivery is None:
+        raise NotFoundError("There is no such execution." if not recorded else "It had not begun at that point.")
+    return _queued(execution_id, delivery)
+
+
+def _described(state: ExecutionState, node_ids: list[str]) -> dict[str, Any]:
+    found = view(state)
+    untouched = node_view(NodeRecord("cancelled" if state.status == "cancelled" else "pending"))
+    found["nodes"] = {node_id: dict(untouched) for node_id in node_ids} | found["nodes"]
+    return found
+
+
+def _queued(execution_id: str, delivery: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: delivery[name] for name in DELIVERY if delivery.get(name) is not None}
+    return {
+        "id": execution_id,
+        "workflow_id": delivery["workflow_id"],
+        "workflow_version": None,
+        "status": "queued",
+        "trigger": {"type": "webhook", **shown},
+        "output": None,
+        "nodes": {},
+        "created_at": delivery["received_at"],
+        "started_at": None,
+        "finished_at": None,
+    }
+
+
+def _fitted(execution: dict[str, Any]) -> dict[str, Any]:
+    """The answer without its large outputs where it would be too large; each is whole in the run's events."""
+    if size_bytes(execution) <= MAX_ANSWER_BYTES:
+        return execution
+    for part in (execution, *execution["nodes"].values()):
+        if "output" in part and size_bytes(part["output"]) > LARGE_OUTPUT_BYTES:
+            part["output"], part["output_omitted"] = None, True
+    trigger = execution["trigger"]
+    if size_bytes(trigger) > LARGE_OUTPUT_BYTES:
+        execution["trigger"] = {**trigger, "body": None, "body_omitted": True}
+    return execution

@@ -1,0 +1,54 @@
+"""What happened in this run, and what happens next?"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from shared.domain.execution import TERMINAL
+from shared.errors import NotFoundError
+from shared.queries._events import described
+from shared.queries._sizes import fitting
+from shared.queries.page import Page
+from shared.queries.queued_delivery import Peek, queued_delivery
+from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.executions import ExecutionRepository
+
+FIRST_POLL_SECONDS = 0.05
+LONGEST_POLL_SECONDS = 0.5
+
+
+async def list_execution_events(
+    events: EventStoreRepository,
+    executions: ExecutionRepository,
+    peek: Peek,
+    tenant_id: str,
+    execution_id: str,
+    after: int,
+    limit: int,
+    wait_seconds: float = 0,
+) -> Page[int]:
+    """The run's events above version `after`, in order.
+
+    Where there are none, waits up to `wait_seconds` for what comes next, unless the run has ended.
+    Raises `NotFoundError` when the tenant has no such run, queued ones included.
+    """
+    deadline = time.monotonic() + wait_seconds
+    found = await events.read_stream(tenant_id, execution_id, after, limit + 1)
+    if not found and await _may_go_on(executions, peek, tenant_id, execution_id):
+        pause = FIRST_POLL_SECONDS
+        while not found and time.monotonic() + pause < deadline:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_POLL_SECONDS)
+            found = await events.read_stream(tenant_id, execution_id, after, limit + 1)
+    items = fitting([described(event) for event in found[:limit]])
+    return Page(items, items[-1]["stream_version"] if len(items) < len(found) else None)
+
+
+async def _may_go_on(executions: ExecutionRepository, peek: Peek, tenant_id: str, execution_id: str) -> bool:
+    row = await executions.get(tenant_id, execution_id)
+    if row is not None:
+        return row["status"] not in TERMINAL
+    if await queued_delivery(peek, tenant_id, execution_id) is None:
+        raise NotFoundError("There is no such execution.")
+    return True

@@ -1,0 +1,42 @@
+"""Which runs were there?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.queries.page import Page, keyset_page
+from shared.repositories.executions import ExecutionRepository
+from shared.repositories.rows import Keyset, Row
+
+SHOWN = (
+    "id",
+    "workflow_id",
+    "workflow_version",
+    "status",
+    "trigger",
+    "created_at",
+    "started_at",
+    "finished_at",
+)
+SHOWN_WHERE_SET = ("error", "parent_id", "forked_from", "replayed_from")
+
+
+async def list_executions(
+    executions: ExecutionRepository,
+    tenant_id: str,
+    limit: int,
+    before: Keyset | None = None,
+    workflow_id: str | None = None,
+    status: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+) -> Page[Keyset]:
+    """The tenant's runs, newest first; created from `since` (inclusive) to `until` (exclusive)."""
+    rows = await executions.list(tenant_id, limit + 1, before, workflow_id, status, since, until)
+    page = keyset_page(rows, limit)
+    return Page([_described(row) for row in page.items], page.next)
+
+
+def _described(row: Row) -> dict[str, Any]:
+    optional = {name: row[name] for name in SHOWN_WHERE_SET if row[name] is not None}
+    return {**{name: row[name] for name in SHOWN}, **optional}

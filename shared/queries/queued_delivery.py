@@ -1,0 +1,20 @@
+"""Is this run still only in the queue?"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from shared.queue.job import ExecutionJob
+
+# How a job is looked up: `ExecutionQueue.peek`, which is imported only by those who need it.
+Peek = Callable[[str], Awaitable[ExecutionJob | None]]
+
+
+async def queued_delivery(peek: Peek, tenant_id: str, execution_id: str) -> dict[str, Any] | None:
+    """The accepted delivery that this run will begin with; `None` where none of the tenant's waits under this id.
+
+    Between its `202` and its first event, an accepted delivery is in Redis alone.
+    """
+    job = await peek(execution_id)
+    return job.delivery if job is not None and job.tenant_id == tenant_id else None
