@@ -14,6 +14,8 @@ from shared.repositories.workflows import WorkflowRepository
 from shared.settings import Settings, settings
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from shared.queue.execution_queue import ExecutionQueue
     from shared.queue.hints import Hints
 
@@ -32,21 +34,26 @@ class Services:
         self.api_keys = ApiKeyRepository(database)
 
     @cached_property
-    def hints(self) -> Hints:
-        """What Redis remembers of workflows and webhooks; without BullMQ, which takes longer to import than all else."""
+    def redis(self) -> Redis:
+        """The one client of Redis; it connects on first use."""
         from shared.queue.connection import connect
+
+        return connect(self.settings)
+
+    @cached_property
+    def hints(self) -> Hints:
+        """What Redis remembers of workflows and webhooks; without BullMQ, which is the slowest import of all."""
         from shared.queue.hints import Hints
         from shared.queue.keys import OwnKeys
 
-        keys = OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name)
-        return Hints(connect(self.settings), keys)
+        return Hints(self.redis, OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name))
 
     @cached_property
     def queue(self) -> ExecutionQueue:
         """The queue of executions."""
         from shared.queue.execution_queue import ExecutionQueue
 
-        return ExecutionQueue.connect(self.settings)
+        return ExecutionQueue(self.redis, self.settings)
 
 
 @cache

@@ -22,7 +22,7 @@ async def update_workflow(
     actor: Actor,
     workflow_id: str,
     command: UpdateWorkflow,
-    precondition: Callable[[Workflow], None] = lambda workflow: None,
+    precondition: Callable[[Workflow], None] | None = None,
 ) -> Workflow:
     """The workflow with its version up by one.
 
@@ -33,7 +33,8 @@ async def update_workflow(
 
     async def attempt() -> Workflow:
         workflow = await load(services, actor, workflow_id)
-        precondition(workflow)
+        if precondition is not None:
+            precondition(workflow)
         refuse_archived(workflow)
         return await append(services, actor, workflow, workflow_id, [fact])
 

@@ -10,7 +10,6 @@ from shared.commands.model import Command, Name
 from shared.domain.graph import Graph, parse_graph
 from shared.errors import InvalidRequestError
 
-_TEXT_OR_NULL = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 NODE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["id", "type"],
@@ -51,8 +50,10 @@ class WorkflowDraft(Command):
     description: Annotated[str | None, Field(max_length=10_000)] = None
     nodes: Nodes
     edges: Edges
-    tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=50)] = []
-    settings: dict[str, Any] = {}
+    tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=50)] = Field(
+        default_factory=list
+    )
+    settings: dict[str, Any] = Field(default_factory=dict)
 
     def graph(self) -> Graph:
         """The draft's graph; one that is not well-formed raises `InvalidRequestError` with every problem."""

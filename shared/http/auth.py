@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from shared.domain.actor import ROLES, Actor, Role
 from shared.errors import ForbiddenError, UnauthorizedError
@@ -30,7 +30,7 @@ def actor_of(event: Mapping[str, Any]) -> Actor:
     tenant_id, name, role, scopes = (str(context.get(key) or "") for key in ("tenant_id", "actor", "role", "scopes"))
     if not is_uuid(tenant_id) or not name or role not in ROLES:
         raise UnauthorizedError
-    return Actor(tenant_id, name, cast("Role", role), frozenset(scopes.split()))
+    return Actor(tenant_id, name, role, frozenset(scopes.split()))
 
 
 def authorise(actor: Actor, role: Role, scope: str | None) -> None:

@@ -1,0 +1,54 @@
+"""Lambda authorizer of the HTTP API (payload 2.0, simple response): `Authorization: Bearer <API key or user token>`."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from shared.commands.services import services
+from shared.domain.actor import Actor
+from shared.domain.api_key_text import PREFIX
+from shared.http.auth import context_of
+from shared.http.user_tokens import UserTokens
+from shared.queries.authenticate_api_key import authenticate_api_key
+from shared.runtime import run
+from shared.settings import settings
+
+logger = Logger(service="authorizer", utc=True)
+
+
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """`{isAuthorized, context}`; whatever goes wrong, the answer is no."""
+    try:
+        actor = run(authenticate(credentials_in(event)))
+    except Exception:  # the edge: fails closed, and says so
+        logger.exception("authorizer_failed")
+        actor = None
+    if actor is None:
+        return {"isAuthorized": False}
+    return {"isAuthorized": True, "context": context_of(actor)}
+
+
+def credentials_in(event: dict[str, Any]) -> str:
+    """The bearer token of the request (RFC 6750: the scheme in any case); empty without one."""
+    headers = event.get("headers") or {}
+    scheme, _, token = str(headers.get("authorization") or "").strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def authenticate(token: str) -> Actor | None:
+    """The caller that the token stands for; `None` for nobody."""
+    if not token:
+        return None
+    if token.startswith(PREFIX):
+        return await authenticate_api_key(services().api_keys, token, time.time())
+    return await user_tokens().authenticate(token)
+
+
+@cache
+def user_tokens() -> UserTokens:
+    """This process's verifier, which caches the project's keys."""
+    return UserTokens(settings())

@@ -1,0 +1,30 @@
+"""/api/workflows/{id}/publish and /unpublish."""
+
+from __future__ import annotations
+
+from shared.commands.publish_workflow import publish_workflow
+from shared.commands.services import services
+from shared.commands.unpublish_workflow import unpublish_workflow
+from shared.domain.workflow import Workflow
+from shared.http.api import Api
+from shared.http.operations import publish as operations
+from shared.http.request import Request
+from shared.http.responses import Response, ok
+
+api = Api("publish")
+handler = api.handler
+
+
+@api.route(operations.PUBLISH_WORKFLOW)
+async def publish(request: Request) -> Response:
+    return ok(published(await publish_workflow(services(), request.actor, request.id)))
+
+
+@api.route(operations.UNPUBLISH_WORKFLOW)
+async def unpublish(request: Request) -> Response:
+    return ok(published(await unpublish_workflow(services(), request.actor, request.id)))
+
+
+def published(workflow: Workflow) -> dict[str, object]:
+    """What is published of a workflow now."""
+    return {"id": workflow.id, "version": workflow.version, "published_version": workflow.published_version}

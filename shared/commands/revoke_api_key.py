@@ -1,0 +1,42 @@
+"""Revoke an API key."""
+
+from __future__ import annotations
+
+from shared.commands.change import repeated_on_conflict
+from shared.commands.record import now, record
+from shared.commands.services import Services
+from shared.domain import api_key as api_keys
+from shared.domain.actor import Actor
+from shared.domain.api_key import ApiKey
+from shared.errors import NotFoundError
+from shared.events.api_key import ApiKeyRevoked
+from shared.repositories.event_store import Append
+
+
+async def revoke_api_key(services: Services, actor: Actor, api_key_id: str) -> None:
+    """The key opens nothing any more, at the latest when the authorizer's cache expires. Twice is as good as once.
+
+    A key that is not the tenant's raises `NotFoundError`.
+    """
+
+    async def attempt() -> None:
+        row = await services.api_keys.get(actor.tenant_id, api_key_id)
+        if row is None:
+            raise NotFoundError("There is no such API key.")
+        if row["status"] == "revoked":
+            return
+        before = ApiKey(**{name: row[name] for name in ApiKey.__slots__})
+        happened_at, fact = now(), ApiKeyRevoked()
+        after = api_keys.apply(before, fact, actor.tenant_id, api_key_id, happened_at)
+        await services.events.append_one(
+            Append(
+                tenant_id=actor.tenant_id,
+                stream_id=api_key_id,
+                stream_type="api_key",
+                expected_version=before.stream_version,
+                events=record(actor, happened_at, fact),
+                row=api_keys.row(after),
+            )
+        )
+
+    await repeated_on_conflict(attempt)

@@ -1,0 +1,24 @@
+"""Entity tags of aggregates: the version of their stream, so that every change gives a new one."""
+
+from __future__ import annotations
+
+from shared.errors import PreconditionFailedError
+from shared.http.request import Request
+
+
+def etag(stream_version: int) -> str:
+    """The strong ETag of an aggregate at this version of its stream."""
+    return f'"{stream_version}"'
+
+
+def check_if_match(request: Request, stream_version: int) -> None:
+    """Passes without an If-Match, or with one that names this version or `*`; else raises `PreconditionFailedError`.
+
+    Weak tags never match (RFC 9110, section 13.1.1).
+    """
+    header = request.headers.get("if-match")
+    if header is None:
+        return
+    tags = [tag.strip() for tag in header.split(",")]
+    if "*" not in tags and etag(stream_version) not in tags:
+        raise PreconditionFailedError

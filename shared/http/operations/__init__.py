@@ -1,0 +1,1 @@
+"""Every HTTP operation of the service, declared once: a module per function."""

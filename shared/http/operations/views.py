@@ -1,0 +1,67 @@
+"""What the shapes of answers share. They describe; answers are not run through them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
+Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Object = dict[str, Any]
+
+
+class View(BaseModel):
+    """The shape of an answer: these fields and no others; those with a default may be missing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProblemItem(View):
+    """One thing that is wrong."""
+
+    pointer: Annotated[str, Field(description="JSON pointer (RFC 6901) to the place; empty for the whole.")]
+    message: str
+    hint: Annotated[str, Field(description="How to mend it.")] = ""
+
+
+class ProblemView(View):
+    """A problem (RFC 9457)."""
+
+    type: Annotated[str, Field(description="Where the code is explained.")]
+    title: str
+    status: int
+    detail: str
+    code: Annotated[str, Field(description="Stable and machine-readable.")]
+    errors: Annotated[list[ProblemItem], Field(description="Each thing that is wrong.")] = []
+
+
+class GatewayMessage(BaseModel):
+    """What API Gateway itself answers: without credentials (401), with wrong ones (403), outside all routes (404)."""
+
+    message: str
+
+
+class NodeView(View):
+    """A node in the house shape; fields that are not set are left out."""
+
+    id: str
+    type: str
+    parameters: Object = {}
+    name: str = ""
+    position: Object = {}
+    retry: list[Object] = []
+    timeout_seconds: float = 0
+    on_error: Literal["fail", "continue", "route"] = "fail"
+    join: Any = "any"
+    disabled: bool = False
+    notes: str = ""
+
+
+class EdgeView(View):
+    """An edge in the house shape."""
+
+    id: str
+    source: str
+    target: str
+    source_handle: str

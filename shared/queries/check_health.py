@@ -1,0 +1,45 @@
+"""Whether what the service stands on can be reached."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+
+from redis.asyncio import Redis
+
+from shared.errors import Problem, UnavailableError, WorkflowEngineError
+from shared.queue.connection import in_our_terms
+from shared.repositories.database import Database
+
+TIMEOUT_SECONDS = 4.0
+
+
+async def check_health(database: Database, redis: Redis) -> dict[str, str]:
+    """`{supabase: ok, redis: ok}`; else `UnavailableError` that names what did not answer in four seconds."""
+    checks: Mapping[str, Awaitable[None]] = {"supabase": _supabase(database), "redis": _redis(redis)}
+    answered = dict(zip(checks, await asyncio.gather(*(_reached(check) for check in checks.values())), strict=True))
+    down = [name for name, reached in answered.items() if not reached]
+    if down:
+        raise UnavailableError(
+            f"Not within reach: {', '.join(down)}.",
+            problems=tuple(Problem(f"/checks/{name}", "This did not answer.") for name in down),
+        )
+    return dict.fromkeys(checks, "ok")
+
+
+async def _reached(check: Awaitable[None]) -> bool:
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await check
+    except (WorkflowEngineError, TimeoutError):
+        return False
+    return True
+
+
+async def _supabase(database: Database) -> None:
+    await database.select("workflows", "id", lambda query: query.limit(1))
+
+
+async def _redis(redis: Redis) -> None:
+    with in_our_terms():
+        await redis.ping()
