@@ -52,8 +52,8 @@ class NodeSucceeded:
     """A node yielded `output` and chose `handles`.
 
     `evaluated_at` (Unix milliseconds) is the clock its expressions saw; `undefined` names the parameters
-    (JSON pointers) whose expression led nowhere. `passes_input`: the output is the node's input, which is not stored
-    again.
+    (JSON pointers) whose expression led nowhere. `output_of`: the node passes its input on, the output of these
+    predecessors (of several, an object by node id), which is not stored again.
     """
 
     node_id: str
@@ -62,7 +62,7 @@ class NodeSucceeded:
     handles: list[str]
     evaluated_at: int
     undefined: list[str]
-    passes_input: bool = False
+    output_of: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,276 @@
+"""The execution aggregate: one run of one version of a workflow, folded from its facts.
+
+Unlike the small aggregates, the state is changed in place: a run of thousands of nodes folded into a fresh copy per
+event would cost the square of its length. What follows from the state is in `shared/domain/fates.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.domain.timestamps import in_utc, timestamp, unix_seconds
+from shared.events.codec import ExecutionFact, decode
+from shared.events.execution import (
+    ExecutionCancelled,
+    ExecutionFailed,
+    ExecutionQueued,
+    ExecutionStarted,
+    ExecutionSucceeded,
+    NodeFailed,
+    NodeRetryScheduled,
+    NodeSkipped,
+    NodeStarted,
+    NodeSucceeded,
+)
+from shared.events.record import RecordedEvent
+
+JsonObject = dict[str, Any]
+
+TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
+# A node in one of these has had its fate decided for good.
+SETTLED = frozenset({"succeeded", "failed", "skipped"})
+# How long after its last event somebody looks at a run again. The engine sets a later time for a long effect.
+LEASE_SECONDS = 60.0
+
+# What of the trigger stands in the read model's row: never the body or the headers.
+_TRIGGER_COLUMNS = ("type", "node_id", "webhook_id", "provider", "delivery_id", "delivery_key", "event_type")
+
+
+@dataclass(slots=True)
+class NodeRecord:
+    """One node of a run. `handles` are the chosen ones; `parameters` the resolved ones of a started effect."""
+
+    status: str = "pending"
+    attempts: int = 0
+    started_at: str | None = None
+    finished_at: str | None = None
+    output: Any = None
+    error: JsonObject | None = None
+    handles: Sequence[str] = ()
+    handled: str | None = None
+    parameters: JsonObject | None = None
+    evaluated_at: int | None = None
+    retry_at: str | None = None
+    undefined: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class ExecutionState:
+    """A run after its events. `nodes` holds those that anything has happened to."""
+
+    id: str
+    tenant_id: str
+    workflow_id: str = ""
+    workflow_version: int | None = None
+    phase: str = "queued"
+    trigger: JsonObject = field(default_factory=dict)
+    trigger_node_id: str | None = None
+    nodes: dict[str, NodeRecord] = field(default_factory=dict)
+    output: Any = None
+    error: JsonObject | None = None
+    parent_id: str | None = None
+    forked_from: str | None = None
+    replayed_from: str | None = None
+    created_at: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    changed_at: str | None = None
+    stream_version: int = 0
+    running: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the run has ended."""
+        return self.phase in TERMINAL
+
+    @property
+    def status(self) -> str:
+        """`waiting` while nothing runs and a timer is set, else how far the run has come."""
+        return "waiting" if self.phase == "running" and self.waiting and not self.running else self.phase
+
+    @property
+    def wake_at(self) -> str | None:
+        """When somebody must look again: at the earliest timer of a waiting run, else a lease after its last event."""
+        if self.is_terminal or self.changed_at is None:
+            return None
+        if self.status == "waiting":
+            return min(self.nodes[node_id].retry_at or self.changed_at for node_id in self.waiting)
+        return timestamp(unix_seconds(self.changed_at) + LEASE_SECONDS)
+
+    def node(self, node_id: str) -> NodeRecord:
+        """The node's record, made when nothing has happened to it so far."""
+        record = self.nodes.get(node_id)
+        if record is None:
+            record = self.nodes[node_id] = NodeRecord()
+        return record
+
+    def is_settled(self, node_id: str) -> bool:
+        """Whether the node's fate is decided for good."""
+        record = self.nodes.get(node_id)
+        return record is not None and record.status in SETTLED
+
+    def joined_output(self, sources: Sequence[str]) -> Any:
+        """The output of one node, or of several an object by node id: what `$input` is to their successor."""
+        if len(sources) == 1:
+            return self.nodes[sources[0]].output
+        return {source: self.nodes[source].output for source in sources} if sources else None
+
+    def apply(self, fact: ExecutionFact, happened_at: str) -> None:
+        """Takes one more fact in, which happened at `happened_at` (the service's form of time)."""
+        self.stream_version += 1
+        self.changed_at = happened_at
+        if isinstance(fact, NodeSucceeded):
+            self._finish(fact.node_id, "succeeded", fact.attempt, fact.evaluated_at, happened_at, fact.handles)
+            record = self.nodes[fact.node_id]
+            record.output = fact.output if fact.output_of is None else self.joined_output(fact.output_of)
+            record.undefined = fact.undefined
+        elif isinstance(fact, NodeSkipped):
+            record = self.node(fact.node_id)
+            record.status, record.finished_at = "skipped", happened_at
+        elif isinstance(fact, (ExecutionQueued, ExecutionStarted)):
+            self._begin(fact, happened_at)
+        elif isinstance(fact, (ExecutionSucceeded, ExecutionFailed, ExecutionCancelled)):
+            self._end(fact, happened_at)
+        elif isinstance(fact, (NodeStarted, NodeFailed, NodeRetryScheduled)):
+            self._attempt(fact, happened_at)
+        else:
+            raise TypeError(f"{type(fact).__name__} is no fact about an execution.")
+
+    def _begin(self, fact: ExecutionQueued | ExecutionStarted, happened_at: str) -> None:
+        if isinstance(fact, ExecutionQueued):
+            self.workflow_id, self.workflow_version, self.trigger = (
+                fact.workflow_id,
+                fact.workflow_version,
+                fact.trigger,
+            )
+            self.parent_id, self.forked_from, self.replayed_from = fact.parent_id, fact.forked_from, fact.replayed_from
+            self.created_at = happened_at
+        else:
+            self.phase, self.started_at = "running", happened_at
+            self.workflow_version, self.trigger_node_id = fact.workflow_version, fact.trigger_node_id
+            record = self.node(fact.trigger_node_id)
+            record.status, record.output, record.handles = "succeeded", self.trigger, ("out",)
+            record.started_at = record.finished_at = happened_at
+
+    def _attempt(self, fact: NodeStarted | NodeFailed | NodeRetryScheduled, happened_at: str) -> None:
+        if isinstance(fact, NodeFailed):
+            handles = {"continue": ("out",), "route": ("error",)}.get(fact.handled, ())
+            self._finish(fact.node_id, "failed", fact.attempt, fact.evaluated_at, happened_at, handles)
+            record = self.nodes[fact.node_id]
+            record.error, record.output, record.handled = fact.error, fact.error if handles else None, fact.handled
+        elif isinstance(fact, NodeStarted):
+            record = self.node(fact.node_id)
+            record.status, record.attempts, record.retry_at = "running", fact.attempt, None
+            record.parameters, record.evaluated_at = fact.parameters, fact.evaluated_at
+            record.started_at = record.started_at or happened_at
+            self.running.add(fact.node_id)
+            self.waiting.discard(fact.node_id)
+        else:
+            record = self.node(fact.node_id)
+            record.status, record.attempts = "waiting", fact.attempt
+            record.retry_at, record.error = fact.retry_at, fact.error
+            self.waiting.add(fact.node_id)
+            self.running.discard(fact.node_id)
+
+    def _finish(
+        self, node_id: str, status: str, attempt: int, evaluated_at: int, happened_at: str, handles: Sequence[str]
+    ) -> None:
+        record = self.node(node_id)
+        record.status, record.attempts, record.finished_at, record.handles = status, attempt, happened_at, handles
+        record.retry_at = record.error = None
+        self.running.discard(node_id)
+        self.waiting.discard(node_id)
+        if record.evaluated_at is None:
+            record.evaluated_at = evaluated_at
+
+    def _end(self, fact: ExecutionSucceeded | ExecutionFailed | ExecutionCancelled, happened_at: str) -> None:
+        self.finished_at = happened_at
+        if isinstance(fact, ExecutionSucceeded):
+            self.phase, self.output = "succeeded", fact.output
+            return
+        self.phase = "cancelled" if isinstance(fact, ExecutionCancelled) else "failed"
+        if isinstance(fact, ExecutionFailed):
+            self.error = fact.error
+        for node_id in self.running | self.waiting:
+            record = self.nodes[node_id]
+            record.status, record.finished_at, record.retry_at = "cancelled", happened_at, None
+        self.running.clear()
+        self.waiting.clear()
+
+
+def fold(events: Iterable[RecordedEvent]) -> ExecutionState | None:
+    """The run that the events of its stream, in order, lead to; `None` without events."""
+    state: ExecutionState | None = None
+    for event in events:
+        if state is None:
+            state = ExecutionState(event.stream_id, event.tenant_id)
+        fact = decode(event.event_type, event.payload, event.metadata.get("schema_version", 1))
+        state.apply(fact, in_utc(event.timestamp) or event.timestamp)  # type: ignore[arg-type]  # the stream's type is `execution`
+    return state
+
+
+def row(state: ExecutionState, wake_at: str | None = None) -> JsonObject:
+    """The run's row in `executions`; `wake_at` overrides when somebody must look at an unfinished run again."""
+    return {
+        "id": state.id,
+        "tenant_id": state.tenant_id,
+        "workflow_id": state.workflow_id,
+        "workflow_version": state.workflow_version,
+        "status": state.status,
+        "trigger": {name: state.trigger[name] for name in _TRIGGER_COLUMNS if state.trigger.get(name) is not None},
+        "webhook_id": state.trigger.get("webhook_id"),
+        "error": state.error,
+        "parent_id": state.parent_id,
+        "forked_from": state.forked_from,
+        "replayed_from": state.replayed_from,
+        "wake_at": None if state.is_terminal else wake_at or state.wake_at,
+        "created_at": state.created_at,
+        "started_at": state.started_at,
+        "finished_at": state.finished_at,
+        "stream_version": state.stream_version,
+    }
+
+
+def view(state: ExecutionState) -> JsonObject:
+    """The run as the API shows it, whole. Nodes that nothing has happened to are not in it: they are `pending`."""
+    found: JsonObject = {
+        "id": state.id,
+        "workflow_id": state.workflow_id,
+        "workflow_version": state.workflow_version,
+        "status": state.status,
+        "trigger": state.trigger,
+        "output": state.output,
+        "nodes": {node_id: node_view(record) for node_id, record in state.nodes.items()},
+        "created_at": state.created_at,
+        "started_at": state.started_at,
+        "finished_at": state.finished_at,
+    }
+    optional = ("error", "parent_id", "forked_from", "replayed_from")
+    return {**found, **{name: getattr(state, name) for name in optional if getattr(state, name) is not None}}
+
+
+def node_view(record: NodeRecord) -> JsonObject:
+    """One node as the API shows it; `handle` is a list where a switch chose several."""
+    started_at = record.started_at
+    if started_at is None and record.evaluated_at is not None:
+        started_at = timestamp(record.evaluated_at / 1000)
+    found: JsonObject = {
+        "status": record.status,
+        "attempts": record.attempts,
+        "started_at": started_at,
+        "finished_at": record.finished_at,
+    }
+    if record.status == "succeeded" or record.output is not None:
+        found["output"] = record.output
+    if record.error is not None:
+        found["error"] = record.error
+    if record.handles:
+        found["handle"] = record.handles[0] if len(record.handles) == 1 else list(record.handles)
+    if record.undefined:
+        found["undefined"] = list(record.undefined)
+    if record.retry_at is not None:
+        found["retry_at"] = record.retry_at
+    return found

@@ -1,0 +1,80 @@
+"""The fates rule: what the settled nodes of a run decide about the others. Local, pure, and blind to time.
+
+An edge is live when its source completed and chose its handle, else dead. A node is decidable when every predecessor
+is settled: with enough live in-edges for its join it is ready, else it is skipped, which settles it and kills its
+out-edges. Nothing else is looked at, so a run ends in the same state whatever order its nodes finish in; in
+particular a failed node only kills its own out-edges, and the run fails once the rest is settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from shared.domain.execution import ExecutionState
+from shared.domain.graph import Graph
+from shared.events.execution import ExecutionFailed, ExecutionSucceeded
+
+Fate = Literal["ready", "skipped"]
+
+
+def live_sources(graph: Graph, state: ExecutionState, node_id: str) -> list[str]:
+    """The predecessors with a live edge to the node, each once, in the order of the edges."""
+    found: list[str] = []
+    for edge in graph.incoming[node_id]:
+        record = state.nodes.get(edge.source)
+        if record is not None and edge.source_handle in record.handles and edge.source not in found:
+            found.append(edge.source)
+    return found
+
+
+def fate(graph: Graph, state: ExecutionState, node_id: str) -> Fate | None:
+    """What becomes of a node that is not settled; `None` while a predecessor is not settled either."""
+    live = 0
+    incoming = graph.incoming[node_id]
+    for edge in incoming:
+        record = state.nodes.get(edge.source)
+        if record is None or not state.is_settled(edge.source):
+            return None
+        live += edge.source_handle in record.handles
+    join = graph.nodes[node_id].join
+    enough = len(incoming) if join == "all" else 1 if join == "any" else join
+    return "ready" if live and live >= enough else "skipped"
+
+
+def decide(graph: Graph, state: ExecutionState, settled: Iterable[str] | None = None) -> list[tuple[str, Fate]]:
+    """The nodes whose fate the settling of `settled` has decided, in order; unset: all nodes are looked at.
+
+    A node that is running or waiting has met its fate and is not in the list. Record the skips, then ask again with
+    them, until nothing is decided any more.
+    """
+    candidates: Iterable[str] = graph.nodes
+    if settled is not None:
+        candidates = dict.fromkeys(target for node_id in settled for target in graph.successors[node_id])
+    found: list[tuple[str, Fate]] = []
+    for node_id in candidates:
+        record = state.nodes.get(node_id)
+        if record is None or record.status == "pending":
+            decided = fate(graph, state, node_id)
+            if decided is not None:
+                found.append((node_id, decided))
+    return found
+
+
+def outcome(graph: Graph, state: ExecutionState) -> ExecutionSucceeded | ExecutionFailed:
+    """How a run ends whose nodes are all settled.
+
+    It fails with the error of the first node, in the graph's order, that failed it. Else its output is that of the
+    only leaf that completed, or of several an object by node id.
+    """
+    for node_id in graph.nodes:
+        record = state.nodes.get(node_id)
+        if record is not None and record.handled == "fail":
+            error = record.error or {}
+            return ExecutionFailed({"code": error.get("code"), "message": error.get("message"), "node_id": node_id})
+    leaves = [
+        node_id
+        for node_id, successors in graph.successors.items()
+        if not successors and (record := state.nodes.get(node_id)) is not None and record.handles
+    ]
+    return ExecutionSucceeded(state.joined_output(leaves))
