@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from shared.errors import NotFoundError
 from shared.repositories.rows import Row
 from shared.repositories.webhooks import WebhookRepository
@@ -13,3 +15,20 @@ async def get_webhook(webhooks: WebhookRepository, tenant_id: str, webhook_id: s
     if row is None:
         raise NotFoundError
     return row
+
+
+def view(row: Row, base_url: str) -> dict[str, Any]:
+    """The webhook as the API shows it; `base_url` is where its provider reaches us."""
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "workflow_id": row["workflow_id"],
+        "node_id": row["node_id"],
+        "provider": row["provider"],
+        "config": row["config"],
+        "status": row["status"],
+        "url": f"{base_url}/webhooks/{row['id']}/{row['provider']}",
+        "last_triggered_at": row["last_triggered_at"],
+        "created_at": row["created_at"],
+        "updated_at": row["updated_at"],
+    }

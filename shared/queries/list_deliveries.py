@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.queries.get_delivery import view
 from shared.queries.get_webhook import get_webhook
 from shared.queries.page import Page, keyset_page
 from shared.repositories.rows import Keyset
@@ -19,4 +20,5 @@ async def list_deliveries(
     """The webhook's ledger, newest first; `NotFoundError` when the tenant has no such webhook."""
     await get_webhook(webhooks, tenant_id, webhook_id)
     rows = await webhooks.deliveries(tenant_id, webhook_id, limit + 1, before, verdict)
-    return keyset_page(rows, limit, "received_at")
+    page = keyset_page(rows, limit, "received_at")
+    return Page([view(row) for row in page.items], page.next)

@@ -16,6 +16,8 @@ from shared.repositories.executions import ExecutionRepository
 
 FIRST_POLL_SECONDS = 0.05
 LONGEST_POLL_SECONDS = 0.5
+# What the database's column can hold.
+HIGHEST_VERSION = 2**31 - 1
 
 
 async def list_execution_events(
@@ -33,6 +35,7 @@ async def list_execution_events(
     Where there are none, waits up to `wait_seconds` for what comes next, unless the run has ended.
     Raises `NotFoundError` when the tenant has no such run, queued ones included.
     """
+    after = min(after, HIGHEST_VERSION)
     deadline = time.monotonic() + wait_seconds
     found = await events.read_stream(tenant_id, execution_id, after, limit + 1)
     if not found and await _may_go_on(executions, peek, tenant_id, execution_id):

@@ -17,6 +17,11 @@ class View(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def may_be_missing(description: str | None = None) -> Any:
+    """The default of a field that an answer may leave out; the schema shows none."""
+    return Field(default_factory=lambda: None, description=description)
+
+
 class ProblemItem(View):
     """One thing that is wrong."""
 

@@ -1,0 +1,30 @@
+"""/api/workflows/{id}/execute: start a run, and wait for its end where the caller prefers to."""
+
+from __future__ import annotations
+
+from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
+from shared.commands.services import services
+from shared.http.api import Api
+from shared.http.base_url import base_url
+from shared.http.idempotency_key import idempotency_key
+from shared.http.operations import executions as operations
+from shared.http.prefer import wait_seconds
+from shared.http.request import Request
+from shared.http.responses import Response, accepted, ok
+from shared.queries.await_execution import await_execution
+from shared.queries.get_execution import get_execution
+
+api = Api("execute")
+handler = api.handler
+
+
+@api.route(operations.EXECUTE_WORKFLOW)
+async def execute(request: Request) -> Response:
+    found, tenant_id = services(), request.tenant_id
+    command, key = request.body(ExecuteWorkflow), idempotency_key(request.headers)
+    started = await execute_workflow(found, request.actor, request.id, command, key)
+    if await await_execution(found.executions, tenant_id, started, wait_seconds(request.headers)):
+        return ok(await get_execution(found.events, found.workflows, found.queue.peek, tenant_id, started))
+    location = f"/api/executions/{started}"
+    # As it was accepted, so that a repetition with the same Idempotency-Key is answered the same.
+    return accepted({"execution_id": started, "status": "queued", "url": base_url(request.event) + location}, location)

@@ -1,0 +1,78 @@
+"""/api/webhooks: create (the secret is shown once), list, get, update, delete, deliveries; /api/webhook-providers."""
+
+from __future__ import annotations
+
+from shared.webhooks.catalog import catalog, provider_rules
+
+from shared.commands.create_webhook import CreateWebhook, create_webhook
+from shared.commands.delete_webhook import delete_webhook
+from shared.commands.services import services
+from shared.commands.update_webhook import UpdateWebhook, update_webhook
+from shared.http.api import Api
+from shared.http.base_url import base_url
+from shared.http.cursor import decode_keyset
+from shared.http.operations import webhooks as operations
+from shared.http.operations.webhooks import ListDeliveries, ListWebhooks
+from shared.http.paging import paged
+from shared.http.request import Request
+from shared.http.responses import Response, created, no_content, ok
+from shared.queries.get_delivery import get_delivery
+from shared.queries.get_webhook import get_webhook, view
+from shared.queries.list_deliveries import list_deliveries
+from shared.queries.list_webhooks import list_webhooks
+from shared.queries.page import Page
+
+api = Api("webhooks")
+handler = api.handler
+
+
+@api.route(operations.CREATE_WEBHOOK)
+async def create(request: Request) -> Response:
+    command = request.body(CreateWebhook)
+    row = await create_webhook(services(), request.actor, command, provider_rules(command.provider))
+    body = {**view(row, base_url(request.event)), "secret": row["secret"]}
+    return created(body, f"/api/webhooks/{row['id']}")
+
+
+@api.route(operations.LIST_WEBHOOKS)
+async def list_all(request: Request) -> Response:
+    query, base = request.query(ListWebhooks), base_url(request.event)
+    before = decode_keyset(query.cursor)
+    page = await list_webhooks(services().webhooks, request.tenant_id, query.limit, before, query.workflow_id)
+    return paged(Page([view(row, base) for row in page.items], page.next))
+
+
+@api.route(operations.GET_WEBHOOK)
+async def get(request: Request) -> Response:
+    return ok(view(await get_webhook(services().webhooks, request.tenant_id, request.id), base_url(request.event)))
+
+
+@api.route(operations.UPDATE_WEBHOOK)
+async def update(request: Request) -> Response:
+    command = request.body(UpdateWebhook)
+    row = await update_webhook(services(), request.actor, request.id, command, provider_rules(command.provider))
+    return ok(view(row, base_url(request.event)))
+
+
+@api.route(operations.DELETE_WEBHOOK)
+async def delete(request: Request) -> Response:
+    await delete_webhook(services(), request.actor, request.id)
+    return no_content()
+
+
+@api.route(operations.LIST_DELIVERIES)
+async def deliveries(request: Request) -> Response:
+    query, webhooks = request.query(ListDeliveries), services().webhooks
+    before = decode_keyset(query.cursor)
+    return paged(await list_deliveries(webhooks, request.tenant_id, request.id, query.limit, before, query.verdict))
+
+
+@api.route(operations.GET_DELIVERY)
+async def delivery(request: Request) -> Response:
+    webhooks, events = services().webhooks, services().events
+    return ok(await get_delivery(webhooks, events, request.tenant_id, request.id, request.path["delivery_id"]))
+
+
+@api.route(operations.LIST_WEBHOOK_PROVIDERS)
+async def providers(_: Request) -> Response:
+    return ok({"items": catalog(), "next_cursor": None})

@@ -1,0 +1,18 @@
+"""Where callers reach this API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.settings import settings
+
+
+def base_url(event: Mapping[str, Any]) -> str:
+    """PUBLIC_URL where it is set, else the domain that the request came in by; without a slash at the end."""
+    configured = settings().public_url
+    if configured:
+        return configured
+    headers: Mapping[str, str] = event.get("headers") or {}
+    domain = (event.get("requestContext") or {}).get("domainName") or headers.get("host", "localhost")
+    return f"{headers.get('x-forwarded-proto', 'https')}://{domain}"

@@ -1,0 +1,222 @@
+"""/api/webhooks and /api/webhook-providers"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from shared.commands.create_webhook import CreateWebhook
+from shared.commands.model import Uuid
+from shared.commands.update_webhook import UpdateWebhook
+from shared.errors import StreamConflictError, UnprocessableError
+from shared.http.operation import Answer, Operation
+from shared.http.operations.views import Id, Object, Time, View, may_be_missing
+from shared.http.query import PageQuery
+
+TAG = "Webhooks"
+Verdict = Literal[
+    "accepted",
+    "duplicate",
+    "filtered",
+    "throttled",
+    "rejected_signature",
+    "rejected_stale",
+    "rejected_malformed",
+    "paused",
+    "handshake",
+]
+
+
+class WebhookView(View):
+    """A webhook, without its secret."""
+
+    id: Id
+    name: str
+    workflow_id: Id
+    node_id: Annotated[str | None, Field(description="The trigger node; null: the workflow's only webhook trigger.")]
+    provider: str
+    config: Object
+    status: Literal["active", "paused"]
+    url: Annotated[str, Field(description="What the provider is given.")]
+    last_triggered_at: Time | None
+    created_at: Time
+    updated_at: Time
+
+
+class CreatedWebhookView(WebhookView):
+    """A webhook with its secret, which is shown this once; null where it has none."""
+
+    secret: str | None
+
+
+class WebhookPage(View):
+    """A page of webhooks."""
+
+    items: list[WebhookView]
+    next_cursor: str | None
+
+
+class DeliveryView(View):
+    """One delivery, with what became of it."""
+
+    id: Id
+    received_at: Time
+    verdict: Verdict
+    reason: str = may_be_missing("Why, where the verdict alone does not say.")
+    delivery_key: str | None
+    event_type: str | None
+    execution_id: Id = may_be_missing()
+    headers: Object
+    body_sha256: str | None
+    size_bytes: int
+
+
+class WholeDeliveryView(DeliveryView):
+    """One delivery with its body, where it was kept."""
+
+    body: Any = may_be_missing()
+
+
+class DeliveryPage(View):
+    """A page of the ledger."""
+
+    items: list[DeliveryView]
+    next_cursor: str | None
+
+
+class ProviderView(View):
+    """A provider of the catalog."""
+
+    id: str
+    title: str
+    scheme: str
+    headers: Object
+    event_type: Annotated[str | None, Field(description="Where an event's type stands.")]
+    delivery_id: Annotated[str | None, Field(description="Where a delivery's id stands.")]
+    handshake: str | None
+    documentation: str
+
+
+class ProviderList(View):
+    """The catalog."""
+
+    items: list[ProviderView]
+    next_cursor: None
+
+
+class ListWebhooks(PageQuery):
+    """Which webhooks."""
+
+    workflow_id: Uuid | None = None
+
+
+class ListDeliveries(PageQuery):
+    """Which deliveries."""
+
+    verdict: Verdict | None = None
+
+
+CREATE_WEBHOOK = Operation(
+    id="create_webhook",
+    method="POST",
+    path="/api/webhooks",
+    summary="Create a webhook",
+    description="The secret is shown in this answer and never again; one is generated where the scheme needs it.",
+    tag=TAG,
+    role="editor",
+    scope="webhooks:write",
+    body=CreateWebhook,
+    answers={201: Answer("The new webhook", CreatedWebhookView, {"Location": "Where the webhook is."})},
+    errors=(UnprocessableError,),
+)
+LIST_WEBHOOKS = Operation(
+    id="list_webhooks",
+    method="GET",
+    path="/api/webhooks",
+    summary="List webhooks",
+    description="Newest first.",
+    tag=TAG,
+    role="viewer",
+    scope="webhooks:read",
+    query=ListWebhooks,
+    answers={200: Answer("A page of webhooks", WebhookPage)},
+)
+GET_WEBHOOK = Operation(
+    id="get_webhook",
+    method="GET",
+    path="/api/webhooks/{id}",
+    summary="Get a webhook",
+    tag=TAG,
+    role="viewer",
+    scope="webhooks:read",
+    answers={200: Answer("The webhook", WebhookView)},
+)
+UPDATE_WEBHOOK = Operation(
+    id="update_webhook",
+    method="PUT",
+    path="/api/webhooks/{id}",
+    summary="Replace a webhook",
+    description="Counts for deliveries within ten seconds. Without a secret, the present one stays.",
+    tag=TAG,
+    role="editor",
+    scope="webhooks:write",
+    body=UpdateWebhook,
+    answers={200: Answer("The webhook", WebhookView)},
+    errors=(StreamConflictError, UnprocessableError),
+)
+DELETE_WEBHOOK = Operation(
+    id="delete_webhook",
+    method="DELETE",
+    path="/api/webhooks/{id}",
+    summary="Delete a webhook",
+    description="Its address answers 404 within ten seconds.",
+    tag=TAG,
+    role="editor",
+    scope="webhooks:write",
+    answers={204: Answer("Deleted")},
+    errors=(StreamConflictError,),
+)
+LIST_DELIVERIES = Operation(
+    id="list_deliveries",
+    method="GET",
+    path="/api/webhooks/{id}/deliveries",
+    summary="List deliveries",
+    description="The ledger, newest first.",
+    tag=TAG,
+    role="viewer",
+    scope="webhooks:read",
+    query=ListDeliveries,
+    answers={200: Answer("A page of the ledger", DeliveryPage)},
+)
+GET_DELIVERY = Operation(
+    id="get_delivery",
+    method="GET",
+    path="/api/webhooks/{id}/deliveries/{delivery_id}",
+    summary="Get a delivery",
+    tag=TAG,
+    role="viewer",
+    scope="webhooks:read",
+    answers={200: Answer("The delivery", WholeDeliveryView)},
+)
+LIST_WEBHOOK_PROVIDERS = Operation(
+    id="list_webhook_providers",
+    method="GET",
+    path="/api/webhook-providers",
+    summary="List the webhook providers",
+    description="Every provider whose deliveries can be verified.",
+    tag=TAG,
+    role="viewer",
+    scope="webhooks:read",
+    answers={200: Answer("The catalog", ProviderList)},
+)
+OPERATIONS = (
+    CREATE_WEBHOOK,
+    LIST_WEBHOOKS,
+    GET_WEBHOOK,
+    UPDATE_WEBHOOK,
+    DELETE_WEBHOOK,
+    LIST_DELIVERIES,
+    GET_DELIVERY,
+    LIST_WEBHOOK_PROVIDERS,
+)

@@ -1,0 +1,36 @@
+"""What exactly was delivered?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.errors import NotFoundError
+from shared.queries.get_webhook import get_webhook
+from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.rows import Row
+from shared.repositories.webhooks import WebhookRepository
+
+
+async def get_delivery(
+    webhooks: WebhookRepository, events: EventStoreRepository, tenant_id: str, webhook_id: str, delivery_id: str
+) -> Row:
+    """The delivery, with its `body` where it started a run: that run's first event holds it.
+
+    `NotFoundError` when the tenant has no such webhook, or the webhook no such delivery.
+    """
+    await get_webhook(webhooks, tenant_id, webhook_id)
+    row = await webhooks.delivery(tenant_id, webhook_id, delivery_id)
+    if row is None:
+        raise NotFoundError("There is no such delivery.")
+    found = view(row)
+    if row["execution_id"] is not None:
+        first = await events.read_stream(tenant_id, row["execution_id"], limit=1)
+        if first and first[0].event_type == "ExecutionQueued":
+            found["body"] = first[0].payload["trigger"].get("body")
+    return found
+
+
+def view(row: Row) -> dict[str, Any]:
+    """The delivery as the API shows it."""
+    shown = {name: value for name, value in row.items() if name not in ("webhook_id", "reason", "execution_id")}
+    return {**shown, **{name: row[name] for name in ("reason", "execution_id") if row[name] is not None}}
