@@ -1,1 +1,1 @@
-"""Node types: one file each, imported on first use."""
+"""The node types: a type is one module of its name, found by its file and imported on first use."""

@@ -1,0 +1,66 @@
+"""What a request or response body means: JSON where it is JSON, fields where it is a form, else text."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+from urllib.parse import parse_qsl
+
+from shared.domain.json_values import parse_json, storable
+from shared.errors import InvalidRequestError
+
+_FORM = "application/x-www-form-urlencoded"
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type header names JSON (RFC 6839 gives other formats the suffix `+json`)."""
+    kind = _kind(content_type)
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def parse_body(raw: bytes, content_type: str) -> Any:
+    """The body by its content type; none is null, malformed JSON is its text, and bytes that are no text are base64."""
+    if not raw:
+        return None
+    if is_json(content_type):
+        try:
+            return read_json(raw)
+        except InvalidRequestError:
+            return _text(raw)
+    if _kind(content_type) == _FORM:
+        return _form(raw)
+    return _text(raw)
+
+
+def read_json(raw: bytes | str) -> Any:
+    """The value in JSON from outside. Half surrogate pairs and NUL, which no database keeps, become U+FFFD.
+
+    Anything else that is no sound JSON raises `InvalidRequestError`.
+    """
+    try:
+        return parse_json(raw)
+    except InvalidRequestError:
+        return storable(parse_json(raw, refuse_unstorable=False))
+
+
+def _form(raw: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10_000):
+        if name not in found:
+            found[name] = value
+        elif isinstance(found[name], list):
+            found[name].append(value)
+        else:
+            found[name] = [found[name], value]
+    return found
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return base64.b64encode(raw).decode()
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()

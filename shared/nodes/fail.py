@@ -1,0 +1,23 @@
+"""Fails with an error of the workflow's own; by default that fails the run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.nodes.node_type import Completed, Inputs, NodeError, NodeType, Parameters
+
+
+class Fail(Parameters):
+    """`code` is what retriers and error workflows match; `message` is for people."""
+
+    code: Annotated[str, Field(min_length=1, max_length=100)] = "failed"
+    message: Annotated[str, Field(max_length=10_000)] = "The workflow failed here."
+
+
+def _run(parameters: Fail, _inputs: Inputs) -> Completed:
+    raise NodeError(parameters.code, parameters.message)
+
+
+NODE = NodeType("fail", "Fail", Fail, handles=lambda _parameters: (), run=_run)

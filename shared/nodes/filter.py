@@ -1,0 +1,18 @@
+"""Passes its input on while `condition` holds, and stops this branch quietly when it does not."""
+
+from __future__ import annotations
+
+from shared.nodes.node_type import Completed, Condition, Inputs, NodeType, Parameters
+
+
+class Filter(Parameters):
+    """`condition` must yield true or false; one that leads nowhere counts as false."""
+
+    condition: Condition
+
+
+def _run(parameters: Filter, inputs: Inputs) -> Completed:
+    return Completed(handles=("out",) if parameters.condition else (), output_of=inputs.sources)
+
+
+NODE = NodeType("filter", "Filter", Filter, run=_run, complete=lambda resolved: {"condition": False, **resolved})

@@ -1,0 +1,26 @@
+# ruff: noqa: N999  # a type's module has the type's name, and nobody imports it by statement
+"""Goes on at `true` or at `false` and passes its input on."""
+
+from __future__ import annotations
+
+from shared.nodes.node_type import Completed, Condition, Inputs, NodeType, Parameters
+
+
+class If(Parameters):
+    """`condition` must yield true or false; one that leads nowhere counts as false."""
+
+    condition: Condition
+
+
+def _run(parameters: If, inputs: Inputs) -> Completed:
+    return Completed(handles=("true" if parameters.condition else "false",), output_of=inputs.sources)
+
+
+NODE = NodeType(
+    "if",
+    "If",
+    If,
+    handles=lambda _parameters: ("true", "false"),
+    run=_run,
+    complete=lambda resolved: {"condition": False, **resolved},
+)

@@ -1,0 +1,24 @@
+"""Brings branches together. Which of them it waits for is its `join`; what it yields is its `mode`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters
+
+
+class Merge(Parameters):
+    """`list`: the live branches' outputs in the order of the edges; `object`: by node id; `first`: the first one's."""
+
+    mode: Literal["list", "object", "first"] = "list"
+
+
+def _run(parameters: Merge, inputs: Inputs) -> Completed:
+    if parameters.mode == "first":
+        return Completed(output_of=inputs.sources[:1])
+    if parameters.mode == "object":
+        return Completed({source: inputs.outputs[source] for source in inputs.sources})
+    return Completed([inputs.outputs[source] for source in inputs.sources])
+
+
+NODE = NodeType("merge", "Merge", Merge, run=_run)

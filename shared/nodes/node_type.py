@@ -1,0 +1,127 @@
+"""What a node type is: its parameters' model, its handles, whether it is an effect, and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from shared.domain.json_values import pointer_of
+
+JsonObject = dict[str, Any]
+
+# The handle of a node that failed and whose `on_error` is `route`.
+ERROR_HANDLE = "error"
+DEFAULT_TIMEOUT_SECONDS = 30.0
+
+
+class Parameters(BaseModel):
+    """The base of every parameter model: unknown names are refused, and nothing is converted silently."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class NodeError(Exception):
+    """A node's attempt failed. `code` is its error class; `retry_after_seconds` what a server asked for."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        details: JsonObject | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        self.code, self.message, self.details = code, message, details
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"{code}: {message}")
+
+    def as_json(self) -> JsonObject:
+        """The error as it is recorded: `{code, message, details?}`."""
+        found: JsonObject = {"code": self.code, "message": self.message}
+        return {**found, "details": self.details} if self.details else found
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a node yielded. `output_of` names predecessors whose output it passes on instead of one of its own."""
+
+    output: Any = None
+    handles: tuple[str, ...] = ("out",)
+    output_of: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The live predecessors' ids, in the order of the edges, and each one's output."""
+
+    sources: tuple[str, ...]
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an effect may know: on whose behalf it acts, under which key, and how long it may take."""
+
+    tenant_id: str
+    idempotency_key: str
+    timeout_seconds: float
+    now: Callable[[], float]
+    outbound_allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeType:
+    """One node type. `perform` is set for effects, `run` for pure types, neither for triggers.
+
+    `handles` gives the handles that a node with these parameters, as drawn, can choose. `complete` gives resolved
+    parameters a value where a condition led nowhere. `needs` are parameters that must be given although an expression
+    may lead nowhere; `literal` names those, at any depth, that must be known when the graph is published.
+    """
+
+    name: str
+    title: str
+    parameters: type[Parameters]
+    handles: Callable[[JsonObject], Sequence[str]] = field(default=lambda _parameters: ("out",))
+    run: Callable[[Any, Inputs], Completed] | None = None
+    perform: Callable[[Any, Effect], Awaitable[Completed]] | None = None
+    complete: Callable[[JsonObject], JsonObject] | None = None
+    needs: tuple[str, ...] = ()
+    literal: frozenset[str] = frozenset()
+
+    @property
+    def is_trigger(self) -> bool:
+        """Whether runs start here."""
+        return self.run is None and self.perform is None
+
+    @property
+    def is_effect(self) -> bool:
+        """Whether it changes or asks the world outside."""
+        return self.perform is not None
+
+    def parse(self, resolved: JsonObject) -> Any:
+        """The model of resolved parameters; where a type does not fit it raises `NodeError`."""
+        try:
+            return self.parameters.model_validate(self.complete(resolved) if self.complete else resolved)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False, include_context=False)
+            code = "expression" if any(one["type"] == "condition" for one in details) else "invalid_parameters"
+            raise NodeError(code, "; ".join(_sentence(one) for one in details[:5])) from None
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    return f"{pointer_of(*detail['loc']) or 'parameters'}: {detail['msg']}"
+
+
+def _condition(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    kinds: dict[type, str] = {type(None): "null", dict: "an object", list: "a list", str: "a text"}
+    kind = kinds.get(type(value), "a number")
+    raise PydanticCustomError("condition", "A condition must be true or false, not {kind}.", {"kind": kind})
+
+
+# A boolean; what is none is an error of the expression that gave it.
+Condition = Annotated[bool, BeforeValidator(_condition)]
