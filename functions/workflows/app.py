@@ -1,7 +1,5 @@
 """/api/workflows: create, list, get, update, archive, validate, versions."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 from shared.commands.archive_workflow import archive_workflow
@@ -9,6 +7,7 @@ from shared.commands.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.services import services
 from shared.commands.update_workflow import UpdateWorkflow, update_workflow
 from shared.commands.validate_workflow import ValidateWorkflow, validate_workflow
+from shared.domain.workflow import Workflow
 from shared.http.api import Api
 from shared.http.cursor import decode_keyset, decode_position
 from shared.http.etag import check_if_match, etag
@@ -19,8 +18,9 @@ from shared.http.query import PageQuery
 from shared.http.request import Request
 from shared.http.responses import Response, created, no_content, ok
 from shared.queries.get_workflow import get_workflow, view
+from shared.queries.get_workflow_version import get_workflow_version
+from shared.queries.list_workflow_versions import list_workflow_versions
 from shared.queries.list_workflows import list_workflows
-from shared.queries.workflow_versions import get_version, list_versions
 
 api = Api("workflows")
 handler = api.handler
@@ -35,12 +35,8 @@ async def create(request: Request) -> Response:
 @api.route(operations.LIST_WORKFLOWS)
 async def list_all(request: Request) -> Response:
     query = request.query(ListWorkflows)
-    before = decode_keyset(query.cursor)
-    return paged(
-        await list_workflows(
-            services().workflows, request.tenant_id, query.limit, before, query.status, query.tag, query.q
-        )
-    )
+    where = (request.tenant_id, query.limit, decode_keyset(query.cursor), query.status, query.tag, query.q)
+    return paged(await list_workflows(services().workflows, *where))
 
 
 @api.route(operations.GET_WORKFLOW)
@@ -51,13 +47,11 @@ async def get(request: Request) -> Response:
 
 @api.route(operations.UPDATE_WORKFLOW)
 async def update(request: Request) -> Response:
-    workflow = await update_workflow(
-        services(),
-        request.actor,
-        request.id,
-        request.body(UpdateWorkflow),
-        lambda current: check_if_match(request, current.stream_version),
-    )
+    def precondition(current: Workflow) -> None:
+        check_if_match(request, current.stream_version)
+
+    command = request.body(UpdateWorkflow)
+    workflow = await update_workflow(services(), request.actor, request.id, command, precondition)
     return ok(view(asdict(workflow)), etag(workflow.stream_version))
 
 
@@ -70,13 +64,14 @@ async def archive(request: Request) -> Response:
 @api.route(operations.LIST_WORKFLOW_VERSIONS)
 async def versions(request: Request) -> Response:
     query = request.query(PageQuery)
-    before = decode_position(query.cursor)
-    return paged(await list_versions(services().workflows, request.tenant_id, request.id, query.limit, before))
+    where = (request.tenant_id, request.id, query.limit, decode_position(query.cursor))
+    return paged(await list_workflow_versions(services().workflows, *where))
 
 
 @api.route(operations.GET_WORKFLOW_VERSION)
 async def version(request: Request) -> Response:
-    return ok(await get_version(services().workflows, request.tenant_id, request.id, request.path["version"]))
+    which = (request.tenant_id, request.id, request.path["version"])
+    return ok(await get_workflow_version(services().workflows, *which))
 
 
 @api.route(operations.VALIDATE_WORKFLOW)

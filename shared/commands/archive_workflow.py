@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from shared.commands._workflow_changes import append, load
 from shared.commands.change import repeated_on_conflict
 from shared.commands.remember import remember_workflow
 from shared.commands.services import Services
-from shared.commands.workflow_changes import append, load
 from shared.domain.actor import Actor
 from shared.events.workflow import WorkflowArchived
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from shared.commands._workflow_changes import append
+from shared.commands._workflow_draft import WorkflowDraft
 from shared.commands.services import Services
-from shared.commands.workflow_changes import append
-from shared.commands.workflow_draft import WorkflowDraft
 from shared.domain.actor import Actor
 from shared.domain.workflow import Workflow
 from shared.events.workflow import WorkflowCreated

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from shared.commands._workflow_changes import append, load, refuse_archived
 from shared.commands.change import repeated_on_conflict
 from shared.commands.remember import remember_workflow
 from shared.commands.services import Services
-from shared.commands.workflow_changes import append, load, refuse_archived
 from shared.domain.actor import Actor
 from shared.domain.graph import parse_graph
 from shared.domain.workflow import Workflow

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from shared.commands._workflow_changes import append, load, refuse_archived
+from shared.commands._workflow_draft import WorkflowDraft
 from shared.commands.change import repeated_on_conflict
 from shared.commands.services import Services
-from shared.commands.workflow_changes import append, load, refuse_archived
-from shared.commands.workflow_draft import WorkflowDraft
 from shared.domain.actor import Actor
 from shared.domain.workflow import Workflow
 from shared.events.workflow import WorkflowUpdated

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from shared.commands._workflow_draft import Edges, Nodes
 from shared.commands.model import Command
-from shared.commands.workflow_draft import Edges, Nodes
 from shared.domain.graph import parse_graph
 from shared.errors import Problem
 from shared.nodes.validation import validate_graph

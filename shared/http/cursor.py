@@ -40,11 +40,11 @@ def encode_position(position: int | None) -> str | None:
 
 
 def decode_position(cursor: str | None) -> int | None:
-    """The number that a cursor stands for, 0 to 2^31 - 1; anything else raises `InvalidCursorError`."""
+    """The number that a cursor stands for, 0 to 2^63 - 1; anything else raises `InvalidCursorError`."""
     if cursor is None:
         return None
     position = _decode(cursor)
-    if type(position) is not int or not 0 <= position < 2**31:
+    if type(position) is not int or not 0 <= position < 2**63:
         raise InvalidCursorError
     return position
 

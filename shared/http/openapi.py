@@ -113,6 +113,9 @@ def _operation(operation: Operation) -> JsonObject:
     if operation.body is not None:
         required = any(field.is_required() for field in operation.body.model_fields.values())
         found["requestBody"] = {"required": required, "content": {"application/json": {"schema": _ref(operation.body)}}}
+    if operation.raw_body:
+        content = {"application/json": {"schema": {}}}
+        found["requestBody"] = {"description": operation.raw_body, "content": content}
     return found
 
 

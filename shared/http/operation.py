@@ -58,8 +58,9 @@ class Operation:
     """An HTTP operation. `id` is the stem of its command or query in every layer.
 
     `role` unset: open to everyone. `{id}` and every other path parameter that ends in `_id` is a UUID, `{version}` a
-    whole number, anything else text. `errors` are those beyond what every operation can answer (400, 401, 403, 404
-    where there is a path parameter, 413 where there is a body, 500, 503).
+    whole number, anything else text. `raw_body` says what a body holds that is taken as it is. `errors` are those
+    beyond what every operation can answer (400, 401, 403, 404 where there is a path parameter, 413 where there is a
+    body, 500, 503).
     """
 
     id: str
@@ -72,6 +73,7 @@ class Operation:
     scope: Scope | None = None
     description: str = ""
     body: type[Command] | None = None
+    raw_body: str = ""
     query: type[Query] = Query
     headers: tuple[RequestHeader, ...] = ()
     errors: tuple[type[WorkflowEngineError], ...] = ()

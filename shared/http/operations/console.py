@@ -42,4 +42,13 @@ GET_CONSOLE = Operation(
     role=None,
     answers={200: Answer("A page", content_type="text/html")},
 )
-OPERATIONS = (GET_DOCS, GET_OPENAPI, GET_CONSOLE)
+GET_LANDING = Operation(
+    id="get_landing",
+    method="GET",
+    path="/console",
+    summary="The console's front page",
+    tag=TAG,
+    role=None,
+    answers={200: Answer("A page", content_type="text/html")},
+)
+OPERATIONS = (GET_DOCS, GET_OPENAPI, GET_LANDING, GET_CONSOLE)

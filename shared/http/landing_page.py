@@ -1,0 +1,16 @@
+"""The page at /console: what is here, and where to go."""
+
+from __future__ import annotations
+
+from shared.http.docs_page import STYLE
+from shared.http.openapi import TITLE
+
+LANDING_PAGE = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title>
+<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>
+<h1>{TITLE}</h1>
+<p>There is no graphical console yet: everything is done through the API.</p>
+<ul>
+<li><a href="/docs">The API's documentation</a>, also as an <a href="/openapi.json">OpenAPI document</a></li>
+<li><a href="/health">Health</a>, and <a href="/health/invariants">runs that broke a promise</a> (there are none)</li>
+</ul>
+</body></html>"""

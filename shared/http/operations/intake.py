@@ -1,0 +1,85 @@
+"""/webhooks: where providers deliver."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from shared.errors import (
+    GoneError,
+    InvalidSignatureError,
+    NotFoundError,
+    PayloadTooLargeError,
+    QueueUnavailableError,
+    ThrottledError,
+)
+from shared.http.operation import Answer, Operation
+from shared.http.operations.views import Id, View
+
+TAG = "Intake"
+PATH = "/webhooks/{webhookId}/{provider}"
+PATH_DESCRIPTIONS = {"webhookId": "The webhook's id.", "provider": "The provider that the webhook is for."}
+
+
+class AcceptedView(View):
+    """The delivery is queued and will run."""
+
+    execution_id: Annotated[Id, Field(description="The id that the run will have.")]
+    delivery_id: Id
+    duplicate: bool
+
+
+class AnsweredView(BaseModel):
+    """A duplicate (`execution_id` is the first delivery's), a filtered delivery, or what a handshake asks for."""
+
+    execution_id: Id = ""
+    delivery_id: Id = ""
+    duplicate: bool = False
+    filtered: bool = False
+
+
+ERRORS = (NotFoundError, GoneError)
+DELIVER = Operation(
+    id="deliver",
+    method="POST",
+    path=PATH,
+    summary="Deliver to a webhook",
+    description=(
+        "Authenticated by the provider's signature over the raw body, which is not parsed before it is verified. "
+        "Delivering the same again starts nothing. A webhook that is not there and another provider's path are 404."
+    ),
+    tag=TAG,
+    role=None,
+    raw_body="The provider's payload, at most 4.5 MB.",
+    path_descriptions=PATH_DESCRIPTIONS,
+    answers={
+        200: Answer("A duplicate, a filtered delivery, or a handshake", AnsweredView),
+        202: Answer("Accepted", AcceptedView),
+    },
+    errors=(*ERRORS, InvalidSignatureError, PayloadTooLargeError, ThrottledError, QueueUnavailableError),
+)
+SHAKE_HANDS = Operation(
+    id="shake_hands",
+    method="GET",
+    path=PATH,
+    summary="Prove to a provider that the webhook is there",
+    description="Answered as the provider wants it; a provider without a handshake of this kind gets a 404.",
+    tag=TAG,
+    role=None,
+    path_descriptions=PATH_DESCRIPTIONS,
+    answers={200: Answer("What the provider asks for", AnsweredView)},
+    errors=(*ERRORS, InvalidSignatureError),
+)
+PROBE = Operation(
+    id="probe",
+    method="HEAD",
+    path=PATH,
+    summary="Probe a webhook",
+    tag=TAG,
+    role=None,
+    path_descriptions=PATH_DESCRIPTIONS,
+    answers={200: Answer("It is there")},
+    errors=ERRORS,
+)
+OPERATIONS = (DELIVER, SHAKE_HANDS, PROBE)
