@@ -11,10 +11,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import bullmq
 from bullmq.redis_connection import SCRIPT_DEFINITIONS
 from bullmq.scripts import Scripts, raw2NextJobData
 from redis.asyncio import Redis
@@ -265,11 +266,10 @@ def _command(runner: ScriptRunner, name: str) -> Any:
 @cache
 def _sources() -> dict[str, str]:
     """BullMQ's scripts, and ours; `admit` carries BullMQ's own text for adding a job inside it."""
-    folder = files("bullmq") / "commands"
+    folder = Path(bullmq.__file__).parent / "commands"
     sources = {name: (folder / file).read_text("utf-8") for name, file in SCRIPT_DEFINITIONS.items()}
     sources["moveJobFromActiveToWait"] = (folder / "moveJobFromActiveToWait-9.lua").read_text("utf-8")
-    ours = files("shared.queue")
-    sources["announce"] = (ours / "announce.lua").read_text("utf-8")
-    admit = (ours / "admit.lua").read_text("utf-8")
+    sources["announce"] = Path(__file__).with_name("announce.lua").read_text("utf-8")
+    admit = Path(__file__).with_name("admit.lua").read_text("utf-8")
     sources["admit"] = admit.replace("--<addStandardJob>", sources["addStandardJob"])
     return sources

@@ -1,1 +1,1 @@
-"""Deliveries: match, verify, dedupe, enqueue."""
+"""Deliveries from providers: match, verify, dedupe, enqueue. What a provider does is data, in `providers/`."""

@@ -1,0 +1,86 @@
+"""The provider catalog: one TOML file per provider, read when it is first asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from shared.domain.provider import ProviderRules
+from shared.webhooks.provider import Provider, config_problems, fit
+
+_ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_FOLDER = Path(__file__).with_name("providers")
+
+
+@cache
+def provider_ids() -> tuple[str, ...]:
+    """The ids of all providers, in order."""
+    return tuple(sorted(file.stem for file in _FOLDER.glob("*.toml")))
+
+
+def provider_data(provider_id: str) -> Mapping[str, Any] | None:
+    """The provider's file as it is; `None` when there is no such provider."""
+    # The id comes from a request's path: it must not name another file, and not fill a cache.
+    return _read(provider_id) if _ID.fullmatch(provider_id) and provider_id in provider_ids() else None
+
+
+@cache
+def _read(provider_id: str) -> Mapping[str, Any]:
+    return tomllib.loads((_FOLDER / f"{provider_id}.toml").read_text("utf-8"))
+
+
+def provider(provider_id: str, config: Mapping[str, Any]) -> Provider | None:
+    """The provider fitted to a webhook's configuration, `None` when there is no such provider; a configuration that
+    does not fit raises `ValueError`."""
+    return _fitted(provider_id, json.dumps(config, sort_keys=True)) if provider_data(provider_id) is not None else None
+
+
+@lru_cache(maxsize=256)
+def _fitted(provider_id: str, config: str) -> Provider:
+    return fit(_read(provider_id), json.loads(config))
+
+
+def provider_rules(provider_id: str) -> ProviderRules | None:
+    """What a webhook of this provider needs; `None` when there is no such provider."""
+    data = provider_data(provider_id)
+    if data is None:
+        return None
+    return ProviderRules(
+        id=provider_id,
+        secret_prefix=data["scheme"].get("key_prefix", ""),
+        base64_key=data["scheme"]["key_encoding"] == "base64",
+        config_problems=lambda config: config_problems(data, config),
+    )
+
+
+@cache
+def catalog() -> list[dict[str, Any]]:
+    """What the API shows of each provider: `{id, title, scheme, headers, event_type, delivery_id, handshake,
+    documentation}`."""
+    return [_entry(_read(provider_id)) for provider_id in provider_ids()]
+
+
+def _entry(data: Mapping[str, Any]) -> dict[str, Any]:
+    places = {
+        "signature": data["scheme"]["signature"]["in"],
+        "timestamp": data.get("timestamp", {}).get("in", ""),
+        "id": data.get("delivery", {}).get("id", ""),
+    }
+    handshakes = [f"{each['method']}: {each['about']}" for each in data.get("handshake", ())]
+    return {
+        "id": data["id"],
+        "title": data["title"],
+        "scheme": f"{data['scheme']['kind']}-{data['scheme']['algorithm']}",
+        "headers": {
+            name: place.removeprefix("header:") for name, place in places.items() if place.startswith("header:")
+        },
+        "event_type": " + ".join(data.get("event", {}).get("type", ())) or None,
+        "delivery_id": data.get("delivery", {}).get("id"),
+        "handshake": "; ".join(handshakes) or None,
+        "documentation": data["documentation"],
+    }

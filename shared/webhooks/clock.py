@@ -1,0 +1,51 @@
+"""Timestamps as senders write them. The unit is explicit per provider: guessing it would let an old one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+
+from shared.domain.timestamps import unix_seconds
+
+
+def _whole(scale: int) -> Callable[[str], float | None]:
+    def read(text: str) -> float | None:
+        # int() would also take "+1", " 1", "1_000" and digits of other scripts.
+        return int(text) / scale if len(text) <= 20 and text.isascii() and text.isdigit() else None
+
+    return read
+
+
+def _iso8601(text: str) -> float | None:
+    try:
+        return unix_seconds(text)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+# Unit → the Unix time in seconds of a timestamp's text, or `None` for one that is none.
+UNITS: dict[str, Callable[[str], float | None]] = {
+    "s": _whole(1),
+    "ms": _whole(1_000),
+    "us": _whole(1_000_000),
+    "ns": _whole(1_000_000_000),
+    "iso8601": _iso8601,
+    "http_date": _http_date,
+}
+# Unit → the text that a sender writes for a Unix time in seconds.
+WRITTEN: dict[str, Callable[[float], str]] = {
+    "s": lambda now: str(int(now)),
+    "ms": lambda now: str(int(now * 1_000)),
+    "us": lambda now: str(int(now * 1_000_000)),
+    "ns": lambda now: str(int(now * 1_000_000_000)),
+    "iso8601": lambda now: datetime.fromtimestamp(now, UTC).isoformat().replace("+00:00", "Z"),
+    "http_date": lambda now: format_datetime(datetime.fromtimestamp(now, UTC), usegmt=True),
+}
