@@ -1,0 +1,57 @@
+"""What an accepted delivery becomes: the first fact of its run, and its line in the ledger."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from shared.domain.bodies import parse_body
+from shared.events.execution import ExecutionQueued
+
+
+def body_bytes(delivery: Mapping[str, Any]) -> bytes:
+    """The bytes that the provider sent."""
+    body: str = delivery["body"]
+    return base64.b64decode(body) if delivery["body_encoding"] == "base64" else body.encode()
+
+
+def queued(delivery: Mapping[str, Any]) -> ExecutionQueued:
+    """The fact that begins the run of a delivery, as it stands in its job. The version is pinned when it starts."""
+    return ExecutionQueued(
+        workflow_id=delivery["workflow_id"],
+        workflow_version=None,
+        trigger={
+            "type": "webhook",
+            "node_id": delivery["node_id"],
+            "body": parse_body(body_bytes(delivery), delivery["content_type"]),
+            "headers": delivery["headers"],
+            "query": delivery["query"],
+            "method": delivery["method"],
+            "webhook_id": delivery["webhook_id"],
+            "provider": delivery["provider"],
+            "delivery_id": delivery["delivery_id"],
+            "delivery_key": delivery["delivery_key"],
+            "event_type": delivery["event_type"],
+        },
+    )
+
+
+def ledger_row(
+    delivery: Mapping[str, Any], tenant_id: str, execution_id: str, verdict: str = "accepted"
+) -> dict[str, Any]:
+    """The delivery's row in `webhook_deliveries`."""
+    return {
+        "id": delivery["delivery_id"],
+        "tenant_id": tenant_id,
+        "webhook_id": delivery["webhook_id"],
+        "received_at": delivery["received_at"],
+        "verdict": verdict,
+        "reason": None,
+        "delivery_key": delivery["delivery_key"],
+        "event_type": delivery["event_type"],
+        "execution_id": execution_id,
+        "headers": delivery["headers"],
+        "body_sha256": delivery["body_sha256"],
+        "size_bytes": delivery["size_bytes"],
+    }
