@@ -1,0 +1,114 @@
+"""The pieces of SQL statements: names, literals, parameters, and the clauses of a parsed query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from local.supabase.fields import Field
+from local.supabase.filters import OPERATORS, TEXT_SEARCH, Condition, Filter
+from local.supabase.query import Item, Query
+from local.supabase.schema import Column
+
+# What a function or trigger asks of the answer, read after everything else ran.
+RESPONSE = "nullif(current_setting('response.headers', true), ''), nullif(current_setting('response.status', true), '')"
+
+
+def name(text: str) -> str:
+    """`text` as an SQL identifier."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+def names(texts: Sequence[str]) -> str:
+    """A list of identifiers."""
+    return ", ".join(map(name, texts))
+
+
+def literal(text: str) -> str:
+    """`text` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class Clauses:
+    """Builds the clauses over one source of rows; the values of its filters become parameters."""
+
+    def __init__(self, source: str, columns: Mapping[str, Column] | None = None) -> None:
+        """`source` is the qualified name of the rows; `columns` are theirs, where they are known."""
+        self.parameters: list[bytes | None] = []
+        self._source = source
+        self._columns = columns or {}
+
+    def bind(self, value: str | bytes) -> str:
+        """A placeholder for `value`."""
+        self.parameters.append(value.encode() if isinstance(value, str) else value)
+        return f"${len(self.parameters)}"
+
+    def select(self, items: Sequence[Item]) -> str:
+        """The select list."""
+        return ", ".join(map(self._item, items))
+
+    def where(self, filters: Sequence[Filter]) -> str:
+        """The where clause; empty without filters."""
+        return " where " + " and ".join(map(self._filter, filters)) if filters else ""
+
+    def order(self, query: Query) -> str:
+        """The order by clause; empty without an order."""
+        terms = [self.field(term.field) + term.suffix for term in query.order]
+        return " order by " + ", ".join(terms) if terms else ""
+
+    def page(self, query: Query, max_rows: int | None) -> str:
+        """The limit and offset clauses."""
+        limits = [limit for limit in (query.limit, max_rows) if limit is not None]
+        clause = f" limit {min(limits)}" if limits else ""
+        return clause + (f" offset {self.bind(str(query.offset))}::bigint" if query.offset else "")
+
+    def field(self, field: Field) -> str:
+        """The expression of a column and its JSON path."""
+        expression = f"{self._source}.{name(field.name)}"
+        if not field.path:
+            return expression
+        column = self._columns.get(field.name)
+        if column is None or not column.json:
+            expression = f"to_jsonb({expression})"
+        return expression + "".join(
+            f"{arrow}{key if isinstance(key, int) else literal(key)}" for arrow, key in field.path
+        )
+
+    def _item(self, item: Item) -> str:
+        if item.field is None:
+            return f"{self._source}.*"
+        expression = self.field(item.field)
+        if item.cast is not None:
+            expression = f"cast({expression} as {item.cast})"
+        label = item.alias or (item.field.label if item.field.path or item.cast else None)
+        return expression if label is None else f"{expression} as {name(label)}"
+
+    def _filter(self, one: Filter) -> str:
+        if isinstance(one, Condition):
+            return f"not ({self._condition(one)})" if one.negated else self._condition(one)
+        joined = f" {one.joint} ".join(map(self._filter, one.members))
+        return f"not ({joined})" if one.negated else f"({joined})"
+
+    def _condition(self, one: Condition) -> str:
+        left = self.field(one.field)
+        if isinstance(one.value, tuple):
+            return f"{left} = any ({self.bind(array(one.value))})"
+        if one.operator == "is":
+            return f"{left} is {one.value.replace('_', ' ')}"
+        if one.operator in TEXT_SEARCH:
+            return self._text_search(one, left)
+        value = one.value.replace("*", "%") if one.operator in ("like", "ilike") else one.value
+        right = self.bind(value)
+        return f"{left} {OPERATORS[one.operator]} " + (right if one.option is None else f"{one.option} ({right})")
+
+    def _text_search(self, one: Condition, left: str) -> str:
+        language = f"{self.bind(one.option)}::regconfig, " if one.option else ""
+        column = self._columns.get(one.field.name)
+        if column is None or column.type != "tsvector":
+            left = f"to_tsvector({language}{left})"
+        return f"{left} @@ {TEXT_SEARCH[one.operator]}({language}{self.bind(str(one.value))})"
+
+
+def array(values: Sequence[str]) -> str:
+    """The text of a Postgres array."""
+    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in escaped) + "}"
