@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictInt
 
+from shared.commands._workflow_changes import load
 from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
-from shared.commands.workflow_changes import load
 from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState, row
 from shared.domain.graph import parse_graph
