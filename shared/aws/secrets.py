@@ -70,7 +70,8 @@ def parse_keys(text: str) -> KeyRing:
     keys: dict[str, bytes] = {}
     for encoded in text.replace(",", " ").split():
         try:
-            key = base64.b64decode(encoded, validate=True)
+            # Secrets Manager generates text without padding.
+            key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
         except binascii.Error:
             key = b""
         if len(key) != KEY_BYTES:

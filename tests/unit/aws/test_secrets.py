@@ -88,6 +88,28 @@ def test_parse_keys_refuses_other_sizes_without_showing_them(text: str) -> None:
     assert not text or text not in str(refused.value)
 
 
+def test_parse_keys_takes_base64_without_padding() -> None:
+    """A key that Secrets Manager generated has no padding; it is the same key."""
+    assert secrets.parse_keys(KEY.rstrip("=")).keys == secrets.parse_keys(KEY).keys
+
+
+async def test_unknown_key_is_looked_for_again_after_a_while(environment: pytest.MonkeyPatch) -> None:
+    """A secret under a key that was added since is read once the keys may be read again."""
+    old = await secrets.encrypt("s3cret", CONTEXT)
+    environment.setenv("SECRETS_KEY", OTHER_KEY)
+    _forget()
+    new = await secrets.encrypt("s3cret", CONTEXT)
+    environment.setenv("SECRETS_KEY", KEY)
+    _forget()
+    assert await secrets.decrypt(old, CONTEXT) == "s3cret"
+    environment.setenv("SECRETS_KEY", f"{OTHER_KEY} {KEY}")
+    settings.cache_clear()
+    with pytest.raises(SecretUnreadableError):
+        await secrets.decrypt(new, CONTEXT)
+    environment.setattr(secrets, "REFRESH_SECONDS", 0.0)
+    assert await secrets.decrypt(new, CONTEXT) == "s3cret"
+
+
 @pytest.fixture
 def secrets_manager(environment: pytest.MonkeyPatch) -> Iterator["SecretsManagerClient"]:
     """An empty Secrets Manager, in an environment without a key of its own."""

@@ -1,0 +1,96 @@
+"""The read models as the event store implies them: what every row must be, from the facts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from shared.domain import api_key, execution, webhook, workflow
+from shared.domain.timestamps import in_utc
+from shared.events.codec import decode
+from shared.events.record import RecordedEvent
+from shared.events.workflow import WorkflowPublished
+
+Row = dict[str, Any]
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A read model. `beside` are its columns that no fact tells: secrets, hints and the moving lease."""
+
+    name: str
+    key: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+
+    def key_of(self, row: Row) -> Key:
+        """What identifies the row."""
+        return tuple(row[column] for column in self.key)
+
+
+# In the order in which they refer to each other.
+TABLES = (
+    Table("workflows", ("id",)),
+    Table("workflow_versions", ("workflow_id", "version")),
+    Table("webhooks", ("id",), ("secret", "previous_secret", "last_triggered_at")),
+    Table("api_keys", ("id",), ("key_hash", "last_used_at")),
+    Table("executions", ("id",), ("wake_at",)),
+)
+
+
+class ReadModels:
+    """The rows of every read model, by table and key, after the events taken in so far."""
+
+    def __init__(self) -> None:
+        """No rows."""
+        self._workflows: dict[str, workflow.Workflow] = {}
+        self._webhooks: dict[str, webhook.Webhook] = {}
+        self._api_keys: dict[str, api_key.ApiKey] = {}
+        self._executions: dict[str, execution.ExecutionState] = {}
+        self._versions: dict[Key, Row] = {}
+
+    def take(self, events: Iterable[RecordedEvent]) -> ReadModels:
+        """These read models after more events; those of a stream must come in its order."""
+        for event in events:
+            fact: Any = decode(event.event_type, event.payload, event.metadata.get("schema_version", 1))
+            happened_at = in_utc(event.timestamp) or event.timestamp
+            place = (event.tenant_id, event.stream_id, happened_at)
+            match event.stream_type:
+                case "workflow":
+                    after = workflow.apply(self._workflows.get(event.stream_id), fact, *place)
+                    self._take_version(self._workflows.get(event.stream_id), after, fact, happened_at)
+                    self._workflows[event.stream_id] = after
+                case "webhook":
+                    known = self._webhooks.get(event.stream_id)
+                    self._webhooks[event.stream_id] = webhook.apply(known, fact, *place)
+                case "api_key":
+                    self._api_keys[event.stream_id] = api_key.apply(self._api_keys.get(event.stream_id), fact, *place)
+                case "execution":
+                    if event.stream_id not in self._executions:
+                        self._executions[event.stream_id] = execution.ExecutionState(event.stream_id, event.tenant_id)
+                    self._executions[event.stream_id].apply(fact, happened_at)
+        return self
+
+    def rows(self, table: Table) -> dict[Key, Row]:
+        """The table's rows by key."""
+        match table.name:
+            case "workflows":
+                rows = [workflow.row(state) for state in self._workflows.values()]
+            case "workflow_versions":
+                return dict(self._versions)
+            case "webhooks":
+                rows = [webhook.row(state) for state in self._webhooks.values()]
+            case "api_keys":
+                rows = [api_key.row(state) for state in self._api_keys.values()]
+            case _:
+                rows = [execution.row(state) for state in self._executions.values()]
+        return {table.key_of(row): row for row in rows}
+
+    def _take_version(
+        self, before: workflow.Workflow | None, after: workflow.Workflow, fact: Any, happened_at: str
+    ) -> None:
+        if before is None or before.version != after.version:
+            self._versions[after.id, after.version] = workflow.version_row(after)
+        if isinstance(fact, WorkflowPublished):
+            self._versions[after.id, fact.version]["published_at"] = happened_at

@@ -1,0 +1,130 @@
+"""`python -m local rebuild [--check]`: the read models again, out of the event store alone.
+
+What no fact tells stays as it is: encrypted secrets, hashes of keys, and the hints beside them. Run it while no drain
+is at work; `--check` may run at any time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from local.read_models import TABLES, Key, ReadModels, Row, Table
+from shared.events.record import RecordedEvent
+from shared.repositories.payload import load
+from shared.repositories.rows import in_service_form
+
+if TYPE_CHECKING:
+    from supabase import Client
+
+PAGE = 1000
+# What happens while a check reads shows as a difference at first; a real one is still there later.
+CHECKS = 3
+PAUSE_SECONDS = 1.0
+SHOWN = 50
+
+
+def main(argv: list[str]) -> int:
+    """0 when the read models are (or were made) what the event store implies; 1 when they differ, with each place."""
+    parser = argparse.ArgumentParser(prog="python -m local rebuild", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 and say where rows differ")
+    parser.add_argument("--url", default=os.environ.get("SUPABASE_URL"), help="default: $SUPABASE_URL")
+    parser.add_argument("--key", default=os.environ.get("SUPABASE_KEY"), help="the service key; default: $SUPABASE_KEY")
+    arguments = parser.parse_args(argv)
+    if not arguments.url or not arguments.key:
+        parser.error("set SUPABASE_URL and SUPABASE_KEY, say by `. .local/env`, or give --url and --key")
+    client = connect(arguments.url, arguments.key)
+    if not arguments.check:
+        print(f"rebuild: {rebuild(client)} rows written")
+    found = check(client)
+    for line in found[:SHOWN]:
+        print(line, file=sys.stderr)
+    if len(found) > SHOWN:
+        print(f"… and {len(found) - SHOWN} more", file=sys.stderr)
+    print(f"rebuild: {len(found)} differences" if found else "rebuild: the read models match the event store")
+    return 1 if found else 0
+
+
+def connect(url: str, key: str) -> Client:
+    """The supabase client for a service key."""
+    from supabase import ClientOptions, create_client
+
+    return create_client(url, key, ClientOptions(auto_refresh_token=False, persist_session=False))
+
+
+def rebuild(client: Client) -> int:
+    """How many rows were written: every one that the event store implies."""
+    models, count = ReadModels().take(history(client)), 0
+    for table in TABLES:
+        rows = list(models.rows(table).values())
+        for start in range(0, len(rows), PAGE // 2):
+            batch = rows[start : start + PAGE // 2]
+            client.table(table.name).upsert(batch, on_conflict=",".join(table.key)).execute()
+        count += len(rows)
+    return count
+
+
+def check(client: Client) -> list[str]:
+    """Every difference between the read models and what the event store implies, one line each."""
+    for attempt in range(CHECKS):
+        if attempt:
+            time.sleep(PAUSE_SECONDS)
+        models = ReadModels().take(history(client))
+        found = [line for table in TABLES for line in differences(table, models.rows(table), stored(client, table))]
+        if not found:
+            break
+    return found
+
+
+def history(client: Client) -> Iterator[RecordedEvent]:
+    """Every event of every tenant, in order."""
+    after = 0
+    while True:
+        argument: dict[str, Any] = {"argument": {"after": after, "limit": PAGE}}
+        rows: Any = client.rpc("read_history", argument).execute().data
+        for row in rows:
+            event = RecordedEvent.from_row(row)
+            yield replace(event, payload=load(event.payload))
+        if len(rows) < PAGE:
+            return
+        after = rows[-1]["sequence_number"]
+
+
+def stored(client: Client, table: Table) -> dict[Key, Row]:
+    """The table's rows as they are, by key."""
+    found: dict[Key, Row] = {}
+    while True:
+        # Pages by number are safe enough: rows are never deleted, and what was added meanwhile is looked at again.
+        query = client.table(table.name).select("*")
+        for column in table.key:
+            query = query.order(column)
+        rows: Any = query.range(len(found), len(found) + PAGE - 1).execute().data
+        found |= {table.key_of(row): in_service_form(row) for row in rows}
+        if len(rows) < PAGE:
+            return found
+
+
+def differences(table: Table, implied: dict[Key, Row], found: dict[Key, Row]) -> Iterator[str]:
+    """A line for each row that is missing, that no event explains, or that has another value in a column."""
+    for key in sorted(implied.keys() | found.keys(), key=str):
+        name = f"{table.name} {'/'.join(str(part) for part in key)}"
+        if key not in found:
+            yield f"{name}: the row is missing"
+        elif key not in implied:
+            yield f"{name}: no event explains this row"
+        else:
+            yield from _columns(table, name, implied[key], found[key])
+
+
+def _columns(table: Table, name: str, implied: Row, found: Row) -> Iterator[str]:
+    for column, value in implied.items():
+        if column not in table.beside and found[column] != value:
+            yield f"{name}: {column} is {found[column]!r:.200}, the events say {value!r:.200}"
+    # The lease moves without a fact; that there is one, while the run has not ended, is what counts.
+    if "wake_at" in implied and (implied["wake_at"] is None) != (found["wake_at"] is None):
+        yield f"{name}: wake_at is {found['wake_at']!r}, the events say {implied['wake_at']!r}"
