@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from local.gateway import SupabaseGateway
 from local.redis import RedisServer
-from shared.commands.services import services
+from shared.commands.services import Services, services
+from shared.ids import new_id
 from shared.repositories import database
 from shared.runtime import run
 from shared.settings import settings
-from tests.integration.api.client import Client
+from tests.integration.api.graphs import DOUBLING
+from tests.integration.http.client import Client
 
 
 @pytest.fixture(scope="package")
-def api(supabase_gateway: SupabaseGateway, redis_server: RedisServer) -> Iterator[SupabaseGateway]:
-    """Points the functions at the servers: the environment, read once per process, is theirs until the last test."""
-    environment = {
-        "SUPABASE_URL": supabase_gateway.url,
-        "SUPABASE_KEY": supabase_gateway.service_key,
-        "REDIS_HOST": redis_server.host,
-        "REDIS_PORT": str(redis_server.port),
-        "SECRETS_KEY": base64.b64encode(bytes(32)).decode(),
-        "PUBLIC_URL": "http://api.test",
-        "LOG_LEVEL": "CRITICAL",
-    }
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
-    _forget()
-    yield supabase_gateway
-    run(services().database.close())
-    run(services().redis.aclose())
-    for name, value in before.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
+def wired(supabase_gateway: SupabaseGateway, redis_server: RedisServer) -> Iterator[Services]:
+    """What the functions work with: this run's servers, and a queue of its own."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SUPABASE_URL", supabase_gateway.url)
+        environment.setenv("SUPABASE_KEY", supabase_gateway.service_key)
+        environment.setenv("REDIS_HOST", "127.0.0.1")
+        environment.setenv("REDIS_PORT", str(redis_server.port))
+        environment.setenv("QUEUE_NAME", f"api-{new_id()}")
+        environment.setenv("SECRETS_KEY", base64.b64encode(bytes(32)).decode())
+        environment.setenv("PUBLIC_URL", "http://api.test")
+        environment.delenv("DRAIN_FUNCTION_NAME", raising=False)
+        _forget()
+        found = services()
+        yield found
+        run(found.queue.close())
+        run(found.database.close())
     _forget()
 
 
@@ -50,6 +46,17 @@ def _forget() -> None:
 
 
 @pytest.fixture
-def client(api: SupabaseGateway) -> Client:
+def client(wired: Services) -> Client:
     """A new tenant's administrator."""
     return Client()
+
+
+@pytest.fixture
+def workflow(client: Client) -> dict[str, Any]:
+    """The client's published workflow, which a webhook or a hand can start."""
+    created = client.request("POST", "/api/workflows", DOUBLING)
+    assert created.status == 201, created
+    published = client.request("POST", f"/api/workflows/{created.json['id']}/publish")
+    assert published.status == 200, published
+    found: dict[str, Any] = created.json
+    return found

@@ -1,14 +1,15 @@
-"""Graphs for the tests."""
+"""Workflows for the tests."""
 
 from __future__ import annotations
 
 from typing import Any
 
-HOOK: dict[str, Any] = {"id": "hook", "type": "webhook_trigger"}
-STEP: dict[str, Any] = {"id": "step", "type": "transform", "parameters": {"value": "{% $trigger.body %}"}}
-EDGE: dict[str, Any] = {"source": "hook", "target": "step"}
-
-
-def draft(name: str = "Flow", **fields: Any) -> dict[str, Any]:
-    """A workflow's body: a webhook and one step, ready to publish."""
-    return {"name": name, "nodes": [HOOK, STEP], "edges": [EDGE], **fields}
+DOUBLING: dict[str, Any] = {
+    "name": "double",
+    "nodes": [
+        {"id": "hook", "type": "webhook_trigger"},
+        {"id": "hand", "type": "manual_trigger"},
+        {"id": "double", "type": "transform", "parameters": {"value": "{% $trigger.body.n * 2 %}"}},
+    ],
+    "edges": [{"source": "hook", "target": "double"}, {"source": "hand", "target": "double"}],
+}
