@@ -55,6 +55,13 @@ class Services:
 
         return ExecutionQueue(self.redis, self.settings)
 
+    async def close(self) -> None:
+        """Ends the connections, for those who do not live as long as their process."""
+        await self.database.close()
+        if "redis" in self.__dict__:  # made on first use
+            await self.redis.aclose()
+            await self.redis.connection_pool.disconnect()
+
 
 @cache
 def services() -> Services:

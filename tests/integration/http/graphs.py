@@ -1,0 +1,14 @@
+"""Graphs for the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HOOK: dict[str, Any] = {"id": "hook", "type": "webhook_trigger"}
+STEP: dict[str, Any] = {"id": "step", "type": "transform", "parameters": {"value": "{% $trigger.body %}"}}
+EDGE: dict[str, Any] = {"source": "hook", "target": "step"}
+
+
+def draft(name: str = "Flow", **fields: Any) -> dict[str, Any]:
+    """A workflow's body: a webhook and one step, ready to publish."""
+    return {"name": name, "nodes": [HOOK, STEP], "edges": [EDGE], **fields}
