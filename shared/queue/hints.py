@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -11,11 +13,25 @@ from redis.asyncio import Redis
 from shared.queue.connection import in_our_terms
 from shared.queue.keys import OwnKeys
 
-# A write-through that failed leaves an old entry behind for at most this long.
-WEBHOOK_SECONDS = 60
+# How long an entry is believed without asking: a write-through that failed leaves an old one behind for this long.
+FRESH_SECONDS = 60
+# How long it stays, so that deliveries are accepted while Supabase cannot be asked.
+WEBHOOK_SECONDS = 86_400
 # A webhook that does not exist; short, because creating it may be under way.
 NO_WEBHOOK_SECONDS = 5
 PUBLISHED_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedWebhook:
+    """A webhook in Redis: `{id, tenant_id, workflow_id, node_id, name, provider, config, status, published, secrets:
+    [{secret, expires_at}]}` with encrypted secrets, or `None` for one that does not exist. `text` is the entry itself.
+    One that is not fresh is for when nobody else can be asked."""
+
+    text: str | None
+    config: dict[str, Any] | None
+    is_known: bool
+    is_fresh: bool
 
 
 class Hints:
@@ -41,24 +57,41 @@ class Hints:
     async def remember_published(
         self, workflow_id: str, version: int, ttl_seconds: int = PUBLISHED_SECONDS, *, refill: bool = False
     ) -> None:
-        """Remembers a workflow's published version (0: none); `refill` as in `remember_webhook`."""
+        """Remembers a workflow's published version (0: none). Commands write what they have just committed; a reader
+        that fills a gap sets `refill`: it may have read before that commit, so it writes only where nothing stands."""
         with in_our_terms():
             await self._client.set(self._keys.published(workflow_id), version, ex=ttl_seconds, nx=refill)
 
-    async def webhook_config(self, webhook_id: str) -> tuple[bool, dict[str, Any] | None]:
-        """Whether Redis knows, and the webhook `{id, tenant_id, workflow_id, node_id, name, provider, config, status,
-        published, secrets: [{secret, expires_at}]}` with encrypted secrets; `None` for one that does not exist."""
+    async def webhook_config(self, webhook_id: str) -> RememberedWebhook:
+        """What Redis knows of the webhook."""
         with in_our_terms():
-            text = await self._client.get(self._keys.webhook(webhook_id))
-        return (False, None) if text is None else (True, json.loads(text))
+            text: Any = await self._client.get(self._keys.webhook(webhook_id))
+        if text is None:
+            return RememberedWebhook(None, None, is_known=False, is_fresh=False)
+        entry = json.loads(text)
+        is_fresh = time.time() - entry["remembered_at"] < FRESH_SECONDS
+        return RememberedWebhook(text, entry["webhook"], is_known=True, is_fresh=is_fresh)
 
-    async def remember_webhook(self, webhook_id: str, config: dict[str, Any] | None, *, refill: bool = False) -> None:
-        """Remembers a webhook; `None` says that there is none (any more).
-
-        Commands write what they have just committed. A reader that fills a gap sets `refill`: it may have read before
-        that commit, so it writes only where nothing stands.
-        """
-        ttl_seconds = NO_WEBHOOK_SECONDS if config is None else WEBHOOK_SECONDS
-        text = json.dumps(config, separators=(",", ":"))
+    async def remember_webhook(self, webhook_id: str, config: dict[str, Any] | None) -> None:
+        """Remembers a webhook that a command has just committed; `None` says that there is none (any more)."""
+        text, ttl_seconds = _entry(config)
         with in_our_terms():
-            await self._client.set(self._keys.webhook(webhook_id), text, ex=ttl_seconds, nx=refill)
+            await self._client.set(self._keys.webhook(webhook_id), text, ex=ttl_seconds)
+
+    async def refill_webhook(self, webhook_id: str, config: dict[str, Any] | None, seen: RememberedWebhook) -> None:
+        """Remembers a webhook as a reader found it, unless a command has written since `seen` was read."""
+        text, ttl_seconds = _entry(config)
+        with in_our_terms():
+            await self._client.eval(_REFILL, 1, self._keys.webhook(webhook_id), seen.text or "", text, ttl_seconds)
+
+
+def _entry(config: dict[str, Any] | None) -> tuple[str, int]:
+    text = json.dumps({"remembered_at": int(time.time()), "webhook": config}, separators=(",", ":"))
+    return text, NO_WEBHOOK_SECONDS if config is None else WEBHOOK_SECONDS
+
+
+_REFILL = """
+if (redis.call("GET", KEYS[1]) or "") == ARGV[1] then
+  redis.call("SET", KEYS[1], ARGV[2], "EX", ARGV[3])
+end
+"""

@@ -178,13 +178,16 @@ async def test_accept_gives_up_on_a_server_that_does_not_answer(
 
 
 async def test_hints_are_remembered_and_a_refill_does_not_overwrite(queue: ExecutionQueue) -> None:
-    """A reader's refill never replaces what a command has just written."""
-    assert await queue.webhook_config("w") == (False, None)
+    """A reader's refill never replaces what a command has written meanwhile."""
+    unknown = await queue.webhook_config("w")
+    assert not unknown.is_known
     await queue.remember_webhook("w", {"name": "new"})
-    await queue.remember_webhook("w", {"name": "old"}, refill=True)
-    assert await queue.webhook_config("w") == (True, {"name": "new"})
-    await queue.remember_webhook("w", None)
-    assert await queue.webhook_config("w") == (True, None)
+    await queue.refill_webhook("w", {"name": "old"}, unknown)
+    seen = await queue.webhook_config("w")
+    assert (seen.config, seen.is_fresh) == ({"name": "new"}, True)
+    await queue.refill_webhook("w", None, seen)
+    gone = await queue.webhook_config("w")
+    assert (gone.is_known, gone.config) == (True, None)
     await queue.remember_published("f", 3)
     await queue.remember_published("f", 2, refill=True)
     assert await queue.published_versions(["f", "g"]) == {"f": 3}
@@ -211,5 +214,5 @@ async def test_calls_survive_connections_that_died_while_idle(redis_server_of_it
     await other.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     await other.aclose()
     assert await queue.claim("a") is not None
-    assert await queue.webhook_config("w") == (False, None)
+    assert not (await queue.webhook_config("w")).is_known
     await queue.close()

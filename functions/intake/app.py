@@ -1,0 +1,66 @@
+"""/webhooks/{webhookId}/{provider}: where providers deliver. Every delivery passes here, so nothing heavy is imported."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from functools import cache
+from typing import Any
+
+from shared.commands.services import services
+from shared.errors import PayloadTooLargeError, WorkflowEngineError
+from shared.http.responses import problem
+from shared.runtime import run
+from shared.webhooks.answer import Answer
+from shared.webhooks.intake import MAX_BODY_BYTES, Arrival, Intake
+
+logger = logging.getLogger(__name__)
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """The answer to a request of an HTTP API (payload format 2.0)."""
+    return run(handle(event))
+
+
+async def handle(event: dict[str, Any]) -> dict[str, Any]:
+    """The same, on the caller's event loop."""
+    try:
+        answer = await intake().take(arrival(event))
+    except WorkflowEngineError as error:
+        answer = refusal(error)
+    except Exception:  # the function's edge: the sender gets a problem, and tries again
+        logger.exception("intake_failed")
+        answer = refusal(WorkflowEngineError())
+    return {
+        "statusCode": answer.status,
+        # What a handshake echoes is the sender's; no browser may take it for a page.
+        "headers": {"content-type": answer.content_type, "x-content-type-options": "nosniff", **answer.headers},
+        "body": answer.body.decode("utf-8", "replace"),
+    }
+
+
+def arrival(event: dict[str, Any]) -> Arrival:
+    """The request in an event."""
+    text, is_base64 = event.get("body") or "", event.get("isBase64Encoded", False)
+    if len(text) > MAX_BODY_BYTES * (4 / 3 if is_base64 else 1) + 4:
+        raise PayloadTooLargeError(f"A delivery may have {MAX_BODY_BYTES} bytes.")
+    return Arrival(
+        webhook_id=event["pathParameters"]["webhookId"],
+        provider_id=event["pathParameters"]["provider"],
+        method=event["requestContext"]["http"]["method"],
+        headers=event["headers"],
+        query=event.get("queryStringParameters") or {},
+        body=base64.b64decode(text) if is_base64 else text.encode("utf-8", "surrogatepass"),
+    )
+
+
+def refusal(error: WorkflowEngineError) -> Answer:
+    """The error as a problem, the same as the API's."""
+    response = problem(error)
+    return Answer(response.status, response.text.encode(), response.content_type, response.headers)
+
+
+@cache
+def intake() -> Intake:
+    """This process's intake."""
+    return Intake(services())

@@ -1,0 +1,136 @@
+"""The webhook behind a delivery's URL: from this process's memory, else from Redis, else from Supabase."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.commands.services import Services
+from shared.domain.intake_config import intake_config
+from shared.domain.provider import secret_context
+from shared.domain.timestamps import unix_seconds
+from shared.errors import QueueUnavailableError, StorageUnavailableError
+from shared.queue.hints import RememberedWebhook
+from shared.webhooks.catalog import provider
+from shared.webhooks.provider import Provider
+
+logger = logging.getLogger(__name__)
+
+# A change must take effect within 10 seconds, in every process.
+MEMORY_SECONDS = 5.0
+# What would not take a delivery may be about to: a webhook is often tried the moment it is made or published.
+REFUSAL_MEMORY_SECONDS = 1.0
+MAX_REMEMBERED = 1000
+# An answer to a provider must not wait for a Redis that does not answer.
+REDIS_TIMEOUT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A webhook as intake needs it, its secrets readable. `provider` is unset where its configuration makes no sense;
+    `secrets` are (text, Unix time at which it expires or `None`)."""
+
+    id: str
+    tenant_id: str
+    workflow_id: str
+    node_id: str | None
+    provider_id: str
+    provider: Provider | None
+    config: Mapping[str, Any]
+    is_active: bool
+    is_published: bool
+    secrets: tuple[tuple[str, float | None], ...]
+
+    def usable_secrets(self, now: float) -> list[str]:
+        """The secrets that have not expired at Unix time `now`."""
+        return [secret for secret, expires_at in self.secrets if expires_at is None or now < expires_at]
+
+
+class Hooks:
+    """Finds webhooks. One per process."""
+
+    def __init__(self, services: Services) -> None:
+        """Uses the process's services; Redis and Supabase are connected when first needed."""
+        self._services = services
+        self._remembered: dict[str, tuple[float, Hook | None]] = {}
+
+    async def find(self, webhook_id: str) -> Hook | None:
+        """The webhook; `None` when there is none. While neither Redis nor Supabase can be asked, the last one known,
+        and `StorageUnavailableError` where none is."""
+        until, remembered = self._remembered.get(webhook_id, (0.0, None))
+        if time.monotonic() < until:
+            return remembered
+        try:
+            config = await self._ask(webhook_id)
+        except StorageUnavailableError:
+            if remembered is None:
+                raise
+            return remembered
+        hook = None if config is None else await _open(config)
+        memory = MEMORY_SECONDS if hook and hook.is_active and hook.is_published else REFUSAL_MEMORY_SECONDS
+        if len(self._remembered) >= MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[webhook_id] = (time.monotonic() + memory, hook)
+        return hook
+
+    async def _ask(self, webhook_id: str) -> dict[str, Any] | None:
+        seen = await self._ask_redis(webhook_id)
+        if seen is not None and seen.is_fresh:
+            return seen.config
+        try:
+            row = await self._services.webhooks.for_intake(webhook_id)
+        except StorageUnavailableError:
+            if seen is None or not seen.is_known:
+                raise
+            return seen.config
+        config = intake_config(row) if row else None
+        if seen is not None:
+            try:
+                await self._services.queue.refill_webhook(webhook_id, config, seen)
+            except QueueUnavailableError:
+                logger.warning("webhook_not_remembered", extra={"webhook_id": webhook_id})
+        return config
+
+    async def _ask_redis(self, webhook_id: str) -> RememberedWebhook | None:
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                return await self._services.queue.webhook_config(webhook_id)
+        except (QueueUnavailableError, TimeoutError):
+            return None
+
+
+async def _open(config: dict[str, Any]) -> Hook:
+    """The webhook with its secrets decrypted."""
+    secrets: list[tuple[str, float | None]] = []
+    if config["secrets"]:
+        from shared.aws.secrets import decrypt  # brings `cryptography`, which only a webhook not in memory needs
+
+        context = secret_context(config["tenant_id"], config["id"])
+        for each in config["secrets"]:
+            expires_at = unix_seconds(each["expires_at"]) if each["expires_at"] else None
+            secrets.append((await decrypt(each["secret"], context), expires_at))
+    return Hook(
+        id=config["id"],
+        tenant_id=config["tenant_id"],
+        workflow_id=config["workflow_id"],
+        node_id=config["node_id"],
+        provider_id=config["provider"],
+        provider=_provider(config),
+        config=config["config"],
+        is_active=config["status"] == "active",
+        is_published=bool(config["published"]),
+        secrets=tuple(secrets),
+    )
+
+
+def _provider(config: dict[str, Any]) -> Provider | None:
+    try:
+        return provider(config["provider"], config["config"])
+    except ValueError:
+        # Commands check configurations; one that an older version let pass must refuse, not fail.
+        logger.exception("webhook_config_unusable", extra={"webhook_id": config["id"]})
+        return None

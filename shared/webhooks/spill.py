@@ -1,0 +1,56 @@
+"""The way around Redis: a delivery that cannot be queued is written to Supabase as a run that is due at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from shared.domain.delivery import ledger_row, queued
+from shared.domain.execution import ExecutionState, row
+from shared.events.codec import encode, event_type
+from shared.events.record import NewEvent
+from shared.ids import new_id
+from shared.queue.job import ExecutionJob
+from shared.repositories.event_store import Append, EventStoreRepository
+
+
+@dataclass(frozen=True, slots=True)
+class Spilled:
+    """What became of a spilled delivery, in the terms of the queue's receipt."""
+
+    delivery_id: str
+    duplicate: bool
+    mismatch: bool
+
+
+async def spill(events: EventStoreRepository, job: ExecutionJob) -> Spilled:
+    """The receipt of a delivery that the drain's sweep will find. `StorageUnavailableError` when Supabase is out of
+    reach too."""
+    delivery: dict[str, Any] = job.delivery or {}
+    fact = queued(delivery)
+    happened_at = delivery["received_at"]
+    state = ExecutionState(job.execution_id, job.tenant_id)
+    state.apply(fact, happened_at)
+    append = Append(
+        tenant_id=job.tenant_id,
+        stream_id=job.execution_id,
+        stream_type="execution",
+        expected_version=0,
+        events=(
+            NewEvent(
+                id=new_id(),
+                event_type=event_type(fact),
+                timestamp=happened_at,
+                payload=encode(fact),
+                metadata={"actor": f"webhook:{delivery['webhook_id']}"},
+            ),
+        ),
+        row=row(state, wake_at=happened_at),
+        deliveries=(ledger_row(delivery, job.tenant_id, job.execution_id),),
+    )
+    (appended,) = await events.append([append])
+    if appended.status != "conflict":
+        return Spilled(delivery["delivery_id"], duplicate=False, mismatch=False)
+    first = (await events.read_stream(job.tenant_id, job.execution_id, limit=1))[0].payload["trigger"]
+    same = first["body"] == fact.trigger["body"]
+    return Spilled(first["delivery_id"], duplicate=same, mismatch=not same)
