@@ -1,0 +1,1 @@
+"""What the engine costs, measured beside a bare server in the same run: `make bench`."""
