@@ -76,11 +76,16 @@ def _operation(method: str, path: str, operation: JsonObject) -> Iterator[str]:
 
 
 def _shapes(holder: JsonObject) -> str:
-    names = [
-        content["schema"]["$ref"].rsplit("/", 1)[1] if "$ref" in content["schema"] else content_type
-        for content_type, content in holder.get("content", {}).items()
-    ]
-    return ", ".join(f'<a href="#shape-{escape(name)}">{escape(name)}</a>' for name in names)
+    return ", ".join(
+        _shape(content_type, content["schema"]) for content_type, content in holder.get("content", {}).items()
+    )
+
+
+def _shape(content_type: str, schema: JsonObject) -> str:
+    if "$ref" not in schema:
+        return escape(content_type)
+    name = escape(schema["$ref"].rsplit("/", 1)[1])
+    return f'<a href="#shape-{name}">{name}</a>'
 
 
 def _errors(error: type[WorkflowEngineError]) -> Iterator[type[WorkflowEngineError]]:

@@ -1,0 +1,55 @@
+"""/health: the servers within reach, and out of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.commands.services import services
+from shared.errors import UnavailableError
+from shared.http.version import VERSION
+from shared.queries.check_health import check_health
+from shared.repositories.database import Database
+from shared.runtime import run
+from tests.integration.http.client import answer, event
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+def test_health_is_open_and_says_what_was_reached(api: object) -> None:
+    """Without credentials: 200 with each server and the version."""
+    found = answer(event("GET", "/health", None, {}, ""))
+    assert found.status == 200
+    assert found.json == {"status": "ok", "checks": {"supabase": "ok", "redis": "ok"}, "version": VERSION}
+
+
+def test_health_names_what_is_down(api: object) -> None:
+    """The problem points at each server that did not answer."""
+
+    async def check() -> tuple[str, ...]:
+        database, redis = Database(NOWHERE, "unused"), Redis(host="127.0.0.1", port=9)
+        try:
+            with pytest.raises(UnavailableError) as caught:
+                await check_health(database, redis)
+            with pytest.raises(UnavailableError, match=r"Not within reach: supabase\."):
+                await check_health(database, services().redis)
+        finally:
+            await database.close()
+            await redis.aclose()
+        return tuple(problem.pointer for problem in caught.value.problems)
+
+    assert run(check()) == ("/checks/supabase", "/checks/redis")
+
+
+def test_invariants_hold(api: object) -> None:
+    """There are no violations."""
+    assert answer(event("GET", "/health/invariants", None, {}, "")).json == {"ok": True, "violations": []}
+
+
+def test_version_is_the_projects() -> None:
+    """The version that is shown is the one in pyproject.toml."""
+    text = (Path(__file__).parents[3] / "pyproject.toml").read_text()
+    assert re.search(r'^version = "(.+)"$', text, re.MULTILINE)[1] == VERSION  # type: ignore[index]
