@@ -1,4 +1,4 @@
-"""/webhooks/{webhookId}/{provider}: where providers deliver. Every delivery passes here, so nothing heavy is imported."""
+"""/webhooks/{webhookId}/{provider}: where providers deliver. Every delivery passes here: no heavy import."""
 
 from __future__ import annotations
 
