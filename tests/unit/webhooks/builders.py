@@ -1,0 +1,45 @@
+"""Deliveries out of the catalog's vectors and samples, with only the fields that matter."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from shared.webhooks.catalog import provider, provider_data
+from shared.webhooks.delivery import Delivery
+from shared.webhooks.provider import Provider
+
+SAMPLES = Path(__file__).parents[3] / "events" / "intake"
+SECRET = "an-example-webhook-secret"
+
+
+def fitted(provider_id: str, **config: Any) -> Provider:
+    """A provider with a configuration."""
+    found = provider(provider_id, config)
+    assert found is not None
+    return found
+
+
+def vector(provider_id: str, name: str) -> tuple[Provider, Delivery, dict[str, Any]]:
+    """A provider fitted to one of its vectors, the vector's delivery, and the vector."""
+    data = provider_data(provider_id)
+    assert data is not None
+    found = data["vectors"][name]
+    config = found.get("config", {})
+    headers = {header.lower(): value for header, value in found["headers"].items()}
+    return fitted(provider_id, **config), Delivery("POST", headers, found["body"].encode(), config=config), found
+
+
+def good(provider_id: str, **changed: str | None) -> tuple[Provider, Delivery, dict[str, Any]]:
+    """The good vector with some headers (underscores for dashes) replaced, or left out where `None`."""
+    found, delivery, data = vector(provider_id, "good")
+    headers = {**delivery.headers, **{name.replace("_", "-"): value for name, value in changed.items()}}
+    return found, replace(delivery, headers={n: v for n, v in headers.items() if v is not None}), data
+
+
+def sample(name: str) -> dict[str, Any]:
+    """A sample event."""
+    found: dict[str, Any] = json.loads((SAMPLES / f"{name}.json").read_text())
+    return found

@@ -1,0 +1,120 @@
+"""The provider files: whole, and true to their own vectors."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from shared.domain.provider import new_secret, secret_problems
+from shared.webhooks.catalog import catalog, provider, provider_data, provider_ids, provider_rules
+from shared.webhooks.delivery import Delivery
+from shared.webhooks.identity import delivery_key, event_type
+from shared.webhooks.signing import sign
+from shared.webhooks.verification import verify
+from tests.unit.webhooks.builders import SECRET, good, sample, vector
+
+PROVIDERS = provider_ids()
+
+
+@pytest.mark.parametrize("provider_id", PROVIDERS)
+def test_the_good_vector_verifies(provider_id: str) -> None:
+    """What the provider's documentation or library signed is accepted, with its key and type."""
+    found, delivery, data = vector(provider_id, "good")
+    verification = verify(found.scheme, delivery, [data["secret"]], data["now"])
+    assert verification.reason is None
+    import hashlib
+
+    body_sha256 = hashlib.sha256(delivery.body).hexdigest()
+    assert delivery_key(found, delivery, body_sha256, verification.timestamp) == data["delivery_key"]
+    assert event_type(found, delivery) == data.get("event_type")
+
+
+@pytest.mark.parametrize("provider_id", PROVIDERS)
+def test_the_forged_vector_is_refused(provider_id: str) -> None:
+    """The forged vector fails for the reason that the file gives."""
+    found, delivery, data = vector(provider_id, "forged")
+    assert verify(found.scheme, delivery, [data["secret"]], data["now"]).reason == data["reason"]
+
+
+@pytest.mark.parametrize("provider_id", PROVIDERS)
+def test_what_we_sign_verifies(provider_id: str) -> None:
+    """Signing and verifying read the same data."""
+    found, delivery, data = good(provider_id)
+    bare = {n: v for n, v in delivery.headers.items() if n != found.scheme.signature.place[7:].lower()}
+    unsigned = Delivery("POST", bare, b"another body", config=delivery.config)
+    signed = Delivery("POST", sign(found, unsigned, data["secret"], 1.8e9), b"another body", config=delivery.config)
+    assert verify(found.scheme, signed, [data["secret"]], 1.8e9).accepted
+    assert not verify(found.scheme, unsigned, [data["secret"]], 1.8e9).accepted
+
+
+@pytest.mark.parametrize("provider_id", PROVIDERS)
+def test_every_provider_is_described(provider_id: str) -> None:
+    """A file says what people need: a title, where to read on, how to set it up, where the secret is."""
+    data = provider_data(provider_id)
+    assert data is not None
+    assert data["id"] == provider_id
+    assert data["documentation"].startswith("https://")
+    assert all(data[name] for name in ("title", "category", "setup"))
+    assert data["secret"]["where"]
+    assert all(handshake["about"] for handshake in data.get("handshake", ()))
+
+
+@pytest.mark.parametrize("provider_id", PROVIDERS)
+def test_a_generated_secret_is_one_that_verifies(provider_id: str) -> None:
+    """The secret that is made for a new webhook fits the provider's own rules."""
+    rules = provider_rules(provider_id)
+    assert rules is not None
+    secret = new_secret(rules, bytes(range(32)))
+    assert secret is not None
+    assert secret_problems(rules, secret) == []
+    found, delivery, _ = good(provider_id)
+    headers = sign(found, delivery, secret, 1.8e9)
+    assert verify(found.scheme, Delivery("POST", headers, delivery.body), [secret], 1.8e9).accepted
+
+
+@pytest.mark.parametrize("provider_id", ["", "nobody", "../catalog", "GITHUB", "github.toml", "a" * 100])
+def test_an_unknown_provider_is_none(provider_id: str) -> None:
+    """Ids come from paths: they name a file of the catalog or nothing."""
+    assert provider(provider_id, {}) is None
+    assert provider_rules(provider_id) is None
+
+
+def test_catalog_shows_where_everything_stands() -> None:
+    """The API's list says how each provider signs, and where id and type are."""
+    entry = next(entry for entry in catalog() if entry["id"] == "github")
+    assert entry["scheme"] == "hmac-sha256"
+    assert entry["headers"] == {"signature": "X-Hub-Signature-256", "id": "X-GitHub-Delivery"}
+    assert entry["event_type"] == "header:X-GitHub-Event + json:action"
+
+
+@pytest.mark.parametrize(
+    ("name", "provider_id", "accepted"),
+    [
+        ("github_push", "github", True),
+        ("github_ping", "github", True),
+        ("github_forged", "github", False),
+        ("generic_hmac", "generic_hmac", True),
+    ],
+)
+def test_samples_are_really_signed(name: str, provider_id: str, accepted: bool) -> None:
+    """The sample events verify with the secret that stands beside them, except the forged one."""
+    event = sample(name)
+    found = provider(provider_id, {})
+    assert found is not None
+    delivery = Delivery("POST", event["headers"], event["body"].encode())
+    assert verify(found.scheme, delivery, [SECRET], 1.8e9).accepted is accepted
+    assert int(event["headers"]["content-length"]) == len(delivery.body)
+
+
+def test_only_one_function_compares_digests() -> None:
+    """A second comparison would be one to get wrong: `matches` is the only one."""
+    folder = Path(__file__).parents[3] / "shared" / "webhooks"
+    callers = [
+        function.name
+        for path in folder.glob("*.py")
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef) and "compare_digest" in ast.unparse(function)
+    ]
+    assert callers == ["matches"]
