@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,6 @@ def test_the_good_vector_verifies(provider_id: str) -> None:
     found, delivery, data = vector(provider_id, "good")
     verification = verify(found.scheme, delivery, [data["secret"]], data["now"])
     assert verification.reason is None
-    import hashlib
-
     body_sha256 = hashlib.sha256(delivery.body).hexdigest()
     assert delivery_key(found, delivery, body_sha256, verification.timestamp) == data["delivery_key"]
     assert event_type(found, delivery) == data.get("event_type")

@@ -16,7 +16,7 @@ from shared.webhooks.provider import Provider
 from shared.webhooks.verification import verify
 from tests.unit.webhooks.builders import good
 
-anything = st.text(st.characters(codec=None, categories=None), max_size=80)
+anything = st.text(st.characters(exclude_categories=()), max_size=80)
 
 
 def covered(provider: Provider, name: str) -> bool:
@@ -31,9 +31,8 @@ def same_signature(provider: Provider, before: str, after: str) -> bool:
 
     def digests(text: str) -> set[bytes]:
         items = text.split(signature.separator) if signature.format == "list" else [text]
-        bare = [
-            item.strip().removeprefix(signature.prefix) for item in items if item.strip().startswith(signature.prefix)
-        ]
+        written = (item.strip() for item in items)
+        bare = (item.removeprefix(signature.prefix) for item in written if item.startswith(signature.prefix))
         return {digest for item in bare if (digest := DECODERS[signature.encoding](item))}
 
     return bool(digests(before) & digests(after))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -22,8 +23,6 @@ ids = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, ma
 @given(body=bodies, key=keys, message_id=ids)
 def test_theirs_signs_ours_verifies(body: dict[str, int], key: bytes, message_id: str) -> None:
     """What the library signs is accepted."""
-    import json
-
     secret, now = f"whsec_{base64.b64encode(key).decode()}", datetime.now(UTC)
     text = json.dumps(body)
     headers = {
@@ -38,8 +37,6 @@ def test_theirs_signs_ours_verifies(body: dict[str, int], key: bytes, message_id
 @given(body=bodies, key=keys, message_id=ids)
 def test_ours_signs_theirs_verifies(body: dict[str, int], key: bytes, message_id: str) -> None:
     """What we sign is accepted by the library."""
-    import json
-
     secret = f"whsec_{base64.b64encode(key).decode()}"
     text = json.dumps(body)
     delivery = Delivery("POST", {"webhook-id": message_id}, text.encode())

@@ -28,9 +28,7 @@ def test_a_blank_secret_disables(secret: str) -> None:
     assert verify(fitted("generic_hmac").scheme, delivery, [secret], NOW).reason == "secret_unusable"
 
 
-@pytest.mark.parametrize(
-    "secret", ["whsec_", "whsec_====", "whsec_not base64!", "whsec_AAAA", "whsec_AAAAAAAAAAAAAAAAAAAA"]
-)
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_====", "whsec_not base64!", "whsec_AAAA", "whsec_" + "A" * 20])
 def test_a_secret_that_decodes_to_nothing_disables(secret: str) -> None:
     """A key of no bytes, of NULs, or not in its encoding opens nothing."""
     provider, delivery, data = good("standard_webhooks")
@@ -81,7 +79,7 @@ def test_a_doubled_single_signature_is_refused() -> None:
         ("sha256=" + "0" * 63, "signature_malformed"),
         ("sha256=" + "zz" * 32, "signature_malformed"),
         ("sha256= " + "0" * 63, "signature_malformed"),
-        ("sha256=" + "٠" * 64, "signature_malformed"),
+        ("sha256=" + "\u0660" * 64, "signature_malformed"),
         ("sha256=\ud800", "signature_malformed"),
         ("sha256=" + "0" * 64, "signature_mismatch"),
     ],
