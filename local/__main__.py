@@ -8,6 +8,7 @@ import sys
 COMMANDS = {
     "dev": ("local.dev", "start the whole stack and keep it up until Ctrl-C"),
     "demo": ("local.demo", "send one signed webhook through the whole stack and show what happened"),
+    "functions": ("local.functions", "serve the template's functions over an HTTP API and Lambda's Invoke API"),
     "supabase": ("local.supabase.cli", "serve a Postgres database as Supabase's REST API"),
     "rebuild": ("local.rebuild", "rebuild the read models from the event store, or check them against it"),
 }

@@ -1,0 +1,185 @@
+"""`python -m local functions`: serves a SAM template's functions over an HTTP API and Lambda's Invoke API."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from local.function_pool import ROOT, FunctionPool
+from local.http_api import INTEGRATION_SECONDS, HttpApi
+from local.intrinsics import TemplateError
+from local.lambda_api import AsyncInvocations, LambdaApi
+from local.schedule import run_schedules
+from local.template import read_template
+
+DEFAULT_CONCURRENCY = 4
+# What the functions get on top of the template's variables, as JSON: by environment, because it has secrets.
+ENVIRONMENT_VARIABLE = "LOCAL_FUNCTION_ENVIRONMENT"
+
+
+class PortInUseError(RuntimeError):
+    """Another process listens on the wanted port."""
+
+
+class FunctionServer:
+    """The functions of one template and the two servers in front of them, on one event loop."""
+
+    def __init__(
+        self,
+        template: Path,
+        logs: Path,
+        *,
+        environment: Mapping[str, str],
+        port: int = 0,
+        lambda_port: int = 0,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        integration_seconds: float = INTEGRATION_SECONDS,
+        schedules: bool = True,
+    ) -> None:
+        """Port 0 means any free one. Raises `PortInUseError`, or `TemplateError` for what cannot run here."""
+        self.template = read_template(template)
+        self._schedules = schedules
+        self._http_socket, self._lambda_socket = _listen(port), _listen(lambda_port)
+        logs.mkdir(parents=True, exist_ok=True)
+        overlay = {**_credentials(), **environment, "AWS_ENDPOINT_URL_LAMBDA": self.lambda_url, "PORT": str(self.port)}
+        self.pools = {
+            name: FunctionPool(function, environment=overlay, log=logs / f"{name}.log", concurrency=concurrency)
+            for name, function in self.template.functions.items()
+        }
+        self.invocations = AsyncInvocations(self.pools)
+        http_api = HttpApi(self.template, self.pools, integration_seconds=integration_seconds)
+        self._servers = [
+            (_Server(http_api), self._http_socket),
+            (_Server(LambdaApi(self.pools, self.invocations)), self._lambda_socket),
+        ]
+
+    @property
+    def port(self) -> int:
+        """The HTTP API's port."""
+        return int(self._http_socket.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """The HTTP API's URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def lambda_url(self) -> str:
+        """The AWS_ENDPOINT_URL_LAMBDA."""
+        return f"http://127.0.0.1:{self._lambda_socket.getsockname()[1]}"
+
+    async def serve(self) -> None:
+        """Serve until `stop`, then end all workers."""
+        background: set[asyncio.Task[None]] = set()
+        try:
+            if self._schedules:
+                background.add(asyncio.create_task(run_schedules(self.template, self.invocations)))
+            await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in self._servers))
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            self.invocations.close()
+            for pool in self.pools.values():
+                pool.close()
+
+    def stop(self) -> None:
+        """Make `serve` return soon."""
+        for pool in self.pools.values():
+            pool.close()
+        for server, _ in self._servers:
+            server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, app: Any) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_level="warning",
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=1,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone: two of these run in one process, which handles them for both."""
+        yield
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise PortInUseError(f"Port {port} is in use by another process; choose another one with PORT=…") from error
+    return listener
+
+
+def _credentials() -> dict[str, str]:
+    """What boto3 wants to sign with; the local APIs look at no signature."""
+    return {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": "local"}
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """`asyncio.run` on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main())
+    else:
+        uvloop.run(main())
+
+
+def main(argv: list[str]) -> int:
+    """Serve until SIGINT or SIGTERM; 1 when the template or a port cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m local functions", description=__doc__)
+    parser.add_argument("--template", type=Path, default=ROOT / "template.yaml")
+    parser.add_argument("--port", type=int, default=0, help="of the HTTP API")
+    parser.add_argument("--lambda-port", type=int, default=0, help="of Lambda's Invoke API")
+    parser.add_argument("--logs", type=Path, default=Path(".local/logs"), help="a folder: one file for each function")
+    parser.add_argument("--concurrency", type=int, default=DEFAULT_CONCURRENCY, help="workers for each function")
+    options = parser.parse_args(argv)
+    environment = json.loads(os.environ.pop(ENVIRONMENT_VARIABLE, "{}"))
+
+    async def serve() -> None:
+        server = FunctionServer(
+            options.template,
+            options.logs,
+            environment=environment,
+            port=options.port,
+            lambda_port=options.lambda_port,
+            concurrency=options.concurrency,
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, server.stop)
+        print(f"HTTP API {server.url} · Lambda API {server.lambda_url}", flush=True)
+        await server.serve()
+
+    try:
+        run(serve)
+    except (PortInUseError, TemplateError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
