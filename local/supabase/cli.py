@@ -9,8 +9,9 @@ from pathlib import Path
 
 import uvicorn
 
-from local.supabase.app import Config, Gateway
+from local.supabase.app import Gateway
 from local.supabase.auth import Authenticator
+from local.supabase.database import Config
 
 # Longer than clients keep an idle connection, so that none sends a request into one that is being closed.
 _KEEP_ALIVE_SECONDS = 75
@@ -31,6 +32,7 @@ def main(argv: list[str]) -> int:
             lifespan="on",
             log_level="warning",
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             date_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,

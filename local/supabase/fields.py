@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# Letters, digits, '_', '$', inner spaces and dashes that start no arrow.
-_NAME = re.compile(r"(?:[\w$ ]|-(?!>))+")
+# Letters, digits, '_', '$', spaces, and single dashes between them that start no arrow.
+_NAME = re.compile(r"[\w$ ]+(?:-(?!>)[\w$ ]+)*")
 _INDEX = re.compile(r"-?\d+(?=$|[-:,.)\s])")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _CAST = re.compile(r"::([A-Za-z_][\w ]*(?:\(\d+(?:,\d+)?\))?(?:\[\])?)")

@@ -67,6 +67,11 @@ class Request:
         message = f"None of these media types are available: {header.decode('latin-1')}"
         raise GatewayError(406, "PGRST107", message)
 
+    def refuse_range(self) -> None:
+        """Raises `GatewayError` for a GET by the Range header: the clients send limit and offset."""
+        if self.method == "GET" and b"range" in self.headers:
+            raise unsupported("The Range header")
+
     def check_content_type(self) -> None:
         """Raises `GatewayError` when the body is declared as anything but JSON."""
         header = self.headers.get(b"content-type", b"application/json")
@@ -86,10 +91,12 @@ def preferences(header: bytes | None) -> dict[str, str]:
     invalid: list[str] = []
     for item in header.decode("latin-1").split(","):
         key, _, value = item.strip().partition("=")
+        if key in given:
+            continue
         if value in _LEFT_OUT.get(key, ()) or key in ("timezone", "max-affected"):
             raise unsupported(f"Prefer: {item.strip()}")
         if value in _PREFERENCES.get(key, ()):
-            given.setdefault(key, value)
+            given[key] = value
         elif key != "tx":  # PostgREST's `db-tx-end` leaves it without effect by default
             invalid.append(item.strip())
     if invalid and given.get("handling") == "strict":

@@ -25,7 +25,9 @@ def names(texts: Sequence[str]) -> str:
 
 def literal(text: str) -> str:
     """`text` as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
+    quoted = "'" + text.replace("'", "''") + "'"
+    # The E makes a backslash mean the same whatever `standard_conforming_strings` says.
+    return "e" + quoted.replace("\\", "\\\\") if "\\" in text else quoted
 
 
 class Clauses:

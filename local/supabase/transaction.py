@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from http.cookies import CookieError, SimpleCookie
 
 from local.supabase import sql
@@ -81,8 +81,14 @@ def _settings(local: tuple[str, ...]) -> bytes:
 
 
 def _headers(headers: dict[bytes, bytes]) -> bytes:
-    texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items() if name != b"cookie"}
-    return json.dumps(texts).encode()
+    members = [_member(name, value) for name, value in headers.items() if name != b"cookie"]
+    return f"{{{','.join(members)}}}".encode()
+
+
+@lru_cache(maxsize=1000)
+def _member(name: bytes, value: bytes) -> str:
+    # A client's headers are mostly the same from request to request.
+    return f"{json.dumps(name.decode('latin-1'))}:{json.dumps(value.decode('latin-1'))}"
 
 
 def _cookies(header: bytes | None) -> bytes:

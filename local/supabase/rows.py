@@ -1,0 +1,116 @@
+"""Requests to `/<table>`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from local.supabase import tables
+from local.supabase.answer import Answer, Reply, Result, content_range, range_status
+from local.supabase.auth import Caller
+from local.supabase.database import Database
+from local.supabase.errors import GatewayError, Headers
+from local.supabase.query import parse
+from local.supabase.request import Request, preferences
+from local.supabase.schema import Table
+from local.supabase.session import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A request for a table's rows, and what it wants."""
+
+    database: Database
+    request: Request
+    caller: Caller
+    table: Table
+    prefer: dict[str, str]
+    single: bool
+
+    async def run(self, statement: Statement, *, read_only: bool = False) -> Result:
+        """The committed result."""
+        held = self.single and not read_only
+        return await self.database.run(
+            statement, self.request, self.caller, self.table.schema, read_only=read_only, single=held
+        )
+
+    def shape(self, resolution: str | None = None) -> tables.Shape:
+        """What a change has to answer."""
+        return tables.Shape(
+            rows=self.prefer.get("return") == "representation",
+            single=self.single,
+            total="count" in self.prefer,
+            merge=resolution == "merge-duplicates",
+            ignore=resolution == "ignore-duplicates",
+            defaults=self.prefer.get("missing") == "default",
+        )
+
+    def reply(
+        self, status: int, result: Result, headers: Headers, applied: tuple[str, ...], *, empty: bool = False
+    ) -> Answer:
+        """The finished answer; `applied` are the preferences to confirm."""
+        confirmed = [f"{key}={value}" for key, value in self.prefer.items() if key in (*applied, "handling")]
+        profile = self.database.profile(self.table.schema)
+        return Reply(status, result, profile, confirmed, headers, self.single, empty).answer()
+
+
+async def answer(database: Database, request: Request, caller: Caller, name: str) -> Answer:
+    """The answer to a read (GET, HEAD), insert or upsert (POST), update (PATCH) or DELETE."""
+    handler = _HANDLERS.get(request.method)
+    if handler is None:
+        raise GatewayError(405, "PGRST117", f"Unsupported HTTP method: {request.method}")
+    schema, single = request.schema(database.config.schemas), request.wants_object()
+    table = database.schema.tables.get((schema, name))
+    if table is None:
+        raise GatewayError(404, "PGRST205", f"Could not find the table '{schema}.{name}' in the schema cache")
+    prefer = preferences(request.headers.get(b"prefer"))
+    return await handler(_Exchange(database, request, caller, table, prefer, single))
+
+
+async def _read(one: _Exchange) -> Answer:
+    one.request.refuse_range()
+    query = parse(one.request.query)
+    shape = tables.Shape(rows=one.request.method == "GET", single=one.single, total="count" in one.prefer)
+    result = await one.run(tables.read(one.table, query, shape, one.database.config.max_rows), read_only=True)
+    if one.single:
+        result.require_one()
+    status = range_status(query.offset, result.count, result.total)
+    location = f"/{one.table.name}{'?' if query.location else ''}{query.location}".encode("ascii", "replace")
+    headers = [content_range(query.offset, result.count, result.total), (b"content-location", location)]
+    return one.reply(status, result, headers, ("count",))
+
+
+async def _insert(one: _Exchange) -> Answer:
+    one.request.check_content_type()
+    query = parse(one.request.query)
+    resolution = one.prefer.get("resolution") if query.on_conflict or one.table.primary_key else None
+    shape = one.shape(resolution)
+    result = await one.run(tables.insert(one.table, query, shape, one.request.body))
+    status = 200 if shape.merge and not result.inserted else 201
+    applied = ("resolution", "missing", "return", "count") if resolution else ("missing", "return", "count")
+    return one.reply(status, result, [content_range(0, 0, result.total)], applied, empty=not shape.rows)
+
+
+async def _update(one: _Exchange) -> Answer:
+    one.request.check_content_type()
+    query, shape = parse(one.request.query), one.shape()
+    result = await one.run(tables.update(one.table, query, shape, one.request.body))
+    headers = [content_range(0, result.count, result.count if shape.total else None)]
+    status = 200 if shape.rows else 204
+    return one.reply(status, result, headers, ("missing", "return", "count"), empty=not shape.rows)
+
+
+async def _delete(one: _Exchange) -> Answer:
+    query, shape = parse(one.request.query), one.shape()
+    result = await one.run(tables.delete(one.table, query, shape))
+    headers = [content_range(0, 0, result.total)]
+    return one.reply(200 if shape.rows else 204, result, headers, ("return", "count"), empty=not shape.rows)
+
+
+_HANDLERS: dict[str, Callable[[_Exchange], Awaitable[Answer]]] = {
+    "GET": _read,
+    "HEAD": _read,
+    "POST": _insert,
+    "PATCH": _update,
+    "DELETE": _delete,
+}
