@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +39,10 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if not arguments.url or not arguments.key:
         parser.error("set SUPABASE_URL and SUPABASE_KEY, say by `. .local/env`, or give --url and --key")
-    client = connect(arguments.url, arguments.key)
-    if not arguments.check:
-        print(f"rebuild: {rebuild(client)} rows written")
-    found = check(client)
+    with connect(arguments.url, arguments.key) as client:
+        if not arguments.check:
+            print(f"rebuild: {rebuild(client)} rows written")
+        found = check(client)
     for line in found[:SHOWN]:
         print(line, file=sys.stderr)
     if len(found) > SHOWN:
@@ -50,11 +51,16 @@ def main(argv: list[str]) -> int:
     return 1 if found else 0
 
 
-def connect(url: str, key: str) -> Client:
-    """The supabase client for a service key."""
+@contextmanager
+def connect(url: str, key: str) -> Iterator[Client]:
+    """The supabase client for a service key; its connections end with the block."""
+    import httpx
+
     from supabase import ClientOptions, create_client
 
-    return create_client(url, key, ClientOptions(auto_refresh_token=False, persist_session=False))
+    # The client's own HTTP client cannot be closed, and warns of its own options.
+    with httpx.Client(base_url=f"{url}/rest/v1", timeout=60, trust_env=False) as http:
+        yield create_client(url, key, ClientOptions(auto_refresh_token=False, persist_session=False, httpx_client=http))
 
 
 def rebuild(client: Client) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import Field
 
 from shared.commands.change import repeated_on_conflict
@@ -9,9 +11,11 @@ from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
+from shared.domain.delivery import ledger_row, queued
 from shared.domain.execution import ExecutionState, fold, row
 from shared.errors import ExecutionFinishedError, NotFoundError
 from shared.events.execution import ExecutionCancelled
+from shared.events.record import NewEvent
 from shared.repositories.event_store import Append
 
 
@@ -33,23 +37,45 @@ async def cancel_execution(
     async def attempt() -> ExecutionState:
         state = fold(await services.events.read_all(actor.tenant_id, execution_id))
         if state is None:
-            raise NotFoundError("There is no such execution.")
+            return await _cancel_queued(services, actor, execution_id, command)
         if state.status == "cancelled":
             return state
         if state.is_terminal:
             raise ExecutionFinishedError(f"The execution has {state.status} and can no longer change.")
         fact, happened_at, version = ExecutionCancelled(command.reason), now(), state.stream_version
         state.apply(fact, happened_at)
-        await services.events.append_one(
-            Append(
-                tenant_id=actor.tenant_id,
-                stream_id=execution_id,
-                stream_type="execution",
-                expected_version=version,
-                events=record(actor, happened_at, fact),
-                row=row(state),
-            )
-        )
+        await services.events.append_one(_append(state, version, record(actor, happened_at, fact)))
         return state
 
     return await repeated_on_conflict(attempt)
+
+
+async def _cancel_queued(
+    services: Services, actor: Actor, execution_id: str, command: CancelExecution
+) -> ExecutionState:
+    """An accepted delivery that no drain has begun is in Redis alone: its run begins and ends here.
+
+    The drain that claims its job afterwards finds the run ended.
+    """
+    job = await services.queue.peek(execution_id)
+    if job is None or job.delivery is None or job.tenant_id != actor.tenant_id:
+        raise NotFoundError("There is no such execution.")
+    begun, fact, happened_at = queued(job.delivery), ExecutionCancelled(command.reason), now()
+    state = ExecutionState(execution_id, actor.tenant_id)
+    state.apply(begun, job.delivery["received_at"])
+    state.apply(fact, happened_at)
+    events = (*record(actor, job.delivery["received_at"], begun), *record(actor, happened_at, fact))
+    ledger = ledger_row(job.delivery, actor.tenant_id, execution_id)
+    await services.events.append_one(replace(_append(state, 0, events), deliveries=(ledger,)))
+    return state
+
+
+def _append(state: ExecutionState, expected_version: int, events: tuple[NewEvent, ...]) -> Append:
+    return Append(
+        tenant_id=state.tenant_id,
+        stream_id=state.id,
+        stream_type="execution",
+        expected_version=expected_version,
+        events=events,
+        row=row(state),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.domain.delivery import queued
 from shared.domain.execution import ExecutionState, NodeRecord, fold, node_view, view
 from shared.errors import NotFoundError
 from shared.queries._sizes import MAX_ANSWER_BYTES, size_bytes
@@ -13,8 +14,6 @@ from shared.repositories.workflows import WorkflowRepository
 
 # Above this size, outputs are left out of an answer that would not fit.
 LARGE_OUTPUT_BYTES = 65_536
-# What a delivery that is still queued shows of itself.
-DELIVERY = ("node_id", "webhook_id", "provider", "delivery_id", "delivery_key", "event_type")
 
 
 async def get_execution(
@@ -39,7 +38,7 @@ async def get_execution(
     delivery = None if recorded else await queued_delivery(peek, tenant_id, execution_id)
     if delivery is None:
         raise NotFoundError("There is no such execution." if not recorded else "It had not begun at that point.")
-    return _queued(execution_id, delivery)
+    return _fitted(_described(_queued(tenant_id, execution_id, delivery), []))
 
 
 def _described(state: ExecutionState, node_ids: list[str]) -> dict[str, Any]:
@@ -49,20 +48,11 @@ def _described(state: ExecutionState, node_ids: list[str]) -> dict[str, Any]:
     return found
 
 
-def _queued(execution_id: str, delivery: dict[str, Any]) -> dict[str, Any]:
-    shown = {name: delivery[name] for name in DELIVERY if delivery.get(name) is not None}
-    return {
-        "id": execution_id,
-        "workflow_id": delivery["workflow_id"],
-        "workflow_version": None,
-        "status": "queued",
-        "trigger": {"type": "webhook", **shown},
-        "output": None,
-        "nodes": {},
-        "created_at": delivery["received_at"],
-        "started_at": None,
-        "finished_at": None,
-    }
+def _queued(tenant_id: str, execution_id: str, delivery: dict[str, Any]) -> ExecutionState:
+    """The run as its first event will leave it."""
+    state = ExecutionState(execution_id, tenant_id)
+    state.apply(queued(delivery), delivery["received_at"])
+    return state
 
 
 def _fitted(execution: dict[str, Any]) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from local.gateway import SupabaseGateway
 from local.redis import RedisServer
+from local.tokens import LocalKeys
 from shared.commands.services import Services, services
 from shared.ids import new_id
 from shared.repositories import database
@@ -17,6 +18,17 @@ from shared.runtime import run
 from shared.settings import settings
 from tests.integration.api.graphs import DOUBLING
 from tests.integration.http.client import Client
+
+
+@pytest.fixture(scope="package")
+def supabase_gateway(
+    new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SupabaseGateway]:
+    """A gateway over a database of this folder's own: in it, every row must follow from the events."""
+    folder = tmp_path_factory.mktemp("api")
+    gateway = SupabaseGateway(new_database(), LocalKeys.of(folder), folder / "gateway.log").start()
+    yield gateway
+    gateway.stop()
 
 
 @pytest.fixture(scope="package")

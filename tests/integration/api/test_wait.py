@@ -1,0 +1,32 @@
+"""`Prefer: wait=N` on the real database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from shared.commands.services import Services
+from shared.events.execution import ExecutionFailed, ExecutionStarted
+from shared.ids import derived_id
+from shared.runtime import loop, run
+from tests.integration.api.runs import append
+from tests.integration.http.client import Client
+
+
+def test_wait_answers_with_the_finished_run(client: Client, wired: Services, workflow: dict[str, Any]) -> None:
+    """A run that ends in time, also by failing, is answered at once, whole, with 200."""
+    execution_id = derived_id("execute", client.tenant_id, workflow["id"], "k")
+    error = {"code": "stopped", "message": "No.", "node_id": "double"}
+
+    async def drain() -> None:
+        await asyncio.sleep(0.3)
+        await append(wired, client.tenant_id, execution_id, ExecutionStarted(1, "hand"), ExecutionFailed(error))
+
+    began, running = time.monotonic(), loop().create_task(drain())
+    path = f"/api/workflows/{workflow['id']}/execute"
+    answer = client.request("POST", path, {}, headers={"idempotency-key": "k", "prefer": "wait=20"})
+    assert (answer.status, answer.json["id"], answer.json["status"]) == (200, execution_id, "failed")
+    assert answer.json["error"] == error
+    assert time.monotonic() - began < 5
+    run(asyncio.wait_for(running, 1))
