@@ -1,0 +1,25 @@
+"""When two requests to execute are the same."""
+
+from typing import Any
+
+import pytest
+
+from shared.commands.execute_workflow import ExecuteWorkflow
+
+
+def fingerprint(**fields: Any) -> str:
+    """The fingerprint of a request with these fields to workflow `a`."""
+    return ExecuteWorkflow.model_validate(fields).fingerprint("a")
+
+
+def test_order_and_defaults_do_not_matter() -> None:
+    """The same value written in another order, or left to its default, is the same request."""
+    assert fingerprint(input={"a": 1, "b": [2]}) == fingerprint(input={"b": [2], "a": 1}, version="published")
+
+
+@pytest.mark.parametrize("fields", [{"input": 1}, {"input": "1"}, {"input": [1]}, {"version": "draft"}, {"version": 1}])
+def test_every_difference_matters(fields: dict[str, Any]) -> None:
+    """Another input, another type of input or another version is another request; so is another workflow."""
+    assert fingerprint(**fields) != fingerprint()
+    command = ExecuteWorkflow.model_validate(fields)
+    assert command.fingerprint("a") != command.fingerprint("b")
