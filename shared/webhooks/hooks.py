@@ -90,7 +90,7 @@ class Hooks:
         config = intake_config(row) if row else None
         if seen is not None:
             try:
-                await self._services.queue.refill_webhook(webhook_id, config, seen)
+                await self._services.hints.refill_webhook(webhook_id, config, seen)
             except QueueUnavailableError:
                 logger.warning("webhook_not_remembered", extra={"webhook_id": webhook_id})
         return config
@@ -98,7 +98,7 @@ class Hooks:
     async def _ask_redis(self, webhook_id: str) -> RememberedWebhook | None:
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                return await self._services.queue.webhook_config(webhook_id)
+                return await self._services.hints.webhook_config(webhook_id)
         except (QueueUnavailableError, TimeoutError):
             return None
 

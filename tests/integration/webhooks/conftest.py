@@ -1,0 +1,70 @@
+"""The function `intake` in this process, over servers of this folder's own, which its tests stop and start."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from functions.intake import app
+from local.gateway import SupabaseGateway
+from local.redis import RedisServer
+from local.tokens import LocalKeys
+from shared.commands.services import Services, services
+from shared.ids import new_id
+from shared.repositories import database
+from shared.runtime import run
+from shared.settings import settings
+from tests.integration.webhooks.sender import Sender
+
+
+@dataclass(frozen=True)
+class Servers:
+    """What intake depends on."""
+
+    redis: RedisServer
+    supabase: SupabaseGateway
+
+
+@pytest.fixture(scope="package")
+def servers(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """A Redis and a gateway that may be stopped."""
+    folder = tmp_path_factory.mktemp("intake")
+    redis = RedisServer(folder / "redis").start()
+    supabase = SupabaseGateway(new_database(), LocalKeys.of(folder), folder / "gateway.log").start()
+    yield Servers(redis, supabase)
+    supabase.stop()
+    redis.stop()
+
+
+@pytest.fixture
+def wired(servers: Servers) -> Iterator[Services]:
+    """What the function works with: a cold process with a queue of its own."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SUPABASE_URL", servers.supabase.url)
+        environment.setenv("SUPABASE_KEY", servers.supabase.service_key)
+        environment.setenv("REDIS_HOST", "127.0.0.1")
+        environment.setenv("REDIS_PORT", str(servers.redis.port))
+        environment.setenv("QUEUE_NAME", f"intake-{new_id()}")
+        environment.setenv("SECRETS_KEY", base64.b64encode(bytes(32)).decode())
+        environment.delenv("DRAIN_FUNCTION_NAME", raising=False)
+        _forget()
+        found = services()
+        yield found
+        run(found.close())
+    _forget()
+
+
+def _forget() -> None:
+    settings.cache_clear()
+    services.cache_clear()
+    app.intake.cache_clear()
+    database._database = None
+
+
+@pytest.fixture
+def sender(wired: Services) -> Sender:
+    """A sender to a published workflow's GitHub webhook."""
+    return Sender.of(wired, "github")

@@ -1,0 +1,108 @@
+"""A provider: signs deliveries and sends them to the function."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from functions.intake import app
+from shared.commands.create_webhook import CreateWebhook, create_webhook
+from shared.commands.create_workflow import CreateWorkflow, create_workflow
+from shared.commands.publish_workflow import publish_workflow
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.ids import new_id
+from shared.runtime import run
+from shared.webhooks.catalog import provider, provider_rules
+from shared.webhooks.delivery import Delivery
+from shared.webhooks.signing import sign
+
+GRAPH: dict[str, Any] = {
+    "nodes": [
+        {"id": "hook", "type": "webhook_trigger"},
+        {"id": "keep", "type": "transform", "parameters": {"value": 1}},
+    ],
+    "edges": [{"source": "hook", "target": "keep"}],
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the sender was answered."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """The body."""
+        return json.loads(self.text)
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Sends to one webhook."""
+
+    services: Services
+    actor: Actor
+    workflow_id: str
+    webhook_id: str
+    provider_id: str
+    secret: str
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, services: Services, provider_id: str, publish: bool = True, **config: Any) -> Sender:
+        """A sender to a new webhook of a new tenant."""
+        actor = Actor(new_id(), "test", "admin")
+
+        async def create() -> Sender:
+            workflow = await create_workflow(services, actor, CreateWorkflow(name="w", **GRAPH))
+            if publish:
+                await publish_workflow(services, actor, workflow.id)
+            command = CreateWebhook(name="h", workflow_id=workflow.id, provider=provider_id, config=config)
+            row = await create_webhook(services, actor, command, provider_rules(provider_id))
+            return cls(services, actor, workflow.id, row["id"], provider_id, row["secret"], config)
+
+        return run(create())
+
+    def signed(self, body: bytes = b'{"n": 1}', now: float | None = None, **headers: str) -> dict[str, str]:
+        """The headers of a delivery of this body; underscores in names stand for dashes."""
+        found = provider(self.provider_id, self.config)
+        assert found is not None
+        bare = {"content-type": "application/json", **{name.replace("_", "-"): text for name, text in headers.items()}}
+        return dict(sign(found, Delivery("POST", bare, body), self.secret, time.time() if now is None else now))
+
+    def send(
+        self,
+        body: bytes = b'{"n": 1}',
+        *,
+        method: str = "POST",
+        path: str | None = None,
+        webhook_id: str | None = None,
+        query: dict[str, str] | None = None,
+        signed: dict[str, str] | None = None,
+        **headers: str,
+    ) -> Answer:
+        """The answer to one request: signed, unless `signed` gives its headers."""
+        return self.invoke(
+            {
+                "version": "2.0",
+                "headers": self.signed(body, **headers) if signed is None else signed,
+                "requestContext": {"http": {"method": method}},
+                "pathParameters": {"webhookId": webhook_id or self.webhook_id, "provider": path or self.provider_id},
+                "isBase64Encoded": True,
+                **({"body": base64.b64encode(body).decode()} if body else {}),
+                **({"queryStringParameters": query} if query else {}),
+            }
+        )
+
+    @staticmethod
+    def invoke(event: dict[str, Any]) -> Answer:
+        """The answer to an event."""
+        answer = app.handler(event, None)
+        return Answer(answer["statusCode"], answer["headers"], answer["body"])

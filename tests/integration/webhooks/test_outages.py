@@ -1,0 +1,79 @@
+"""Redis, Supabase, or both out of reach: what is acknowledged is never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from shared.commands.services import Services
+from shared.repositories import database
+from shared.runtime import run
+from shared.settings import settings
+from tests.integration.webhooks.conftest import Servers
+from tests.integration.webhooks.sender import Sender
+
+
+@pytest.fixture(autouse=True)
+def _all_running_afterwards(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("shared.webhooks.intake.DETOUR_SECONDS", 0.0)
+    yield
+    if servers.redis.process is None:
+        servers.redis.start()
+    if servers.supabase.process is None:
+        servers.supabase.start()
+
+
+def test_without_redis_a_delivery_becomes_a_run_that_is_due(wired: Services, servers: Servers) -> None:
+    """202 from Supabase alone: the run is queued, due at once, and in the ledger."""
+    sender = Sender.of(wired, "github")
+    servers.redis.stop()
+    answer = sender.send(b'{"n": 7}', x_github_delivery="one", x_github_event="push")
+    assert answer.status == 202
+    execution_id, tenant_id = answer.json["execution_id"], sender.actor.tenant_id
+    row = run(wired.executions.get(tenant_id, execution_id))
+    assert row is not None
+    assert row["status"] == "queued"
+    assert row["wake_at"] == row["created_at"]
+    (event,) = run(wired.events.read_all(tenant_id, execution_id))
+    assert (event.event_type, event.payload["trigger"]["body"]) == ("ExecutionQueued", {"n": 7})
+    (line,) = run(wired.webhooks.deliveries(tenant_id, sender.webhook_id, 10))
+    assert (line["id"], line["verdict"], line["event_type"]) == (answer.json["delivery_id"], "accepted", "push")
+
+
+def test_without_redis_a_duplicate_is_still_a_duplicate(wired: Services, servers: Servers) -> None:
+    """The event store knows a delivery again, and refuses other bytes under a signed id."""
+    sender = Sender.of(wired, "standard_webhooks")
+    servers.redis.stop()
+    first = sender.send(b'{"n": 1}', signed=sender.signed(b'{"n": 1}', webhook_id="m1"))
+    again = sender.send(b'{"n": 1}', signed=sender.signed(b'{"n": 1}', webhook_id="m1"))
+    other = sender.send(b'{"n": 2}', signed=sender.signed(b'{"n": 2}', webhook_id="m1"))
+    assert (first.status, again.status, other.status) == (202, 200, 409)
+    assert again.json == {**first.json, "duplicate": True}
+
+
+def test_without_supabase_deliveries_are_queued(wired: Services, servers: Servers) -> None:
+    """Redis alone takes deliveries, also when what it knows is no longer fresh."""
+    sender = Sender.of(wired, "github")
+    servers.supabase.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.queue.hints.FRESH_SECONDS", -1)
+        assert sender.send().status == 202
+    assert run(wired.queue.counts())["wait"] == 1
+
+
+def test_without_both_the_provider_is_asked_to_try_again(wired: Services, servers: Servers) -> None:
+    """503 with Retry-After, for a webhook known to this process and for others; then it works again."""
+    sender, stranger = Sender.of(wired, "github"), Sender.of(wired, "github")
+    assert sender.send(b"1").status == 202
+    servers.redis.stop()
+    servers.supabase.stop()
+    for answer in (sender.send(b"2"), stranger.send(b"2")):
+        assert answer.status == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.json["code"] == "storage_unavailable"
+    servers.redis.start()
+    servers.supabase.start()
+    assert settings().redis_port == servers.redis.port
+    assert database.database() is wired.database
+    assert sender.send(b"2").status == 202
