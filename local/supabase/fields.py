@@ -99,14 +99,16 @@ class Scanner:
         return None if found is None else found[1]
 
     def value(self) -> str:
-        """A value inside parentheses: quoted, an array in braces, or all up to a comma or the closing parenthesis."""
+        """A value in a logic tree: an element, or an array in braces, which may hold commas."""
+        return self._braces() if self.text.startswith("{", self.at) else self.element()
+
+    def element(self) -> str:
+        """An element of a list: quoted, or all up to a comma or the closing parenthesis."""
         start = self.at
         quoted = self.quoted()
         if quoted is not None and (self.done or self.text[self.at] in ",) "):
             return quoted
         self.at = start
-        if self.text.startswith("{", start):
-            return self._braces()
         while not self.done and self.text[self.at] not in ",)":
             self.at += 1
         return self.text[start : self.at]

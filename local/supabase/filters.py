@@ -149,10 +149,9 @@ def _checked(operator: str, value: str) -> str:
 def _list(scanner: Scanner) -> tuple[str, ...]:
     scanner.expect("(")
     scanner.spaces()
-    found = [scanner.value()]
+    found = [scanner.element()]
     while scanner.take(","):
-        scanner.spaces()
-        found.append(scanner.value())
+        found.append(scanner.element())
     scanner.expect(")")
     scanner.spaces()
     return () if found == [""] else tuple(found)

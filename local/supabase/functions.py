@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from local.supabase import sql
 from local.supabase.errors import GatewayError
 from local.supabase.query import Query
-from local.supabase.request import parse_json
+from local.supabase.request import parse_json, refuse_constant
 from local.supabase.schema import Function, Parameter, Schema
 from local.supabase.session import Statement
 from local.supabase.tables import Shape
@@ -51,9 +51,12 @@ class DirectCall:
         return self._text, (body[len(self._prefix) : -1],)
 
     def describes(self, body: bytes) -> bool:
-        """Whether `body` is this call's argument, however it is written."""
-        content = parse_json(body)
-        return isinstance(content, dict) and list(content) == [self.function.parameters[0].name]
+        """Whether `body` is a JSON object with this call's argument once and nothing else."""
+        try:
+            content = json.loads(body, object_pairs_hook=list, parse_constant=refuse_constant)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(content, list) and [key for key, _ in content] == [self.function.parameters[0].name]
 
 
 def direct(overloads: Sequence[Function]) -> DirectCall | None:

@@ -108,11 +108,11 @@ def preferences(header: bytes | None) -> dict[str, str]:
 def parse_json(body: bytes) -> Any:
     """The value of a JSON body. Raises `GatewayError`."""
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return json.loads(body, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         raise invalid_body() from None
 
 
-def _refuse_constant(text: str) -> None:
-    # NaN and the infinities, which Python would accept.
+def refuse_constant(text: str) -> None:
+    """Raises `ValueError`: Python's parser would accept NaN and the infinities, which are not JSON."""
     raise ValueError(text)
