@@ -169,6 +169,10 @@ def _responses(operation: Operation) -> JsonObject:
         if existing is not None:
             response["content"].update(existing.get("content", {}))
         responses[str(status)] = response
+    responses["431"] = {
+        "description": f"{HTTPStatus(431).phrase}. The headers have more than 10,240 bytes.",
+        "content": {"application/json": {"schema": _ref(GatewayMessage)}},
+    }
     return dict(sorted(responses.items()))
 
 
