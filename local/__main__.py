@@ -10,7 +10,10 @@ COMMANDS = {
     "demo": ("local.demo", "send one signed webhook through the whole stack and show what happened"),
     "functions": ("local.functions", "serve the template's functions over an HTTP API and Lambda's Invoke API"),
     "supabase": ("local.supabase.cli", "serve a Postgres database as Supabase's REST API"),
+    "api-key": ("local.api_key", "make a tenant's first API key"),
     "rebuild": ("local.rebuild", "rebuild the read models from the event store, or check them against it"),
+    "catalog": ("local.catalog", "write the reference of the webhook providers"),
+    "openapi": ("local.openapi", "write the API's description, or check that it is current"),
 }
 
 

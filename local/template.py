@@ -104,8 +104,10 @@ def read_template(path: Path, parameters: Mapping[str, str] | None = None) -> Te
     """
     document = load(path)
     resources: dict[str, Any] = document.get("Resources") or {}
+    # Names may be made of parameters, but hardly of each other.
+    plain = Resolver(document, parameters or {}, {}, {})
     names = {
-        logical_id: str((resource.get("Properties") or {}).get("FunctionName", logical_id))
+        logical_id: str(plain.resolve((resource.get("Properties") or {}).get("FunctionName", logical_id)))
         for logical_id, resource in resources.items()
         if resource.get("Type") == "AWS::Serverless::Function"
     }

@@ -13,6 +13,7 @@ from local import migrations
 from local.gateway import SupabaseGateway
 from local.postgres import PostgresServer, template
 from local.redis import RedisServer
+from local.stack import LocalStack, Tenant
 from local.tokens import LocalKeys
 
 MIGRATED = "migrated"
@@ -67,3 +68,18 @@ def supabase_gateway(
     gateway = SupabaseGateway(new_database(), LocalKeys.of(folder), folder / "gateway.log").start()
     yield gateway
     gateway.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(postgres_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """The whole service in processes of its own: `.api_url`, `.api_key`, `.tenant_id`, `.environment`, `.workers()`."""
+    folder = tmp_path_factory.mktemp("stack")
+    with LocalStack(folder, postgres_template=postgres_template, durable=False) as running:
+        yield running
+    shutil.rmtree(folder / "postgres", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def other_tenant(stack: LocalStack) -> Tenant:
+    """A second tenant of the stack: `.tenant_id`, `.api_key`."""
+    return stack.new_tenant("other")
