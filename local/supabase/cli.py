@@ -36,6 +36,7 @@ def main(argv: list[str]) -> int:
             server_header=False,
             date_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=5,
         )
     )
     server.run()
