@@ -153,8 +153,8 @@ def _job(hook: Hook, provider: Provider, delivery: Delivery, signed_at: str | No
         "event_type": storable(event_type(provider, delivery)),
         "received_at": timestamp(now),
         "method": delivery.method,
-        "headers": storable({n: value for n, value in delivery.headers.items() if n not in SECRET_HEADERS}),
-        "query": storable(dict(delivery.query)),
+        "headers": _texts({n: value for n, value in delivery.headers.items() if n not in SECRET_HEADERS}),
+        "query": _texts(dict(delivery.query)),
         "body": body,
         "body_encoding": encoding,
         "body_sha256": body_sha256,
@@ -162,6 +162,13 @@ def _job(hook: Hook, provider: Provider, delivery: Delivery, signed_at: str | No
         "content_type": storable(delivery.headers.get("content-type", "")),
     }
     return ExecutionJob(hook.tenant_id, derived_id("delivery", hook.id, key), "delivery", facts)
+
+
+def _texts(texts: dict[str, str]) -> dict[str, str]:
+    """The same without what no database keeps; nearly always there is none of that, which is quickly seen."""
+    joined = "".join((*texts, *texts.values()))
+    cleaned: dict[str, str] = texts if joined.isascii() and "\x00" not in joined else storable(texts)
+    return cleaned
 
 
 def _as_text(body: bytes) -> tuple[str, str]:
