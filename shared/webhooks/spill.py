@@ -53,4 +53,6 @@ async def spill(events: EventStoreRepository, job: ExecutionJob) -> Spilled:
         return Spilled(delivery["delivery_id"], duplicate=False, mismatch=False)
     first = (await events.read_stream(job.tenant_id, job.execution_id, limit=1))[0].payload["trigger"]
     same = first["body"] == fact.trigger["body"]
-    return Spilled(first["delivery_id"], duplicate=same, mismatch=not same)
+    # Its own id means that the queue took it after all and answered too late: it has even begun to run.
+    repeated = first["delivery_id"] == delivery["delivery_id"]
+    return Spilled(first["delivery_id"], duplicate=same and not repeated, mismatch=not same)

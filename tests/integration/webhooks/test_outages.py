@@ -10,6 +10,7 @@ from shared.commands.services import Services
 from shared.repositories import database
 from shared.runtime import run
 from shared.settings import settings
+from shared.webhooks.spill import spill
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender
 
@@ -50,6 +51,16 @@ def test_without_redis_a_duplicate_is_still_a_duplicate(wired: Services, servers
     other = sender.send(b'{"n": 2}', signed=sender.signed(b'{"n": 2}', webhook_id="m1"))
     assert (first.status, again.status, other.status) == (202, 200, 409)
     assert again.json == {**first.json, "duplicate": True}
+
+
+def test_a_delivery_that_the_queue_took_after_all_is_no_duplicate(wired: Services) -> None:
+    """When Redis answered too late and the run began before the spill, it is the same delivery, not another."""
+    sender = Sender.of(wired, "github")
+    job = run(wired.queue.peek(sender.send().json["execution_id"]))
+    assert job is not None
+    first, again = run(spill(wired.events, job)), run(spill(wired.events, job))
+    assert first == again
+    assert not again.duplicate
 
 
 def test_without_supabase_deliveries_are_queued(wired: Services, servers: Servers) -> None:
