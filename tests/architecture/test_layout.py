@@ -120,7 +120,8 @@ def test_every_entry_point_is_short(function: str) -> None:
 @pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     """A module begins with a docstring."""
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree) or not tree.body
 
 
 @pytest.mark.parametrize("folder", ["domain", "events"])

@@ -17,10 +17,10 @@ import jwt
 import psycopg
 import pytest
 from postgrest import APIError, CountMethod
+from supabase import Client, ClientOptions, create_client
 
 from local.process import accepts_connections, free_port, spawn, stop, wait_until
 from local.tokens import LocalKeys
-from supabase import Client, ClientOptions, create_client
 
 ALICE = "11111111-1111-4111-8111-111111111111"
 BOB = "22222222-2222-4222-8222-222222222222"
