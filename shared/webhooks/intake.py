@@ -109,21 +109,22 @@ class Intake:
             if time.monotonic() < self._detour_until:
                 raise QueueUnavailableError
             receipt = await self._services.queue.accept(job, fingerprint)
-        except QueueUnavailableError:
-            return await self._spill(job)
+        except QueueUnavailableError as error:
+            return await self._spill(job, error)
         if receipt.mismatch:
             raise _contradiction(job)
         if not receipt.live_drain:
             await self._wake()
         return _answer(job, receipt.delivery_id, receipt.duplicate)
 
-    async def _spill(self, job: ExecutionJob) -> Answer:
+    async def _spill(self, job: ExecutionJob, error: QueueUnavailableError) -> Answer:
         from shared.webhooks.spill import spill
 
         now = time.monotonic()
         if now >= self._detour_until:
             self._detour_until = now + DETOUR_SECONDS
-            logger.warning("queue_unreachable", extra={"execution_id": job.execution_id})
+            cause = type(error.__cause__).__name__
+            logger.warning("queue_unreachable", extra={"execution_id": job.execution_id, "error": cause})
         spilled = await spill(self._services.events, job)
         if spilled.mismatch:
             raise _contradiction(job)
