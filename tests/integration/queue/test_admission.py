@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
+from local.redis import RedisServer
 from shared.errors import QueueUnavailableError
 from shared.queue.execution_queue import ExecutionQueue, Receipt
 from shared.settings import Settings
@@ -147,6 +149,21 @@ async def test_a_server_that_forgot_everything_is_taught_again(redis_server_of_i
     assert not any(receipt.duplicate for receipt in receipts)
     assert (await queue.counts())["wait"] == before + 5
     await queue.close()
+
+
+async def test_a_restarted_server_is_used_again(queue_settings: Settings, tmp_path: Path) -> None:
+    """While the server is away, calls fail; when it is back, jobs and claims are still there, and scripts load anew."""
+    with RedisServer(tmp_path / "redis") as server:
+        queue = ExecutionQueue.connect(replace(queue_settings, redis_port=server.port))
+        job = delivery()
+        await queue.accept(job, "bytes")
+        server.stop()
+        with pytest.raises(QueueUnavailableError):
+            await queue.accept(delivery(), "bytes")
+        server.start()
+        assert (await queue.accept(delivery(job.execution_id), "bytes")).duplicate
+        assert await queue.claim("a") is not None
+        await queue.close()
 
 
 async def test_an_unreachable_server_is_an_error_of_ours(queue_settings: Settings) -> None:
