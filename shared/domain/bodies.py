@@ -28,7 +28,10 @@ def parse_body(raw: bytes, content_type: str) -> Any:
         except InvalidRequestError:
             return _text(raw)
     if _kind(content_type) == _FORM:
-        return _form(raw)
+        try:
+            return _form(raw)
+        except ValueError:
+            return _text(raw)  # more fields than any form has
     return _text(raw)
 
 

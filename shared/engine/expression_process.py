@@ -1,0 +1,145 @@
+"""The process that evaluates tenants' expressions. It knows no secrets, holds no connection, and may be killed.
+
+It reads frames (four bytes of length, then JSON) from the socket in its first argument and answers each with one.
+A frame asks to fill template `t` for run `r`:
+
+    {n, r, t, template?, set?: {trigger?, workflow?, execution?}, nodes?: {id: output}, input: [ids], now, seed,
+     forget?: [runs], drop?: [templates]}
+
+`template`, `set` and `nodes` come once and are kept: a run's data is not sent again for each of its nodes. The answer
+is `{n, parameters, undefined}` or `{n, error: {pointer, message, code}}`. Before it evaluates, the number of the
+frame is written into the shared memory of the second argument, so that whoever kills this process knows the guilty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import mmap
+import resource
+import socket
+import struct
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from shared.domain.templates import Template, TemplateError, compile_template, fill
+
+LENGTH = struct.Struct("<I")
+PROGRESS = struct.Struct("<Q")
+# What the limits of `shared/domain/expressions.py` need at their deepest.
+STACK_BYTES = 256 * 1024 * 1024
+# Private memory that may be reserved: the library's allocator alone takes 1 GiB ahead. What is really in use is
+# bounded by whoever watches this process.
+MEMORY_BYTES = 4 * 1024 * 1024 * 1024
+# A node's parameters when they are filled in.
+MAX_ANSWER_BYTES = 1_048_576
+_CHUNK_BYTES = 1_048_576
+
+
+class Evaluator:
+    """The templates and the runs' data that this process has been given."""
+
+    def __init__(self, progress: mmap.mmap) -> None:
+        self._progress = progress
+        self._templates: dict[int, Template] = {}
+        self._runs: dict[int, dict[str, Any]] = {}
+
+    def answer(self, frame: bytes) -> bytes:
+        """The answer to one frame."""
+        request = json.loads(frame)
+        number = request["n"]
+        PROGRESS.pack_into(self._progress, 0, number)
+        try:
+            scope = self._scope(request)
+            undefined: list[str] = []
+            parameters = fill(self._template(request), scope, request["now"], request["seed"], undefined)
+            answer: dict[str, Any] = {"n": number, "parameters": parameters, "undefined": undefined}
+        except TemplateError as error:
+            answer = _failed(number, error.pointer, error.message, error.code)
+        text = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        if len(text) > MAX_ANSWER_BYTES:
+            message = f"The parameters are larger than {MAX_ANSWER_BYTES} bytes."
+            text = json.dumps(_failed(number, "", message, "limit")).encode()
+        PROGRESS.pack_into(self._progress, 0, 0)
+        return text
+
+    def _template(self, request: dict[str, Any]) -> Template:
+        for dropped in request.get("drop", ()):
+            self._templates.pop(dropped, None)
+        name = request["t"]
+        if "template" in request:
+            self._templates[name] = compile_template(request["template"])
+        return self._templates[name]
+
+    def _scope(self, request: dict[str, Any]) -> dict[str, Any]:
+        for forgotten in request.get("forget", ()):
+            self._runs.pop(forgotten, None)
+        scope = self._runs.get(request["r"])
+        if scope is None:
+            scope = self._runs[request["r"]] = {"nodes": {}}
+        if "set" in request:
+            scope.update(request["set"])
+        nodes = scope["nodes"]
+        if "nodes" in request:
+            nodes.update(request["nodes"])
+        sources = request["input"]
+        if not sources:
+            scope.pop("input", None)
+        else:
+            one = len(sources) == 1
+            scope["input"] = nodes[sources[0]] if one else {source: nodes[source] for source in sources}
+        return scope
+
+
+def _failed(number: int, pointer: str, message: str, code: str | None) -> dict[str, Any]:
+    return {"n": number, "error": {"pointer": pointer, "message": message, "code": code}}
+
+
+def serve(connection: socket.socket, evaluator: Evaluator) -> None:
+    """Answers frames until the other side closes."""
+    buffer = bytearray()
+    while chunk := connection.recv(_CHUNK_BYTES):
+        buffer += chunk
+        position, answers = 0, bytearray()
+        while len(buffer) - position >= LENGTH.size:
+            (size,) = LENGTH.unpack_from(buffer, position)
+            if len(buffer) - position - LENGTH.size < size:
+                break
+            start = position + LENGTH.size
+            text = evaluator.answer(bytes(buffer[start : start + size]))
+            answers += LENGTH.pack(len(text)) + text
+            position = start + size
+        del buffer[:position]
+        if answers:
+            connection.sendall(answers)
+
+
+def main(arguments: list[str]) -> None:
+    """Serves the socket and the shared memory whose file descriptors are given."""
+    connection = socket.socket(fileno=int(arguments[0]))
+    progress = mmap.mmap(int(arguments[1]), PROGRESS.size)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    with contextlib.suppress(OSError):
+        # Where memory runs out all the same, this process goes first and not the one that holds the runs.
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    # Answers hold no cycles; collecting them would cost more than all else here.
+    gc.freeze()
+    gc.set_threshold(100_000)
+    threading.stack_size(STACK_BYTES)
+    thread = threading.Thread(target=_serve_quietly, args=(connection, Evaluator(progress)))
+    thread.start()
+    thread.join()
+
+
+def _serve_quietly(connection: socket.socket, evaluator: Evaluator) -> None:
+    # The parent's end may vanish at any time, with the parent.
+    with contextlib.suppress(ConnectionError):
+        serve(connection, evaluator)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
