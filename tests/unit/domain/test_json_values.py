@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import time
 
 import pytest
@@ -59,6 +60,20 @@ def test_parse_json_refuses_a_megabyte_of_nesting_quickly(raw: str) -> None:
     with pytest.raises(InvalidRequestError, match="nested"):
         parse_json(raw)
     assert time.perf_counter() - started < 0.1
+
+
+@given(
+    st.integers(0, 400), st.integers(-400, 400), st.sampled_from(["", ".5"]), st.sampled_from(["e", "E", "E+", "e-"])
+)
+def test_parse_json_yields_only_finite_numbers(digits: int, exponent: int, fraction: str, mark: str) -> None:
+    """A number is refused, or it is one that a double can hold; no notation gets around that."""
+    text = f"[{'7' * (digits + 1)}{fraction}{mark}{abs(exponent)}]"
+    expected = float(text[1:-1])
+    if math.isinf(expected):
+        with pytest.raises(InvalidRequestError):
+            parse_json(text)
+    else:
+        assert parse_json(text) == [expected]
 
 
 def test_parse_json_points_at_each_unstorable_text() -> None:
