@@ -95,6 +95,11 @@ class FunctionPool:
             invocation = self._waiting.popleft()
             _settle(invocation, _error("Runtime.ExitError", invocation.request_id, "the local stack stops"))
 
+    async def wait_closed(self) -> None:
+        """Return when no process of this pool is left."""
+        while self._workers:  # noqa: ASYNC110 -- for the moment that killed processes take to end
+            await asyncio.sleep(0.005)
+
     def _start_worker_if_useful(self) -> None:
         starting = sum(not worker.ready for worker in self._workers)
         active = sum(not worker.retired for worker in self._workers)

@@ -19,7 +19,7 @@ import uvicorn
 from local.function_pool import ROOT, FunctionPool
 from local.http_api import INTEGRATION_SECONDS, HttpApi
 from local.intrinsics import TemplateError
-from local.lambda_api import AsyncInvocations, LambdaApi
+from local.lambda_api import ASYNC_RETRY_SECONDS, AsyncInvocations, LambdaApi
 from local.schedule import run_schedules
 from local.template import read_template
 
@@ -45,6 +45,7 @@ class FunctionServer:
         lambda_port: int = 0,
         concurrency: int = DEFAULT_CONCURRENCY,
         integration_seconds: float = INTEGRATION_SECONDS,
+        async_retry_seconds: float = ASYNC_RETRY_SECONDS,
         schedules: bool = True,
     ) -> None:
         """Port 0 means any free one. Raises `PortInUseError`, or `TemplateError` for what cannot run here."""
@@ -57,7 +58,7 @@ class FunctionServer:
             name: FunctionPool(function, environment=overlay, log=logs / f"{name}.log", concurrency=concurrency)
             for name, function in self.template.functions.items()
         }
-        self.invocations = AsyncInvocations(self.pools)
+        self.invocations = AsyncInvocations(self.pools, async_retry_seconds)
         http_api = HttpApi(self.template, self.pools, integration_seconds=integration_seconds)
         self._servers = [
             (_Server(http_api), self._http_socket),
@@ -93,6 +94,7 @@ class FunctionServer:
             self.invocations.close()
             for pool in self.pools.values():
                 pool.close()
+            await asyncio.gather(*(pool.wait_closed() for pool in self.pools.values()))
 
     def stop(self) -> None:
         """Make `serve` return soon."""

@@ -20,13 +20,13 @@ from local.template import function_arn
 _MAX_PAYLOAD_BYTES = {"RequestResponse": 6_291_556, "Event": 1_048_576, "DryRun": 6_291_556}
 _PREFIX, _SUFFIX = "/2015-03-31/functions/", "/invocations"
 # Lambda waits a minute before the first retry of an asynchronous invocation and two before the second.
-_RETRY_SECONDS = float(os.environ.get("LOCAL_ASYNC_RETRY_SECONDS", "60"))
+ASYNC_RETRY_SECONDS = float(os.environ.get("LOCAL_ASYNC_RETRY_SECONDS", "60"))
 
 
 class AsyncInvocations:
     """Runs asynchronous invocations in the background, retrying failed ones as Lambda does."""
 
-    def __init__(self, pools: Mapping[str, FunctionPool], retry_seconds: float = _RETRY_SECONDS) -> None:
+    def __init__(self, pools: Mapping[str, FunctionPool], retry_seconds: float = ASYNC_RETRY_SECONDS) -> None:
         self._pools = pools
         self._retry_seconds = retry_seconds
         self._tasks: set[asyncio.Task[None]] = set()
