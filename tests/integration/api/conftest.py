@@ -46,8 +46,9 @@ def wired(supabase_gateway: SupabaseGateway, redis_server: RedisServer) -> Itera
         _forget()
         found = services()
         yield found
-        run(found.queue.close())
-        run(found.database.close())
+        for each in (found, services()):  # a test of outages has made them anew
+            run(each.queue.close())
+            run(each.database.close())
     _forget()
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from supabase import Client as SupabaseClient
 
 from local import rebuild
 from local.gateway import SupabaseGateway
 from shared.commands.services import Services
 from shared.events.execution import ExecutionFailed, ExecutionStarted
-from supabase import Client as SupabaseClient
 from tests.integration.api.graphs import DOUBLING
 from tests.integration.api.runs import happen
 from tests.integration.http.client import Client
