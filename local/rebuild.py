@@ -55,7 +55,6 @@ def main(argv: list[str]) -> int:
 def connect(url: str, key: str) -> Iterator[Client]:
     """The supabase client for a service key; its connections end with the block."""
     import httpx
-
     from supabase import ClientOptions, create_client
 
     # The client's own HTTP client cannot be closed, and warns of its own options.

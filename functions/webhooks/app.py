@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from shared.webhooks.catalog import catalog, provider_rules
-
 from shared.commands.create_webhook import CreateWebhook, create_webhook
 from shared.commands.delete_webhook import delete_webhook
 from shared.commands.services import services
@@ -21,6 +19,7 @@ from shared.queries.get_webhook import get_webhook, view
 from shared.queries.list_deliveries import list_deliveries
 from shared.queries.list_webhooks import list_webhooks
 from shared.queries.page import Page
+from shared.webhooks.catalog import catalog, provider_rules
 
 api = Api("webhooks")
 handler = api.handler
