@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,13 @@ class LocalStack:
 
     # -- starting and stopping
 
+    def empty(self) -> None:
+        """Remove the data and logs of earlier starts. Raises `StackRunningError` while a stack uses them."""
+        self._take_lock()
+        for name in ("postgres", "redis", "logs"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        (self.folder / "tenant.json").unlink(missing_ok=True)
+
     def start(self) -> LocalStack:
         """This stack, ready for requests. When a part of it does not start, the others are stopped again."""
         self._take_lock()
@@ -239,6 +247,8 @@ class LocalStack:
         self._report(f"  {what:<11}{milliseconds:5.0f} ms  {notes[-1]}")
 
     def _take_lock(self) -> None:
+        if self._lock is not None:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = (self.folder / "lock").open("w")
         try:
