@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -91,15 +91,15 @@ class Filled:
 
 @dataclass(slots=True)
 class Request:
-    """One template to fill. `scope` and `outputs` are what the run has, cut to what is read."""
+    """One template to fill. `scope` and `output` give the run's data by name and by node, cut to what is read."""
 
     template: GuardedTemplate
     run: RunData
     names: Sequence[str]
     nodes: Sequence[str]
     sources: Sequence[str]
-    scope: Mapping[str, Any]
-    outputs: Mapping[str, Any]
+    scope: Callable[[str], Any]
+    output: Callable[[str], Any]
     now_milliseconds: int
     seed: int
 
@@ -195,9 +195,9 @@ class ExpressionGuard:
             request.template.generation = self._generation
             frame["template"] = request.template.parameters
         if names:
-            frame["set"] = {name: request.scope[name] for name in names}
+            frame["set"] = {name: request.scope(name) for name in names}
         if nodes:
-            frame["nodes"] = {node_id: request.outputs[node_id] for node_id in nodes}
+            frame["nodes"] = {node_id: request.output(node_id) for node_id in nodes}
         if self._forget:
             frame["forget"], self._forget = self._forget, []
         if self._drop:

@@ -27,7 +27,7 @@ class GraphLoader:
     """Versions never change, so their programs are kept; which one is published is asked again each second."""
 
     def __init__(self, workflows: WorkflowRepository, hints: Hints, guard: ExpressionGuard) -> None:
-        """Graphs come from `workflows`; what is published from `hints`, and from `workflows` where they know nothing."""
+        """Graphs come from `workflows`; what is published from `hints`, or else from `workflows`."""
         self._workflows, self._hints, self._guard = workflows, hints, guard
         self._programs: OrderedDict[Key, Program] = OrderedDict()
         self._published: dict[tuple[str, str], tuple[float, int | None]] = {}

@@ -75,9 +75,11 @@ class Program:
     def _output_reads(self, templates: list[tuple[str, GuardedTemplate]]) -> Mapping[str, Any]:
         found: dict[str, list[Any]] = {}
         for name, template in templates:
-            named = template.reads.get("nodes")
-            for source in self.graph.nodes if named is True else named or {}:
-                found.setdefault(source, []).append(True if named is True else named[source])
+            named = template.reads.get("nodes", {})
+            if named is True:
+                named = dict.fromkeys(self.graph.nodes, True)
+            for source, read in named.items():
+                found.setdefault(source, []).append(read)
             if "input" in template.reads:
                 sources = {edge.source for edge in self.graph.incoming[name]}
                 # With several predecessors, $input is one's output or an object of them: which, the run decides.

@@ -38,6 +38,7 @@ class Recorder:
         self._stored_version = state.stream_version
         self._unsaved: list[NewEvent] = []
         self._lock = asyncio.Lock()
+        self._broken: Exception | None = None
         self.longest_timeout_seconds: Callable[[], float] = lambda: 0.0
 
     def record(self, fact: ExecutionFact) -> None:
@@ -59,8 +60,15 @@ class Recorder:
         if self._stored_version >= version:
             return
         async with self._lock:
+            if self._broken is not None:
+                # Facts are missing below: nothing may be appended any more, or the stream would have a hole.
+                raise self._broken
             if self._stored_version < version:
-                await self._write()
+                try:
+                    await self._write()
+                except Exception as error:
+                    self._broken = error
+                    raise
 
     async def _write(self) -> None:
         events, self._unsaved = tuple(self._unsaved), []

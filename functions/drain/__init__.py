@@ -1,0 +1,1 @@
+"""The drain: takes executions from the queue and runs them."""

@@ -1,0 +1,56 @@
+"""The drain: invoked by whoever adds a job while no drain is live, by itself, and by a schedule each minute."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+from typing import Any, Protocol
+
+from shared.commands.services import services
+from shared.engine.drain import Drain
+from shared.engine.engine import Engine
+from shared.engine.expressions import ExpressionGuard
+from shared.engine.graphs import GraphLoader
+from shared.engine.journal import Journal
+from shared.ids import new_id
+from shared.runtime import run
+
+logger = logging.getLogger(__name__)
+
+
+class Context(Protocol):
+    """What of Lambda's context is used here."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """How much of the invocation's time is left."""
+
+
+def handler(_event: dict[str, Any], context: Context) -> dict[str, int]:
+    """How many jobs were completed, delayed, failed, swept and handed back."""
+    return run(drain(lambda: context.get_remaining_time_in_millis() / 1000))
+
+
+async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
+    """The same, on the caller's event loop."""
+    name = new_id()
+    parts, guard = services(), expression_guard()
+    journal = Journal(parts.events)
+    engine = Engine(parts.events, journal, graph_loader(), guard, name, parts.settings.outbound_allow)
+    work = Drain(parts.queue, parts.executions, engine, parts.settings, name, remaining_seconds)
+    summary = asdict(await work.run())
+    logger.info("drained", extra=summary)
+    return summary
+
+
+@cache
+def expression_guard() -> ExpressionGuard:
+    """This process's guard; its child stays warm between invocations."""
+    return ExpressionGuard()
+
+
+@cache
+def graph_loader() -> GraphLoader:
+    """This process's programs; versions never change, so they are kept between invocations."""
+    return GraphLoader(services().workflows, services().hints, expression_guard())

@@ -1,0 +1,136 @@
+"""From a job to a run: begun, or continued from its events, and driven until it ends or waits."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from shared.domain.delivery import ledger_row, queued
+from shared.domain.execution import ExecutionState, fold
+from shared.domain.json_values import storable
+from shared.engine.attempts import Attempts
+from shared.engine.expressions import ExpressionGuard
+from shared.engine.graphs import GraphLoader
+from shared.engine.journal import Journal
+from shared.engine.program import Program
+from shared.engine.recorder import Recorder
+from shared.engine.run import Run
+from shared.errors import InvalidGraphError, StreamConflictError
+from shared.events.execution import ExecutionFailed, ExecutionQueued, ExecutionStarted
+from shared.queue.job import ExecutionJob
+from shared.repositories.event_store import EventStoreRepository
+
+logger = logging.getLogger(__name__)
+
+# How often a run is read again because somebody else wrote: a cancellation, or a drain that was thought dead.
+MAX_RELOADS = 3
+
+
+class Engine:
+    """Runs executions; shared by all runs of a drain."""
+
+    def __init__(
+        self,
+        events: EventStoreRepository,
+        journal: Journal,
+        graphs: GraphLoader,
+        guard: ExpressionGuard,
+        name: str,
+        outbound_allow: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`name` is the drain's: it stands in the metadata of every event that this engine writes."""
+        self._events, self._journal, self._graphs, self._guard = events, journal, graphs, guard
+        self._actor, self._outbound_allow, self._clock = f"drain:{name}", outbound_allow, clock
+
+    async def execute(self, job: ExecutionJob, is_first_claim: bool = True) -> float | None:
+        """The seconds until the run's next timer, or `None` when there is nothing left to do; all of it is durable.
+
+        `is_first_claim` says that the job has not been claimed before: then a delivery's run need not be looked for.
+        """
+        is_new = is_first_claim and job.kind != "resume"
+        for _ in range(MAX_RELOADS):
+            recorder = self._begun(job) if is_new else await self._continued(job)
+            if recorder is None or recorder.state.is_terminal:
+                return None
+            try:
+                return await self._drive(recorder)
+            except StreamConflictError:
+                is_new = False
+        # Somebody else keeps writing, so somebody else has the run; if not, its lease ends and the sweep finds it.
+        logger.warning("run_abandoned", extra={"execution_id": job.execution_id})
+        return None
+
+    async def fail(self, job: ExecutionJob, code: str, message: str) -> None:
+        """Ends the run as failed, unless it has ended: for a job that cannot be carried out."""
+        for _ in range(MAX_RELOADS):
+            recorder = await self._continued(job)
+            if recorder is None or recorder.state.is_terminal:
+                return
+            recorder.record(ExecutionFailed({"code": code, "message": message}))
+            with contextlib.suppress(StreamConflictError):
+                await recorder.durable()
+                return
+
+    def _begun(self, job: ExecutionJob) -> Recorder:
+        state = ExecutionState(job.execution_id, job.tenant_id)
+        ledger: tuple[dict[str, Any], ...] = ()
+        if job.delivery is not None:
+            fact = queued(job.delivery)
+            ledger = (ledger_row(job.delivery, job.tenant_id, job.execution_id),)
+        else:
+            start = job.start or {}
+            trigger = {"type": "manual", "body": storable(start["input"]), "headers": {}, "query": {}, "method": "POST"}
+            fact = ExecutionQueued(start["workflow_id"], None, trigger)
+        recorder = Recorder(state, self._journal, self._actor, self._clock, ledger)
+        recorder.record(fact)
+        return recorder
+
+    async def _continued(self, job: ExecutionJob) -> Recorder | None:
+        state = fold(await self._events.read_all(job.tenant_id, job.execution_id))
+        if state is not None:
+            return Recorder(state, self._journal, self._actor, self._clock)
+        if job.kind != "resume":
+            return self._begun(job)
+        logger.warning("run_unknown", extra={"execution_id": job.execution_id})
+        return None
+
+    async def _drive(self, recorder: Recorder) -> float | None:
+        program = await self._started(recorder)
+        if program is None:
+            await recorder.durable()
+            return None
+        attempts = Attempts(recorder, program, self._guard, self._outbound_allow)
+        try:
+            return await Run(recorder, program, attempts).drive()
+        finally:
+            self._guard.forget(attempts.data)
+
+    async def _started(self, recorder: Recorder) -> Program | None:
+        """The program of a run that has started; a run that cannot start is recorded as failed."""
+        state = recorder.state
+        version = state.workflow_version
+        if version is None:
+            version = await self._graphs.published_version(state.tenant_id, state.workflow_id)
+        program = None
+        try:
+            if version is not None:
+                program = await self._graphs.program(state.tenant_id, state.workflow_id, version)
+        except InvalidGraphError as error:
+            recorder.record(ExecutionFailed({"code": error.code, "message": error.detail}))
+            return None
+        if program is None:
+            message = "The workflow has no published version."
+            recorder.record(ExecutionFailed({"code": "not_published", "message": message}))
+            return None
+        if state.phase == "queued":
+            trigger_node_id = program.trigger_for(state.trigger)
+            if trigger_node_id is None:
+                message = f"Version {program.version} of the workflow has no trigger for this."
+                recorder.record(ExecutionFailed({"code": "no_trigger", "message": message}))
+                return None
+            recorder.record(ExecutionStarted(program.version, trigger_node_id))
+        return program
