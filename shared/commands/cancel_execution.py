@@ -13,7 +13,7 @@ from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.delivery import ledger_row, queued
 from shared.domain.execution import ExecutionState, fold, row
-from shared.errors import ExecutionFinishedError, NotFoundError
+from shared.errors import ExecutionFinishedError, NotFoundError, StreamConflictError
 from shared.events.execution import ExecutionCancelled
 from shared.events.record import NewEvent
 from shared.repositories.event_store import Append
@@ -59,6 +59,8 @@ async def _cancel_queued(
     """
     job = await services.queue.peek(execution_id)
     if job is None or job.delivery is None or job.tenant_id != actor.tenant_id:
+        if await services.events.read_stream(actor.tenant_id, execution_id, limit=1):
+            raise StreamConflictError  # a drain has begun it between the two looks
         raise NotFoundError("There is no such execution.")
     begun, fact, happened_at = queued(job.delivery), ExecutionCancelled(command.reason), now()
     state = ExecutionState(execution_id, actor.tenant_id)

@@ -30,15 +30,18 @@ async def get_execution(
     where `at` lies before the first event.
     """
     recorded = await events.read_all(tenant_id, execution_id)
+    if not recorded:
+        delivery = await queued_delivery(peek, tenant_id, execution_id)
+        if delivery is not None:
+            return _fitted(_described(_queued(tenant_id, execution_id, delivery), []))
+        # Between the two looks a drain may have begun the run, and even ended it.
+        recorded = await events.read_all(tenant_id, execution_id)
     state = fold(event for event in recorded if at is None or event.sequence_number <= at)
-    if state is not None:
-        version = state.workflow_version
-        row = await workflows.version(tenant_id, state.workflow_id, version) if version is not None else None
-        return _fitted(_described(state, [node["id"] for node in row["nodes"]] if row else []))
-    delivery = None if recorded else await queued_delivery(peek, tenant_id, execution_id)
-    if delivery is None:
-        raise NotFoundError("There is no such execution." if not recorded else "It had not begun at that point.")
-    return _fitted(_described(_queued(tenant_id, execution_id, delivery), []))
+    if state is None:
+        raise NotFoundError("It had not begun at that point." if recorded else "There is no such execution.")
+    version = state.workflow_version
+    row = await workflows.version(tenant_id, state.workflow_id, version) if version is not None else None
+    return _fitted(_described(state, [node["id"] for node in row["nodes"]] if row else []))
 
 
 def _described(state: ExecutionState, node_ids: list[str]) -> dict[str, Any]:

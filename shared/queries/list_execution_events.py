@@ -38,9 +38,10 @@ async def list_execution_events(
     after = min(after, HIGHEST_VERSION)
     deadline = time.monotonic() + wait_seconds
     found = await events.read_stream(tenant_id, execution_id, after, limit + 1)
-    if not found and await _may_go_on(executions, peek, tenant_id, execution_id):
+    if not found:
+        goes_on = await _may_go_on(executions, peek, tenant_id, execution_id)
         pause = FIRST_POLL_SECONDS
-        while not found and time.monotonic() + pause < deadline:
+        while goes_on and not found and time.monotonic() + pause < deadline:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_POLL_SECONDS)
             found = await events.read_stream(tenant_id, execution_id, after, limit + 1)
@@ -50,8 +51,11 @@ async def list_execution_events(
 
 async def _may_go_on(executions: ExecutionRepository, peek: Peek, tenant_id: str, execution_id: str) -> bool:
     row = await executions.get(tenant_id, execution_id)
-    if row is not None:
-        return row["status"] not in TERMINAL
-    if await queued_delivery(peek, tenant_id, execution_id) is None:
+    if row is None:
+        if await queued_delivery(peek, tenant_id, execution_id) is not None:
+            return True
+        # Between the two looks a drain may have begun the run, and even ended it.
+        row = await executions.get(tenant_id, execution_id)
+    if row is None:
         raise NotFoundError("There is no such execution.")
-    return True
+    return row["status"] not in TERMINAL

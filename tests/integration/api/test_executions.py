@@ -10,12 +10,15 @@ import pytest
 
 from shared.commands.services import Services
 from shared.events.execution import (
+    ExecutionQueued,
     ExecutionStarted,
     ExecutionSucceeded,
     NodeSkipped,
     NodeSucceeded,
 )
 from shared.ids import new_id
+from shared.queries.get_execution import get_execution
+from shared.queries.list_execution_events import list_execution_events
 from shared.runtime import loop, run
 from tests.integration.api.runs import append, deliver, happen
 from tests.integration.http.client import Client
@@ -199,3 +202,15 @@ def test_large_outputs_do_not_break_the_answer(client: Client, wired: Services, 
     first = client.request("GET", f"/api/executions/{execution_id}/events")
     assert len(first.text) < 6_000_000
     assert first.json["next_cursor"]
+
+
+def test_run_that_begins_between_two_looks_is_found(client: Client, wired: Services) -> None:
+    """A drain may take the job after the events were read and before the queue is looked at: no gap to fall into."""
+
+    async def peek(asked: str) -> None:
+        await append(wired, client.tenant_id, asked, ExecutionQueued(new_id(), 1, {"type": "manual"}))
+
+    shown = run(get_execution(wired.events, wired.workflows, peek, client.tenant_id, new_id()))
+    assert shown["status"] == "queued"
+    events = list_execution_events(wired.events, wired.executions, peek, client.tenant_id, new_id(), 0, 10)
+    assert run(events).items == []
