@@ -1,0 +1,99 @@
+"""From a signed delivery to its run and its line in the ledger, on the running stack."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from local.stack import LocalStack
+
+SECRET = "s3cret"
+WORKFLOW = {
+    "name": "double",
+    "nodes": [
+        {"id": "hook", "type": "webhook_trigger"},
+        {"id": "double", "type": "transform", "parameters": {"value": "{% $trigger.body.n * 2 %}"}},
+    ],
+    "edges": [{"source": "hook", "target": "double"}],
+}
+
+
+@pytest.fixture(scope="module")
+def http(stack: LocalStack) -> Iterator[httpx.Client]:
+    """An administrator of a tenant of these tests' own."""
+    headers = {"Authorization": f"Bearer {stack.new_tenant('deliveries').api_key}"}
+    with httpx.Client(base_url=stack.api_url, headers=headers, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def webhook(http: httpx.Client) -> dict[str, Any]:
+    """A new GitHub webhook of a new, published workflow."""
+    path = http.post("/api/workflows", json=WORKFLOW).headers["location"]
+    assert http.post(f"{path}/publish").status_code == 200
+    body = {"name": "w", "workflow_id": path.split("/")[-1], "provider": "github", "secret": SECRET}
+    created: dict[str, Any] = http.post("/api/webhooks", json=body).json()
+    return created
+
+
+def deliver(webhook: dict[str, Any], body: Any) -> dict[str, Any]:
+    """What the provider is answered, which signs and sends to the URL that it was given."""
+    content = json.dumps(body).encode()
+    signature = "sha256=" + hmac.new(SECRET.encode(), content, hashlib.sha256).hexdigest()
+    headers = {"content-type": "application/json", "x-github-event": "push", "x-hub-signature-256": signature}
+    answer = httpx.post(webhook["url"], content=content, headers=headers)
+    assert answer.status_code == 202, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def finished(http: httpx.Client, execution_id: str) -> dict[str, Any]:
+    """The run, once it has ended; from its `202` on there is no moment at which it is not found."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        answer = http.get(f"/api/executions/{execution_id}")
+        assert answer.status_code == 200, answer.text
+        if answer.json()["finished_at"]:
+            found: dict[str, Any] = answer.json()
+            return found
+    pytest.fail("The run did not end.")
+
+
+def test_run_is_there_from_its_202_on(http: httpx.Client, webhook: dict[str, Any]) -> None:
+    """However soon one asks, an accepted delivery's run is queued, under way or finished, and never unknown."""
+    for n in range(20):
+        shown = finished(http, deliver(webhook, {"n": n})["execution_id"])
+        assert (shown["status"], shown["output"]) == ("succeeded", n * 2)
+
+
+def test_ledger_shows_the_delivery_with_its_body(http: httpx.Client, webhook: dict[str, Any]) -> None:
+    """The ledger says what came, what became of it and which run it started; the one delivery has its body too."""
+    delivered = deliver(webhook, {"n": 4})
+    finished(http, delivered["execution_id"])
+    path = f"/api/webhooks/{webhook['id']}/deliveries"
+    (listed,) = http.get(path, params={"verdict": "accepted"}).json()["items"]
+    assert (listed["id"], listed["execution_id"]) == (delivered["delivery_id"], delivered["execution_id"])
+    assert (listed["event_type"], listed["size_bytes"]) == ("push", 8)
+    assert listed["body_sha256"] == hashlib.sha256(b'{"n": 4}').hexdigest()
+    assert http.get(f"{path}/{listed['id']}").json() == {**listed, "body": {"n": 4}}
+    assert http.get(path, params={"verdict": "filtered"}).json()["items"] == []
+    assert http.get(f"/api/webhooks/{webhook['id']}").json()["last_triggered_at"] == listed["received_at"]
+
+
+def test_events_tell_the_run_as_it_goes(http: httpx.Client, webhook: dict[str, Any]) -> None:
+    """Long polls from version to version tell the whole run, in order, up to its end."""
+    execution_id = deliver(webhook, {"n": 4})["execution_id"]
+    after, told = 0, []
+    while not told or told[-1] != "ExecutionSucceeded":
+        answer = http.get(f"/api/executions/{execution_id}/events", params={"after": after, "wait": 10})
+        assert answer.json()["items"], told
+        told += [event["event_type"] for event in answer.json()["items"]]
+        after = answer.json()["items"][-1]["stream_version"]
+    assert told == ["ExecutionQueued", "ExecutionStarted", "NodeSucceeded", "ExecutionSucceeded"]
