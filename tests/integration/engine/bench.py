@@ -1,0 +1,120 @@
+"""What the tests of the engine are made of: workflows, jobs, and the state that runs end in."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from shared.commands.create_workflow import CreateWorkflow, create_workflow
+from shared.commands.publish_workflow import publish_workflow
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.domain.execution import ExecutionState, fold
+from shared.domain.timestamps import timestamp
+from shared.engine.drain import Drain, Summary
+from shared.engine.engine import Engine
+from shared.engine.expressions import ExpressionGuard
+from shared.engine.graphs import GraphLoader
+from shared.engine.journal import Journal
+from shared.events.record import RecordedEvent
+from shared.ids import new_id
+from shared.queue.job import ExecutionJob
+
+JsonObject = dict[str, Any]
+
+
+class Bench:
+    """One tenant's engine."""
+
+    def __init__(self, services: Services, guard: ExpressionGuard, tenant_id: str) -> None:
+        self.services, self.guard, self.tenant_id = services, guard, tenant_id
+        self.actor = Actor(tenant_id, "test", "admin")
+        self.graphs = GraphLoader(services.workflows, services.hints, guard)
+        self.engine = self.new_engine()
+
+    def new_engine(self, name: str = "test") -> Engine:
+        """Another drain's engine."""
+        services = self.services
+        allow = services.settings.outbound_allow
+        return Engine(services.events, Journal(services.events), self.graphs, self.guard, name, allow)
+
+    async def publish(self, nodes: list[JsonObject], *edges: str) -> str:
+        """The id of a published workflow; an edge is `source>target` or `source.handle>target`."""
+        drawn = [_edge(edge) for edge in edges]
+        command = CreateWorkflow(name="test", nodes=nodes, edges=drawn)
+        workflow = await create_workflow(self.services, self.actor, command)
+        await publish_workflow(self.services, self.actor, workflow.id)
+        return workflow.id
+
+    def delivery(self, workflow_id: str, body: Any = None, **fields: Any) -> ExecutionJob:
+        """A delivery's job."""
+        text = json.dumps(body)
+        delivery = {
+            "workflow_id": workflow_id,
+            "node_id": None,
+            "webhook_id": new_id(),
+            "provider": "github",
+            "delivery_id": new_id(),
+            "delivery_key": new_id(),
+            "event_type": "push",
+            "received_at": timestamp(time.time()),
+            "method": "POST",
+            "headers": {"content-type": "application/json"},
+            "query": {},
+            "body": text,
+            "body_encoding": "utf8",
+            "body_sha256": "0" * 64,
+            "size_bytes": len(text),
+            "content_type": "application/json",
+            **fields,
+        }
+        return ExecutionJob(self.tenant_id, new_id(), "delivery", delivery)
+
+    async def execute(self, job: ExecutionJob) -> ExecutionState:
+        """The state that the job's run is in after one claim."""
+        await self.engine.execute(job)
+        return await self.state(job)
+
+    async def events(self, job: ExecutionJob) -> list[RecordedEvent]:
+        """What is recorded of the job's run."""
+        return await self.services.events.read_all(self.tenant_id, job.execution_id)
+
+    async def state(self, job: ExecutionJob) -> ExecutionState:
+        """The run as its events say."""
+        state = fold(await self.events(job))
+        assert state is not None
+        return state
+
+    async def drain(self, seconds: float = 30.0, engine: Engine | None = None) -> Summary:
+        """What one invocation of the drain did."""
+        ends_at = time.monotonic() + seconds
+        drain = Drain(
+            self.services.queue,
+            self.services.executions,
+            engine or self.engine,
+            self.services.settings,
+            new_id(),
+            lambda: ends_at - time.monotonic(),
+        )
+        return await drain.run()
+
+
+def _edge(text: str) -> JsonObject:
+    source, _, target = text.partition(">")
+    source, _, handle = source.partition(".")
+    return {"source": source, "target": target, "source_handle": handle or "out"}
+
+
+HOOK: JsonObject = {"id": "hook", "type": "webhook_trigger"}
+
+
+def transform(node_id: str, value: Any, **fields: Any) -> JsonObject:
+    """A transform."""
+    return {"id": node_id, "type": "transform", "parameters": {"value": value}, **fields}
+
+
+def request(node_id: str, url: str, **fields: Any) -> JsonObject:
+    """A POST; `parameters` adds to it."""
+    parameters = {"method": "POST", "url": url, **fields.pop("parameters", {})}
+    return {"id": node_id, "type": "http_request", "parameters": parameters, **fields}

@@ -1,0 +1,116 @@
+"""One invocation of the drain over a real queue and store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.job import ExecutionJob
+from tests.integration.engine.bench import HOOK, Bench, request, transform
+from tests.integration.engine.sink import Sink
+
+
+async def test_drain_runs_everything_and_leaves_an_empty_queue(bench: Bench) -> None:
+    """Two hundred deliveries are run, their jobs are gone, and the drain leaves by itself and is no longer live."""
+    workflow_id = await bench.publish([HOOK, transform("double", "{% $trigger.body * 2 %}")], "hook>double")
+    jobs = [bench.delivery(workflow_id, number) for number in range(200)]
+    await bench.services.queue.enqueue(jobs)
+    summary = await bench.drain()
+    assert summary.completed == 200
+    assert await bench.services.queue.counts() == {"wait": 0, "active": 0, "delayed": 0, "failed": 0}
+    assert await bench.services.queue.live_drains() == 0
+    rows = await bench.services.executions.list(bench.tenant_id, 100, status="succeeded")
+    assert len(rows) == 100
+    assert (await bench.state(jobs[7])).output == 14
+
+
+async def test_drain_takes_a_job_that_comes_while_it_lingers(bench: Bench) -> None:
+    """A job added to an idle drain is run at once, without another invocation."""
+    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
+    drain = asyncio.create_task(bench.drain())
+    await asyncio.sleep(0.1)
+    job, added_at = bench.delivery(workflow_id), time.monotonic()
+    assert await bench.services.queue.enqueue([job])
+    while await bench.services.executions.get(bench.tenant_id, job.execution_id) is None:
+        assert time.monotonic() - added_at < 1.0
+    await drain
+    assert (await bench.state(job)).status == "succeeded"
+
+
+async def test_drain_starts_a_job_of_another_client_by_hand(bench: Bench) -> None:
+    """A job with a workflow and an input runs the published version, its input as the trigger's body."""
+    nodes = [{"id": "start", "type": "manual_trigger"}, transform("echo", "{% $trigger.body.x %}")]
+    workflow_id = await bench.publish(nodes, "start>echo")
+    job = replace(bench.delivery(workflow_id), kind="start", delivery=None)
+    job = replace(job, start={"workflow_id": workflow_id, "input": {"x": 7}})
+    await bench.services.queue.enqueue([job])
+    await bench.drain()
+    assert (await bench.state(job)).output == 7
+
+
+async def test_sweep_finds_a_due_run_that_no_job_points_at(bench: Bench) -> None:
+    """A run whose job was lost is brought back by the time that its row says."""
+    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
+    job = await _queued(bench, workflow_id)
+    summary = await bench.drain()
+    assert summary.swept >= 1
+    assert (await bench.state(job)).status == "succeeded"
+
+
+async def test_retry_timer_brings_the_run_back(bench: Bench, sink: Sink) -> None:
+    """A retry longer than a drain waits for is a delayed job; the run ends after it."""
+    sink.answer = lambda _request: (503, {"retry-after": "3"}, b"") if len(sink.received) < 2 else (200, {}, b"{}")
+    retry = [{"errors": ["http_5xx"], "max_attempts": 2}]
+    workflow_id = await bench.publish([HOOK, request("call", sink.url, retry=retry)], "hook>call")
+    bench.services.settings = replace(bench.services.settings, drain_linger_seconds=4.0)
+    job = bench.delivery(workflow_id)
+    await bench.services.queue.enqueue([job])
+    summary = await bench.drain()
+    assert (summary.delayed, summary.completed) == (1, 1)
+    assert (await bench.state(job)).status == "succeeded"
+    assert len({one.key for one in sink.received}) == 1
+
+
+async def test_drain_hands_back_what_it_cannot_finish(bench: Bench, sink: Sink) -> None:
+    """When time runs out in the middle of an effect, the job is first in line for the next drain, which repeats it."""
+    sink.pause_seconds = 5.0
+    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
+    job = bench.delivery(workflow_id)
+    await bench.services.queue.enqueue([job])
+    summary = await bench.drain(seconds=3.0)
+    assert summary.handed_back == 1
+    sink.pause_seconds = 0.0
+    await bench.drain()
+    assert (await bench.state(job)).status == "succeeded"
+    assert len({one.key for one in sink.received}) == 1
+
+
+async def test_malformed_job_is_kept_among_the_failed_ones(bench: Bench) -> None:
+    """A job without sense stops nothing: it is set aside and the next one runs."""
+    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
+    job = bench.delivery(workflow_id)
+    queue = bench.services.queue
+    await queue.enqueue([replace(job, tenant_id="nobody", execution_id=bench.tenant_id), job])
+    summary = await bench.drain()
+    assert (summary.failed, summary.completed) == (1, 1)
+    assert (await queue.counts())["failed"] == 1
+
+
+async def test_sweep_runs_what_is_due_while_redis_is_out_of_reach(bench: Bench) -> None:
+    """Redis is a hint: with nobody at its port, a due run is run all the same."""
+    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
+    job = await _queued(bench, workflow_id)
+    bench.services.__dict__["queue"] = ExecutionQueue.connect(replace(bench.services.settings, redis_port=1))
+    await bench.drain(seconds=6.0)
+    assert (await bench.state(job)).status == "succeeded"
+
+
+async def _queued(bench: Bench, workflow_id: str) -> ExecutionJob:
+    """A run that is recorded as queued and due, and whose job nobody has."""
+    from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
+
+    execution_id = await execute_workflow(bench.services, bench.actor, workflow_id, ExecuteWorkflow())
+    await bench.services.redis.flushdb()
+    return ExecutionJob(bench.tenant_id, execution_id, "resume")

@@ -1,0 +1,187 @@
+"""Runs on a real store: what is recorded, in how many appends, and what effects see."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from shared.commands.cancel_execution import CancelExecution, cancel_execution
+from tests.integration.engine.bench import HOOK, Bench, request, transform
+from tests.integration.engine.sink import Sink, as_json
+
+IF_MAIN = {"id": "is_main", "type": "if", "parameters": {"condition": "{% $trigger.body.ref = 'main' %}"}}
+
+
+async def test_pure_run_is_one_append_with_its_ledger_row(bench: Bench) -> None:
+    """A delivery through pure nodes is recorded from queued to succeeded in one append, its ledger row with it."""
+    workflow_id = await bench.publish(
+        [HOOK, IF_MAIN, transform("greet", {"text": "hello {% $trigger.body.name %}"})],
+        "hook>is_main",
+        "is_main.true>greet",
+    )
+    job = bench.delivery(workflow_id, {"ref": "main", "name": "Ada"})
+    state = await bench.execute(job)
+    moments = await bench.services.database.select(
+        "event_store", "created_at", lambda query: query.eq("stream_id", job.execution_id)
+    )
+    assert state.status == "succeeded"
+    # The store's clock stands still within a transaction.
+    assert (len(moments), len({row["created_at"] for row in moments})) == (5, 1)
+    assert state.output == {"text": "hello Ada"}
+    ledger = await bench.services.database.select(
+        "webhook_deliveries", "verdict,execution_id", lambda query: query.eq("id", job.delivery["delivery_id"])
+    )
+    assert ledger == [{"verdict": "accepted", "execution_id": job.execution_id}]
+
+
+async def test_effect_carries_a_key_and_its_start_is_durable(bench: Bench, sink: Sink) -> None:
+    """When the request arrives, its start is in the store; the answer becomes the node's output."""
+    workflow_id = await bench.publish(
+        [HOOK, request("call", sink.url, parameters={"body": {"sha": "{% $trigger.body.sha %}"}})], "hook>call"
+    )
+    job = bench.delivery(workflow_id, {"sha": "abc"})
+    state = await bench.execute(job)
+    events = [event.event_type for event in await bench.events(job)]
+    assert events == ["ExecutionQueued", "ExecutionStarted", "NodeStarted", "NodeSucceeded", "ExecutionSucceeded"]
+    assert state.output["body"] == {"ok": True}
+    assert [(one.method, one.body) for one in sink.received] == [("POST", b'{"sha":"abc"}')]
+    assert sink.received[0].key
+
+
+async def test_same_delivery_twice_runs_once(bench: Bench, sink: Sink) -> None:
+    """A job that comes again finds its run ended and changes nothing."""
+    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
+    job = bench.delivery(workflow_id)
+    await bench.execute(job)
+    before = len(await bench.events(job))
+    await bench.execute(job)
+    assert len(await bench.events(job)) == before
+    assert len(sink.received) == 1
+
+
+async def test_short_retry_happens_in_the_drain_with_the_same_key(bench: Bench, sink: Sink) -> None:
+    """A failed attempt is made again within the drain, and the server sees one key."""
+    sink.answer = lambda _request: (503, {}, b"") if len(sink.received) < 3 else (200, {}, b"{}")
+    retry = [{"errors": ["http_5xx"], "max_attempts": 3, "initial_interval_seconds": 0.02}]
+    workflow_id = await bench.publish([HOOK, request("call", sink.url, retry=retry)], "hook>call")
+    state = await bench.execute(bench.delivery(workflow_id))
+    assert (state.status, state.nodes["call"].attempts) == ("succeeded", 3)
+    assert len({one.key for one in sink.received}) == 1
+
+
+async def test_long_retry_is_a_durable_timer(bench: Bench, sink: Sink) -> None:
+    """A server that asks for an hour leaves a waiting run whose row says when to look again."""
+    sink.answer = lambda _request: (429, {"retry-after": "3600"}, b"")
+    retry = [{"errors": ["http_429"], "max_attempts": 2}]
+    workflow_id = await bench.publish([HOOK, request("call", sink.url, retry=retry)], "hook>call")
+    job = bench.delivery(workflow_id)
+    seconds = await bench.engine.execute(job)
+    row = await bench.services.executions.get(bench.tenant_id, job.execution_id)
+    assert seconds is not None
+    assert 3500 < seconds <= 3600
+    assert row is not None
+    assert (row["status"], row["wake_at"]) == ("waiting", (await bench.state(job)).nodes["call"].retry_at)
+
+
+@pytest.mark.parametrize(
+    ("on_error", "status", "after"), [("fail", "failed", "skipped"), ("continue", "succeeded", "succeeded")]
+)
+async def test_failed_effect_fails_or_continues_the_run(
+    bench: Bench, sink: Sink, on_error: str, status: str, after: str
+) -> None:
+    """`fail` fails the run and skips what follows; `continue` hands the error on as the output."""
+    sink.answer = lambda _request: (404, {}, as_json({"why": "gone"}))
+    workflow_id = await bench.publish(
+        [HOOK, request("call", sink.url, on_error=on_error), transform("after", "{% $input.code %}")],
+        "hook>call",
+        "call>after",
+    )
+    state = await bench.execute(bench.delivery(workflow_id))
+    assert (state.status, state.nodes["after"].status) == (status, after)
+    if on_error == "fail":
+        assert state.error == {"code": "http_4xx", "message": "The server answered 404 X.", "node_id": "call"}
+    else:
+        assert state.output == "http_4xx"
+
+
+async def test_routed_error_takes_the_error_handle(bench: Bench, sink: Sink) -> None:
+    """With `route`, what hangs on the error handle runs and what hangs on `out` does not."""
+    sink.answer = lambda _request: (500, {}, b"")
+    workflow_id = await bench.publish(
+        [
+            HOOK,
+            request("call", sink.url, on_error="route"),
+            transform("fine", 1),
+            transform("sorry", "{% $input.code %}"),
+        ],
+        "hook>call",
+        "call>fine",
+        "call.error>sorry",
+    )
+    state = await bench.execute(bench.delivery(workflow_id))
+    assert (state.status, state.output, state.nodes["fine"].status) == ("succeeded", "http_5xx", "skipped")
+
+
+async def test_private_address_is_refused(bench: Bench) -> None:
+    """A workflow cannot reach the machine it runs on."""
+    workflow_id = await bench.publish([HOOK, request("call", "http://127.0.0.1:1/")], "hook>call")
+    state = await bench.execute(bench.delivery(workflow_id))
+    assert state.error is not None
+    assert state.error["code"] == "outbound_refused"
+
+
+async def test_unpublished_workflow_is_recorded_as_failed(bench: Bench) -> None:
+    """A delivery for a workflow without a published version leaves a failed run that says so."""
+    state = await bench.execute(bench.delivery(bench.tenant_id))
+    assert state.error is not None
+    assert (state.status, state.error["code"]) == ("failed", "not_published")
+
+
+async def test_bad_parameters_and_expressions_fail_the_node(bench: Bench) -> None:
+    """What an expression yields is checked: a wrong type and a failing expression have codes of their own."""
+    workflow_id = await bench.publish(
+        [
+            HOOK,
+            request("call", "{% $trigger.body.url %}", on_error="continue"),
+            {"id": "if", "type": "if", "parameters": {"condition": "{% $trigger.body.text %}"}, "on_error": "continue"},
+            transform("sum", "{% $trigger.body.text + 1 %}", on_error="continue"),
+            {"id": "lost", "type": "if", "parameters": {"condition": "{% $trigger.body.nowhere %}"}},
+        ],
+        *("hook>call", "hook>if", "hook>sum", "hook>lost"),
+    )
+    state = await bench.execute(bench.delivery(workflow_id, {"url": 5, "text": "x"}))
+    codes = {name: (record.error or {}).get("code") for name, record in state.nodes.items()}
+    assert codes == {"hook": None, "call": "invalid_parameters", "if": "expression", "sum": "expression", "lost": None}
+    assert (state.nodes["lost"].handles, state.nodes["lost"].undefined) == (["false"], ["/condition"])
+
+
+async def test_interrupted_effect_is_repeated_with_its_key_and_nothing_else_is(bench: Bench, sink: Sink) -> None:
+    """A run whose drain died in an effect goes on from its events: the effect again, the nodes before it not."""
+    workflow_id = await bench.publish(
+        [HOOK, request("one", sink.url), request("two", sink.url + "/two")], "hook>one", "one>two"
+    )
+    job = bench.delivery(workflow_id)
+
+    sink.pause_seconds = 0.05
+    run = asyncio.create_task(bench.engine.execute(job))
+    await sink.received_at_least(2)
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    await bench.new_engine("other").execute(job, is_first_claim=False)
+    assert (await bench.state(job)).status == "succeeded"
+    assert [one.path for one in sink.received] == ["/", "/two", "/two"]
+    assert sink.received[1].key == sink.received[2].key
+
+
+async def test_cancelled_run_stops_before_its_next_node(bench: Bench, sink: Sink) -> None:
+    """A cancellation while an effect is under way ends the run as cancelled; what follows never starts."""
+    sink.pause_seconds = 0.2
+    workflow_id = await bench.publish([HOOK, request("one", sink.url), request("two", sink.url)], "hook>one", "one>two")
+    job = bench.delivery(workflow_id)
+    run = asyncio.create_task(bench.engine.execute(job))
+    await sink.received_at_least(1)
+    await cancel_execution(bench.services, bench.actor, job.execution_id, CancelExecution(reason="enough"))
+    await run
+    state = await bench.state(job)
+    assert (state.status, state.nodes["one"].status, len(sink.received)) == ("cancelled", "cancelled", 1)
