@@ -6,18 +6,17 @@ import time
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from shared.commands.services import services
 from shared.domain.actor import Actor
 from shared.domain.api_key_text import PREFIX
 from shared.http.auth import context_of
 from shared.http.user_tokens import UserTokens
+from shared.observability import edge_logger
 from shared.queries.authenticate_api_key import authenticate_api_key
 from shared.runtime import run
 from shared.settings import settings
 
-logger = Logger(service="authorizer", utc=True)
+logger = edge_logger("authorizer")
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:

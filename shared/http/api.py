@@ -19,7 +19,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.event_handler import Response as PowertoolsResponse
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
@@ -28,6 +27,7 @@ from shared.errors import NotFoundError, WorkflowEngineError
 from shared.http.operation import Operation
 from shared.http.request import Request
 from shared.http.responses import Response, problem
+from shared.observability import edge_logger
 from shared.runtime import run
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -40,7 +40,7 @@ class Api:
         """`service` is the function's name; it stands in every log line."""
         self._resolver = APIGatewayHttpResolver()
         self._resolver.not_found(_no_route)
-        self._logger = Logger(service=service, utc=True)
+        self._logger = edge_logger(service)
         self.operations: list[Operation] = []
 
     def route(self, operation: Operation) -> Callable[[Handler], Handler]:

@@ -114,7 +114,7 @@ def _operation(operation: Operation) -> JsonObject:
         required = any(field.is_required() for field in operation.body.model_fields.values())
         found["requestBody"] = {"required": required, "content": {"application/json": {"schema": _ref(operation.body)}}}
     if operation.raw_body:
-        content = {"application/json": {"schema": {}}}
+        content: JsonObject = {"application/json": {"schema": {}}}
         found["requestBody"] = {"description": operation.raw_body, "content": content}
     return found
 
