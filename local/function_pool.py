@@ -59,7 +59,7 @@ class FunctionPool:
         self._workers: list[_Worker] = []
         self._idle: list[_Worker] = []
         self._waiting: deque[_Invocation] = deque()
-        self._closed = False
+        self.closed = False
 
     def invoke(self, payload: bytes, request_id: str | None = None) -> asyncio.Future[Outcome]:
         """The future outcome of one invocation. It never fails; cancelling it does not stop the function.
@@ -88,7 +88,7 @@ class FunctionPool:
 
     def close(self) -> None:
         """Kill all workers; invocations that run or wait end as errors."""
-        self._closed = True
+        self.closed = True
         for worker in list(self._workers):
             worker.kill()
         while self._waiting:
@@ -103,7 +103,7 @@ class FunctionPool:
     def _start_worker_if_useful(self) -> None:
         starting = sum(not worker.ready for worker in self._workers)
         active = sum(not worker.retired for worker in self._workers)
-        if not self._closed and starting < len(self._waiting) and active < self.concurrency:
+        if not self.closed and starting < len(self._waiting) and active < self.concurrency:
             self._workers.append(_Worker(self))
 
     def environment(self) -> dict[str, str]:
@@ -270,7 +270,8 @@ class _Worker(asyncio.Protocol):
                 )
             else:
                 outcome = _error("Runtime.ExitError", invocation.request_id, self.how_it_ended())
-            self._note(outcome)
+            if not self._pool.closed:
+                self._note(outcome)
             _settle(invocation, outcome)
         self._pool._ended(self)
 

@@ -28,12 +28,13 @@ from local.postgres import PostgresServer
 from local.process import ServerError, accepts_connections, free_port, spawn, stop, tail, wait_until
 from local.redis import RedisServer
 from local.tokens import LocalKeys
+from shared.ids import new_id
 
 # What the functions read beyond the addresses of their servers (shared/settings.py): passed on where it is set here.
 _TUNABLE = (
     *("LOG_LEVEL", "QUEUE_NAME", "QUEUE_PREFIX", "REDIS_PASSWORD", "REDIS_TLS", "JWKS_URL", "SECRETS_KEY"),
     *("DRAIN_CONCURRENCY", "DRAIN_LINGER_SECONDS", "LOCK_SECONDS", "LEASE_SECONDS", "DELIVERY_MEMORY_SECONDS"),
-    *("OUTBOUND_ALLOW", "PUBLIC_URL"),
+    "PUBLIC_URL",
 )
 
 
@@ -97,6 +98,7 @@ class LocalStack:
         self._report = report
         self._lock: IO[str] | None = None
         self._tenant: Tenant | None = None
+        self._tenant_id = ""
 
     # -- what it offers
 
@@ -119,7 +121,7 @@ class LocalStack:
     @property
     def tenant_id(self) -> str:
         """The first tenant's id."""
-        return self.tenant.tenant_id
+        return self._tenant_id
 
     @property
     def api_key(self) -> str:
@@ -164,9 +166,9 @@ class LocalStack:
             self.gateway.url, tenant_id, role=role, user_id=user_id, lifetime_seconds=lifetime_seconds
         )
 
-    def new_tenant(self, name: str = "first") -> Tenant:
-        """A new tenant with an API key of the role admin."""
-        command = [sys.executable, "-m", "local", "api-key", "--name", name]
+    def new_tenant(self, name: str = "first", tenant_id: str | None = None) -> Tenant:
+        """A tenant, new unless `tenant_id` names one, with a new API key of the role admin."""
+        command = [sys.executable, "-m", "local", "api-key", "--name", name, "--tenant", tenant_id or new_id()]
         done = subprocess.run(
             command, cwd=ROOT, env=self._function_environment(), capture_output=True, text=True, check=False
         )
@@ -208,6 +210,7 @@ class LocalStack:
     def _start(self) -> None:
         if not self._any_port and accepts_connections(self.port):
             raise PortInUseError(f"Port {self.port} is in use by another process; choose another one with PORT=…")
+        self._read_tenant()
         if self.postgres is not None:
             with self._timed("Postgres") as note:
                 self.postgres.start()
@@ -231,9 +234,10 @@ class LocalStack:
             with self._timed("Supabase") as note:
                 self.gateway.wait()
                 note(self.gateway.url)
-        with self._timed("tenant") as note:
-            self._tenant = self._kept_tenant()
-            note(self._tenant.tenant_id)
+        if self._tenant is None:
+            with self._timed("tenant") as note:
+                self._make_tenant()
+                note(self.tenant_id)
         with self._timed("HTTP API") as note:
             self._wait_for_functions()
             note(self.api_url)
@@ -283,25 +287,31 @@ class LocalStack:
             "REDIS_TLS": "false",
             "REDIS_PASSWORD": "",
             "SECRETS_KEY_ARN": "",
-            # The embedded stack's tenants may call this machine; a deployed one's may not.
-            "OUTBOUND_ALLOW": "127.0.0.1",
             "PUBLIC_URL": self.api_url,
             **self._servers(),
+            # The first tenant's workflows may call this machine; a deployed service's may not.
+            "OUTBOUND_ALLOW": f"{self.tenant_id}=127.0.0.1,{self._outside.get('OUTBOUND_ALLOW', '')}",
             **self._extra,
         }
 
-    def _kept_tenant(self) -> Tenant:
-        path = self.folder / "tenant.json"
-        where = self._outside.get("SUPABASE_URL") if self.postgres is None else "embedded"
+    def _read_tenant(self) -> None:
+        """Take up the tenant of an earlier start, or decide on the id of a new one."""
         try:
-            kept = json.loads(path.read_text())
+            kept = json.loads((self.folder / "tenant.json").read_text())
         except (FileNotFoundError, ValueError):
             kept = {}
-        if kept.get("where") == where:
-            return Tenant(kept["tenant_id"], kept["api_key"])
-        tenant = self.new_tenant()
-        _write_private(path, json.dumps({"where": where, **asdict(tenant)}))
-        return tenant
+        known = kept.get("database") == self._database
+        self._tenant = Tenant(kept["tenant_id"], kept["api_key"]) if known else None
+        self._tenant_id = kept["tenant_id"] if known else new_id()
+
+    def _make_tenant(self) -> None:
+        self._tenant = self.new_tenant(tenant_id=self._tenant_id)
+        kept = {"database": self._database, **asdict(self._tenant)}
+        _write_private(self.folder / "tenant.json", json.dumps(kept))
+
+    @property
+    def _database(self) -> str:
+        return "embedded" if self.postgres is not None else self._outside["SUPABASE_URL"]
 
     def _write_environment(self) -> None:
         lines = [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
