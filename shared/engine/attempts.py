@@ -24,7 +24,7 @@ JsonObject = dict[str, Any]
 LONGEST_WAIT_SECONDS = 2.0
 # JSONata's code for an expression that ran out of time, and this library's for its other limits.
 _TIMEOUT = frozenset({"D1012", "timeout"})
-_LIMIT = ("U1001", "limit")
+_LIMIT = frozenset({"U1001", "U1006", "D1011", "limit"})
 
 
 class Attempts:

@@ -28,6 +28,8 @@ JsonObject = dict[str, Any]
 
 # The library stops an expression after its own timeout; this is for one that it cannot stop.
 KILL_AFTER_SECONDS = 2 * TIMEOUT_SECONDS
+# A child that has work and does not even begin it is lost as well, by nobody's fault.
+LOST_AFTER_SECONDS = 10.0
 WATCH_SECONDS = 0.1
 # How much memory the child may hold; its own limits keep it far below, unless something is wrong with them.
 MAX_RESIDENT_BYTES = 512 * 1024 * 1024
@@ -330,9 +332,9 @@ class _Child(asyncio.Protocol):
             return
         (current,) = PROGRESS.unpack_from(self._progress)
         now = self._loop.time()
-        if current != self._seen[0] or current == 0:
+        if current != self._seen[0]:
             self._seen = (current, now)
-        elif now - self._seen[1] >= KILL_AFTER_SECONDS:
+        elif now - self._seen[1] >= (KILL_AFTER_SECONDS if current else LOST_AFTER_SECONDS):
             self._kill("The evaluation took too long.", "timeout")
             return
         if self._resident_bytes() > MAX_RESIDENT_BYTES:

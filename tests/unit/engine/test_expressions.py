@@ -1,0 +1,145 @@
+"""The guard of expressions: a real child process that is slow, greedy, or killed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psutil
+import pytest
+
+from shared.domain.templates import compile_template, reads
+from shared.engine.expressions import EvaluationError, ExpressionGuard, Filled, GuardedTemplate, Request, RunData
+
+# Few steps, each of them long: the library stops it by its time.
+SLOW = "{% ($s := $pad('', 1000000, 'ab'); [1..9000].$length($replace($s, 'a', 'c'))) %}"
+ENDLESS = "{% ($f := function($x) { $f($x + 1) }; $f(1)) %}"
+
+
+@pytest.fixture
+async def guard() -> AsyncIterator[ExpressionGuard]:
+    """A guard with a warm child."""
+    guard = ExpressionGuard()
+    await guard.start()
+    yield guard
+    await guard.close()
+
+
+def template(value: Any) -> GuardedTemplate:
+    """A node's parameters `{value}`."""
+    parameters = {"value": value}
+    return GuardedTemplate(parameters, reads(compile_template(parameters)))
+
+
+def request(wanted: GuardedTemplate, trigger: Any = None, run: RunData | None = None, seed: int = 1) -> Request:
+    """One template over a trigger."""
+    names = [name for name in ("trigger",) if name in wanted.reads]
+    run = run or RunData()
+    return Request(wanted, run, names, [], [], lambda _name: trigger, lambda _node: None, 1_800_000_000_000, seed)
+
+
+async def value(guard: ExpressionGuard, text: str, trigger: Any = None) -> Any:
+    """What an expression yields."""
+    return (await guard.fill(request(template(text), trigger))).parameters.get("value", "nothing")
+
+
+def child() -> psutil.Process:
+    """The guard's child."""
+    return next(one for one in psutil.Process().children() if "expression_process" in " ".join(one.cmdline()))
+
+
+async def test_values_keep_their_types(guard: ExpressionGuard) -> None:
+    """Numbers, lists, null and nothing are four different things on the other side of the process."""
+    trigger = {"n": 1.5, "list": [1], "none": None}
+    texts = (
+        "{% $trigger.n %}",
+        "{% $trigger.list %}",
+        "{% $trigger.none %}",
+        "{% $trigger.lost %}",
+        "n={% $trigger.n %}",
+    )
+    assert [await value(guard, text, trigger) for text in texts] == [1.5, [1], None, "nothing", "n=1.5"]
+
+
+async def test_run_data_is_sent_once(guard: ExpressionGuard) -> None:
+    """The second node of a run finds the trigger in the child: nobody is asked for it again."""
+    asked: list[str] = []
+    run = RunData()
+    for text in ("{% $trigger.a %}", "{% $trigger.b %}"):
+        wanted = request(template(text), run=run)
+        wanted.scope = lambda name: asked.append(name) or {"a": 1, "b": 2}
+        await guard.fill(wanted)
+    assert asked == ["trigger"]
+
+
+async def test_endless_expression_ends_alone(guard: ExpressionGuard) -> None:
+    """An expression that never ends fails by its steps or its time; the one after it is answered."""
+    started = time.monotonic()
+    with pytest.raises(EvaluationError) as error:
+        await value(guard, ENDLESS)
+    assert error.value.code in ("D1012", "U1006")
+    assert time.monotonic() - started < 3
+    assert await value(guard, "{% 1 + 1 %}") == 2
+
+
+async def test_slow_expression_times_out(guard: ExpressionGuard) -> None:
+    """An expression may take a second."""
+    started = time.monotonic()
+    with pytest.raises(EvaluationError) as error:
+        await value(guard, SLOW)
+    assert error.value.code == "D1012"
+    assert 0.9 < time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["[1..20000]", "$pad('', 2000000)", "($f := function($n) { 1 + $f($n + 1) }; $f(1))"],
+    ids=["items", "text", "depth"],
+)
+async def test_limits_hold(guard: ExpressionGuard, expression: str) -> None:
+    """Lists, texts and depth are bounded, and the child survives the attempt."""
+    pid = child().pid
+    with pytest.raises(EvaluationError):
+        await value(guard, "{% " + expression + " %}")
+    assert await value(guard, "{% 1 %}") == 1
+    assert child().pid == pid
+
+
+async def test_large_parameters_are_refused(guard: ExpressionGuard) -> None:
+    """A node's parameters are bounded as a whole."""
+    with pytest.raises(EvaluationError) as error:
+        await guard.fill(request(template(["{% $trigger %}"] * 9), "x" * 200_000))
+    assert error.value.code == "limit"
+
+
+async def test_killed_child_is_replaced_and_nobody_fails(guard: ExpressionGuard) -> None:
+    """The child dies under thirty evaluations: all are answered by its successor, with their run's data."""
+    run, wanted = RunData(), template("{% $trigger.n %}")
+    await guard.fill(request(wanted, {"n": 0}, run))
+    waiting = [asyncio.create_task(guard.fill(request(wanted, {"n": 0}, run))) for _ in range(30)]
+    await asyncio.sleep(0)
+    child().kill()
+    assert [filled.parameters for filled in await asyncio.gather(*waiting)] == [{"value": 0}] * 30
+
+
+async def test_stopped_child_is_killed_and_only_the_guilty_fails(guard: ExpressionGuard) -> None:
+    """An evaluation that holds the child against its limits is found by its progress; those behind it are answered."""
+    waiting = [asyncio.create_task(guard.fill(request(template(text)))) for text in ("{% 1 %}", SLOW, "{% 2 %}")]
+    await asyncio.sleep(0.2)
+    child().suspend()
+    first, guilty, last = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(first, Filled)
+    assert isinstance(guilty, EvaluationError)
+    assert guilty.code == "timeout"
+    assert isinstance(last, Filled)
+
+
+async def test_same_seed_and_clock_give_the_same_answer(guard: ExpressionGuard) -> None:
+    """Randomness and time come from outside, so that a run can be derived again."""
+    wanted = template("{% [$random(), $millis(), $now()] %}")
+    first, again, other = [await guard.fill(request(wanted, seed=seed)) for seed in (7, 7, 8)]
+    assert first == again
+    assert first != other
+    assert first.parameters["value"][1] == 1_800_000_000_000
