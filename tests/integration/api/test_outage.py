@@ -25,8 +25,8 @@ def unreachable(wired: Services, monkeypatch: pytest.MonkeyPatch, request: pytes
     usual = database._database
     _forget()
     yield
+    run(services().queue.close())
     run(services().database.close())
-    run(services().redis.aclose())
     monkeypatch.undo()
     _forget()
     database._database = usual
