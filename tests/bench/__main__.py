@@ -45,6 +45,19 @@ WORKFLOW = {
     "edges": [{"source": "hook", "target": "main"}, {"source": "main", "source_handle": "true", "target": "set"}],
 }
 
+# What a process is, by what stands in its command line; the first that fits.
+PARTS = {
+    "functions.intake": "intake",
+    "functions.drain": "drain",
+    "expression_process": "expressions",
+    "function_worker": "other functions",
+    "local functions": "HTTP API",
+    "local supabase": "Supabase gateway",
+    "valkey": "Valkey",
+    "postgres": "Postgres",
+    "tests.bench.reference": "bare server",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -55,6 +68,7 @@ class Measured:
     cpu_seconds: float
     transactions: int
     latencies: list[float]
+    by_part: dict[str, float]
 
 
 def main() -> int:
@@ -121,7 +135,7 @@ class Bench:
         seconds = time.perf_counter() - started
         assert {answer.status for answer in answers} == {202}
         latencies = [answer.seconds * 1000 for answer in answers]
-        return Measured(runs, seconds, self._cpu() - cpu, self._transactions() - before, latencies)
+        return self._measured(runs, seconds, cpu, before, latencies)
 
     def _measure(self, runs: int, load: Callable[[], list[Answer]], status: int) -> Measured:
         done = self._finished()
@@ -137,7 +151,13 @@ class Bench:
             time.sleep(0.02)
         seconds = time.perf_counter() - started
         accepted = {json.loads(answer.body)["execution_id"]: answer.received_at for answer in answers}
-        return Measured(runs, seconds, self._cpu() - cpu, self._transactions() - before, self._latencies(accepted))
+        return self._measured(runs, seconds, cpu, before, self._latencies(accepted))
+
+    def _measured(
+        self, runs: int, seconds: float, cpu_before: dict[str, float], transactions: int, latencies: list[float]
+    ) -> Measured:
+        cpu = {part: used - cpu_before.get(part, 0.0) for part, used in self._cpu().items()}
+        return Measured(runs, seconds, sum(cpu.values()), self._transactions() - transactions, latencies, cpu)
 
     def _delivery(self) -> bytes:
         github = provider("github", {})
@@ -177,16 +197,18 @@ class Bench:
         assert row is not None
         return int(row[0])
 
-    def _cpu(self) -> float:
-        """CPU seconds so far of every process below this one, those that have ended meanwhile included."""
-        total = 0.0
+    def _cpu(self) -> dict[str, float]:
+        """CPU seconds so far by part of every process below this one, those that have ended meanwhile included."""
+        used: dict[str, float] = {}
         for process in psutil.Process().children(recursive=True):
             try:
-                times = process.cpu_times()
+                times, command = process.cpu_times(), " ".join(process.cmdline())
             except psutil.NoSuchProcess:
                 continue
-            total += times.user + times.system + times.children_user + times.children_system
-        return total
+            part = next((name for mark, name in PARTS.items() if mark in command), "other")
+            seconds = times.user + times.system + times.children_user + times.children_system
+            used[part] = used.get(part, 0.0) + seconds
+        return used
 
 
 @contextmanager
@@ -234,6 +256,9 @@ def _print(engine: Measured, steady: Measured, bare: Measured, size: int) -> Non
     for name in ("p50_ms", "p95_ms", "p99_ms"):
         print(f"{name + ', overloaded':<30}{ours[name]:>12.1f}{theirs[name]:>14.1f}{ours[name] / theirs[name]:>8.2f}")
         print(f"{name + ', one each 10 ms':<30}{paced[name]:>12.1f}")
+    print("\nCPU milliseconds per execution, by part:")
+    for part, used in sorted(engine.by_part.items(), key=lambda item: -item[1]):
+        print(f"  {part:<28}{used / engine.runs * 1000:>12.3f}")
     print("\nLatency: from the 202 to the commit of the run's last event; the bare server's: of the whole request.")
 
 
