@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
+from typing import Any
 
 from mangum import Mangum
 from starlette.applications import Starlette
@@ -51,6 +53,16 @@ app = Starlette(
     ],
     exception_handlers={404: not_found},
 )
-# Mangum runs the app on the thread's current loop.
-asyncio.set_event_loop(loop())
-handler = Mangum(app, lifespan="off", text_mime_types=["text/", "application/json", PROBLEM])
+
+
+@cache
+def adapter() -> Mangum:
+    """The app as a Lambda handler."""
+    return Mangum(app, lifespan="off", text_mime_types=["text/", "application/json", PROBLEM])
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """The response (payload 2.0) to an API Gateway event."""
+    # Mangum looks for the thread's current loop, when it is made and when it runs.
+    asyncio.set_event_loop(loop())
+    return adapter()(event, context)

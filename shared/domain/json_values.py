@@ -16,12 +16,13 @@ from typing import Any, NoReturn
 from shared.errors import InvalidRequestError, Problem
 
 MAX_DEPTH = 100
-# What a double can hold; longer ones would become infinity in the expression language.
-MAX_INTEGER_DIGITS = 308
+# An integer of this many digits is one that a double can hold. Larger ones would become infinity in the expression
+# language; the largest have one digit more.
+SAFE_INTEGER_DIGITS = 308
 
 # Finds a run of digits fast: a look at every number would double the time that parsing takes.
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
-_LONG_RUN = b"0" * (MAX_INTEGER_DIGITS + 1)
+_LONG_RUN = b"0" * (SAFE_INTEGER_DIGITS + 1)
 
 # NUL and lone surrogates: the first is no text for Postgres, the second cannot be encoded in UTF-8.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -111,8 +112,7 @@ def _unstorable(value: Any, pointer: str) -> Iterator[str]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > MAX_INTEGER_DIGITS:
-        _refuse(f"A number has more than {MAX_INTEGER_DIGITS} digits.")
+    _decimal(digits)
     return int(digits)
 
 

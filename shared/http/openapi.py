@@ -5,7 +5,6 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Iterable
 from functools import cache
-from http import HTTPStatus
 from importlib import import_module
 from typing import Any
 
@@ -161,7 +160,7 @@ def _responses(operation: Operation) -> JsonObject:
         content: JsonObject = {PROBLEM: {"schema": _ref(ProblemView)}}
         if status in _BY_GATEWAY:
             content["application/json"] = {"schema": _ref(GatewayMessage)}
-        response: JsonObject = {"description": f"{HTTPStatus(status).phrase}. {codes}", "content": content}
+        response: JsonObject = {"description": codes, "content": content}
         if status in (429, 503):
             response["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
         # One status can both be an answer and an error; then the answer's own content stands beside the problem.
@@ -170,7 +169,7 @@ def _responses(operation: Operation) -> JsonObject:
             response["content"].update(existing.get("content", {}))
         responses[str(status)] = response
     responses["431"] = {
-        "description": f"{HTTPStatus(431).phrase}. The headers have more than 10,240 bytes.",
+        "description": "The headers have more than 10,240 bytes.",
         "content": {"application/json": {"schema": _ref(GatewayMessage)}},
     }
     return dict(sorted(responses.items()))

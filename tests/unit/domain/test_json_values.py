@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import sys
 import time
 
 import pytest
@@ -74,6 +75,12 @@ def test_parse_json_yields_only_finite_numbers(digits: int, exponent: int, fract
             parse_json(text)
     else:
         assert parse_json(text) == [expected]
+
+
+def test_parse_json_takes_the_largest_double_in_any_notation() -> None:
+    """The database writes large numbers without an exponent; what it gives out can be sent back."""
+    largest = sys.float_info.max
+    assert parse_json(f"[{largest!r}, {int(largest)}, -{int(largest)}]") == [largest, int(largest), -int(largest)]
 
 
 def test_parse_json_points_at_each_unstorable_text() -> None:
