@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from local.function_pool import FunctionPool
-from local.http_event import API_ID, encode
+from local.http_event import API_ID, MAX_EVENT_BYTES, encode
 from local.intrinsics import ACCOUNT_ID, REGION
 from local.template import Authorizer
 
@@ -76,7 +76,8 @@ class LambdaAuthorizer:
             "identitySource": list(identity),
             **{key: value for key, value in parts.items() if key != "version"},
         }
-        outcome = await self._pool.invoke(encode(event).encode("utf-8", "surrogatepass"))
+        # Headers and paths are far below the limit.
+        outcome = await self._pool.invoke(encode(event, MAX_EVENT_BYTES) or b"")
         answer = json.loads(outcome.payload) if outcome.function_error is None else None
         if not isinstance(answer, dict) or not isinstance(answer.get("isAuthorized"), bool):
             raise AuthorizerError(outcome.payload.decode(errors="replace"))

@@ -32,6 +32,7 @@ INVOCATION = struct.Struct(">Id36s")
 ANSWER = struct.Struct(">BI")
 READY = b"\x01"
 RESULT, ERROR = 0, 1
+_MAX_ANSWER_BYTES = 6_291_556  # Lambda's six megabytes, and a little for its own envelope
 
 Handler = Callable[[Any, "LambdaContext"], Any]
 
@@ -123,10 +124,14 @@ def _answer(handler: Handler | _FailedImport, payload: bytes, context: LambdaCon
     except Exception as error:  # noqa: BLE001 -- the edge of the function: the runtime turns any error into an answer
         return ERROR, _encode(_described(type(error).__name__, str(error), error, context))
     try:
-        return RESULT, _encode(result)
+        answer = _encode(result)
     except (TypeError, ValueError) as error:
         message = f"Unable to marshal response: {error}"
         return ERROR, _encode(_described("Runtime.MarshalError", message, error, context))
+    if len(answer) > _MAX_ANSWER_BYTES:
+        message = f"Response payload size exceeded maximum allowed payload size ({_MAX_ANSWER_BYTES} bytes)."
+        return ERROR, _encode({"errorType": "Function.ResponseSizeTooLarge", "errorMessage": message})
+    return RESULT, answer
 
 
 def _described(kind: str, message: str, error: Exception, context: LambdaContext) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from local.authorizer import AuthorizerError, LambdaAuthorizer
 from local.function_pool import FunctionPool
 from local.http_event import (
+    MAX_EVENT_BYTES,
     Headers,
     InvalidResultError,
     Response,
@@ -27,8 +28,6 @@ from local.template import Cors, Template
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_HEADER_BYTES = 10_240
 INTEGRATION_SECONDS = 30.0
-# What Lambda accepts of a synchronous invocation.
-MAX_EVENT_BYTES = 6 * 1024 * 1024
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -118,8 +117,8 @@ class HttpApi:
 
     async def _invoke(self, match: Match, event: dict[str, Any], body: bytes) -> Response:
         add_body(event, body)
-        payload = encode(event).encode("utf-8", "surrogatepass")
-        if len(payload) > MAX_EVENT_BYTES:
+        payload = encode(event, MAX_EVENT_BYTES)
+        if payload is None:
             return _TOO_LARGE
         try:
             # The function goes on after that; only nobody waits for it any more.

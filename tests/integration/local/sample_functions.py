@@ -29,6 +29,9 @@ def result(event, context):
     """Whatever the request's body is, as the function's result."""
     return json.loads(event["body"])
 
+def twice(event, context):
+    return json.loads(event["body"]) * 2
+
 def authorizer(event, context):
     if event["identitySource"] == ["broken"]:
         raise RuntimeError("broken")
@@ -119,6 +122,12 @@ Resources:
       Handler: app.result
       Events:
         Post: {Type: HttpApi, Properties: {Method: POST, Path: /result, Auth: {Authorizer: NONE}}}
+  Twice:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: app.twice
+      Events:
+        Post: {Type: HttpApi, Properties: {Method: POST, Path: /twice, Auth: {Authorizer: NONE}}}
   Slow:
     Type: AWS::Serverless::Function
     Properties:

@@ -226,6 +226,21 @@ def test_event_above_six_megabytes_is_refused(sample: RunningSample) -> None:
     assert (answer.status_code, answer.json()) == (413, {"message": "Request Entity Too Large"})
 
 
+def test_event_of_foreign_characters_counts_in_utf8(sample: RunningSample) -> None:
+    """Five megabytes of text fit, whatever its script."""
+    text = "é" * (5 * 1024 * 1024 // 2)
+    body = json.dumps(text, ensure_ascii=False).encode()
+    answer = sample.http.post("/result", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.content) == (200, text.encode())
+
+
+def test_result_above_six_megabytes_is_an_internal_error(sample: RunningSample) -> None:
+    """Lambda refuses to carry it."""
+    body = "x" * (4 * 1024 * 1024)
+    answer = sample.http.post("/twice", content=json.dumps(body), headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()) == (500, {"message": "Internal Server Error"})
+
+
 def test_headers_above_ten_kilobytes_are_refused(sample: RunningSample) -> None:
     """431 for all headers together."""
     answer = sample.http.get("/things/static", headers={"x-long": "x" * 10_240})
