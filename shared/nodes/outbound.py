@@ -19,6 +19,11 @@ import httpcore
 import httpx
 
 MAX_REDIRECTS = 5
+# Special ranges that older versions of the standard library take for public.
+_ALSO_SPECIAL = tuple(
+    ipaddress.ip_network(text)
+    for text in ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "3fff::/20", "5f00::/16")
+)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -34,6 +39,8 @@ def is_public(text: str) -> bool:
         inner = _embedded(address)
         if inner is not None:
             return is_public(str(inner))
+    if any(address in network for network in _ALSO_SPECIAL):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

@@ -1,0 +1,188 @@
+"""http_request against a real server: what it sends, what it reads, and how it fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from shared.nodes import outbound
+from shared.nodes.node_type import Completed, Effect, NodeError
+from shared.nodes.registry import node_type
+from tests.integration.engine.sink import Sink, as_json
+
+TENANT = "0192aaaa-0000-7000-8000-000000000001"
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    """A server that this tenant may call."""
+    async with Sink() as server:
+        yield server
+    await outbound.close()
+
+
+async def send(sink: Sink, path: str = "/", timeout_seconds: float = 5.0, **parameters: Any) -> Completed:
+    """One request to the sink."""
+    kind = node_type("http_request")
+    assert kind.perform is not None
+    effect = Effect(TENANT, "the-key", timeout_seconds, time.time, (f"{TENANT}=127.0.0.1:{sink.port}",))
+    return await kind.perform(kind.parse({"url": sink.url + path, **parameters}), effect)
+
+
+async def refused(sink: Sink, **parameters: Any) -> NodeError:
+    """The error of one request."""
+    with pytest.raises(NodeError) as error:
+        await send(sink, **parameters)
+    return error.value
+
+
+async def test_request_carries_what_the_parameters_say(sink: Sink) -> None:
+    """Method, query beside the URL's own, headers, a JSON body, and the key."""
+    await send(
+        sink, path="/p?a=1", method="PUT", query={"b": [2, True], "c": None}, headers={"X-One": 1}, body={"ü": None}
+    )
+    (got,) = sink.received
+    assert (got.method, got.path, got.body) == ("PUT", "/p?a=1&b=2&b=true", '{"ü":null}'.encode())
+    assert (got.headers["x-one"], got.headers["content-type"], got.key) == ("1", "application/json", "the-key")
+
+
+@pytest.mark.parametrize(
+    ("body_type", "body", "sent", "content_type"),
+    [
+        ("form", {"a": ["1", 2], "b": "x y"}, b"a=1&a=2&b=x+y", "application/x-www-form-urlencoded"),
+        ("text", "hé", "hé".encode(), "text/plain; charset=utf-8"),
+        ("base64", "AAE=", b"\x00\x01", "application/octet-stream"),
+    ],
+)
+async def test_body_types(sink: Sink, body_type: str, body: Any, sent: bytes, content_type: str) -> None:
+    """A form, a text, bytes."""
+    await send(sink, method="POST", body=body, body_type=body_type)
+    assert (sink.received[0].body, sink.received[0].headers["content-type"]) == (sent, content_type)
+
+
+@pytest.mark.parametrize(
+    ("response", "content_type", "content", "expected"),
+    [
+        ("auto", "application/json", b'{"a":1}', {"a": 1}),
+        ("auto", "application/json", b"{oops", "{oops"),
+        ("auto", "text/plain", b"hi", "hi"),
+        ("auto", "image/png", b"\xff\x00", "/wA="),
+        ("auto", "application/json", b"", None),
+        ("text", "application/json", b"{}", "{}"),
+        ("base64", "text/plain", b"hi", "aGk="),
+        ("json", "text/plain", b"[1]", [1]),
+    ],
+)
+async def test_answer_is_read_as_wanted(
+    sink: Sink, response: str, content_type: str, content: bytes, expected: Any
+) -> None:
+    """By its content type, or as the parameters say."""
+    sink.answer = lambda _request: (200, {"content-type": content_type}, content)
+    output = (await send(sink, response=response)).output
+    assert (output["status"], output["body"]) == (200, expected)
+
+
+async def test_cookies_are_not_kept(sink: Sink) -> None:
+    """Headers of an answer are recorded for good; credentials among them are not."""
+    sink.answer = lambda _request: (200, {"set-cookie": "session=1", "x-id": "7"}, b"")
+    headers = (await send(sink)).output["headers"]
+    assert "set-cookie" not in headers
+    assert headers["x-id"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("status", "success", "code"),
+    [(404, None, "http_4xx"), (429, None, "http_429"), (503, None, "http_5xx"), (200, [201], "http_2xx")],
+)
+async def test_status_that_is_no_success(sink: Sink, status: int, success: list[Any] | None, code: str) -> None:
+    """Each class has its code, and the error shows what the server said."""
+    sink.answer = lambda _request: (status, {}, as_json({"why": 1}))
+    error = await refused(sink, **({"success": success} if success else {}))
+    assert (error.code, error.details) == (code, {"status": status, "body": '{"why": 1}'})
+
+
+@pytest.mark.parametrize("success", [[404], ["4xx"], ["400-410"]])
+async def test_success_may_be_anything(sink: Sink, success: list[Any]) -> None:
+    """A status, a class, a range."""
+    sink.answer = lambda _request: (404, {}, b"{}")
+    assert (await send(sink, success=success)).output["status"] == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "9"}, 9),
+        ({"x-ratelimit-remaining": "3", "x-ratelimit-reset": "9"}, None),
+        ({"retry-after": "soon"}, None),
+    ],
+)
+async def test_server_says_when_to_come_back(sink: Sink, headers: dict[str, str], seconds: float | None) -> None:
+    """`Retry-After`, or a rate limit that is used up."""
+    sink.answer = lambda _request: (429, headers, b"")
+    assert (await refused(sink)).retry_after_seconds == seconds
+
+
+async def test_answer_is_cut_off_at_its_limit(sink: Sink) -> None:
+    """A large answer is not read to its end."""
+    sink.answer = lambda _request: (200, {}, b"x" * 100_000)
+    error = await refused(sink, max_response_bytes=1_000)
+    assert error.code == "limit"
+
+
+async def test_slow_server_is_a_timeout(sink: Sink) -> None:
+    """The time is for the request as a whole."""
+    sink.pause_seconds = 5.0
+    assert (await refused(sink, timeout_seconds=0.2)).code == "timeout"
+
+
+async def test_nobody_there_is_a_network_error(sink: Sink) -> None:
+    """A refused connection."""
+    kind = node_type("http_request")
+    assert kind.perform is not None
+    effect = Effect(TENANT, "key", 2.0, time.time, (f"{TENANT}=127.0.0.1",))
+    with pytest.raises(NodeError) as error:
+        await kind.perform(kind.parse({"url": "http://127.0.0.1:1/"}), effect)
+    assert error.value.code == "network"
+
+
+async def test_json_that_is_none_is_invalid_output(sink: Sink) -> None:
+    """Where JSON is asked for."""
+    sink.answer = lambda _request: (200, {}, b"<html>")
+    assert (await refused(sink, response="json")).code == "invalid_output"
+
+
+async def test_redirect_is_followed_with_the_key(sink: Sink) -> None:
+    """Within what is allowed; off, it is an answer like any other."""
+    sink.answer = lambda request: (307, {"location": "/b"}, b"") if request.path == "/" else (200, {}, b"{}")
+    assert (await send(sink)).output["status"] == 200
+    assert [one.key for one in sink.received] == ["the-key", "the-key"]
+    assert (await refused(sink, follow_redirects=False)).code == "http_3xx"
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:9/", "http://169.254.169.254/latest", "http://[::1]:9/"])
+async def test_redirect_to_a_private_address_is_refused(sink: Sink, location: str) -> None:
+    """Each hop is judged like the first."""
+    sink.answer = lambda _request: (302, {"location": location}, b"")
+    assert (await refused(sink)).code == "outbound_refused"
+
+
+async def test_endless_redirect_ends(sink: Sink) -> None:
+    """After five hops."""
+    sink.answer = lambda _request: (302, {"location": "/again"}, b"")
+    assert (await refused(sink)).code == "network"
+    assert len(sink.received) == 6
+
+
+async def test_other_tenant_cannot_use_the_kept_connection(sink: Sink) -> None:
+    """A connection that one tenant may use is not there for another."""
+    await send(sink)
+    kind = node_type("http_request")
+    assert kind.perform is not None
+    effect = Effect("another", "key", 2.0, time.time, (f"{TENANT}=127.0.0.1:{sink.port}",))
+    with pytest.raises(NodeError) as error:
+        await kind.perform(kind.parse({"url": sink.url}), effect)
+    assert error.value.code == "outbound_refused"

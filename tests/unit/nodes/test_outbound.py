@@ -1,0 +1,51 @@
+"""Which addresses workflows may reach."""
+
+from __future__ import annotations
+
+import httpcore
+import pytest
+
+from shared.nodes.outbound import GuardedBackend, OutboundRefusedError, allowed_of, is_public
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"),
+        *("224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1", "198.18.0.1", "192.0.0.8"),
+        *("::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "ff02::1", "2001:db8::1"),
+        *("::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "64:ff9b:1::1"),
+    ],
+)
+def test_special_addresses_are_not_public(address: str) -> None:
+    """Private, loopback, link-local, metadata, multicast, reserved and documentation ranges, however wrapped."""
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
+)
+def test_public_addresses_are(address: str) -> None:
+    """The internet."""
+    assert is_public(address)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "::1", "0"])
+async def test_local_host_is_refused_by_whatever_name(host: str) -> None:
+    """The address is judged after resolution, so spelling it differently changes nothing."""
+    with pytest.raises((OutboundRefusedError, httpcore.ConnectError)) as error:
+        await GuardedBackend().connect_tcp(host, 9, timeout=2)
+    assert not isinstance(error.value, httpcore.ConnectError) or host in ("::1", "0x7f.1")
+
+
+async def test_socket_file_is_refused() -> None:
+    """Not every connection has an address."""
+    with pytest.raises(OutboundRefusedError):
+        await GuardedBackend().connect_unix_socket("/var/run/docker.sock")
+
+
+def test_allow_list_is_one_tenants_alone() -> None:
+    """An entry opens a host to the tenant that it names."""
+    entries = ("t1=127.0.0.1:80", "t2=10.0.0.1", "broken", "t1=LocalHost")
+    assert allowed_of("t1", entries) == {"127.0.0.1:80", "localhost"}
+    assert allowed_of("t3", entries) == frozenset()

@@ -1,0 +1,161 @@
+"""Publishing: every problem of a graph, where it is, and how to mend it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.domain.graph import parse_graph
+from shared.errors import Problem
+from shared.nodes.validation import validate_graph
+
+HOOK = {"id": "hook", "type": "webhook_trigger"}
+EXAMPLE_NODES = [
+    HOOK,
+    {"id": "is_main", "type": "if", "parameters": {"condition": "{% $trigger.body.ref = 'refs/heads/main' %}"}},
+    {
+        "id": "deploy",
+        "type": "http_request",
+        "parameters": {
+            "method": "POST",
+            "url": "https://ci.example/deploy",
+            "body": {"sha": "{% $trigger.body.after %}", "by": "{% $trigger.body.pusher.name %}"},
+        },
+        "retry": [{"errors": ["http_5xx", "timeout", "network"], "max_attempts": 5}],
+        "timeout_seconds": 10,
+        "on_error": "route",
+    },
+]
+EXAMPLE_EDGES = [
+    {"source": "hook", "target": "is_main"},
+    {"source": "is_main", "source_handle": "true", "target": "deploy"},
+]
+
+
+def problems(nodes: list[Any], edges: list[Any]) -> list[Problem]:
+    """The problems of a well-formed graph."""
+    graph, malformed = parse_graph(nodes, edges)
+    assert graph is not None, malformed
+    return validate_graph(graph)
+
+
+def after_hook(node: dict[str, Any]) -> list[Problem]:
+    """The problems of one node after a webhook trigger."""
+    return problems([HOOK, {"id": "n", **node}], [{"source": "hook", "target": "n"}])
+
+
+def test_example_of_the_contract_is_valid() -> None:
+    """The documented workflow can be published."""
+    assert problems(EXAMPLE_NODES, EXAMPLE_EDGES) == []
+
+
+@pytest.mark.parametrize(
+    ("node", "pointer", "hint"),
+    [
+        ({"type": "transfrom"}, "/nodes/1/type", "Did you mean 'transform'?"),
+        ({"type": "transform"}, "/nodes/1/parameters/value", ""),
+        ({"type": "transform", "parameters": {"value": 1, "vlaue": 2}}, "/nodes/1/parameters/vlaue", "'value'"),
+        ({"type": "if"}, "/nodes/1/parameters/condition", ""),
+        ({"type": "if", "parameters": {"condition": "yes"}}, "/nodes/1/parameters/condition", ""),
+        ({"type": "if", "parameters": {"condition": "{% 1 + %}"}}, "/nodes/1/parameters/condition", ""),
+        ({"type": "if", "parameters": {"condition": "{% $trigge.x %}"}}, "/nodes/1/parameters/condition", "'$trigger'"),
+        ({"type": "if", "parameters": {"condition": "{% x = 1 %}"}}, "/nodes/1/parameters/condition", "$input.x"),
+        ({"type": "transform", "parameters": {"value": {"a": "{{ x }}"}}}, "/nodes/1/parameters/value/a", "{%"),
+        ({"type": "transform", "parameters": {"value": "{% $nodes.hok.x %}"}}, "/nodes/1/parameters/value", "'hook'"),
+        ({"type": "transform", "parameters": {"value": "{% $nodes.n %}"}}, "/nodes/1/parameters/value", ""),
+        ({"type": "http_request", "parameters": {"url": "ftp://x"}}, "/nodes/1/parameters/url", ""),
+        (
+            {"type": "http_request", "parameters": {"url": "https://x.example", "metod": "GET"}},
+            "/nodes/1/parameters/metod",
+            "'method'",
+        ),
+        (
+            {"type": "http_request", "parameters": {"url": "https://x.example", "headers": {"host": "y"}}},
+            "/nodes/1/parameters/headers",
+            "",
+        ),
+        (
+            {"type": "switch", "parameters": {"cases": [{"when": True, "handel": "a", "handle": "b"}]}},
+            "/nodes/1/parameters/cases/0/handel",
+            "'handle'",
+        ),
+        (
+            {"type": "switch", "parameters": {"cases": [{"when": True, "handle": "{% 'a' %}"}]}},
+            "/nodes/1/parameters/cases/0/handle",
+            "Write it out.",
+        ),
+        ({"type": "merge", "join": {"n": 2}}, "/nodes/1/join/n", ""),
+    ],
+)
+def test_node_problem_has_a_pointer_and_a_hint(node: dict[str, Any], pointer: str, hint: str) -> None:
+    """Types, parameters, expressions, names: each problem alone, at its place."""
+    (found,) = after_hook(node)
+    assert found.pointer == pointer
+    assert hint in (found.hint or "")
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"type": "http_request", "parameters": {"url": "{% $trigger.body.url %}", "method": "{% 'POST' %}"}},
+        {
+            "type": "http_request",
+            "parameters": {"url": "https://x.example/{% $trigger.body.id %}", "query": "{% {} %}"},
+        },
+        {"type": "switch", "parameters": {"cases": "{% $trigger.body.cases %}"}},
+        {"type": "fail", "parameters": {"code": "{% $input.code %}"}},
+        {"type": "merge", "parameters": {"mode": "{% 'list' %}"}},
+    ],
+)
+def test_expression_may_stand_for_any_value(node: dict[str, Any]) -> None:
+    """What an expression yields is checked when it runs."""
+    assert after_hook(node) == []
+
+
+@pytest.mark.parametrize(
+    ("edges", "pointer", "hint"),
+    [
+        ([("hook", "out", "a"), ("a", "out", "b"), ("a", "tru", "b")], "/edges/2/source_handle", "'true'"),
+        ([("hook", "out", "a"), ("a", "true", "b"), ("a", "error", "b")], "/edges/2/source_handle", "on_error"),
+        ([("hook", "out", "a"), ("a", "true", "b"), ("b", "out", "hok")], "/edges/2/target", "'hook'"),
+        ([("hook", "out", "a"), ("a", "true", "b"), ("b", "out", "hook")], "/edges/2/target", ""),
+        ([("hook", "out", "a")], "/nodes/2", "Draw an edge"),
+    ],
+)
+def test_edge_problem_has_a_pointer_and_a_hint(edges: list[tuple[str, str, str]], pointer: str, hint: str) -> None:
+    """Handles, dangling ends, edges into triggers, nodes that nothing reaches."""
+    nodes = [
+        HOOK,
+        {"id": "a", "type": "if", "parameters": {"condition": True}},
+        {"id": "b", "type": "transform", "parameters": {"value": 1}},
+    ]
+    drawn = [{"source": source, "source_handle": handle, "target": target} for source, handle, target in edges]
+    found = problems(nodes, drawn)
+    assert pointer in [problem.pointer for problem in found]
+    assert any(hint in (problem.hint or "") for problem in found if problem.pointer == pointer)
+
+
+def test_cycle_is_a_problem_of_its_nodes() -> None:
+    """Each node on the cycle is named, and only those."""
+    nodes = [HOOK, *({"id": name, "type": "transform", "parameters": {"value": 1}} for name in "abc")]
+    edges = [("hook", "a"), ("a", "b"), ("b", "a"), ("b", "c")]
+    found = problems(nodes, [{"source": source, "target": target} for source, target in edges])
+    assert [problem.pointer for problem in found] == ["/nodes/1", "/nodes/2"]
+
+
+def test_graph_without_a_trigger_is_a_problem() -> None:
+    """Nothing could start it."""
+    (found,) = problems([], [])
+    assert (found.pointer, found.hint) == ("/nodes", "Add a webhook_trigger or a manual_trigger.")
+
+
+def test_reference_to_a_node_that_runs_elsewhere_is_a_problem() -> None:
+    """An output that can never be there is refused, instead of being undefined for ever."""
+    nodes = [
+        HOOK,
+        {"id": "a", "type": "transform", "parameters": {"value": 1}},
+        {"id": "b", "type": "transform", "parameters": {"value": "{% $nodes.a %}"}},
+    ]
+    (found,) = problems(nodes, [{"source": "hook", "target": "a"}, {"source": "hook", "target": "b"}])
+    assert (found.pointer, found.hint) == ("/nodes/2/parameters/value", "Draw an edge from it.")
