@@ -77,7 +77,8 @@ class Drain:
 
     async def run(self) -> Summary:
         """What was done, once the queue has stayed empty for a moment or the time is nearly spent."""
-        keepers = [asyncio.create_task(keep()) for keep in (self._keep_locks, self._keep_sweeping, self._keep_pace)]
+        kept = (self._keep_locks(), self._keep_recovering(), self._keep_sweeping(), self._keep_pace())
+        keepers = [asyncio.create_task(keep) for keep in kept]
         try:
             while True:
                 await self._claim_until_idle()
@@ -217,14 +218,21 @@ class Drain:
     async def _announce(self) -> None:
         await self._queue.announce(self._name, self._settings.lock_seconds)
 
-    async def _keep_sweeping(self) -> None:
-        """Brings back what fell out of the queue: dead drains' jobs, and runs that the store says are due."""
+    async def _keep_recovering(self) -> None:
+        """Brings back dead drains' jobs, once their locks have expired."""
         while True:
-            full = False
             try:
-                await self._queue.recover_stalled()
+                recovered = await self._queue.recover_stalled()
+                if recovered:
+                    logger.warning("jobs_recovered", extra={"job_ids": recovered})
             except QueueUnavailableError:
                 logger.warning("queue_unavailable")
+            await asyncio.sleep(self._settings.lock_seconds)
+
+    async def _keep_sweeping(self) -> None:
+        """Brings back runs that the store says are due and that nobody has brought back."""
+        while True:
+            full = False
             try:
                 full = await self._sweep()
             except UnavailableError:

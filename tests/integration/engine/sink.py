@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -17,6 +18,7 @@ class Received:
     path: str
     headers: dict[str, str]
     body: bytes
+    arrived_at: float
 
     @property
     def key(self) -> str:
@@ -59,7 +61,7 @@ class Sink:
             method, path, _ = head[0].split(" ")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
             body = await reader.readexactly(int(headers.get("content-length", 0)))
-            request = Received(method, path, headers, body)
+            request = Received(method, path, headers, body, time.time())
             async with self._arrived:
                 self.received.append(request)
                 self._arrived.notify_all()
