@@ -1,0 +1,107 @@
+"""Random graphs through the real engine, with crashes at random moments: each ends as the rule says."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from tests.integration.engine.bench import HOOK, Bench
+from tests.integration.engine.sink import Sink
+
+HANDLES = ("a", "b")
+
+
+class Plan:
+    """A graph whose edges lead upwards from the trigger 0, and what each node will choose."""
+
+    def __init__(self, chance: random.Random, url: str) -> None:
+        size = chance.randint(3, 9)
+        self.chosen: list[tuple[str, ...]] = [("out",)]
+        self.failing: list[int] = []
+        self.nodes: list[dict[str, Any]] = [{**HOOK, "id": "0"}]
+        self.edges: list[tuple[int, str, int]] = []
+        offered: list[tuple[str, ...]] = [("out",)]
+        for number in range(1, size):
+            kind, handles, chosen, can_fail = self._kind(chance, url)
+            for source in {chance.randrange(number) for _ in range(chance.randint(1, 3))}:
+                if offered[source]:
+                    self.edges.append((source, chance.choice(offered[source]), number))
+            if not any(target == number for *_, target in self.edges):
+                self.edges.append((0, "out", number))
+            count = sum(target == number for *_, target in self.edges)
+            join = chance.choice(["any", "any", "all", {"n": chance.randint(1, count)}])
+            self.nodes.append({"id": str(number), "join": join, **kind})
+            self.chosen.append(chosen)
+            offered.append(handles)
+            if can_fail:
+                self.failing.append(number)
+
+    def _kind(self, chance: random.Random, url: str) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...], bool]:
+        what = chance.choice(["transform", "switch", "call", "fail", "refused"])
+        on_error = chance.choice(["fail", "continue", "route"])
+        after_error = {"fail": (), "continue": ("out",), "route": ("error",)}[on_error]
+        if what == "switch":
+            chosen = tuple(handle for handle in HANDLES if chance.random() < 0.5)
+            cases = [{"when": handle in chosen, "handle": handle} for handle in HANDLES]
+            parameters = {"mode": "all", "cases": cases}
+            return {"type": "switch", "parameters": parameters}, (*HANDLES, "default"), chosen or ("default",), False
+        if what == "transform":
+            parameters = {"value": "{% $sum([1..10]) %}"}
+            return {"type": "transform", "parameters": parameters}, ("out",), ("out",), False
+        if what == "fail":
+            kind = {"type": "fail", "on_error": on_error}
+            return kind, ("error",) if on_error == "route" else (), after_error, on_error == "fail"
+        path = "/refused" if what == "refused" else "/fine"
+        kind = {"type": "http_request", "parameters": {"url": url + path}, "on_error": on_error}
+        handles = ("out", "error") if on_error == "route" else ("out",)
+        fails = what == "refused"
+        return kind, handles, after_error if fails else ("out",), fails and on_error == "fail"
+
+    def fates(self) -> dict[str, bool]:
+        """Whether each node runs, by counting live edges in order."""
+        live: dict[int, tuple[str, ...]] = {0: ("out",)}
+        runs = {"0": True}
+        for number in range(1, len(self.nodes)):
+            incoming = [(source, handle) for source, handle, target in self.edges if target == number]
+            count = sum(handle in live[source] for source, handle in incoming)
+            join = self.nodes[number]["join"]
+            needed = {"any": 1, "all": len(incoming)}[join] if isinstance(join, str) else join["n"]
+            runs[str(number)] = count > 0 and count >= needed
+            live[number] = self.chosen[number] if runs[str(number)] else ()
+        return runs
+
+
+@pytest.mark.parametrize("seed", range(24))
+async def test_random_run_ends_as_the_model_says(bench: Bench, sink: Sink, seed: int) -> None:
+    """Two drains are cut off at random; the third finishes. Same fates, each node settled once, one key per effect."""
+    chance = random.Random(seed)
+    plan = Plan(chance, sink.url)
+    sink.pause_seconds = 0.01
+    sink.answer = lambda request: (404 if request.path == "/refused" else 200, {}, b"{}")
+    workflow_id = await bench.publish(
+        plan.nodes, *(f"{source}.{handle}>{target}" for source, handle, target in plan.edges)
+    )
+    job = bench.delivery(workflow_id)
+    for name in ("first", "second"):
+        run = asyncio.create_task(bench.new_engine(name).execute(job, is_first_claim=name == "first"))
+        await asyncio.sleep(chance.random() * 0.05)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+    await bench.new_engine("third").execute(job, is_first_claim=False)
+
+    state, runs = await bench.state(job), plan.fates()
+    assert {node_id: record.status != "skipped" for node_id, record in state.nodes.items()} == runs
+    failed_by = [str(number) for number in plan.failing if runs[str(number)]]
+    assert (state.status, (state.error or {}).get("node_id")) == (
+        ("failed", failed_by[0]) if failed_by else ("succeeded", None)
+    )
+    settled = [event.payload["node_id"] for event in await bench.events(job) if event.event_type in SETTLING]
+    assert sorted(settled) == sorted(node_id for node_id in runs if node_id != "0")
+    effects = [node["id"] for node in plan.nodes if node["type"] == "http_request" and runs[node["id"]]]
+    assert len({request.key for request in sink.received}) == len(effects)
+
+
+SETTLING = ("NodeSucceeded", "NodeFailed", "NodeSkipped")
