@@ -179,7 +179,7 @@ def _summary(event: JsonObject) -> str:
         case "NodeStarted":
             text = f"attempt {payload['attempt']}"
         case "NodeSucceeded":
-            output = "its input" if payload.get("passes_input") else json.dumps(payload["output"])
+            output = "its input" if payload.get("output_of") else json.dumps(payload["output"])
             handle = "" if payload["handles"] == ["out"] else f"{', '.join(payload['handles'])}: "
             text = handle + output
         case "NodeFailed" | "ExecutionFailed":
