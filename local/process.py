@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +16,10 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Loaded before any fork: the child may only make calls that need no lock of the parent's.
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+# Below those that outgoing connections get, one of which could take the port before its server does.
+_PORTS = range(20_000, 32_000)
 
 
 class ServerError(RuntimeError):
@@ -106,11 +111,17 @@ def tail(log: Path, lines: int = 20) -> str:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on 127.0.0.1 that was free a moment ago, and that no outgoing connection is given meanwhile."""
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with socket.socket() as probe:
+            # As the servers bind it: connections that have just ended do not count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ServerError("No free port was found between 20000 and 32000.")
 
 
 def accepts_connections(port: int) -> bool:
