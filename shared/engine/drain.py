@@ -208,6 +208,8 @@ class Drain:
                 if not self._is_time_short():
                     await self._announce()
                 lost = await self._queue.extend_locks(list(self._active.values()))
+                # A job that was completed meanwhile has no lock either.
+                lost = [job_id for job_id in lost if job_id in self._active]
                 if lost:
                     # The runs go on: should somebody else have them by now, their next append conflicts.
                     logger.warning("locks_lost", extra={"job_ids": lost})
