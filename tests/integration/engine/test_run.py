@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from shared.commands.cancel_execution import CancelExecution, cancel_execution
+from shared.domain.timestamps import unix_seconds
 from tests.integration.engine.bench import HOOK, Bench, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
@@ -47,6 +48,22 @@ async def test_effect_carries_a_key_and_its_start_is_durable(bench: Bench, sink:
     assert state.output["body"] == {"ok": True}
     assert [(one.method, one.body) for one in sink.received] == [("POST", b'{"sha":"abc"}')]
     assert sink.received[0].key
+
+
+async def test_effect_starts_after_everything_before_it_is_durable(bench: Bench, sink: Sink) -> None:
+    """The second request leaves after the first one's answer, what was made of it, and its own start are stored."""
+    nodes = [HOOK, request("one", sink.url), transform("between", 1), request("two", sink.url + "/two")]
+    workflow_id = await bench.publish(nodes, "hook>one", "one>between", "between>two")
+    job = bench.delivery(workflow_id)
+    await bench.execute(job)
+    rows = await bench.services.database.select(
+        "event_store",
+        "stream_version,event_type,created_at",
+        lambda query: query.eq("stream_id", job.execution_id).order("stream_version"),
+    )
+    stored = [(row["event_type"], unix_seconds(row["created_at"])) for row in rows]
+    until_second_start = max(index for index, (name, _) in enumerate(stored) if name == "NodeStarted")
+    assert max(moment for _, moment in stored[: until_second_start + 1]) < sink.received[1].arrived_at
 
 
 async def test_same_delivery_twice_runs_once(bench: Bench, sink: Sink) -> None:
