@@ -20,6 +20,7 @@ json_values = st.recursive(
 @given(st.dictionaries(st.sampled_from(["node_id", "output", "error"]), json_values))
 def test_any_payload_comes_back_and_holds_nothing_that_jsonb_refuses(payload: dict[str, Any]) -> None:
     """Whatever a run yields can be stored in jsonb and is read back as it was."""
+    payload = json.loads(json.dumps(payload))  # two halves side by side are one character to every JSON reader
     stored, large = store(payload)
 
     body = large["body"] if large else stored
