@@ -11,7 +11,8 @@ from shared.domain.fates import live_sources
 from shared.domain.retry import delay_seconds
 from shared.domain.templates import cut
 from shared.domain.timestamps import timestamp, unix_seconds
-from shared.engine.expressions import EvaluationError, ExpressionGuard, Request, RunData
+from shared.engine.expression_child import EvaluationError
+from shared.engine.expressions import ExpressionGuard, Request, RunData
 from shared.engine.program import Program, ProgramNode
 from shared.engine.recorder import Recorder
 from shared.events.execution import NodeFailed, NodeRetryScheduled, NodeStarted, NodeSucceeded

@@ -10,45 +10,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import mmap
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from shared.domain.expressions import TIMEOUT_SECONDS
-from shared.engine.expression_process import LENGTH, PROGRESS
+from shared.engine.expression_child import Child, EvaluationError
+from shared.engine.expression_process import LENGTH
 
 JsonObject = dict[str, Any]
 
-# The library stops an expression after its own timeout; this is for one that it cannot stop.
-KILL_AFTER_SECONDS = 2 * TIMEOUT_SECONDS
-# A child that has work and does not even begin it is lost as well, by nobody's fault.
-LOST_AFTER_SECONDS = 10.0
-WATCH_SECONDS = 0.1
-# How much memory the child may hold; its own limits keep it far below, unless something is wrong with them.
-MAX_RESIDENT_BYTES = 512 * 1024 * 1024
 # An evaluation that was under way when the child died of itself is tried once more: it may be innocent.
 MAX_DEATHS = 2
 # The child dies and dies without having begun anything: something is wrong with the machine, not with a tenant.
 MAX_FRUITLESS_STARTS = 5
 
-_START = "import sys; sys.path[:] = {path!r}; from shared.engine.expression_process import main; main(sys.argv[1:])"
 _template_numbers = itertools.count(1)
 _run_numbers = itertools.count(1)
-
-
-class EvaluationError(Exception):
-    """An expression of a node's parameters failed: `pointer` says which, `code` is JSONata's or `timeout`, `limit`."""
-
-    def __init__(self, pointer: str, message: str, code: str | None) -> None:
-        self.pointer, self.message, self.code = pointer, message, code
-        super().__init__(f"{pointer}: {message}")
 
 
 @dataclass(slots=True)
@@ -121,7 +98,7 @@ class ExpressionGuard:
         self._unsent: list[int] = []
         self._numbers = itertools.count(1)
         self._generation = 0
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._starting: asyncio.Task[None] | None = None
         self._forget: list[int] = []
         self._drop: list[int] = []
@@ -211,7 +188,7 @@ class ExpressionGuard:
             self._generation += 1
             self._forget.clear()
             self._drop.clear()
-            self._child = await _Child.start(self)
+            self._child = await Child.start(self)
         except OSError as error:
             for waiting in self._waiting.values():
                 if not waiting.future.done():
@@ -238,7 +215,7 @@ class ExpressionGuard:
         """Whether any evaluation is with the child."""
         return bool(self._waiting)
 
-    def died(self, child: _Child, guilty: int, verdict: EvaluationError | None) -> None:
+    def died(self, child: Child, guilty: int, verdict: EvaluationError | None) -> None:
         """The child is gone: the evaluation that it died of fails, the others go to the next one."""
         if child is not self._child:
             return
@@ -259,99 +236,3 @@ class ExpressionGuard:
                     other.future.set_exception(RuntimeError("The process that evaluates expressions does not start."))
         elif any(not other.future.done() for other in self._waiting.values()):
             self._starting = self._starting or asyncio.get_running_loop().create_task(self._start())
-
-
-class _Child(asyncio.Protocol):
-    """One child process: its socket, its progress, and when it was last seen to move on."""
-
-    transport: asyncio.Transport
-
-    def __init__(self, guard: ExpressionGuard, process: subprocess.Popen[bytes], progress: mmap.mmap) -> None:
-        self._guard, self._process, self._progress = guard, process, progress
-        self._buffer = bytearray()
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._seen = (0, 0.0)
-        self._verdict: EvaluationError | None = None
-
-    @classmethod
-    async def start(cls, guard: ExpressionGuard) -> _Child:
-        """A new child, connected. Its environment is empty: what it evaluates comes from outside."""
-        ours, theirs = socket.socketpair()
-        with tempfile.TemporaryFile() as file:
-            file.truncate(mmap.PAGESIZE)
-            progress = mmap.mmap(file.fileno(), PROGRESS.size)
-            arguments = [sys.executable, "-I", "-S", "-c", _START.format(path=[path or "." for path in sys.path])]
-            process = subprocess.Popen(  # noqa: ASYNC220, S603  # our own interpreter, and it returns at once
-                [*arguments, str(theirs.fileno()), str(file.fileno())],
-                stdin=subprocess.DEVNULL,
-                env={},
-                pass_fds=(theirs.fileno(), file.fileno()),
-            )
-        theirs.close()
-        ours.setblocking(False)
-        _, child = await asyncio.get_running_loop().create_unix_connection(
-            lambda: cls(guard, process, progress), sock=ours
-        )
-        return child
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's transports are of no asyncio class
-
-    def data_received(self, data: bytes) -> None:
-        buffer = self._buffer
-        buffer += data
-        position = 0
-        while len(buffer) - position >= LENGTH.size:
-            (size,) = LENGTH.unpack_from(buffer, position)
-            start = position + LENGTH.size
-            if len(buffer) - start < size:
-                break
-            self._guard.answered(json.loads(buffer[start : start + size]))
-            position = start + size
-        del buffer[:position]
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        (guilty,) = PROGRESS.unpack_from(self._progress)
-        self._process.kill()
-        self._process.wait()
-        self._progress.close()
-        self._guard.died(self, guilty, self._verdict)
-
-    def watch(self) -> None:
-        """Looks after the child until nothing is with it any more."""
-        if self._timer is None:
-            self._seen = (0, self._loop.time())
-            self._timer = self._loop.call_later(WATCH_SECONDS, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        if not self._guard.is_waiting():
-            return
-        (current,) = PROGRESS.unpack_from(self._progress)
-        now = self._loop.time()
-        if current != self._seen[0]:
-            self._seen = (current, now)
-        elif now - self._seen[1] >= (KILL_AFTER_SECONDS if current else LOST_AFTER_SECONDS):
-            self._kill("The evaluation took too long.", "timeout")
-            return
-        if self._resident_bytes() > MAX_RESIDENT_BYTES:
-            self._kill("The evaluation needs too much memory.", "limit")
-            return
-        self._timer = self._loop.call_later(WATCH_SECONDS, self._look)
-
-    def _kill(self, message: str, code: str) -> None:
-        self._verdict = EvaluationError("", message, code)
-        self._process.send_signal(signal.SIGKILL)
-
-    def _resident_bytes(self) -> int:
-        try:
-            return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * mmap.PAGESIZE
-        except (OSError, IndexError, ValueError):
-            return 0  # not Linux, or the process is just ending
-
-    def end(self) -> None:
-        """Closes the socket, at which the child ends by itself."""
-        self.transport.close()

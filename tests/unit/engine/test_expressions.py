@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from shared.domain.templates import compile_template, reads
-from shared.engine.expressions import EvaluationError, ExpressionGuard, Filled, GuardedTemplate, Request, RunData
+from shared.engine.expression_child import EvaluationError
+from shared.engine.expressions import ExpressionGuard, Filled, GuardedTemplate, Request, RunData
 
 # Few steps, each of them long: the library stops it by its time.
 SLOW = "{% ($s := $pad('', 1000000, 'ab'); [1..9000].$length($replace($s, 'a', 'c'))) %}"
