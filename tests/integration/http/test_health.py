@@ -10,9 +10,12 @@ from redis.asyncio import Redis
 
 from shared.commands.services import services
 from shared.errors import UnavailableError
+from shared.events.record import NewEvent
 from shared.http.version import VERSION
 from shared.queries.check_health import check_health
+from shared.ids import new_id
 from shared.repositories.database import Database
+from shared.repositories.event_store import Append
 from shared.runtime import run
 from tests.integration.http.client import answer, event
 
@@ -44,9 +47,30 @@ def test_health_names_what_is_down(api: object) -> None:
     assert run(check()) == ("/checks/supabase", "/checks/redis")
 
 
-def test_invariants_hold(api: object) -> None:
-    """There are no violations."""
-    assert answer(event("GET", "/health/invariants", None, {}, "")).json == {"ok": True, "violations": []}
+def test_invariants_name_a_run_that_nobody_picked_up(api: object) -> None:
+    """A run that has been due for long is a violation until it is finished."""
+    execution_id = new_id()
+    append_execution(execution_id, 0, {"status": "running", "wake_at": "2026-01-01T00:00:00.000000Z"})
+    overdue = answer(event("GET", "/health/invariants", None, {}, "")).json
+    append_execution(execution_id, 1, {"status": "failed", "wake_at": None})
+    finished = answer(event("GET", "/health/invariants", None, {}, "")).json
+
+    assert execution_id in {one["execution_id"] for one in overdue["violations"]}
+    assert not overdue["ok"]
+    assert execution_id not in {one["execution_id"] for one in finished["violations"]}
+    assert finished["ok"] == (finished["violations"] == [])
+
+
+def append_execution(execution_id: str, version: int, changes: dict[str, object]) -> None:
+    """One more event of a run, whose row is then as given."""
+    now = "2026-01-01T00:00:00.000000Z"
+    row = {
+        **{"id": execution_id, "tenant_id": execution_id, "workflow_id": execution_id, "trigger": {}},
+        **{"created_at": now, "stream_version": version + 1, **changes},
+    }
+    skipped = NewEvent(new_id(), "NodeSkipped", now, {"node_id": "a"})
+    append = Append(execution_id, execution_id, "execution", version, (skipped,), row)
+    run(services().events.append_one(append))
 
 
 def test_version_is_the_projects() -> None:
