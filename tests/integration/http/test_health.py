@@ -12,8 +12,8 @@ from shared.commands.services import services
 from shared.errors import UnavailableError
 from shared.events.record import NewEvent
 from shared.http.version import VERSION
-from shared.queries.check_health import check_health
 from shared.ids import new_id
+from shared.queries.check_health import check_health
 from shared.repositories.database import Database
 from shared.repositories.event_store import Append
 from shared.runtime import run
@@ -65,8 +65,13 @@ def append_execution(execution_id: str, version: int, changes: dict[str, object]
     """One more event of a run, whose row is then as given."""
     now = "2026-01-01T00:00:00.000000Z"
     row = {
-        **{"id": execution_id, "tenant_id": execution_id, "workflow_id": execution_id, "trigger": {}},
-        **{"created_at": now, "stream_version": version + 1, **changes},
+        "id": execution_id,
+        "tenant_id": execution_id,
+        "workflow_id": execution_id,
+        "trigger": {},
+        "created_at": now,
+        "stream_version": version + 1,
+        **changes,
     }
     skipped = NewEvent(new_id(), "NodeSkipped", now, {"node_id": "a"})
     append = Append(execution_id, execution_id, "execution", version, (skipped,), row)
