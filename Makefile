@@ -42,6 +42,7 @@ check: $(READY) ## run the linters, the type checker and the rules of the layout
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/cfn-lint template.yaml
+	$(RUN) -m local catalog --check
 	$(RUN) -m pytest -q tests/architecture
 
 bench: $(READY) ## measure what a run costs, beside a bare server
@@ -49,7 +50,6 @@ bench: $(READY) ## measure what a run costs, beside a bare server
 
 catalog: $(READY) ## write the generated references again
 	$(RUN) -m local catalog
-	$(RUN) -m local openapi
 
 setup: $(READY) ## only install what the other targets need
 

@@ -12,7 +12,8 @@ COMMANDS = {
     "supabase": ("local.supabase.cli", "serve a Postgres database as Supabase's REST API"),
     "api-key": ("local.api_key", "make a tenant's first API key"),
     "rebuild": ("local.rebuild", "rebuild the read models from the event store, or check them against it"),
-    "catalog": ("local.catalog", "write the reference of the webhook providers"),
+    "sink": ("local.sink", "answer every request and show it: something to send to"),
+    "catalog": ("local.catalog", "write the generated pages of docs/reference, or check that they are current"),
     "openapi": ("local.openapi", "write the API's description, or check that it is current"),
 }
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from local.sink import sink
 from shared.domain.timestamps import unix_seconds
 from shared.webhooks.catalog import provider
 from shared.webhooks.delivery import Delivery
@@ -44,7 +42,7 @@ class Outcome:
 
 def tell(api_url: str, api_key: str, say: Callable[[str], None]) -> Outcome:
     """What happened; each step is said as it is done. Raises `DemoError` where a promise was not kept."""
-    with httpx.Client(base_url=api_url, timeout=30, trust_env=False) as client, _sink() as (sink_url, received):
+    with httpx.Client(base_url=api_url, timeout=30, trust_env=False) as client, sink() as (sink_url, received):
         client.headers["authorization"] = f"Bearer {api_key}"
         workflow = _ok(client.post("/api/workflows", json=_workflow(sink_url)), 201)
         published = _ok(client.post(f"/api/workflows/{workflow['id']}/publish"), 200)
@@ -78,7 +76,7 @@ def tell(api_url: str, api_key: str, say: Callable[[str], None]) -> Outcome:
         runs = _ok(client.get("/api/executions", params={"workflow_id": workflow["id"]}), 200)["items"]
         if len(received) != 1:
             raise DemoError(f"The workflow's request was received {len(received)} times.")
-        say(f"effect     received once, Idempotency-Key {received[0]}")
+        say(f"effect     received once, Idempotency-Key {received[0].headers['idempotency-key']}")
         return Outcome(accepted["execution_id"], execution["status"], len(events), len(runs) - 1)
 
 
@@ -187,36 +185,6 @@ def _summary(event: JsonObject) -> str:
         case _:
             text = ""
     return text if len(text) <= 58 else text[:57] + "…"
-
-
-@contextmanager
-def _sink() -> Iterator[tuple[str, list[str]]]:
-    """A server on this machine that answers 200 and keeps each request's Idempotency-Key."""
-    received: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length", 0)))
-            received.append(self.headers.get("idempotency-key", "without one"))
-            answer = b'{"deployed": true}'
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  # the base class's name
-            """Keep the demo's output to its own lines."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", received
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _ok(response: httpx.Response, status: int) -> JsonObject:
