@@ -11,11 +11,9 @@ import pytest
 from local.gateway import SupabaseGateway
 from local.redis import RedisServer
 from local.tokens import LocalKeys
-from shared.commands.services import Services, services
+from shared.commands.services import Services
 from shared.ids import new_id
-from shared.repositories import database
-from shared.runtime import run
-from shared.settings import settings
+from tests.integration import wiring
 from tests.integration.api.graphs import DOUBLING
 from tests.integration.http.client import Client
 
@@ -31,31 +29,21 @@ def supabase_gateway(
     gateway.stop()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def wired(supabase_gateway: SupabaseGateway, redis_server: RedisServer) -> Iterator[Services]:
-    """What the functions work with: this run's servers, and a queue of its own."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SUPABASE_URL", supabase_gateway.url)
-        environment.setenv("SUPABASE_KEY", supabase_gateway.service_key)
-        environment.setenv("REDIS_HOST", "127.0.0.1")
-        environment.setenv("REDIS_PORT", str(redis_server.port))
-        environment.setenv("QUEUE_NAME", f"api-{new_id()}")
-        environment.setenv("SECRETS_KEY", base64.b64encode(bytes(32)).decode())
-        environment.setenv("PUBLIC_URL", "http://api.test")
-        environment.delenv("DRAIN_FUNCTION_NAME", raising=False)
-        _forget()
-        found = services()
+    """What the functions work with: this run's servers, and a queue of the module's own."""
+    environment = {
+        "SUPABASE_URL": supabase_gateway.url,
+        "SUPABASE_KEY": supabase_gateway.service_key,
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": str(redis_server.port),
+        "QUEUE_NAME": f"api-{new_id()}",
+        "SECRETS_KEY": base64.b64encode(bytes(32)).decode(),
+        "PUBLIC_URL": "http://api.test",
+        "LOG_LEVEL": "CRITICAL",
+    }
+    with wiring.wired(environment) as found:
         yield found
-        for each in (found, services()):  # a test of outages has made them anew
-            run(each.queue.close())
-            run(each.database.close())
-    _forget()
-
-
-def _forget() -> None:
-    settings.cache_clear()
-    services.cache_clear()
-    database._database = None
 
 
 @pytest.fixture

@@ -8,34 +8,18 @@ from typing import Any
 import pytest
 
 from local.process import free_port
-from shared.commands.services import Services, services
+from shared.commands.services import Services
 from shared.ids import new_id
-from shared.repositories import database
-from shared.runtime import run
-from shared.settings import settings
+from tests.integration import wiring
 from tests.integration.api.graphs import DOUBLING
 from tests.integration.http.client import Client
 
 
 @pytest.fixture
-def unreachable(wired: Services, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+def unreachable(wired: Services, request: pytest.FixtureRequest) -> Iterator[None]:
     """The functions with these variables of their environment pointing where nobody listens."""
-    for name, value in request.param.items():
-        monkeypatch.setenv(name, value.format(free_port()))
-    usual = database._database
-    _forget()
-    yield
-    run(services().queue.close())
-    run(services().database.close())
-    monkeypatch.undo()
-    _forget()
-    database._database = usual
-
-
-def _forget() -> None:
-    settings.cache_clear()
-    services.cache_clear()
-    database._database = None
+    with wiring.wired({name: value.format(free_port()) for name, value in request.param.items()}):
+        yield
 
 
 without_supabase = pytest.mark.parametrize("unreachable", [{"SUPABASE_URL": "http://127.0.0.1:{}"}], indirect=True)

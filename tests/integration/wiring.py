@@ -1,0 +1,38 @@
+"""The process's services in an environment of a test's own: functions read it once and keep their connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+
+from shared.commands.services import Services, services
+from shared.repositories import database
+from shared.runtime import run
+from shared.settings import settings
+
+
+@contextmanager
+def wired(environment: Mapping[str, str]) -> Iterator[Services]:
+    """What functions work with inside the block; before and after it, the process is as cold as a new one.
+
+    Keep it within a module: what comes next, a whole stack say, reads the same environment.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.delenv("DRAIN_FUNCTION_NAME", raising=False)
+        _close()
+        found = services()
+        yield found
+        run(found.close())  # a block inside this one may have made others since
+        _close()
+
+
+def _close() -> None:
+    if services.cache_info().currsize:
+        run(services().close())
+    services.cache_clear()
+    settings.cache_clear()
+    database._database = None
