@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +24,9 @@ class ProviderRules:
     """The rules of one provider.
 
     `takes_secret`: the scheme knows a shared secret; `needs_secret`: it does not work without, so one that is not given
-    is generated. `base64_key`: the text after `secret_prefix` is the key in base64. `config_problems` lists what is
-    wrong with a configuration, with pointers into it.
+    is generated. `base64_key`, `hex_key`: the text after `secret_prefix` is the key in this form. `where` says where
+    the provider shows the secret, `pattern` what all of it looks like. `config_problems` lists what is wrong with a
+    configuration, with pointers into it.
     """
 
     id: str
@@ -32,6 +34,9 @@ class ProviderRules:
     needs_secret: bool = True
     secret_prefix: str = ""
     base64_key: bool = False
+    hex_key: bool = False
+    where: str = ""
+    pattern: str = ""
     config_problems: Callable[[dict[str, Any]], list[Problem]] = _anything
 
 
@@ -41,22 +46,32 @@ def secret_problems(rules: ProviderRules, secret: str | None) -> list[Problem]:
         return []
     if not rules.takes_secret:
         return [Problem("/secret", f"Webhooks of {rules.id} have no secret.", "Leave the secret out.")]
-    if not rules.base64_key:
-        return []
+    if not secret.strip(" \t\r\n\v\f\x00"):
+        return [Problem("/secret", "The secret is blank: it would let anybody in.", rules.where or None)]
+    bare = secret.removeprefix(rules.secret_prefix)
     try:
-        key = base64.b64decode(secret.removeprefix(rules.secret_prefix), validate=True)
+        key = (
+            base64.b64decode(bare, validate=True)
+            if rules.base64_key
+            else bytes.fromhex(bare)
+            if rules.hex_key
+            else b"k"
+        )
     except (binascii.Error, ValueError):
         key = b""
-    if key:
+    if key and (not rules.pattern or re.fullmatch(rules.pattern, secret)):
         return []
-    form = f"{rules.secret_prefix}<base64>"
-    return [Problem("/secret", f"Secrets of {rules.id} have the form {form}.", "Leave it out to have one generated.")]
+    form = "hex" if rules.hex_key else "base64" if rules.base64_key else "their own"
+    hint = rules.where or "Leave it out to have one generated."
+    return [Problem("/secret", f"Secrets of {rules.id} have the form {rules.secret_prefix}<{form}>.", hint)]
 
 
 def new_secret(rules: ProviderRules, random: bytes) -> str | None:
     """A secret in the provider's form, out of `SECRET_BYTES` random bytes; `None` where the scheme wants none."""
     if not rules.needs_secret:
         return None
+    if rules.hex_key:
+        return rules.secret_prefix + random.hex()
     if rules.base64_key:
         return rules.secret_prefix + base64.b64encode(random).decode()
     return rules.secret_prefix + base64.urlsafe_b64encode(random).decode().rstrip("=")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.domain.provider import ProviderRules
-from shared.webhooks.provider import Provider, config_problems, fit
+from shared.webhooks.configuration import config_problems
+from shared.webhooks.provider import Provider, fit
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _FOLDER = Path(__file__).with_name("providers")
@@ -50,10 +51,20 @@ def provider_rules(provider_id: str) -> ProviderRules | None:
     data = provider_data(provider_id)
     if data is None:
         return None
+    scheme, secret = data["scheme"], data.get("secret", {})
+    algorithm: str = scheme.get("algorithm", "")
+    public = scheme["kind"] == "asymmetric" or (scheme["kind"] == "jwt" and not algorithm.startswith("HS"))
+    takes_secret = scheme["kind"] != "none" and "fetch" not in scheme
+    prefix, encoding = scheme.get("key_prefix", ""), scheme.get("key_encoding", "utf8")
     return ProviderRules(
         id=provider_id,
-        secret_prefix=data["scheme"].get("key_prefix", ""),
-        base64_key=data["scheme"]["key_encoding"] == "base64",
+        takes_secret=takes_secret or "variants" in data,
+        needs_secret=takes_secret and not public and not secret.get("given", False),
+        secret_prefix=prefix if isinstance(prefix, str) else prefix[-1],
+        base64_key=encoding == "base64" and not public,
+        hex_key=encoding == "hex" and not public,
+        where=secret.get("where", ""),
+        pattern=secret.get("pattern", ""),
         config_problems=lambda config: config_problems(data, config),
     )
 
@@ -66,21 +77,28 @@ def catalog() -> list[dict[str, Any]]:
 
 
 def _entry(data: Mapping[str, Any]) -> dict[str, Any]:
+    scheme = data["scheme"]
+    signature = scheme.get("signature", {}).get("in", "header:Authorization" if scheme["kind"] == "basic" else "")
+    id_place, event = data.get("delivery", {}).get("id", ()), data.get("event", {}).get("type", ())
     places = {
-        "signature": data["scheme"]["signature"]["in"],
+        "signature": signature if isinstance(signature, str) else signature[0],
         "timestamp": data.get("timestamp", {}).get("in", ""),
-        "id": data.get("delivery", {}).get("id", ""),
+        "id": id_place if isinstance(id_place, str) else next(iter(id_place), ""),
     }
     handshakes = [f"{each['method']}: {each['about']}" for each in data.get("handshake", ())]
     return {
         "id": data["id"],
         "title": data["title"],
-        "scheme": f"{data['scheme']['kind']}-{data['scheme']['algorithm']}",
+        "scheme": "-".join(part for part in (scheme["kind"], scheme.get("algorithm")) if part),
         "headers": {
             name: place.removeprefix("header:") for name, place in places.items() if place.startswith("header:")
         },
-        "event_type": " + ".join(data.get("event", {}).get("type", ())) or None,
-        "delivery_id": data.get("delivery", {}).get("id"),
+        "event_type": _together(event),
+        "delivery_id": _together(id_place),
         "handshake": "; ".join(handshakes) or None,
         "documentation": data["documentation"],
     }
+
+
+def _together(places: str | list[str]) -> str | None:
+    return " + ".join([places] if isinstance(places, str) else places) or None

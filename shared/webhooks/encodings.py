@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 Decoder = Callable[[str], bytes | None]
 
+BLANK = " \t\r\n\v\f\x00"
+
 
 def _hex(text: str) -> bytes | None:
     try:
@@ -43,11 +45,15 @@ ENCODERS: dict[str, Callable[[bytes], str]] = {
 }
 
 
-def key_bytes(secret: str, encoding: str, prefix: str) -> bytes | None:
-    """The key in a secret's text (`encoding` utf8, or one of the digests'); `None` for one that could open anything:
-    empty, blank, only NULs, not in its encoding, or nothing once decoded."""
-    if not secret.strip(" \t\r\n\v\f\x00"):
+def is_blank(text: str) -> bool:
+    """Whether there is nothing in the text: it is empty, blank or only NULs."""
+    return not text.strip(BLANK)
+
+
+def decode_key(text: str, encoding: str) -> bytes | None:
+    """The key in a text (`encoding` utf8, or one of the digests'); `None` for one that could open anything: blank, not
+    in its encoding, nothing once decoded, or only NULs."""
+    if is_blank(text):
         return None
-    text = secret.removeprefix(prefix)
     key = text.encode("utf-8", "surrogatepass") if encoding == "utf8" else DECODERS[encoding](text)
-    return key if key and key.strip(b" \t\r\n\v\f\x00") else None
+    return key if key and key.strip(BLANK.encode()) else None

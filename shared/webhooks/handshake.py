@@ -2,26 +2,46 @@
 
 [[handshake]]
 about = "A challenge, echoed"      for people
-method = "GET"                     of the request
-when = { "query:challenge" = "" }  what must stand where; an empty text: anything
+method = "GET"                     of the request: GET, HEAD, POST, OPTIONS
+when = { "query:challenge" = "" }  what must stand where for this handshake to be meant: a template's text; an empty
+                                   text: anything
+unless = ["json:event"]            what must not be there
+only = ["challenge"]               the body is a JSON object of exactly these members
+equal = { "query:verify_token" = "{config:verify_token}" }   what must be right, or the answer is `refused`
+refused = 403
 signed = false                     whether it must verify like a delivery
-status = 200
-content_type = "text/plain"
-body = "{query:challenge}"         a template; unset: no body
+pattern = { "query:crc_token" = "[A-Za-z0-9-]+" }   the form that these must have in full
+let = { text = "{query:code}{config:token}" }       for {let:text}
+stores = "header:X-Hook-Secret"    becomes the webhook's secret, while it has none
+fetch = "{json:SubscribeURL}"      is asked for (of `fetch_hosts` or `fetch_host_pattern`) before the answer
+status, content_type, headers, body, json           the answer: see shared/webhooks/reply.py
+
+An unsigned handshake whose answer is signed with the webhook's key would sign an event for anybody. So what it signs
+has a `pattern` that no event fits, and a delivery whose body fits that pattern is refused.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.webhooks.delivery import Delivery, Source, parse_source
+from shared.webhooks.answer import Answer
+from shared.webhooks.delivery import Delivery
+from shared.webhooks.fetch import is_at
+from shared.webhooks.reply import KEYS, Reply, parse_reply, templates
+from shared.webhooks.table import Table
 from shared.webhooks.template import Template, parse_template
+from shared.webhooks.transforms import as_text
+from shared.webhooks.verification import matches
+from shared.webhooks.words import Facts, Word, parse_source
 
-METHODS = ("GET", "HEAD", "POST")
-# Longer answers than any challenge are somebody's attempt to have us say their words.
-MAX_ANSWER_BYTES = 4096
+METHODS = ("GET", "HEAD", "POST", "OPTIONS")
+# What an unsigned question may be parsed for: larger ones are deliveries, which are not parsed before they verify.
+MAX_UNSIGNED_BYTES = 16_384
+# No JSON text but a bare word or number, no form, no XML: nothing that a provider would send as an event.
+CHALLENGE = re.compile(r"[A-Za-z0-9._~+/:=-]{1,512}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,50 +49,139 @@ class Handshake:
     """One question that a provider asks, and its answer."""
 
     method: str
-    when: tuple[tuple[Source, str], ...]
+    when: tuple[tuple[Word, Template | None], ...]
+    unless: tuple[Word, ...]
+    only: frozenset[str] | None
+    equal: tuple[tuple[Word, Template], ...]
+    refused: int
     signed: bool
-    status: int
-    content_type: str
-    body: Template | None
+    pattern: tuple[tuple[Word, re.Pattern[str]], ...]
+    lets: Mapping[str, Template]
+    stores: Word | None
+    fetch: Template | None
+    fetch_hosts: frozenset[str]
+    fetch_host_pattern: re.Pattern[str] | None
+    reply: Reply
+    signs: bool
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeAnswer:
-    """The answer to a handshake."""
+    """The answer to a handshake, once `stores` is the webhook's secret and `fetch` has been asked for."""
 
-    status: int
-    content_type: str
-    body: bytes
+    answer: Answer
+    stores: str | None = None
+    fetch: str | None = None
+    accepted: bool = True
 
 
 def parse_handshake(data: Mapping[str, Any]) -> Handshake:
     """The handshake in a provider's data; `ValueError` where it is outside the grammar."""
-    if data.get("method") not in METHODS:
-        raise ValueError(f"handshake.method must be one of {', '.join(METHODS)}.")
-    signed = data.get("signed", True)
-    if data["method"] == "POST" and not signed and not data.get("when"):
-        raise ValueError("An unsigned POST handshake without a condition would answer every delivery.")
-    return Handshake(
-        method=data["method"],
-        when=tuple((parse_source(place), text) for place, text in data.get("when", {}).items()),
-        signed=signed,
-        status=data.get("status", 200),
-        content_type=data.get("content_type", "text/plain"),
-        body=parse_template(data["body"]) if data.get("body") else None,
+    table = Table("handshake", data)
+    lets = {name: parse_template(text) for name, text in table.texts_of("let").items()}
+    reply = parse_reply({name: data[name] for name in KEYS if name in data}, "handshake")
+    pattern = tuple((parse_source(at), re.compile(text)) for at, text in table.texts_of("pattern").items())
+    host_pattern = table.text("fetch_host_pattern", "")
+    found = Handshake(
+        method=table.one_of("method", METHODS),
+        when=tuple(
+            (parse_source(at), parse_template(text) if text else None) for at, text in table.texts_of("when").items()
+        ),
+        unless=tuple(parse_source(at) for at in table.texts("unless")),
+        only=frozenset(table.texts("only")) if "only" in data else None,
+        equal=tuple((parse_source(at), parse_template(text)) for at, text in table.texts_of("equal").items()),
+        refused=table.whole("refused", 403, 400, 499),
+        signed=table.truth("signed", True),
+        pattern=pattern,
+        lets=lets,
+        stores=parse_source(data["stores"]) if "stores" in data else None,
+        fetch=parse_template(table.text("fetch")) if "fetch" in data else None,
+        fetch_hosts=frozenset(table.texts("fetch_hosts")),
+        fetch_host_pattern=re.compile(host_pattern) if host_pattern else None,
+        reply=reply,
+        signs=any("|hmac:" in part.text for each in (*templates(reply), *lets.values()) for part in _words(each)),
     )
+    table.has_only(
+        "about", "method", "when", "unless", "only", "equal", "refused", "signed", "pattern", "let", "stores",
+        "fetch", "fetch_hosts", "fetch_host_pattern", *KEYS,
+    )  # fmt: skip
+    _check(found)
+    return found
 
 
-def answer(handshakes: Sequence[Handshake], delivery: Delivery, *, verified: bool) -> HandshakeAnswer | None:
-    """The answer to a delivery that is a handshake, else `None`. Signed ones are looked at once `verified`."""
+def answer(
+    handshakes: Sequence[Handshake],
+    delivery: Delivery,
+    *,
+    verified: bool,
+    secret: str | None = None,
+    key: bytes | None = None,
+) -> HandshakeAnswer | None:
+    """The answer to a delivery that is a handshake, else `None`. Signed ones are looked at once `verified`. `secret`
+    and `key` are the webhook's, for answers that are made with them."""
     for handshake in handshakes:
         if handshake.signed is not verified or handshake.method != delivery.method:
             continue
-        if all(_holds(source(delivery), wanted) for source, wanted in handshake.when):
-            body = b"" if handshake.body is None else handshake.body.render(delivery)
-            if body is not None and len(body) <= MAX_ANSWER_BYTES:
-                return HandshakeAnswer(handshake.status, handshake.content_type, body)
+        if not handshake.signed and len(delivery.body) > MAX_UNSIGNED_BYTES:
+            continue
+        facts = Facts(delivery, secret=secret, key=key)
+        facts.lets = {name: template.render for name, template in handshake.lets.items()}
+        if _is_meant(handshake, facts) and (found := _answered(handshake, facts)):
+            return found
     return None
 
 
-def _holds(found: str | None, wanted: str) -> bool:
-    return found is not None and wanted in ("", found)
+def refuses_shape(handshakes: Sequence[Handshake]) -> bool:
+    """Whether a body in the form of a challenge could have been signed by us for anybody."""
+    return any(each.signs and not each.signed for each in handshakes)
+
+
+def is_challenge(body: bytes) -> bool:
+    """Whether a body has the form of what an unsigned handshake signs."""
+    return len(body) <= 512 and body.isascii() and bool(CHALLENGE.fullmatch(body.decode("ascii")))
+
+
+def _check(handshake: Handshake) -> None:
+    if handshake.method == "POST" and not handshake.signed and not handshake.when and handshake.only is None:
+        raise ValueError("An unsigned POST handshake without a condition would answer every delivery.")
+    if handshake.signs and not handshake.signed and not handshake.pattern:
+        raise ValueError("An unsigned handshake that signs its answer needs a pattern for what it signs.")
+    if handshake.fetch and not handshake.signed:
+        raise ValueError("An unsigned handshake must not fetch what it names.")
+    if handshake.fetch and not (handshake.fetch_hosts or handshake.fetch_host_pattern):
+        raise ValueError("handshake.fetch_hosts must name the provider's hosts.")
+
+
+def _words(template: Template) -> list[Word]:
+    return [part for part in template.parts if isinstance(part, Word)]
+
+
+def _is_meant(handshake: Handshake, facts: Facts) -> bool:
+    if handshake.only is not None:
+        found = facts.delivery.json
+        if not isinstance(found, dict) or set(found) != handshake.only:
+            return False
+    for word, template in handshake.when:
+        text = word.as_text(facts)
+        if text is None or (template is not None and as_text(template.render(facts) or b"") != text):
+            return False
+    return all(word.as_text(facts) is None for word in handshake.unless)
+
+
+def _answered(handshake: Handshake, facts: Facts) -> HandshakeAnswer | None:
+    for word, template in handshake.equal:
+        text, wanted = word.as_text(facts), template.render(facts)
+        if not text or not wanted or not matches([wanted], [text.encode("utf-8", "surrogatepass")]):
+            return HandshakeAnswer(Answer(handshake.refused, b"", "text/plain"), accepted=False)
+    for word, pattern in handshake.pattern:
+        text = word.as_text(facts) or ""
+        if not pattern.fullmatch(text) or (handshake.signs and not handshake.signed and not CHALLENGE.fullmatch(text)):
+            return None
+    fetched = handshake.fetch.render(facts) if handshake.fetch else None
+    url = None if fetched is None else as_text(fetched)
+    if handshake.fetch and (url is None or not is_at(url, set(handshake.fetch_hosts), handshake.fetch_host_pattern)):
+        return None
+    found = handshake.reply.answer(facts)
+    if found is None:
+        return None
+    return HandshakeAnswer(found, handshake.stores.as_text(facts) if handshake.stores else None, url)

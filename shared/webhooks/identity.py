@@ -19,7 +19,8 @@ def delivery_key(provider: Provider, delivery: Delivery, body_sha256: str, times
     signed is joined with the body's hash, else anybody could send an old body under a new id, or block an id to come.
     Without an id, the hash of the body, with the timestamp where that is signed.
     """
-    found = provider.delivery_id(delivery) if provider.delivery_id else None
+    parts = [word(delivery) for word in provider.delivery_id]
+    found = ":".join(part or "" for part in parts) if all(parts) else None
     if found:
         delivery_id = found if len(found) <= MAX_ID_CHARACTERS else hashlib.sha256(_bytes(found)).hexdigest()
         return delivery_id if provider.delivery_id_signed else f"{delivery_id}:{body_sha256}"

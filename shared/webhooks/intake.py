@@ -79,7 +79,7 @@ class Intake:
             raise _refused(hook, "config_unusable")
         provider = hook.provider
         if found := handshake_answer(provider.handshakes, delivery, verified=False):
-            return Answer(found.status, found.body, found.content_type)
+            return found.answer
         if arrival.method != "POST" and all(each.method != arrival.method for each in provider.handshakes):
             raise NotFoundError("There is no such handshake.")
         now = time.time()
@@ -87,7 +87,7 @@ class Intake:
         if verification.reason is not None:
             raise _refused(hook, verification.reason)
         if found := handshake_answer(provider.handshakes, delivery, verified=True):
-            return Answer(found.status, found.body, found.content_type)
+            return found.answer
         if arrival.method != "POST":
             raise NotFoundError("There is no such handshake.")
         return await self._accept(_job(hook, provider, delivery, verification.timestamp, now))

@@ -3,89 +3,96 @@
 Beside the scheme (see `shared/webhooks/scheme.py`) a file has:
 
     id, title, category, documentation, setup
-    [secret]      where = "…"                      where the provider shows it; `generate = false`: it cannot be chosen
-    [delivery]    id = "header:X-Delivery"         where the id of a delivery stands
+    verified = false, warning = "…"                of facts that nobody could check again, and of weak schemes
+    [secret]      where = "…"                      where the provider shows it; `given = true`: it cannot be chosen
+                  pattern = "…", form = "…"        what a right one looks like, and that in words
+    [delivery]    id = "header:X-Delivery"         where the id of a delivery stands; a list: all of these together
     [event]       type = ["header:X-Event", …]     what is there of these, joined by dots, is the event's type
-    [[handshake]] about, method, signed, when, status, content_type, body: answered at once; starts no run
+    [[handshake]] answered at once; starts no run: see `shared/webhooks/handshake.py`
+    [answer]      status, content_type, body, headers: what an accepted delivery is answered, where 202 is not right
     [options.x]   title, sets = "scheme.algorithm" what a webhook's config may set: the value goes there, through
-                  pattern = "header:{}"            `pattern`; `choices` and `required` bound it
+                  pattern = "header:{}"            `pattern`; `choices` and `required` bound it; without `sets` it is
+                                                   there for {config:x}
+    [variants.x]  scheme, timestamp, delivery, event, handshake in place of those above, for `config.variant = "x"`
     [vectors.good], [vectors.forged]               deliveries that must verify, and must not
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.domain.json_values import pointer_of
-from shared.errors import Problem
-from shared.webhooks.delivery import Source, parse_source
-from shared.webhooks.handshake import Handshake, parse_handshake
+from shared.webhooks.handshake import Handshake, parse_handshake, refuses_shape
+from shared.webhooks.reply import Reply, parse_reply
 from shared.webhooks.scheme import Scheme, compile_scheme
+from shared.webhooks.words import Word, parse_source
+
+REPLACED = ("scheme", "timestamp", "delivery", "event", "handshake", "answer", "secret")
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A provider's rules for one configuration; `delivery_id_signed` says whether the id may be believed."""
+    """A provider's rules for one configuration; `delivery_id_signed` says whether the id may be believed.
+    `refuses_challenges`: a body in the form of a challenge that we sign for anybody is no delivery."""
 
     id: str
     scheme: Scheme
-    delivery_id: Source | None
+    delivery_id: tuple[Word, ...]
     delivery_id_signed: bool
-    event_type: tuple[Source, ...]
+    event_type: tuple[Word, ...]
     handshakes: tuple[Handshake, ...]
+    reply: Reply | None
+    refuses_challenges: bool
 
 
 def fit(data: Mapping[str, Any], config: Mapping[str, Any]) -> Provider:
     """The provider of a file's data with a webhook's configuration set into it; `ValueError` where they do not fit."""
-    fitted = copy.deepcopy(dict(data))
-    for name, option in data.get("options", {}).items():
-        if name in config:
-            _set(fitted, option, config[name])
-    id_place = fitted.get("delivery", {}).get("id")
+    fitted = fitted_data(data, config)
     scheme = compile_scheme(fitted["scheme"], fitted.get("timestamp"))
+    id_places = _texts(fitted.get("delivery", {}).get("id", ()))
+    handshakes = tuple(parse_handshake(each) for each in fitted.get("handshake", ()))
     return Provider(
         id=fitted["id"],
         scheme=scheme,
-        delivery_id=parse_source(id_place) if id_place else None,
-        delivery_id_signed=bool(id_place) and scheme.signs(id_place),
-        event_type=tuple(parse_source(place) for place in fitted.get("event", {}).get("type", ())),
-        handshakes=tuple(parse_handshake(each) for each in fitted.get("handshake", ())),
+        delivery_id=tuple(parse_source(place) for place in id_places),
+        delivery_id_signed=bool(id_places) and all(_signed(scheme, place) for place in id_places),
+        event_type=tuple(parse_source(place) for place in _texts(fitted.get("event", {}).get("type", ()))),
+        handshakes=handshakes,
+        reply=parse_reply(fitted["answer"]) if "answer" in fitted else None,
+        refuses_challenges=refuses_shape(handshakes),
     )
 
 
-def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with a webhook's configuration, with pointers into it."""
-    options = data.get("options", {})
-    problems = [
-        Problem(pointer_of(name), f"{data['title']} has no option {name!r}.", _known(options))
-        for name in config
-        if name not in options
-    ]
+def fitted_data(data: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The file's data with the configuration's variant and options in place."""
+    fitted = copy.deepcopy(dict(data))
+    variant = config.get("variant")
+    if variant is not None:
+        changed = fitted.get("variants", {}).get(variant) if isinstance(variant, str) else None
+        if changed is None:
+            raise ValueError(f"{data['title']} has no variant {variant!r}.")
+        for name in REPLACED:
+            if name in changed:
+                fitted[name] = changed[name]
+            elif name in ("timestamp", "handshake") and "scheme" in changed:
+                fitted.pop(name, None)
+    options = fitted.get("options", {})
     for name, option in options.items():
-        problems += _option_problems(name, option, config)
-    if not problems:
-        try:
-            fit(data, config)
-        except ValueError as error:
-            problems.append(Problem("", str(error)))
-    return problems
+        if name in config and "sets" in option:
+            _set(fitted, option, config[name])
+    if "tolerance_seconds" in config and "tolerance_seconds" not in options and "timestamp" in fitted:
+        fitted["timestamp"]["tolerance_seconds"] = config["tolerance_seconds"]
+    return fitted
 
 
-def _option_problems(name: str, option: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
-    if name not in config:
-        return [Problem(pointer_of(name), f"{option['title']} must be given.")] if option.get("required") else []
-    value, choices = config[name], option.get("choices")
-    if choices and value not in choices:
-        return [Problem(pointer_of(name), f"Write one of {', '.join(map(str, choices))}.")]
-    kind: type = int if option.get("type") == "integer" else str
-    if not isinstance(value, kind) or isinstance(value, bool) or value == "":
-        return [Problem(pointer_of(name), "Write a whole number." if kind is int else "Write a text.")]
-    if isinstance(value, str) and len(value) > 200:
-        return [Problem(pointer_of(name), "Write at most 200 characters.")]
-    return []
+def _signed(scheme: Scheme, place: str) -> bool:
+    return all(scheme.signs(each.strip().removesuffix("?")) for each in place.split(" / "))
+
+
+def _texts(found: Any) -> tuple[str, ...]:
+    return (found,) if isinstance(found, str) else tuple(found)
 
 
 def _set(fitted: dict[str, Any], option: Mapping[str, Any], value: object) -> None:
@@ -96,7 +103,3 @@ def _set(fitted: dict[str, Any], option: Mapping[str, Any], value: object) -> No
     if "pattern" in option:
         value = option["pattern"].replace("{}", str(value))
     table[last] = [value] if option.get("list") else value
-
-
-def _known(options: Sequence[str] | Mapping[str, Any]) -> str:
-    return f"It has {', '.join(sorted(options))}." if options else "It has none."

@@ -1,24 +1,49 @@
 """How a provider proves that a delivery is its own: the `[scheme]` and `[timestamp]` of its file, checked and compiled.
 
 [scheme]
-kind = "hmac"                     what the proof is
-algorithm = "sha256"              one of HMAC's hashes; never the sender's choice
-content = "{ts}.{body}"           what is signed
-key_encoding = "utf8"             how the secret's text is the key: utf8, base64, base64url, hex
-key_prefix = "whsec_"             taken off the secret first, where it is there
+kind = "hmac"             hmac, hash (plain, with {secret} in the content), token (what stands there is the content, by
+                          default {secret}), basic (user:password), asymmetric, jwt, none
+algorithm = "sha256"      one, never the sender's choice: sha256, sha1, sha384, sha512, md5 of hmac and hash; ed25519,
+                          ecdsa-p256-sha256, ecdsa-p256-sha1, rsa-sha256, rsa-sha1, rsa-sha512, rsa-pss-sha256 of
+                          asymmetric; HS256, HS384, HS512, RS256, RS384, RS512, ES256, EdDSA of jwt
+content = "{ts}.{body}"   what is signed: a template of words (shared/webhooks/words.py); or a list of templates, and of
+                          tables {template, equal}, each of which counts where the delivery has all that it names and
+                          each place in `equal` has the text of its template
+covers_body = false       must be said where the content has no {body}, no {json:…} of it decides anything
+items = "json:a[]"        every item there must verify by itself; its words are {item:…}
+key = "{secret}&"         how the key is made of the secret; unset, the secret is the key
+key_encoding = "utf8"     how the key's text is bytes: utf8, base64, base64url, hex; of public keys: pem, base64, hex
+                          (a list: each is tried)
+key_prefix = "whsec_"     taken off the secret first, where it is there (a list: one after another)
+detached = true           of jwt: the payload is the body (RFC 7797)
+leeway_seconds = 30       of jwt: for exp and nbf, which count wherever they are
+requires = ["exp"]        of jwt: claims that must be there
 
 [scheme.signature]
-in = "header:webhook-signature"   where it stands
-encoding = "base64"               hex, base64, base64url
-format = "single"                 single: one value after `prefix`; list: values parted by `separator`, of which
-prefix = "v1,"                    those with `prefix` count; pairs: `name=value` parted by `separator`, of which
-separator = " "                   those named `name` count
-name = "v1"
+in = "header:X-Signature" where it stands: any word but ts; a list: in each of these that is there
+encoding = "base64"       hex, base64, base64url, text (of tokens)
+format = "single"         single: one value after `prefix`; list: values parted by `separator`, of which those with
+prefix = "v1,"            `prefix` count; pairs: `name=value` parted by `separator`, of which those named `name` count;
+separator = " "           json: base64 of a JSON object, of which the member `name` counts
+name = "v1"               a text or a list of names
+assign = "="              what parts a pair's name from its value
+
+[scheme.claims]           of jwt: claims that must have the text of a template
+sha256 = "{body|sha256|hex}"
+
+[scheme.let]              texts of templates, for {let:name}
+
+[scheme.fetch]            the public key is fetched instead of being the secret: see shared/webhooks/fetched_keys.py
+url = "{header:X-Cert-Url}"
+hosts = ["api.example.com"]   or host_pattern, path_pattern: regular expressions for all of it
+format = "x509"           x509, pem, jwks, json:a.b (a PEM there)
+max_age_seconds = 3600
 
 [timestamp]
-in = "header:webhook-timestamp"   or `signature:t`: the pair of this name in the signature
-unit = "s"                        s, ms, us, ns, iso8601, http_date
-tolerance_seconds = 300           how old it may be, and how far in the future
+in = "header:X-Time"      where it stands; or `signature:t`, the pair (or item, by number) of the signature
+unit = "s"                s, ms, us, ns, iso8601, http_date; opaque: signed as it is, and never judged
+tolerance_seconds = 300   how old it may be
+future_seconds = 300      how far in the future; unset, the same
 """
 
 from __future__ import annotations
@@ -29,134 +54,266 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.webhooks.clock import UNITS
-from shared.webhooks.delivery import Source, parse_source
 from shared.webhooks.encodings import DECODERS
+from shared.webhooks.fetch import Fetch, parse_fetch
+from shared.webhooks.table import Table
 from shared.webhooks.template import Template, parse_template
+from shared.webhooks.words import Word, parse_source, parse_word
 
-ALGORITHMS = ("sha256", "sha1", "sha384", "sha512")
-FORMATS = ("single", "list", "pairs")
+DIGESTS = ("sha256", "sha1", "sha384", "sha512", "md5")
+SIGNATURES = (
+    "ed25519",
+    "ecdsa-p256-sha256",
+    "ecdsa-p256-sha1",
+    "rsa-sha256",
+    "rsa-sha1",
+    "rsa-sha512",
+    "rsa-pss-sha256",
+)
+TOKENS = ("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "EdDSA")
+ALGORITHMS: dict[str, tuple[str, ...]] = {
+    "hmac": DIGESTS,
+    "hash": DIGESTS,
+    "token": (),
+    "basic": (),
+    "asymmetric": SIGNATURES,
+    "jwt": TOKENS,
+    "none": (),
+}
+FORMATS = ("single", "list", "pairs", "json")
+SECRET_ENCODINGS = ("utf8", "base64", "base64url", "hex")
+PUBLIC_KEY_ENCODINGS = ("pem", "base64", "hex")
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Where the signature stands and how it is written. `place` is the name of that place, for people."""
+    """Where the signature stands and how it is written. `places` are its places, for people and for signing."""
 
-    place: str
-    source: Source
+    places: tuple[str, ...]
+    sources: tuple[Word, ...]
     encoding: str
     format: str
     prefix: str
     separator: str
-    name: str
+    names: tuple[str, ...]
+    assign: str
+
+    @property
+    def place(self) -> str:
+        """The first place."""
+        return self.places[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """Where the timestamp stands: in a place of its own (`source`), or as the pair `pair` of the signature."""
+    """Where the timestamp stands: `from_signature` when it is a part of the signature."""
 
     place: str
-    source: Source | None
-    pair: str | None
+    source: Word
+    from_signature: bool
     unit: str
     tolerance_seconds: int
+    future_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One template of what is signed; it counts where each place of `equal` has its text."""
+
+    template: Template
+    equal: tuple[tuple[Word, Template], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """How the key is made of a secret's text."""
+
+    encodings: tuple[str, ...]
+    prefixes: tuple[str, ...]
+    template: Template | None
 
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """An HMAC over a template."""
+    """A compiled scheme; `digest_size` is 0 where signatures have no one size."""
 
     kind: str
     algorithm: str
     digest_size: int
-    content: Template
-    key_encoding: str
-    key_prefix: str
-    signature: Signature
+    contents: tuple[Content, ...]
+    key: Key
+    signature: Signature | None
     timestamp: Timestamp | None
+    items: Word | None
+    claims: tuple[tuple[str, Template], ...]
+    lets: Mapping[str, Template]
+    fetch: Fetch | None
+    detached: bool
+    leeway_seconds: int
+    requires: tuple[str, ...]
+    covers_body: bool
 
     @property
     def signs_timestamp(self) -> bool:
         """Whether a changed timestamp breaks the signature."""
-        return "ts" in self.content.words
+        return bool(self.timestamp and self.timestamp.place.startswith(("claim:", "protected:"))) or self.signs("ts")
 
     def signs(self, place: str) -> bool:
-        """Whether what stands there (`header:…`, `json:…`, `query:…`) is covered by the signature."""
-        if place.startswith("json:"):
-            return "body" in self.content.words
-        return place.lower() in (word.lower() for word in self.content.words)
+        """Whether what stands there (`header:…`, `json:…`, `query:…`) is covered by the signature, whichever content
+        it is made for."""
+        if place.startswith(("claim:", "protected:")):
+            return self.kind == "jwt"
+        if self.kind == "jwt":
+            return self.covers_body and place.startswith(("json:", "form:", "body"))
+        if self.kind not in ("hmac", "hash", "asymmetric") or not self.contents:
+            return False
+        bare = place.partition("|")[0]
+        return all(_covers(content, bare) for content in self.contents)
+
+
+def _covers(content: Content, place: str) -> bool:
+    words = {word.lower() for word in content.template.words}
+    words |= {word.lower() for _, template in content.equal for word in template.words}
+    if place.startswith(("json:", "form:", "body")):
+        return "body" in words or (place.startswith("form:") and "form_sorted" in words) or place.lower() in words
+    if place.startswith("query:") and "url" in words:
+        return True
+    return place.lower() in words
 
 
 def compile_scheme(scheme: Mapping[str, Any], timestamp: Mapping[str, Any] | None) -> Scheme:
     """The scheme in a provider's data; data outside the grammar raises `ValueError` that says what to write."""
-    table = _Table("scheme", scheme)
-    signature = _Table("scheme.signature", scheme.get("signature") or {})
-    algorithm = table.one_of("algorithm", ALGORITHMS)
+    table = Table("scheme", scheme)
+    kind = table.one_of("kind", tuple(ALGORITHMS))
+    algorithm = table.one_of("algorithm", ALGORITHMS[kind]) if ALGORITHMS[kind] else ""
+    public = kind == "asymmetric" or (kind == "jwt" and not algorithm.startswith("HS"))
+    lets = {name: parse_template(text) for name, text in table.texts_of("let").items()}
     compiled = Scheme(
-        kind=table.one_of("kind", ("hmac",)),
+        kind=kind,
         algorithm=algorithm,
-        digest_size=hashlib.new(algorithm, usedforsecurity=False).digest_size,
-        content=parse_template(table.text("content")),
-        key_encoding=table.one_of("key_encoding", ("utf8", *DECODERS)),
-        key_prefix=table.text("key_prefix", ""),
-        signature=Signature(
-            place=signature.text("in"),
-            source=parse_source(signature.text("in")),
-            encoding=signature.one_of("encoding", tuple(DECODERS)),
-            format=signature.one_of("format", FORMATS),
-            prefix=signature.text("prefix", ""),
-            separator=signature.text("separator", ","),
-            name=signature.text("name", ""),
+        digest_size=_digest_size(kind, algorithm),
+        contents=_contents(kind, scheme),
+        key=Key(
+            encodings=_encodings(table, public, "fetch" in scheme or kind == "none"),
+            prefixes=table.texts("key_prefix"),
+            template=parse_template(table.text("key")) if "key" in scheme else None,
         ),
+        signature=None if kind == "none" else _signature(kind, scheme.get("signature") or {}),
         timestamp=_timestamp(timestamp) if timestamp else None,
+        items=parse_word(table.text("items")) if "items" in scheme else None,
+        claims=tuple((name, parse_template(text)) for name, text in table.texts_of("claims").items()),
+        lets=lets,
+        fetch=parse_fetch(scheme["fetch"]) if "fetch" in scheme else None,
+        detached=table.truth("detached", False),
+        leeway_seconds=table.whole("leeway_seconds", 30, 0, 3600),
+        requires=table.texts("requires"),
+        covers_body=False,
     )
-    table.has_only("kind", "algorithm", "content", "key_encoding", "key_prefix", "signature")
-    signature.has_only("in", "encoding", "format", "prefix", "separator", "name")
-    if compiled.signs_timestamp and compiled.timestamp is None:
+    table.has_only(
+        "kind", "algorithm", "content", "covers_body", "items", "key", "key_encoding", "key_prefix", "signature",
+        "claims", "let", "fetch", "detached", "leeway_seconds", "requires",
+    )  # fmt: skip
+    return _checked(compiled, table.truth("covers_body", True))
+
+
+def _checked(scheme: Scheme, should_cover: bool) -> Scheme:
+    words = {word for content in scheme.contents for word in content.template.words}
+    if "ts" in words and scheme.timestamp is None:
         raise ValueError("The content has {ts}, but where the timestamp stands is not said.")
-    if "body" not in compiled.content.words:
-        raise ValueError("The content has no {body}: anybody could change it.")
-    if not compiled.signature.separator:
+    if scheme.kind == "hash" and "secret" not in words | _hashed_words(scheme):
+        raise ValueError("The content of a hash has no {secret}: anybody could compute it.")
+    covers = _covers_body(scheme)
+    if should_cover and not covers:
+        raise ValueError("The content has no {body}: anybody could change it. Say covers_body = false where it is so.")
+    if scheme.fetch is not None and scheme.kind not in ("asymmetric", "jwt"):
+        raise ValueError("scheme.fetch is for public keys.")
+    return Scheme(**{name: getattr(scheme, name) for name in Scheme.__slots__} | {"covers_body": covers})
+
+
+def _hashed_words(scheme: Scheme) -> set[str]:
+    words = {word for content in scheme.contents for word in content.template.words}
+    nested = {name for word in words if word.startswith("sorted:") for name in word[7:].split(",")}
+    # A transform that puts the secret into the body.
+    texts = (part.text for each in scheme.contents for part in each.template.parts if isinstance(part, Word))
+    return nested | ({"secret"} if any("with_secret_at:" in text for text in texts) else set())
+
+
+def _covers_body(scheme: Scheme) -> bool:
+    if scheme.kind in ("token", "basic", "none"):
+        return False
+    if scheme.kind == "jwt":
+        claimed = {word for _, template in scheme.claims for word in template.words}
+        place = scheme.signature.place if scheme.signature else ""
+        return scheme.detached or place.partition("|")[0] == "body" or "body" in claimed
+    return all(_covers(content, "body") or _covers(content, "form:") for content in scheme.contents)
+
+
+def _digest_size(kind: str, algorithm: str) -> int:
+    if kind in ("hmac", "hash"):
+        return hashlib.new(algorithm, usedforsecurity=False).digest_size
+    return 64 if algorithm == "ed25519" else 0
+
+
+def _contents(kind: str, scheme: Mapping[str, Any]) -> tuple[Content, ...]:
+    given = scheme.get("content", "{secret}" if kind in ("token", "basic") else None)
+    if kind in ("jwt", "none"):
+        return ()
+    contents = []
+    for each in given if isinstance(given, list) else [given]:
+        table = Table("scheme.content", each if isinstance(each, Mapping) else {"template": each})
+        equal = tuple((parse_word(at), parse_template(text)) for at, text in table.texts_of("equal").items())
+        contents.append(Content(parse_template(table.text("template")), equal))
+        table.has_only("template", "equal")
+    if not contents:
+        raise ValueError("scheme.content must say what is signed.")
+    return tuple(contents)
+
+
+def _encodings(table: Table, public: bool, optional: bool) -> tuple[str, ...]:
+    known = PUBLIC_KEY_ENCODINGS if public else SECRET_ENCODINGS
+    found = table.texts("key_encoding") or ((known[0],) if optional or not public else ())
+    if not found or any(each not in known for each in found):
+        raise ValueError(f"scheme.key_encoding must be one of {', '.join(known)}, not {', '.join(found)!r}.")
+    return found
+
+
+def _signature(kind: str, data: Mapping[str, Any]) -> Signature:
+    table = Table("scheme.signature", data)
+    if kind == "basic":
+        data = {"in": "header:Authorization", "prefix": "Basic ", "encoding": "base64", **data}
+        table = Table("scheme.signature", data)
+    places = table.texts("in")
+    if not places:
+        raise ValueError("scheme.signature.in must be a text.")
+    written = (*DECODERS, "text") if kind == "token" else tuple(DECODERS)
+    found = Signature(
+        places=places,
+        sources=tuple(parse_source(place) for place in places),
+        encoding=table.one_of("encoding", written, {"token": "text", "jwt": "base64url"}.get(kind)),
+        format=table.one_of("format", FORMATS, "single"),
+        prefix=table.text("prefix", ""),
+        separator=table.text("separator", ","),
+        names=table.texts("name"),
+        assign=table.text("assign", "="),
+    )
+    table.has_only("in", "encoding", "format", "prefix", "separator", "name", "assign")
+    if not found.separator or not found.assign:
         raise ValueError("scheme.signature.separator must not be empty.")
-    return compiled
+    if found.format in ("pairs", "json") and not found.names:
+        raise ValueError(f"scheme.signature.name must say which of the {found.format} is the signature.")
+    return found
 
 
 def _timestamp(data: Mapping[str, Any]) -> Timestamp:
-    table = _Table("timestamp", data)
+    table = Table("timestamp", data)
     place = table.text("in")
-    kind, _, pair = place.partition(":")
-    tolerance = data.get("tolerance_seconds", 300)
-    if not isinstance(tolerance, int) or isinstance(tolerance, bool) or not 0 < tolerance <= 86_400:
-        raise ValueError("timestamp.tolerance_seconds must be a whole number from 1 to 86400.")
-    table.has_only("in", "unit", "tolerance_seconds")
+    tolerance = table.whole("tolerance_seconds", 300, 1, 604_800)
+    table.has_only("in", "unit", "tolerance_seconds", "future_seconds")
     return Timestamp(
         place=place,
-        source=None if kind == "signature" else parse_source(place),
-        pair=pair if kind == "signature" else None,
-        unit=table.one_of("unit", tuple(UNITS)),
+        source=parse_source(place),
+        from_signature=place.startswith("signature:"),
+        unit=table.one_of("unit", (*UNITS, "opaque")),
         tolerance_seconds=tolerance,
+        future_seconds=table.whole("future_seconds", tolerance, 0, 604_800),
     )
-
-
-class _Table:
-    """A table of a provider's file, read with errors that name its key."""
-
-    def __init__(self, name: str, data: Mapping[str, Any]) -> None:
-        self._name = name
-        self._data = data
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self._data.get(key, default)
-        if not isinstance(value, str) or (value == "" and default is None):
-            raise ValueError(f"{self._name}.{key} must be a text.")
-        return value
-
-    def one_of(self, key: str, known: tuple[str, ...]) -> str:
-        value = self.text(key)
-        if value not in known:
-            raise ValueError(f"{self._name}.{key} must be one of {', '.join(known)}, not {value!r}.")
-        return value
-
-    def has_only(self, *known: str) -> None:
-        unknown = sorted(set(self._data) - set(known))
-        if unknown:
-            raise ValueError(f"{self._name}.{unknown[0]} is not known; there are {', '.join(known)}.")

@@ -3,73 +3,56 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.webhooks.delivery import Delivery, parse_source
+from shared.webhooks.transforms import as_bytes
+from shared.webhooks.words import Facts, Word, parse_word
 
 _WORD = re.compile(r"\{([^{}]*)\}")
-
-# A part gives its bytes, or `None` where the delivery lacks it: then nothing was signed that could be verified.
-Part = Callable[[Delivery, str | None], bytes | None]
-
-_WORDS: dict[str, Part] = {
-    "body": lambda delivery, _: delivery.body,
-    "ts": lambda _, timestamp: None if timestamp is None else _bytes(timestamp),
-    "url": lambda delivery, _: _bytes(delivery.url),
-    "method": lambda delivery, _: _bytes(delivery.method),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A parsed template. `words` are the names in it: what is named there is covered by the signature."""
+    """A parsed template."""
 
-    words: tuple[str, ...]
-    parts: tuple[bytes | Part, ...]
+    parts: tuple[bytes | Word, ...]
 
-    def render(self, delivery: Delivery, timestamp: str | None = None) -> bytes | None:
-        """The bytes for this delivery, `timestamp` as received; `None` where it lacks something that is named."""
+    def render(self, facts: Facts) -> bytes | None:
+        """The bytes; `None` where the delivery lacks something that is named: then nothing was signed that could be
+        verified."""
         found: list[bytes] = []
         for part in self.parts:
-            piece = part if isinstance(part, bytes) else part(delivery, timestamp)
+            piece = part if isinstance(part, bytes) else part.read(facts)
             if piece is None:
                 return None
-            found.append(piece)
+            found.append(piece if isinstance(piece, bytes) else as_bytes(piece))
         return found[0] if len(found) == 1 else b"".join(found)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words in it that a signature over it covers, without their transforms."""
+        return tuple(base for part in self.parts if isinstance(part, Word) and not part.is_lossy for base in part.bases)
+
+    def missing(self, facts: Facts) -> str | None:
+        """The first word that the delivery lacks."""
+        return next((part.text for part in self.parts if isinstance(part, Word) and part.read(facts) is None), None)
 
 
 def parse_template(text: str) -> Template:
     """The template in `text`; an unknown word or a stray brace raises `ValueError`."""
-    words: list[str] = []
-    parts: list[bytes | Part] = []
+    parts: list[bytes | Word] = []
     for place, piece in enumerate(_WORD.split(text)):
         if place % 2:
-            words.append(piece)
-            parts.append(_part(piece))
+            parts.append(_word(piece))
         elif "{" in piece or "}" in piece:
-            raise ValueError(f"The template {text!r} has a brace without its partner.")
+            raise ValueError(f"The template {text!r} has a brace without its partner; write {{open}} and {{close}}.")
         elif piece:
             parts.append(piece.encode())
-    return Template(tuple(words), tuple(parts))
+    return Template(tuple(parts))
 
 
-def _part(word: str) -> Part:
-    if word in _WORDS:
-        return _WORDS[word]
+def _word(text: str) -> Word:
     try:
-        source = parse_source(word)
-    except ValueError:
-        known = ", ".join(f"{{{name}}}" for name in _WORDS)
-        raise ValueError(f"{{{word}}} is no word of a template; there are {known} and {{header:…}}.") from None
-
-    def read(delivery: Delivery, _: str | None) -> bytes | None:
-        value = source(delivery)
-        return None if value is None else _bytes(value)
-
-    return read
-
-
-def _bytes(text: str) -> bytes:
-    # Half a surrogate pair in a header is a forgery at most, never an exception.
-    return text.encode("utf-8", "surrogatepass")
+        return parse_word(text)
+    except ValueError as error:
+        raise ValueError(f"{{{text}}} is no word of a template: {error}") from None

@@ -1,18 +1,32 @@
 """Does this delivery come from who holds the secret? One engine for every provider, and one comparison.
 
-Every key is tried against every candidate, in the same time whichever fits. Nothing of the body is parsed here.
+Every key is tried against every candidate, in the same time whichever fits. Nothing of the body is parsed here, unless
+the provider signs inside it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from shared.domain.json_values import parse_json
+from shared.errors import InvalidRequestError
 from shared.webhooks.clock import UNITS
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.encodings import DECODERS, key_bytes
-from shared.webhooks.scheme import Scheme, Timestamp
+from shared.webhooks.encodings import DECODERS, decode_key, is_blank
+from shared.webhooks.paths import values
+from shared.webhooks.scheme import Key, Scheme, Signature, Timestamp
+from shared.webhooks.template import Template
+from shared.webhooks.transforms import as_text
+from shared.webhooks.words import Facts
+
+# Longer than any signature, and than any list of them.
+MAX_SIGNATURE_CHARACTERS = 16_384
+MAX_CANDIDATES = 32
+MAX_ITEMS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,37 +43,32 @@ class Verification:
         return self.reason is None
 
 
-class _RefusedError(Exception):
-    """Carries the reason out of the reading of a header."""
+class RefusedError(Exception):
+    """Carries the reason out of the reading of a delivery."""
 
 
-def verify(scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: float) -> Verification:
-    """The verdict on a delivery, judged at Unix time `now` with any of the `secrets`; without a usable one, refused."""
+def verify(
+    scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: float, public_keys: Sequence[Any] = ()
+) -> Verification:
+    """The verdict on a delivery, judged at Unix time `now` with any of the `secrets`; without a usable one, refused.
+
+    `public_keys` are those that were fetched, where the scheme says so.
+    """
+    if scheme.kind == "none":
+        return Verification()
     try:
-        candidates, timestamp = _read(scheme, delivery)
-        return Verification(_judge(scheme, delivery, secrets, candidates, timestamp, now), timestamp)
-    except _RefusedError as refused:
+        if scheme.kind == "jwt":
+            from shared.webhooks.jwt import check_token
+
+            check_token(scheme, delivery, secrets, now, public_keys)
+            timestamp = _timestamp(scheme.timestamp, Facts(delivery))
+            return Verification(staleness(scheme.timestamp, timestamp, now), timestamp)
+        items = _items(scheme, delivery)
+        timestamps = [_judge(scheme, delivery, secrets, public_keys, item) for item in items]
+        stale = (staleness(scheme.timestamp, timestamp, now) for timestamp in timestamps)
+        return Verification(next((reason for reason in stale if reason), None), timestamps[0])
+    except RefusedError as refused:
         return Verification(str(refused))
-
-
-def _judge(
-    scheme: Scheme,
-    delivery: Delivery,
-    secrets: Sequence[str],
-    candidates: Sequence[bytes],
-    timestamp: str | None,
-    now: float,
-) -> str | None:
-    keys = [key for secret in secrets if (key := key_bytes(secret, scheme.key_encoding, scheme.key_prefix))]
-    if not keys:
-        return "secret_unusable"
-    content = scheme.content.render(delivery, timestamp)
-    if content is None:
-        return "header_missing"
-    expected = [hmac.digest(key, content, scheme.algorithm) for key in keys]
-    if not matches(expected, candidates):
-        return "signature_mismatch"
-    return _staleness(scheme.timestamp, timestamp, now)
 
 
 def matches(expected: Sequence[bytes], candidates: Sequence[bytes]) -> bool:
@@ -71,49 +80,30 @@ def matches(expected: Sequence[bytes], candidates: Sequence[bytes]) -> bool:
     return found
 
 
-def _read(scheme: Scheme, delivery: Delivery) -> tuple[list[bytes], str | None]:
-    """The candidates for the signature and the timestamp's text."""
-    signature = scheme.signature
-    text = signature.source(delivery)
-    if text is None:
-        raise _RefusedError(f"header_missing: {signature.place}")
-    pairs: list[tuple[str, str]] = []
-    match signature.format:
-        case "single":
-            # Some gateways fold repeated headers into one with commas; which of them would be meant is not ours to say.
-            written = [text.removeprefix(signature.prefix)] if text.startswith(signature.prefix) else []
-        case "list":
-            items = (item.strip() for item in text.split(signature.separator))
-            written = [item.removeprefix(signature.prefix) for item in items if item.startswith(signature.prefix)]
-        case _:
-            for item in text.split(signature.separator):
-                name, _, value = item.strip().partition("=")
-                pairs.append((name, value))
-            written = [value for name, value in pairs if name == signature.name]
-    decode = DECODERS[signature.encoding]
-    candidates = [digest for value in written if (digest := decode(value)) and len(digest) == scheme.digest_size]
-    if not candidates:
-        raise _RefusedError("signature_malformed")
-    return candidates, _timestamp(scheme.timestamp, delivery, pairs)
+def keys_of(key: Key, secrets: Sequence[str], delivery: Delivery) -> list[tuple[str, bytes]]:
+    """The keys in the secrets, each with its secret's text; those that could open anything are none."""
+    found = []
+    for secret in secrets:
+        if is_blank(secret):
+            continue
+        text = secret
+        for prefix in key.prefixes:
+            text = text.removeprefix(prefix)
+        if is_blank(text):
+            continue
+        if key.template is not None:
+            made = key.template.render(Facts(delivery, secret=text))
+            if made and len(key.encodings) == 1 and key.encodings[0] == "utf8":
+                found.append((text, made))
+                continue
+            text = "" if made is None else as_text(made)
+        found += [(text, raw) for encoding in key.encodings if (raw := decode_key(text, encoding))]
+    return found
 
 
-def _timestamp(timestamp: Timestamp | None, delivery: Delivery, pairs: Sequence[tuple[str, str]]) -> str | None:
-    if timestamp is None:
-        return None
-    if timestamp.source is not None:
-        text = timestamp.source(delivery)
-    else:
-        texts = {value for name, value in pairs if name == timestamp.pair}
-        if len(texts) > 1:
-            raise _RefusedError("timestamp_malformed")
-        text = texts.pop() if texts else None
-    if text is None:
-        raise _RefusedError(f"header_missing: {timestamp.place}")
-    return text
-
-
-def _staleness(timestamp: Timestamp | None, text: str | None, now: float) -> str | None:
-    if timestamp is None or text is None:
+def staleness(timestamp: Timestamp | None, text: str | None, now: float) -> str | None:
+    """Why the timestamp is too far from `now`, with the distance; `None` where it is not."""
+    if timestamp is None or text is None or timestamp.unit == "opaque":
         return None
     seconds = UNITS[timestamp.unit](text)
     if seconds is None:
@@ -121,6 +111,156 @@ def _staleness(timestamp: Timestamp | None, text: str | None, now: float) -> str
     age = now - seconds
     if age > timestamp.tolerance_seconds:
         return f"timestamp_too_old: {age:.0f} s"
-    if age < -timestamp.tolerance_seconds:
+    if age < -timestamp.future_seconds:
         return f"timestamp_in_future: {-age:.0f} s"
     return None
+
+
+def _items(scheme: Scheme, delivery: Delivery) -> Sequence[Any]:
+    """The items that must verify; a delivery as a whole is one."""
+    if scheme.items is None:
+        return (None,)
+    from shared.webhooks.paths import parse_path
+
+    found = list(values(delivery.json, parse_path(scheme.items.text.removeprefix("json:"))))
+    if not found or len(found) > MAX_ITEMS:
+        raise RefusedError("signature_malformed: no items")
+    return found
+
+
+def _judge(
+    scheme: Scheme, delivery: Delivery, secrets: Sequence[str], public_keys: Sequence[Any], item: Any
+) -> str | None:
+    """The timestamp's text of a delivery, or an item of it, that verifies; else `RefusedError`."""
+    assert scheme.signature is not None, "only schemes of kind none have no signature"
+    facts = Facts(delivery, item=item)
+    candidates = _candidates(scheme, scheme.signature, facts)
+    facts.timestamp = _timestamp(scheme.timestamp, facts)
+    if scheme.lets:
+        facts.lets = {name: template.render for name, template in scheme.lets.items()}
+    if scheme.kind == "asymmetric":
+        from shared.webhooks.public_keys import any_verifies, keys_in
+
+        keys = list(public_keys) if scheme.fetch else keys_in(secrets, scheme.key)
+        if not keys:
+            raise RefusedError("key_unavailable" if scheme.fetch else "secret_unusable")
+        contents = list(_contents(scheme, facts))
+        if not any_verifies(scheme.algorithm, keys, candidates, contents):
+            raise RefusedError("signature_mismatch")
+        return facts.timestamp
+    keys_found = keys_of(scheme.key, secrets, delivery)
+    if not keys_found:
+        raise RefusedError("secret_unusable")
+    expected = []
+    for secret, key in keys_found:
+        facts.secret, facts.key = secret, key
+        expected += [_digest(scheme, key, content) for content in _contents(scheme, facts)]
+    if not matches(expected, candidates):
+        raise RefusedError("signature_mismatch")
+    return facts.timestamp
+
+
+def _digest(scheme: Scheme, key: bytes, content: bytes) -> bytes:
+    if scheme.kind == "hmac":
+        return hmac.digest(key, content, scheme.algorithm)
+    if scheme.kind == "hash":
+        return hashlib.new(scheme.algorithm, content, usedforsecurity=False).digest()
+    # Tokens have any length; their hashes have one, so that comparing them tells nothing about it.
+    return hashlib.sha256(content).digest()
+
+
+def _contents(scheme: Scheme, facts: Facts) -> Iterator[bytes]:
+    """What may have been signed; `RefusedError` where the delivery lacks what every content names."""
+    found = False
+    for content in scheme.contents:
+        rendered = content.template.render(facts)
+        if rendered is not None and all(_equal(word.as_text(facts), text, facts) for word, text in content.equal):
+            found = True
+            yield rendered
+    if not found:
+        missing = scheme.contents[0].template.missing(facts) or "what is signed"
+        raise RefusedError(f"header_missing: {missing}")
+
+
+def _equal(found: str | None, wanted: Template, facts: Facts) -> bool:
+    text = wanted.render(facts)
+    return found is not None and text is not None and matches([text], [found.encode("utf-8", "surrogatepass")])
+
+
+def _candidates(scheme: Scheme, signature: Signature, facts: Facts) -> list[bytes]:
+    texts = [text for source in signature.sources if (text := source.as_text(facts)) is not None]
+    if not texts:
+        raise RefusedError(f"header_missing: {signature.place}")
+    candidates: list[bytes] = []
+    for text in texts:
+        if len(text) > MAX_SIGNATURE_CHARACTERS:
+            raise RefusedError("signature_malformed: too long")
+        candidates += _decoded(scheme, signature, written(signature, text, facts))
+    if not candidates or len(candidates) > MAX_CANDIDATES:
+        raise RefusedError("signature_malformed")
+    return candidates
+
+
+def written(signature: Signature, text: str, facts: Facts) -> list[str]:
+    """The signatures' texts in the text of one place; what else stands beside them goes into `facts.pairs`."""
+    prefix = signature.prefix
+    match signature.format:
+        case "single":
+            # Some gateways fold repeated headers into one with commas; which of them would be meant is not ours to say.
+            if text.startswith(prefix):
+                return [text[len(prefix) :]]
+            is_scheme = prefix.endswith(" ") and text[: len(prefix)].lower() == prefix.lower()
+            return [text[len(prefix) :]] if is_scheme else []
+        case "list":
+            items = [item.strip() for item in text.split(signature.separator)]
+            facts.pairs = [*facts.pairs, *((str(place), item) for place, item in enumerate(items))]
+            return [item[len(prefix) :] for item in items if item.startswith(prefix)]
+        case "pairs":
+            pairs = [_pair(item, signature.assign) for item in text.split(signature.separator)]
+        case _:
+            pairs = _members(text)
+    facts.pairs = [*facts.pairs, *pairs]
+    return [value for name, value in pairs if name in signature.names]
+
+
+def _pair(item: str, assign: str) -> tuple[str, str]:
+    name, _, value = item.strip().partition(assign)
+    value = value.strip() if assign == "=" and value[:1] in ('"', " ") else value
+    quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    return name.strip(), value[1:-1] if quoted else value
+
+
+def _members(text: str) -> list[tuple[str, str]]:
+    raw = DECODERS["base64"](text)
+    try:
+        found = parse_json(raw or b"", refuse_unstorable=False, refuse_duplicates=True)
+    except InvalidRequestError:
+        return []
+    pairs = found.items() if isinstance(found, dict) else ()
+    return [(name, value) for name, value in pairs if isinstance(value, str)]
+
+
+def _decoded(scheme: Scheme, signature: Signature, texts: Sequence[str]) -> Iterator[bytes]:
+    for text in texts:
+        if signature.encoding == "text":
+            raw: bytes | None = text.encode("utf-8", "surrogatepass")
+        else:
+            raw = DECODERS[signature.encoding](text)
+        if not raw:
+            continue
+        if scheme.kind in ("token", "basic"):
+            yield hashlib.sha256(raw).digest()
+        elif len(raw) == scheme.digest_size or (scheme.digest_size == 0 and len(raw) <= 1024):
+            yield raw
+
+
+def _timestamp(timestamp: Timestamp | None, facts: Facts) -> str | None:
+    if timestamp is None:
+        return None
+    text = timestamp.source.as_text(facts)
+    if text is None:
+        name = timestamp.place.removeprefix("signature:")
+        if timestamp.from_signature and any(name == pair for pair, _ in facts.pairs):
+            raise RefusedError("timestamp_malformed")
+        raise RefusedError(f"header_missing: {timestamp.place}")
+    return text

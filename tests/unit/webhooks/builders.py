@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from shared.webhooks.catalog import provider, provider_data
 from shared.webhooks.delivery import Delivery
@@ -28,8 +29,16 @@ def vector(provider_id: str, name: str) -> tuple[Provider, Delivery, dict[str, A
     assert data is not None
     found = data["vectors"][name]
     config = found.get("config", {})
-    headers = {header.lower(): value for header, value in found["headers"].items()}
-    return fitted(provider_id, **config), Delivery("POST", headers, found["body"].encode(), config=config), found
+    delivery = Delivery(
+        method=found.get("method", "POST"),
+        headers={header.lower(): value for header, value in found.get("headers", {}).items()},
+        body=found.get("body", "").encode(),
+        query=found.get("query", {}),
+        url=found.get("url", ""),
+        config=config,
+        raw_query=urlencode(found.get("query", {})),
+    )
+    return fitted(provider_id, **config), delivery, found
 
 
 def good(provider_id: str, **changed: str | None) -> tuple[Provider, Delivery, dict[str, Any]]:

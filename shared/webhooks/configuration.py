@@ -1,0 +1,81 @@
+"""What a webhook's configuration may say: the provider's options."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.domain.json_values import pointer_of
+from shared.errors import Problem
+from shared.webhooks.provider import fit, fitted_data
+
+
+def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a webhook's configuration, with pointers into it."""
+    options = options_of(data)
+    problems = [
+        Problem(pointer_of(name), f"{data['title']} has no option {name!r}.", _known(name, tuple(options)))
+        for name in config
+        if name not in options
+    ]
+    for name, option in options.items():
+        problems += _option_problems(name, option, config)
+    if problems:
+        return problems
+    try:
+        fit(data, config)
+        needs_consent = fitted_data(data, config)["scheme"]["kind"] == "none"
+    except ValueError as error:
+        return [Problem("", str(error))]
+    if needs_consent and config.get("accept_unverified") is not True:
+        return [
+            Problem(
+                "/accept_unverified",
+                f"{data['title']} does not sign, so anybody who learns the URL can start runs.",
+                "Set it to true if that is what you want; it is shown with the webhook and in the audit feed.",
+            )
+        ]
+    return []
+
+
+def options_of(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The options by name: the provider's own, and those that follow from its scheme."""
+    options: dict[str, Mapping[str, Any]] = dict(data.get("options", {}))
+    if "timestamp" in data:
+        options.setdefault(
+            "tolerance_seconds",
+            {"title": "How old a timestamp may be", "sets": "timestamp.tolerance_seconds", "type": "integer"},
+        )
+    if "variants" in data:
+        options["variant"] = {"title": "How the provider signs", "choices": list(data["variants"])}
+    schemes = [data["scheme"], *(each["scheme"] for each in data.get("variants", {}).values() if "scheme" in each)]
+    if any(scheme["kind"] == "none" for scheme in schemes):
+        options["accept_unverified"] = {"title": "Take deliveries that nothing proves", "type": "boolean"}
+    return options
+
+
+def _option_problems(name: str, option: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
+    if name not in config:
+        hint = option.get("where")
+        return [Problem(pointer_of(name), f"{option['title']} must be given.", hint)] if option.get("required") else []
+    value, choices = config[name], option.get("choices")
+    if choices and value not in choices:
+        return [Problem(pointer_of(name), f"Write one of {', '.join(map(str, choices))}.")]
+    wanted = option.get("type", "text")
+    if wanted == "boolean":
+        return [] if isinstance(value, bool) else [Problem(pointer_of(name), "Write true or false.")]
+    kind: type = int if wanted == "integer" else str
+    if not isinstance(value, kind) or isinstance(value, bool) or value == "":
+        return [Problem(pointer_of(name), "Write a whole number." if kind is int else "Write a text.")]
+    most = option.get("max_characters", 200)
+    if isinstance(value, str) and len(value) > most:
+        return [Problem(pointer_of(name), f"Write at most {most} characters.")]
+    return []
+
+
+def _known(name: str, options: Sequence[str]) -> str:
+    if not options:
+        return "It has none."
+    near = difflib.get_close_matches(name, options, 1)
+    return f"Did you mean {near[0]}?" if near else f"It has {', '.join(sorted(options))}."

@@ -1,0 +1,84 @@
+"""Where a provider's public key is fetched from: `[scheme.fetch]`, and whether a URL is one of the provider's.
+
+Nothing is fetched from where a delivery says, unless its host is in the file: an attacker would name his own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from shared.webhooks.table import Table
+from shared.webhooks.template import Template, parse_template
+from shared.webhooks.transforms import as_text
+from shared.webhooks.words import Facts
+
+FORMATS = ("x509", "pem", "jwks")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A key's place. `hosts` are templates, so that a tenant's own domain may be one of its configuration."""
+
+    url: Template
+    hosts: tuple[Template, ...]
+    host_pattern: re.Pattern[str] | None
+    path_pattern: re.Pattern[str] | None
+    format: str
+    max_age_seconds: int
+
+    def url_for(self, facts: Facts) -> str | None:
+        """The URL for this delivery; `None` where it is missing or not on one of the provider's hosts."""
+        found = self.url.render(facts)
+        if found is None or len(found) > 2000:
+            return None
+        url = as_text(found)
+        hosts = {as_text(host).lower() for each in self.hosts if (host := each.render(facts))}
+        return url if is_at(url, hosts, self.host_pattern, self.path_pattern) else None
+
+
+def parse_fetch(data: Mapping[str, Any]) -> Fetch:
+    """The place in a provider's data; `ValueError` outside the grammar."""
+    table = Table("scheme.fetch", data)
+    format_ = table.text("format")
+    if format_ not in FORMATS and not format_.startswith("json:"):
+        raise ValueError(f"scheme.fetch.format must be one of {', '.join(FORMATS)} or json:…, not {format_!r}.")
+    found = Fetch(
+        url=parse_template(table.text("url")),
+        hosts=tuple(parse_template(host) for host in table.texts("hosts")),
+        host_pattern=_pattern(table, "host_pattern"),
+        path_pattern=_pattern(table, "path_pattern"),
+        format=format_,
+        max_age_seconds=table.whole("max_age_seconds", 3600, 60, 86_400),
+    )
+    table.has_only("url", "hosts", "host_pattern", "path_pattern", "format", "max_age_seconds")
+    if not found.hosts and found.host_pattern is None:
+        raise ValueError("scheme.fetch.hosts must name the provider's hosts.")
+    return found
+
+
+def is_at(
+    url: str, hosts: set[str], host_pattern: re.Pattern[str] | None, path_pattern: re.Pattern[str] | None = None
+) -> bool:
+    """Whether the URL is https on one of the hosts, at its usual port, without credentials."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        return False
+    if parts.scheme != "https" or port not in (None, 443) or "@" in parts.netloc or re.search(r"[\s\\\x00-\x1f]", url):
+        return False
+    if host not in hosts and not (host_pattern and host_pattern.fullmatch(host)):
+        return False
+    return path_pattern is None or bool(path_pattern.fullmatch(parts.path))
+
+
+def _pattern(table: Table, key: str) -> re.Pattern[str] | None:
+    text = table.text(key, "")
+    try:
+        return re.compile(text) if text else None
+    except re.error as error:
+        raise ValueError(f"scheme.fetch.{key} is no regular expression: {error}.") from None

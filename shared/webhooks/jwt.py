@@ -1,0 +1,144 @@
+"""JSON Web Tokens as proofs: compact JWS (RFC 7515), one algorithm that the provider's file fixes."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from typing import Any
+
+from shared.domain.json_values import parse_json
+from shared.errors import InvalidRequestError
+from shared.webhooks.delivery import Delivery
+from shared.webhooks.encodings import DECODERS
+from shared.webhooks.paths import parse_path, text_of, values
+from shared.webhooks.scheme import Scheme
+from shared.webhooks.verification import MAX_SIGNATURE_CHARACTERS, RefusedError, keys_of, matches, written
+from shared.webhooks.words import Facts
+
+HMACS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
+PUBLIC = {
+    "RS256": "rsa-sha256",
+    "RS384": "rsa-sha384",
+    "RS512": "rsa-sha512",
+    "ES256": "es-p256-sha256",
+    "EdDSA": "ed25519",
+}
+
+
+def check_token(
+    scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: float, public_keys: Sequence[Any]
+) -> None:
+    """Fills the delivery's claims in when its token verifies; else raises `RefusedError`."""
+    head, payload, signature, signed = _parts(scheme, delivery)
+    protected = _object(head)
+    if protected.get("alg") != scheme.algorithm:
+        # Which algorithm a key is for is not the sender's to say: `none`, or a public key as an HMAC's.
+        raise RefusedError(f"signature_malformed: its alg is not {scheme.algorithm}")
+    if set(protected.get("crit") or ()) - {"b64"}:
+        raise RefusedError("signature_malformed: crit")
+    _check_signature(scheme, delivery, secrets, public_keys, signature, signed)
+    claims = {} if scheme.detached else _object(payload)
+    delivery.protected.update(protected)
+    delivery.claims.update(claims)
+    _check_times(scheme, claims, now)
+    _check_claims(scheme, delivery)
+
+
+def key_id(scheme: Scheme, delivery: Delivery) -> str | None:
+    """The `kid` that the token names: which of several published keys to look at first, and nothing more."""
+    try:
+        found = _object(_parts(scheme, delivery)[0]).get("kid")
+    except RefusedError:
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _parts(scheme: Scheme, delivery: Delivery) -> tuple[bytes, bytes, bytes, bytes]:
+    """The token's header, payload and signature, and what was signed."""
+    assert scheme.signature is not None, "a token stands somewhere"
+    facts = Facts(delivery)
+    text = scheme.signature.sources[0].as_text(facts)
+    if text is None:
+        raise RefusedError(f"header_missing: {scheme.signature.place}")
+    is_body = scheme.signature.place.partition("|")[0] == "body"
+    if len(text) > MAX_SIGNATURE_CHARACTERS and not is_body:
+        raise RefusedError("signature_malformed: too long")
+    found = written(scheme.signature, text.strip() if is_body else text, facts)
+    parts = found[0].split(".") if len(found) == 1 else []
+    if len(parts) != 3 or not text.isascii():
+        raise RefusedError("signature_malformed")
+    decoded = [DECODERS["base64url"](part) for part in parts]
+    head, payload, signature = decoded
+    if not head or not signature or payload is None:
+        raise RefusedError("signature_malformed")
+    if scheme.detached:
+        if parts[1]:
+            raise RefusedError("signature_malformed: not detached")
+        return head, b"", signature, parts[0].encode() + b"." + delivery.body
+    return head, payload, signature, f"{parts[0]}.{parts[1]}".encode()
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        found = parse_json(raw, refuse_unstorable=False, refuse_duplicates=True)
+    except InvalidRequestError:
+        found = None
+    if not isinstance(found, dict):
+        raise RefusedError("signature_malformed")
+    return found
+
+
+def _check_signature(
+    scheme: Scheme,
+    delivery: Delivery,
+    secrets: Sequence[str],
+    public_keys: Sequence[Any],
+    signature: bytes,
+    signed: bytes,
+) -> None:
+    if scheme.algorithm in HMACS:
+        keys = [key for _, key in keys_of(scheme.key, secrets, delivery)]
+        if not keys:
+            raise RefusedError("secret_unusable")
+        if not matches([hmac.digest(key, signed, HMACS[scheme.algorithm]) for key in keys], [signature]):
+            raise RefusedError("signature_mismatch")
+        return
+    from shared.webhooks.public_keys import any_verifies, keys_in
+
+    found = list(public_keys) if scheme.fetch else keys_in(secrets, scheme.key)
+    if not found:
+        raise RefusedError("key_unavailable" if scheme.fetch else "secret_unusable")
+    if not any_verifies(PUBLIC[scheme.algorithm], found, [signature], [signed]):
+        raise RefusedError("signature_mismatch")
+
+
+def _check_times(scheme: Scheme, claims: dict[str, Any], now: float) -> None:
+    for name in scheme.requires:
+        if claims.get(name) is None:
+            raise RefusedError(f"claim_missing: {name}")
+    for name in ("exp", "nbf"):
+        value = claims.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise RefusedError("timestamp_malformed")
+        if name == "exp" and now >= value + scheme.leeway_seconds:
+            raise RefusedError(f"timestamp_too_old: {now - value:.0f} s")
+        if name == "nbf" and now < value - scheme.leeway_seconds:
+            raise RefusedError(f"timestamp_in_future: {value - now:.0f} s")
+
+
+def _check_claims(scheme: Scheme, delivery: Delivery) -> None:
+    facts = Facts(delivery)
+    facts.lets = {name: template.render for name, template in scheme.lets.items()}
+    for name, template in scheme.claims:
+        wanted = template.render(facts)
+        if not wanted:
+            # An option that was left empty must not be met by a claim that is empty.
+            raise RefusedError(f"claim_mismatch: {name}")
+        found = next(values(delivery.claims, parse_path(name)), None)
+        texts = [text_of(each) for each in (found if isinstance(found, list) else [found])]
+        candidates = [text.encode("utf-8", "surrogatepass") for text in texts if text is not None]
+        if not matches([wanted], candidates):
+            covered = "body" in template.words
+            raise RefusedError("body_modified" if covered else f"claim_mismatch: {name}")

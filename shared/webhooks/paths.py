@@ -1,0 +1,55 @@
+"""Paths into JSON: `data.id`, `items[0].id`, `events[].type` (the first that is there), `[].type`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d*)\]")
+
+Step = str | int | None
+
+
+def parse_path(text: str) -> tuple[Step, ...]:
+    """The steps of a path: a name, an index, or `None` for every item; a path that is none raises `ValueError`."""
+    steps: list[Step] = []
+    place = 0
+    while place < len(text):
+        found = _STEP.match(text, place)
+        if found is None:
+            break
+        name, index = found.groups()
+        steps.append(name if name is not None else int(index) if index else None)
+        place = found.end()
+    if place < len(text) or not steps:
+        raise ValueError(f"{text!r} is no path; write it like data.id, items[0].id or events[].type.")
+    return tuple(steps)
+
+
+def values(value: Any, steps: tuple[Step, ...]) -> Iterator[Any]:
+    """Whatever the path leads to, in order."""
+    if not steps:
+        yield value
+        return
+    step, rest = steps[0], steps[1:]
+    if step is None:
+        for item in value if isinstance(value, list) else ():
+            yield from values(item, rest)
+    elif isinstance(value, list):
+        place = int(step) if isinstance(step, int) or step.isdecimal() else -1  # `[0]` and `.0` both
+        if 0 <= place < len(value):
+            yield from values(value[place], rest)
+    elif isinstance(value, dict) and step in value:
+        yield from values(value[step], rest)
+
+
+def text_of(value: Any) -> str | None:
+    """A JSON scalar as senders write it into what they sign; `None` for null, objects and lists."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        from shared.webhooks.canonical_json import number
+
+        return number(value)
+    return str(value) if isinstance(value, (str, int)) else None

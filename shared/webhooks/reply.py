@@ -1,0 +1,111 @@
+"""An answer as data: `status`, `content_type`, `headers` and a `body` (or `json`) of templates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.webhooks.answer import Answer
+from shared.webhooks.table import Table
+from shared.webhooks.template import Template, parse_template
+from shared.webhooks.transforms import as_text
+from shared.webhooks.words import Facts
+
+# Longer answers than any challenge are somebody's attempt to have us say their words.
+MAX_ANSWER_BYTES = 4096
+# What could change how the gateway or a browser takes the answer.
+FORBIDDEN_HEADERS = frozenset(
+    {"content-length", "transfer-encoding", "connection", "set-cookie", "location", "content-type", "date", "server"}
+)
+
+KEYS = ("status", "content_type", "headers", "body", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer whose texts are templates over the delivery."""
+
+    status: int
+    content_type: str
+    headers: tuple[tuple[str, Template], ...]
+    body: Template | None
+    json: Any
+
+    def answer(self, facts: Facts) -> Answer | None:
+        """The answer; `None` where the delivery lacks what it names, or has it too long or with line breaks."""
+        try:
+            body = b"" if self.body is None else self.body.render(facts)
+            if self.json is not None:
+                body = json.dumps(_filled(self.json, facts), separators=(",", ":"), ensure_ascii=False).encode()
+        except (_MissingError, UnicodeEncodeError):
+            return None
+        headers = {name: template.render(facts) for name, template in self.headers}
+        if body is None or len(body) > MAX_ANSWER_BYTES:
+            return None
+        texts: dict[str, str] = {}
+        for name, value in headers.items():
+            text = None if value is None else as_text(value)
+            if text is None or len(text) > 1000 or not text.isascii() or not text.isprintable():
+                return None
+            texts[name] = text
+        return Answer(self.status, body, self.content_type, texts)
+
+
+class _MissingError(Exception):
+    """Something that the answer names is not there."""
+
+
+def parse_reply(data: Mapping[str, Any], name: str = "answer") -> Reply:
+    """The answer in a table; `ValueError` outside the grammar."""
+    table = Table(name, data)
+    headers = table.texts_of("headers")
+    for header in headers:
+        if header.lower() in FORBIDDEN_HEADERS or not header.replace("-", "").isalnum():
+            raise ValueError(f"{name}.headers must not set {header}.")
+    if "json" in data and "body" in data:
+        raise ValueError(f"{name} has a body and json: write one of them.")
+    shape = _compiled(data["json"]) if "json" in data else None
+    default = "application/json" if "json" in data else "text/plain"
+    return Reply(
+        status=table.whole("status", 200, 200, 299),
+        content_type=table.text("content_type", default),
+        headers=tuple((header, parse_template(text)) for header, text in headers.items()),
+        body=parse_template(table.text("body")) if data.get("body") else None,
+        json=shape,
+    )
+
+
+def templates(reply: Reply) -> list[Template]:
+    """Every template in the answer."""
+    found = [template for _, template in reply.headers]
+    return [*found, *([reply.body] if reply.body else []), *_leaves(reply.json)]
+
+
+def _compiled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _compiled(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_compiled(item) for item in value]
+    return parse_template(value) if isinstance(value, str) else value
+
+
+def _leaves(value: Any) -> list[Template]:
+    if isinstance(value, Template):
+        return [value]
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [leaf for child in children for leaf in _leaves(child)]
+
+
+def _filled(value: Any, facts: Facts) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(item, facts) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, facts) for item in value]
+    if not isinstance(value, Template):
+        return value
+    found = value.render(facts)
+    if found is None:
+        raise _MissingError
+    return found.decode("utf-8", "replace")

@@ -1,0 +1,66 @@
+"""A table of a provider's file, read with errors that name its key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class Table:
+    """One table; every reader raises `ValueError` that says what to write."""
+
+    def __init__(self, name: str, data: object) -> None:
+        """`name` is where the table stands, for people."""
+        if not isinstance(data, Mapping):
+            raise ValueError(f"{name} must be a table.")
+        self._name = name
+        self._data: Mapping[str, Any] = data
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A text; without a default it must be there and not be empty."""
+        value = self._data.get(key, default)
+        if not isinstance(value, str) or (value == "" and default is None):
+            raise ValueError(f"{self._name}.{key} must be a text.")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A text, or a list of texts; none where nothing is."""
+        value = self._data.get(key)
+        found = [] if value is None else [value] if isinstance(value, str) else value
+        if not isinstance(found, (list, tuple)) or not all(isinstance(each, str) and each for each in found):
+            raise ValueError(f"{self._name}.{key} must be a text or a list of texts.")
+        return tuple(found)
+
+    def texts_of(self, key: str) -> dict[str, str]:
+        """A table of texts."""
+        value = self._data.get(key, {})
+        if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
+            raise ValueError(f"{self._name}.{key} must be a table of texts.")
+        return dict(value)
+
+    def one_of(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
+        """One of the known texts."""
+        value = self.text(key, default)
+        if value not in known:
+            raise ValueError(f"{self._name}.{key} must be one of {', '.join(known)}, not {value!r}.")
+        return value
+
+    def whole(self, key: str, default: int, least: int, most: int) -> int:
+        """A whole number from `least` to `most`."""
+        value = self._data.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"{self._name}.{key} must be a whole number from {least} to {most}.")
+        return value
+
+    def truth(self, key: str, default: bool) -> bool:
+        """True or false."""
+        value = self._data.get(key, default)
+        if not isinstance(value, bool):
+            raise ValueError(f"{self._name}.{key} must be true or false.")
+        return value
+
+    def has_only(self, *known: str) -> None:
+        """Passes where no other key is."""
+        unknown = sorted(set(self._data) - set(known))
+        if unknown:
+            raise ValueError(f"{self._name}.{unknown[0]} is not known; there are {', '.join(known)}.")

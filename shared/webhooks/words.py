@@ -1,0 +1,252 @@
+"""Words: how a provider's file names a piece of a delivery.
+
+    body                 the bytes as sent            header:X-Event     a header
+    ts                   the timestamp, as sent       query:token        a query parameter, decoded
+    url                  the registered public URL    json:a.b[0].c      in the body's JSON; `a[].b`: the first there
+                         with the query as sent       form:name          in the body's form
+    path, query_string, method                        config:name        of the webhook's configuration
+    form_sorted          name and value of every      signature:t        a pair, or by number an item, of the signature
+                         form field, by name;         item:a.b           in this item, where the scheme has `items`
+    form_sorted:unique   the same, each value once    claim:sub, protected:kid   of a token that has verified
+    secret               the webhook's secret         text:push          this very text
+    sorted:a,b           other words' texts, sorted   let:name           of the table `let`
+    open, close          a brace
+
+`?` after a word says that it may be missing, which is then an empty text; ` / ` parts alternatives, of which the first
+that is there counts; `|` begins a transform, as in `body|sha256|hex` (see `shared/webhooks/transforms.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from shared.webhooks.delivery import Delivery
+from shared.webhooks.paths import parse_path, text_of, values
+from shared.webhooks.transforms import Value, as_bytes, as_text, transform
+
+
+class Facts:
+    """What words read: the delivery, and what is known about it at that point."""
+
+    __slots__ = ("delivery", "item", "key", "lets", "pairs", "secret", "timestamp")
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        timestamp: str | None = None,
+        pairs: Sequence[tuple[str, str]] = (),
+        secret: str | None = None,
+        key: bytes | None = None,
+        item: Any = None,
+    ) -> None:
+        """`pairs` are the signature's; `secret` and `key` are one of the webhook's, where one is at hand."""
+        self.delivery = delivery
+        self.timestamp = timestamp
+        self.pairs = pairs
+        self.secret = secret
+        self.key = key
+        self.item = item
+        self.lets: Mapping[str, Callable[[Facts], bytes | None]] = {}
+
+
+Reader = Callable[[Facts], Value]
+Source = Callable[[Delivery], str | None]
+
+
+class Word:
+    """A parsed word. `bases` are the words in it without their transforms: what a signature that has them covers;
+    `is_lossy` says that its transforms keep too little of it for that."""
+
+    __slots__ = ("bases", "is_lossy", "read", "text")
+
+    def __init__(self, text: str, read: Reader, bases: tuple[str, ...], is_lossy: bool) -> None:
+        """See `parse_word`."""
+        self.text = text
+        self.read = read
+        self.bases = bases
+        self.is_lossy = is_lossy
+
+    def as_text(self, facts: Facts) -> str | None:
+        """What is there, as text."""
+        value = self.read(facts)
+        return None if value is None else as_text(value)
+
+    def __call__(self, delivery: Delivery) -> str | None:
+        """What stands there in a delivery of which nothing else is known."""
+        return self.as_text(Facts(delivery))
+
+
+def parse_word(text: str) -> Word:
+    """The word in `text`; one that the grammar does not know raises `ValueError` that says what there is."""
+    alternatives = [_alternative(each.strip()) for each in text.split(" / ")]
+    bases = tuple(base for _, base, _ in alternatives)
+    is_lossy = any(lossy for _, _, lossy in alternatives)
+    if len(alternatives) == 1:
+        return Word(text, alternatives[0][0], bases, is_lossy)
+    readers = [read for read, _, _ in alternatives]
+    return Word(text, lambda facts: next((found for each in readers if (found := each(facts))), None), bases, is_lossy)
+
+
+def parse_source(text: str) -> Word:
+    """The reader of a place that must have a name, like `header:X-Event`; anything else raises `ValueError`."""
+    if not text or (":" not in text and text.partition("|")[0] not in _PLAIN) or text.endswith(":"):
+        raise ValueError(f"{text!r} names no place in a delivery; write one like header:X-Id, query:id or json:a.b.")
+    return parse_word(text)
+
+
+def _alternative(text: str) -> tuple[Reader, str, bool]:
+    base, *changes = text.split("|")
+    is_optional = base.endswith("?")
+    base = base.removesuffix("?")
+    read = _source(base)
+    if is_optional:
+        bare = read
+
+        def read(facts: Facts) -> Value:
+            found = bare(facts)
+            return "" if found is None else found
+
+    for change in changes:
+        read = _then(read, transform(change))
+    return read, base, any(change == "crc32" for change in changes)
+
+
+def _then(read: Reader, change: Callable[[bytes | str, Facts], Value]) -> Reader:
+    def changed(facts: Facts) -> Value:
+        value = read(facts)
+        return None if value is None else change(value, facts)
+
+    return changed
+
+
+def _source(base: str) -> Reader:
+    if base in _PLAIN:
+        return _PLAIN[base]
+    kind, _, name = base.partition(":")
+    if kind not in _NAMED or not name:
+        known = ", ".join((*_PLAIN, *(f"{kind}:…" for kind in _NAMED)))
+        raise ValueError(f"{base!r} names no place in a delivery; there are {known}.")
+    return _NAMED[kind](name)
+
+
+def _header(name: str) -> Reader:
+    lower = name.lower()
+    return lambda facts: facts.delivery.headers.get(lower)
+
+
+def _query(name: str) -> Reader:
+    return lambda facts: facts.delivery.query.get(name)
+
+
+def _json(name: str) -> Reader:
+    steps = parse_path(name)
+    first = next((step for step in steps if isinstance(step, str)), None)
+    # Most deliveries do not have what most paths name; finding that out must not cost a parse of megabytes.
+    needle = f'"{first}"'.encode() if first is not None else b""
+
+    def read(facts: Facts) -> Value:
+        value = facts.delivery.json if needle in facts.delivery.body else None
+        return next((text for found in values(value, steps) if (text := text_of(found)) is not None), None)
+
+    return read
+
+
+def _item(name: str) -> Reader:
+    steps = parse_path(name)
+    return lambda facts: next(
+        (text for found in values(facts.item, steps) if (text := text_of(found)) is not None), None
+    )
+
+
+def _form(name: str) -> Reader:
+    return lambda facts: next((value for key, value in facts.delivery.form or () if key == name), None)
+
+
+def _config(name: str) -> Reader:
+    return lambda facts: text_of(facts.delivery.config.get(name))
+
+
+def _signature(name: str) -> Reader:
+    if name.isdigit():
+        place = int(name)
+        return lambda facts: facts.pairs[place][1] if place < len(facts.pairs) else None
+
+    def read(facts: Facts) -> Value:
+        found = {value for key, value in facts.pairs if key == name}
+        return found.pop() if len(found) == 1 else None
+
+    return read
+
+
+def _claim(where: str) -> Callable[[str], Reader]:
+    def named(name: str) -> Reader:
+        steps = parse_path(name)
+        return lambda facts: next(
+            (text for each in values(getattr(facts.delivery, where), steps) if (text := text_of(each)) is not None),
+            None,
+        )
+
+    return named
+
+
+def _text(name: str) -> Reader:
+    return lambda _: name
+
+
+def _let(name: str) -> Reader:
+    return lambda facts: facts.lets[name](facts) if name in facts.lets else None
+
+
+def _sorted(names: str) -> Reader:
+    words = [parse_word(name) for name in names.split(",")]
+
+    def read(facts: Facts) -> Value:
+        texts = [word.as_text(facts) for word in words]
+        return None if None in texts else "".join(sorted(text or "" for text in texts))
+
+    return read
+
+
+def _form_sorted(unique: bool) -> Reader:
+    def read(facts: Facts) -> Value:
+        fields = facts.delivery.form
+        if fields is None:
+            return None
+        ordered = sorted(set(fields)) if unique else sorted(fields, key=lambda pair: pair[0])
+        return b"".join(as_bytes(name) + as_bytes(value) for name, value in ordered)
+
+    return read
+
+
+def _path(facts: Facts) -> Value:
+    return "/" + facts.delivery.url.partition("://")[2].partition("/")[2]
+
+
+_PLAIN: dict[str, Reader] = {
+    "body": lambda facts: facts.delivery.body,
+    "ts": lambda facts: facts.timestamp,
+    "url": lambda facts: facts.delivery.full_url,
+    "path": _path,
+    "query_string": lambda facts: facts.delivery.raw_query,
+    "method": lambda facts: facts.delivery.method,
+    "secret": lambda facts: facts.secret,
+    "form_sorted": _form_sorted(False),
+    "form_sorted:unique": _form_sorted(True),
+    "open": lambda _: "{",
+    "close": lambda _: "}",
+}
+_NAMED: dict[str, Callable[[str], Reader]] = {
+    "header": _header,
+    "query": _query,
+    "json": _json,
+    "form": _form,
+    "config": _config,
+    "signature": _signature,
+    "item": _item,
+    "claim": _claim("claims"),
+    "protected": _claim("protected"),
+    "text": _text,
+    "let": _let,
+    "sorted": _sorted,
+}
