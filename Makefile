@@ -23,7 +23,7 @@ unexport VIRTUAL_ENV
 
 help: ## show this list
 	@echo "make <target>, where target is one of"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "PYTHON, PORT and DIR choose the interpreter, the API's port and the folder of the stack;"
 	@echo "ARGS is passed on: make test ARGS='-k webhooks -n 2'"
 

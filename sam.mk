@@ -1,27 +1,58 @@
-# What `sam build` makes: one layer of dependencies, and per function our own source as it is.
-# sam calls `make build-<logical id>` and collects $(ARTIFACTS_DIR). Included by the Makefile, which defines UV.
+# What `sam build` makes: one layer of dependencies, and per function its own code and `shared/`. Included by the
+# Makefile, which defines UV and PYTHON. sam calls `make build-<logical id>` and collects $(ARTIFACTS_DIR).
 
+ARCH ?= arm64
+# The minor version of the runtime; another one only to run the artifacts on a machine that lacks it.
+RUNTIME_PYTHON ?= 3.13
+export ARCH RUNTIME_PYTHON UV
+
+LAMBDA := .local/lambda
+LAMBDA_TOOLS := $(LAMBDA)/tools
+LAMBDA_READY := $(LAMBDA_TOOLS)/.ready
+SAM := $(LAMBDA_TOOLS)/bin/sam
+# Nothing of AWS is asked for, and nothing is told to it.
+SAM_ENVIRONMENT := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
 SAM_FUNCTIONS := Workflows Publish Execute Executions Audit Webhooks ApiKeys Intake Health Console Drain Authorizer
 SAM_TARGETS := $(SAM_FUNCTIONS:%=build-%Function)
+ARTIFACTS := $(PYTHON) -m local.artifacts
 
-# .pyc files are shipped: /var/task is read-only, so every cold start would compile again. Unchecked hashes, because
-# deployment changes the files' times. Only an interpreter of the runtime's own minor can write them.
-SAM_PYTHON = $(shell python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null)
-SAM_COMPILE = $(if $(SAM_PYTHON),$(SAM_PYTHON) -m compileall -q -j 0 --invalidation-mode unchecked-hash,\
-	@echo "there is no python3.13 here: built without bytecode, cold starts will take longer" \#)
+.PHONY: build e2e-lambda bench-cold build-for-tests $(SAM_TARGETS) build-DependenciesLayer
 
-.PHONY: $(SAM_TARGETS) build-DependenciesLayer
+build: $(LAMBDA_READY) ## build what is deployed, into .aws-sam/build: ARCH=arm64 or x86_64
+	@$(ARTIFACTS) interpreter >/dev/null
+	@rm -rf .aws-sam/build
+	@$(SAM_ENVIRONMENT) $(SAM) build --parameter-overrides Architecture=$(ARCH) >$(LAMBDA)/build.log 2>&1 \
+		|| { cat $(LAMBDA)/build.log >&2; exit 1; }
+	@echo "built for $(ARCH) and Python $(RUNTIME_PYTHON), in .aws-sam/build:"
+	@$(ARTIFACTS) sizes .aws-sam/build
+
+# For this machine's processor, and its own Python when the runtime's is not there.
+build-for-tests: $(LAMBDA_READY) $(READY)
+	@set -e; ARCH=$$($(ARTIFACTS) architecture); \
+	$(ARTIFACTS) interpreter >/dev/null 2>&1 || RUNTIME_PYTHON=$$($(RUN) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	export ARCH RUNTIME_PYTHON; python=$$($(ARTIFACTS) interpreter); \
+	rm -rf $(LAMBDA)/build; \
+	$(SAM_ENVIRONMENT) $(SAM) build --build-dir $(LAMBDA)/build --parameter-overrides Architecture=$$ARCH \
+		>$(LAMBDA)/build.log 2>&1 || { cat $(LAMBDA)/build.log >&2; exit 1; }; \
+	if [ ! -e $(LAMBDA)/runtime-$$RUNTIME_PYTHON/.ready ]; then \
+		$(UV) export --quiet --frozen --project local/lambda_tools --only-group runtime -o $(LAMBDA)/runtime.txt; \
+		$(UV) pip install --quiet --python "$$python" --target $(LAMBDA)/runtime-$$RUNTIME_PYTHON -r $(LAMBDA)/runtime.txt; \
+		touch $(LAMBDA)/runtime-$$RUNTIME_PYTHON/.ready; fi; \
+	printf '{"python": "%s", "runtime": "%s"}\n' "$$python" "$(CURDIR)/$(LAMBDA)/runtime-$$RUNTIME_PYTHON" >$(LAMBDA)/build/runtime.json
+
+e2e-lambda: build-for-tests ## run the built functions as Lambda does, and the end-to-end tests over them
+	$(RUN) -m pytest tests/lambda tests/e2e --artifacts $(LAMBDA)/build $(ARGS)
+
+bench-cold: build-for-tests ## measure every function's first invocation, beside a bare one
+	@$(RUN) -m tests.bench.cold $(LAMBDA)/build $(ARGS)
+
+$(LAMBDA_READY): local/lambda_tools/pyproject.toml local/lambda_tools/uv.lock | $(UV)
+	@echo "installing the SAM CLI into $(LAMBDA_TOOLS)"
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(LAMBDA_TOOLS) $(UV) sync --project local/lambda_tools --frozen --no-progress --quiet
+	@touch $@
 
 $(SAM_TARGETS):
-	mkdir -p "$(ARTIFACTS_DIR)"
-	cp -R functions shared "$(ARTIFACTS_DIR)/"
-	find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
-	$(SAM_COMPILE) "$(ARTIFACTS_DIR)"
+	@$(ARTIFACTS) function $(@:build-%=%) "$(ARTIFACTS_DIR)"
 
-build-DependenciesLayer: | $(UV)
-	mkdir -p "$(ARTIFACTS_DIR)/python"
-	$(UV) export --quiet --frozen --no-default-groups --no-emit-project -o "$(ARTIFACTS_DIR)/requirements.txt"
-	$(UV) pip install --quiet --python-version 3.13 --python-platform aarch64-manylinux_2_28 --only-binary :all: \
-		--target "$(ARTIFACTS_DIR)/python" -r "$(ARTIFACTS_DIR)/requirements.txt"
-	rm -rf "$(ARTIFACTS_DIR)/requirements.txt" "$(ARTIFACTS_DIR)/python/bin"
-	$(SAM_COMPILE) "$(ARTIFACTS_DIR)/python"
+build-DependenciesLayer:
+	@$(ARTIFACTS) layer "$(ARTIFACTS_DIR)"

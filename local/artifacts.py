@@ -1,0 +1,161 @@
+"""What `sam build` collects: one layer of dependencies, and per function its own folder and `shared/` as they are.
+
+    python -m local.artifacts function <Logical id> <folder>
+    python -m local.artifacts layer <folder>
+    python -m local.artifacts sizes <build folder>
+
+Standard library only: it runs in whatever Python `make` was given, before anything is installed. Bytecode is shipped,
+because /var/task is read-only and every cold start would compile again; with unchecked hashes, because deployment
+changes the files' times; and written by the runtime's own minor version, because no other can read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RUNTIME = "3.13"
+PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
+MAX_UNZIPPED_BYTES = 250 * 1024 * 1024  # docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+# What is never imported on Lambda: tests of packages, type stubs, and the service descriptions that boto3 has for
+# services that nobody here calls are by far the largest part of it.
+SERVICES = frozenset(("lambda", "secretsmanager", "sqs", "sns", "events", "sts", "kms"))
+
+
+class BuildError(RuntimeError):
+    """Something that the build needs is missing; the message says what, and how to get it."""
+
+
+def interpreter(minor: str = RUNTIME) -> str:
+    """The path of a Python `minor`: PYTHON313 (for 3.13), else from PATH, else one of pyenv's. Raises `BuildError`."""
+    variable = f"PYTHON{minor.replace('.', '')}"
+    candidates = [os.environ.get(variable, ""), shutil.which(f"python{minor}") or "", sys.executable]
+    versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    candidates += [str(path) for path in sorted(versions.glob(f"{minor}.*/bin/python{minor}"), reverse=True)]
+    for candidate in filter(None, candidates):
+        # A shim may be on PATH without anything behind it.
+        if (found := _minor(candidate)) == minor:
+            return candidate
+        if candidate == os.environ.get(variable):
+            raise BuildError(f"{variable}={candidate} is Python {found or 'of no version'}, not {minor}.")
+    raise BuildError(
+        f"The build needs Python {minor}, the runtime's own version, and finds none on PATH.\n"
+        f"Get it with one of: uv python install {minor} · pyenv install {minor} · apt install python{minor}\n"
+        f"or name one: make build {variable}=/path/to/python{minor}"
+    )
+
+
+def _minor(python: str) -> str | None:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def folder_of(logical_id: str) -> str:
+    """The folder of a function's resource: `ApiKeysFunction` is `api_keys`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", logical_id.removesuffix("Function")).lower()
+
+
+def build_function(logical_id: str, artifacts: Path, python: str, root: Path = ROOT) -> None:
+    """Copy the function's own code and what functions share; nothing of another function."""
+    source = root / "functions" / folder_of(logical_id)
+    if not (source / "app.py").is_file():
+        raise BuildError(f"{logical_id} has no entry point: there is no {source / 'app.py'}.")
+    without = shutil.ignore_patterns("__pycache__")
+    (artifacts / "functions").mkdir(parents=True, exist_ok=True)
+    shutil.copy2(root / "functions" / "__init__.py", artifacts / "functions")
+    shutil.copytree(source, artifacts / "functions" / source.name, ignore=without, dirs_exist_ok=True)
+    shutil.copytree(root / "shared", artifacts / "shared", ignore=without, dirs_exist_ok=True)
+    compile_all(artifacts, python)
+
+
+def build_layer(artifacts: Path, architecture: str, minor: str, cache: Path) -> None:
+    """Copy the locked dependencies; they are installed anew only when the lock has changed."""
+    uv = os.environ.get("UV", "uv")
+    export = [uv, "export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-project", "--no-header"]
+    wanted = subprocess.run(export, cwd=ROOT, check=True, capture_output=True).stdout
+    key = hashlib.sha256(b"\0".join((wanted, minor.encode(), Path(__file__).read_bytes()))).hexdigest()[:16]
+    kept = cache / f"{architecture}-{key}"
+    if not (kept / ".complete").exists():
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(parents=True)
+        (kept / "requirements.txt").write_bytes(wanted)
+        install = [uv, "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--python-version", minor]
+        install += ["--python-platform", PLATFORMS[architecture], "--target", str(kept / "python")]
+        subprocess.run([*install, "-r", str(kept / "requirements.txt")], check=True)
+        _slim(kept / "python")
+        compile_all(kept / "python", interpreter(minor))
+        (kept / ".complete").touch()
+    artifacts.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(kept / "python", artifacts / "python", dirs_exist_ok=True)
+
+
+def _slim(packages: Path) -> None:
+    shutil.rmtree(packages / "bin", ignore_errors=True)
+    for data in (packages / "botocore" / "data").iterdir():
+        if data.is_dir() and data.name not in SERVICES:
+            shutil.rmtree(data)
+    for name in ("tests", "test"):
+        for folder in packages.glob(f"*/{name}"):
+            shutil.rmtree(folder)
+
+
+def compile_all(folder: Path, python: str) -> None:
+    """Write the bytecode of everything in `folder`, with the paths that it has on Lambda."""
+    command = [python, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    done = subprocess.run([*command, str(folder)], check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BuildError(f"Not everything in {folder} is Python {_minor(python)}:\n{done.stdout[-2000:]}")
+
+
+def sizes(build: Path) -> list[tuple[str, int]]:
+    """What was built, and its unzipped bytes. Raises `BuildError` when a function exceeds Lambda's limit."""
+    found = [
+        (folder.name, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+        for folder in sorted(build.iterdir())
+        if folder.is_dir()
+    ]
+    by_name = dict(found)
+    layer = by_name.get("DependenciesLayer", 0)
+    if too_large := [name for name, size in found if name.endswith("Function") and size + layer > MAX_UNZIPPED_BYTES]:
+        raise BuildError(f"Over Lambda's 250 MB with the layer: {', '.join(too_large)}.")
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Build what sam asks for: 1 with a message when something is missing."""
+    what, *rest = argv
+    minor = os.environ.get("RUNTIME_PYTHON") or RUNTIME
+    architecture = os.environ.get("ARCH") or "arm64"
+    try:
+        if what == "function":
+            build_function(rest[0], Path(rest[1]), interpreter(minor))
+        elif what == "layer":
+            if architecture not in PLATFORMS:
+                raise BuildError(f"ARCH is {' or '.join(PLATFORMS)}, not {architecture}.")
+            build_layer(Path(rest[0]), architecture, minor, ROOT / ".local" / "lambda" / "layers")
+        elif what == "interpreter":
+            print(interpreter(minor))
+        elif what == "architecture":
+            print("arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64")
+        elif what == "sizes":
+            for name, size in sizes(Path(rest[0])):
+                print(f"  {name:<22}{size / 1e6:8.2f} MB")
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
