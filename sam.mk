@@ -41,7 +41,7 @@ build-for-tests: $(LAMBDA_READY) $(READY)
 	printf '{"python": "%s", "runtime": "%s"}\n' "$$python" "$(CURDIR)/$(LAMBDA)/runtime-$$RUNTIME_PYTHON" >$(LAMBDA)/build/runtime.json
 
 e2e-lambda: build-for-tests ## run the built functions as Lambda does, and the end-to-end tests over them
-	$(RUN) -m pytest tests/lambda tests/e2e --artifacts $(LAMBDA)/build $(ARGS)
+	$(RUN) -m pytest tests/artifacts tests/e2e --artifacts $(LAMBDA)/build $(ARGS)
 
 bench-cold: build-for-tests ## measure every function's first invocation, beside a bare one
 	@$(RUN) -m tests.bench.cold $(LAMBDA)/build $(ARGS)

@@ -13,10 +13,10 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from local.function_worker import ANSWER, ERROR, INVOCATION
 from local.intrinsics import REGION
@@ -41,24 +41,74 @@ class Outcome(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Invocation:
+class Invocation:
+    """One invocation, and the future that somebody may still wait for."""
+
     payload: bytes
     request_id: str
     outcome: asyncio.Future[Outcome]
+
+    def settle(self, payload: bytes, *, failed: bool) -> None:
+        """Give the function's answer."""
+        _settle(self, Outcome(payload, "Unhandled" if failed else None))
+
+    def fail(self, kind: str, what: str) -> None:
+        """Give an error of the environment itself."""
+        _settle(self, _error(kind, self.request_id, what))
+
+
+class Worker(Protocol):
+    """One execution environment."""
+
+    ready: bool
+    retired: bool
+    invocations: int
+
+    @property
+    def pid(self) -> int:
+        """The process that runs the function."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it runs an invocation, or is still starting."""
+
+    def run(self, invocation: Invocation) -> None:
+        """Take this one; the pool is told when it may have another."""
+
+    def retire(self) -> None:
+        """End as soon as it is idle."""
+
+    def kill(self) -> None:
+        """End now."""
+
+    def how_it_ended(self) -> str:
+        """In the words of Lambda."""
 
 
 class FunctionPool:
     """Runs one function. Everything here belongs to one event loop."""
 
-    def __init__(self, function: Function, *, environment: Mapping[str, str], log: Path, concurrency: int = 4) -> None:
-        """`environment` is laid over the template's own; all workers append what they print to `log`."""
+    def __init__(
+        self,
+        function: Function,
+        *,
+        environment: Mapping[str, str],
+        log: Path,
+        concurrency: int = 4,
+        start: Callable[[FunctionPool], Worker] | None = None,
+    ) -> None:
+        """`environment` is laid over the template's own; all workers append what they print to `log`.
+
+        `start` makes a worker: unset, one that runs the source tree.
+        """
+        self._start = start or _Worker
         self.function = function
         self.log = log
         self.concurrency = concurrency
         self._environment = environment
-        self._workers: list[_Worker] = []
-        self._idle: list[_Worker] = []
-        self._waiting: deque[_Invocation] = deque()
+        self._workers: list[Worker] = []
+        self._idle: list[Worker] = []
+        self._waiting: deque[Invocation] = deque()
         self.closed = False
 
     def invoke(self, payload: bytes, request_id: str | None = None) -> asyncio.Future[Outcome]:
@@ -67,7 +117,7 @@ class FunctionPool:
         When all workers are busy and there may be no more, the invocation waits.
         """
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        invocation = _Invocation(payload, request_id or str(uuid.uuid4()), outcome)
+        invocation = Invocation(payload, request_id or str(uuid.uuid4()), outcome)
         if self._idle:
             # The most recently used one: its caches are warm, and the others may be let go.
             self._idle.pop().run(invocation)
@@ -104,7 +154,7 @@ class FunctionPool:
         starting = sum(not worker.ready for worker in self._workers)
         active = sum(not worker.retired for worker in self._workers)
         if not self.closed and starting < len(self._waiting) and active < self.concurrency:
-            self._workers.append(_Worker(self))
+            self._workers.append(self._start(self))
 
     def environment(self) -> dict[str, str]:
         """What a worker's process finds in its environment."""
@@ -130,7 +180,8 @@ class FunctionPool:
             **self._environment,
         }
 
-    def _became_free(self, worker: _Worker) -> None:
+    def became_free(self, worker: Worker) -> None:
+        """A worker may have another invocation."""
         while self._waiting:
             invocation = self._waiting.popleft()
             if not invocation.outcome.done():
@@ -138,7 +189,13 @@ class FunctionPool:
                 return
         self._idle.append(worker)
 
-    def _ended(self, worker: _Worker) -> None:
+    def take_back(self, invocation: Invocation) -> None:
+        """An invocation that its worker never began is given to another one."""
+        self._waiting.appendleft(invocation)
+        self._start_worker_if_useful()
+
+    def ended(self, worker: Worker) -> None:
+        """A worker and its process are no more."""
         self._workers.remove(worker)
         if worker in self._idle:
             self._idle.remove(worker)
@@ -159,7 +216,7 @@ class _Worker(asyncio.Protocol):
         self.invocations = 0
         self._pool = pool
         self._loop = asyncio.get_running_loop()
-        self._current: _Invocation | None = None
+        self._current: Invocation | None = None
         self._received = bytearray()
         self._timed_out = False
         self._transport: asyncio.WriteTransport | None = None
@@ -189,7 +246,7 @@ class _Worker(asyncio.Protocol):
         """Whether it runs an invocation, or is still starting."""
         return self._current is not None or not self.ready
 
-    def run(self, invocation: _Invocation) -> None:
+    def run(self, invocation: Invocation) -> None:
         """Hand it the invocation; the clock of the function's timeout starts."""
         assert self._transport is not None
         assert self._current is None
@@ -273,7 +330,7 @@ class _Worker(asyncio.Protocol):
             if not self._pool.closed:
                 self._note(outcome)
             _settle(invocation, outcome)
-        self._pool._ended(self)
+        self._pool.ended(self)
 
     def kill_children(self) -> None:
         """End what a dead worker has left running."""
@@ -284,7 +341,7 @@ class _Worker(asyncio.Protocol):
         if self.retired:
             self.kill()
         else:
-            self._pool._became_free(self)
+            self._pool.became_free(self)
 
     def _time_out(self) -> None:
         self._timed_out = True
@@ -302,7 +359,7 @@ _SIGNALS: dict[int, str] = {
 }
 
 
-def _settle(invocation: _Invocation, outcome: Outcome) -> None:
+def _settle(invocation: Invocation, outcome: Outcome) -> None:
     if not invocation.outcome.done():
         invocation.outcome.set_result(outcome)
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from local.function_pool import ROOT, FunctionPool
 from local.http_api import INTEGRATION_SECONDS, HttpApi
 from local.intrinsics import TemplateError
 from local.lambda_api import ASYNC_RETRY_SECONDS, AsyncInvocations, LambdaApi
+from local.lambda_environment import LambdaEnvironment, Runtime
 from local.schedule import run_schedules
 from local.template import read_template
 
@@ -47,15 +49,21 @@ class FunctionServer:
         integration_seconds: float = INTEGRATION_SECONDS,
         async_retry_seconds: float = ASYNC_RETRY_SECONDS,
         schedules: bool = True,
+        parameters: Mapping[str, str] | None = None,
+        runtime: Runtime | None = None,
     ) -> None:
-        """Port 0 means any free one. Raises `PortInUseError`, or `TemplateError` for what cannot run here."""
-        self.template = read_template(template)
+        """Port 0 means any free one; `parameters` are the template's. With a `runtime` the template is a build's, and
+        its artifacts run as on Lambda. Raises `PortInUseError`, or `TemplateError` for what cannot run here."""
+        self.template = read_template(template, parameters)
         self._schedules = schedules
         self._http_socket, self._lambda_socket = _listen(port), _listen(lambda_port)
         logs.mkdir(parents=True, exist_ok=True)
         overlay = {**_credentials(), **environment, "AWS_ENDPOINT_URL_LAMBDA": self.lambda_url, "PORT": str(self.port)}
+        start = None if runtime is None else partial(LambdaEnvironment, runtime=runtime)
         self.pools = {
-            name: FunctionPool(function, environment=overlay, log=logs / f"{name}.log", concurrency=concurrency)
+            name: FunctionPool(
+                function, environment=overlay, log=logs / f"{name}.log", concurrency=concurrency, start=start
+            )
             for name, function in self.template.functions.items()
         }
         self.invocations = AsyncInvocations(self.pools, async_retry_seconds)
@@ -161,17 +169,21 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--lambda-port", type=int, default=0, help="of Lambda's Invoke API")
     parser.add_argument("--logs", type=Path, default=Path(".local/logs"), help="a folder: one file for each function")
     parser.add_argument("--concurrency", type=int, default=DEFAULT_CONCURRENCY, help="workers for each function")
+    parser.add_argument("--artifacts", type=Path, help="a build's folder: run what was built there, as on Lambda")
+    parser.add_argument("--parameters", type=json.loads, default={}, help="of the template, as JSON")
     options = parser.parse_args(argv)
     environment = json.loads(os.environ.pop(ENVIRONMENT_VARIABLE, "{}"))
 
     async def serve() -> None:
         server = FunctionServer(
-            options.template,
+            options.artifacts / "template.yaml" if options.artifacts else options.template,
             options.logs,
             environment=environment,
             port=options.port,
             lambda_port=options.lambda_port,
             concurrency=options.concurrency,
+            parameters=options.parameters,
+            runtime=Runtime.of(options.artifacts) if options.artifacts else None,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -71,12 +71,15 @@ class LocalStack:
         concurrency: int = DEFAULT_CONCURRENCY,
         postgres_template: Path | None = None,
         durable: bool = True,
+        artifacts: Path | None = None,
+        parameters: Mapping[str, str] | None = None,
         report: Callable[[str], object] = lambda _: None,
     ) -> None:
         """`port` is the HTTP API's, unset any free one; `environment` is what the functions get besides.
 
         `concurrency` is how many invocations of one function run at once. `postgres_template` and `durable` are
-        `PostgresServer`'s. `report` is told what has been started, a line each.
+        `PostgresServer`'s. `artifacts` is the folder of a build, run instead of the source tree; `parameters` are the
+        template's. `report` is told what has been started, a line each.
         """
         self.folder = folder.absolute()
         self.port = port or free_port()
@@ -93,6 +96,8 @@ class LocalStack:
         self._any_port = port is None
         self._functions: subprocess.Popen[bytes] | None = None
         self._template = template
+        self._artifacts = artifacts
+        self._parameters = dict(parameters or {})
         self._concurrency = concurrency
         self._extra = dict(environment or {})
         self._report = report
@@ -268,6 +273,8 @@ class LocalStack:
         command: list[str | Path] = [sys.executable, "-m", "local", "functions", "--template", self._template]
         command += ["--port", str(self.port), "--lambda-port", str(self.lambda_port)]
         command += ["--logs", self.folder / "logs", "--concurrency", str(self._concurrency)]
+        command += ["--parameters", json.dumps(self._parameters)]
+        command += [] if self._artifacts is None else ["--artifacts", self._artifacts]
         environment = {**os.environ, ENVIRONMENT_VARIABLE: json.dumps(self._function_environment())}
         self._functions = spawn(command, self._functions_log, environment=environment, folder=ROOT)
 

@@ -37,6 +37,7 @@ class Function:
     environment: Mapping[str, str]
     async_retries: int
     schedules: tuple[Schedule, ...] = ()
+    layers: tuple[Path, ...] = ()
 
     @property
     def arn(self) -> str:
@@ -112,6 +113,12 @@ def read_template(path: Path, parameters: Mapping[str, str] | None = None) -> Te
         if resource.get("Type") == "AWS::Serverless::Function"
     }
     refs: dict[str, str] = dict(names)
+    # A layer is known by its folder: the functions of a build find its packages there.
+    refs |= {
+        logical_id: str(resource["Properties"]["ContentUri"])
+        for logical_id, resource in resources.items()
+        if resource.get("Type") == "AWS::Serverless::LayerVersion"
+    }
     refs |= {f"{logical_id}.Alias": f"{function_arn(name)}:live" for logical_id, name in names.items()}
     attributes = {(logical_id, "Arn"): function_arn(name) for logical_id, name in names.items()}
     return _Reader(path.parent, document, Resolver(document, parameters or {}, refs, attributes)).read(resources)
@@ -173,6 +180,7 @@ class _Reader:
             environment={name: _text(value) for name, value in variables.items()},
             async_retries=int(retries),
             schedules=tuple(_schedules(properties.get("Events") or {})),
+            layers=tuple((self._folder / str(layer)).resolve() for layer in properties.get("Layers") or ()),
         )
 
     def _routes(self, function: str, events: Mapping[str, Any], default_authorizer: str | None) -> Iterator[Route]:

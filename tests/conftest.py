@@ -19,6 +19,11 @@ from local.tokens import LocalKeys
 MIGRATED = "migrated"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--artifacts=<folder>`: the stack runs what was built there, as on Lambda, instead of the source tree."""
+    parser.addoption("--artifacts", type=Path, default=None)
+
+
 @pytest.fixture(scope="session")
 def postgres_template(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """An initialised data folder to copy; made once for all workers of a run."""
@@ -71,10 +76,15 @@ def supabase_gateway(
 
 
 @pytest.fixture(scope="session")
-def stack(postgres_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def stack(
+    postgres_template: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[LocalStack]:
     """The whole service in processes of its own: `.api_url`, `.api_key`, `.tenant_id`, `.environment`, `.workers()`."""
     folder = tmp_path_factory.mktemp("stack")
-    with LocalStack(folder, postgres_template=postgres_template, durable=False) as running:
+    artifacts = pytestconfig.getoption("artifacts")
+    with LocalStack(
+        folder, postgres_template=postgres_template, durable=False, artifacts=artifacts and artifacts.absolute()
+    ) as running:
         yield running
     shutil.rmtree(folder / "postgres", ignore_errors=True)
 
