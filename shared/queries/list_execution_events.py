@@ -39,17 +39,20 @@ async def list_execution_events(
     deadline = time.monotonic() + wait_seconds
     found = await events.read_stream(tenant_id, execution_id, after, limit + 1)
     if not found:
-        goes_on = await _may_go_on(executions, peek, tenant_id, execution_id)
-        pause = FIRST_POLL_SECONDS
-        while goes_on and not found and time.monotonic() + pause < deadline:
+        more_may_come = await _more_may_come(executions, peek, tenant_id, execution_id, after)
+        pause = 0.0  # what happened since the first look is there already
+        while more_may_come and not found and time.monotonic() + pause < deadline:
             await asyncio.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_POLL_SECONDS)
+            pause = min(max(pause * 1.5, FIRST_POLL_SECONDS), LONGEST_POLL_SECONDS)
             found = await events.read_stream(tenant_id, execution_id, after, limit + 1)
     items = fitting([described(event) for event in found[:limit]])
     return Page(items, items[-1]["stream_version"] if len(items) < len(found) else None)
 
 
-async def _may_go_on(executions: ExecutionRepository, peek: Peek, tenant_id: str, execution_id: str) -> bool:
+async def _more_may_come(
+    executions: ExecutionRepository, peek: Peek, tenant_id: str, execution_id: str, after: int
+) -> bool:
+    """Whether events above version `after` are there by now, or may still be appended."""
     row = await executions.get(tenant_id, execution_id)
     if row is None:
         if await queued_delivery(peek, tenant_id, execution_id) is not None:
@@ -58,4 +61,4 @@ async def _may_go_on(executions: ExecutionRepository, peek: Peek, tenant_id: str
         row = await executions.get(tenant_id, execution_id)
     if row is None:
         raise NotFoundError("There is no such execution.")
-    return row["status"] not in TERMINAL
+    return row["stream_version"] > after or row["status"] not in TERMINAL

@@ -214,3 +214,15 @@ def test_run_that_begins_between_two_looks_is_found(client: Client, wired: Servi
     assert shown["status"] == "queued"
     events = list_execution_events(wired.events, wired.executions, peek, client.tenant_id, new_id(), 0, 10)
     assert run(events).items == []
+
+
+def test_run_that_ends_between_two_looks_is_told(client: Client, wired: Services) -> None:
+    """A whole run may happen after the events were read and before its state is: a long poll still tells it, at once."""
+
+    async def peek(asked: str) -> None:
+        await append(wired, client.tenant_id, asked, ExecutionQueued(new_id(), 1, {"type": "manual"}), *SUCCEEDED)
+
+    began = time.monotonic()
+    events = list_execution_events(wired.events, wired.executions, peek, client.tenant_id, new_id(), 0, 10, 20)
+    assert [event["stream_version"] for event in run(events).items] == [1, 2, 3, 4, 5]
+    assert time.monotonic() - began < 5
