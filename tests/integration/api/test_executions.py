@@ -217,7 +217,7 @@ def test_run_that_begins_between_two_looks_is_found(client: Client, wired: Servi
 
 
 def test_run_that_ends_between_two_looks_is_told(client: Client, wired: Services) -> None:
-    """A whole run may happen after the events were read and before its state is: a long poll still tells it, at once."""
+    """A run may begin and end after the events were read and before its state is: a long poll tells it, at once."""
 
     async def peek(asked: str) -> None:
         await append(wired, client.tenant_id, asked, ExecutionQueued(new_id(), 1, {"type": "manual"}), *SUCCEEDED)
