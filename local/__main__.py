@@ -13,6 +13,8 @@ COMMANDS = {
     "api-key": ("local.api_key", "make a tenant's first API key"),
     "rebuild": ("local.rebuild", "rebuild the read models from the event store, or check them against it"),
     "sink": ("local.sink", "answer every request and show it: something to send to"),
+    "send": ("local.send", "sign a delivery as its provider does and send it"),
+    "verify": ("local.verify", "explain deliveries offline, from JSON lines"),
     "catalog": ("local.catalog", "write the generated pages of docs/reference, or check that they are current"),
     "openapi": ("local.openapi", "write the API's description, or check that it is current"),
 }

@@ -51,6 +51,8 @@ def arrival(event: dict[str, Any]) -> Arrival:
         headers=event["headers"],
         query=event.get("queryStringParameters") or {},
         body=base64.b64decode(text) if is_base64 else text.encode("utf-8", "surrogatepass"),
+        raw_query=event.get("rawQueryString") or "",
+        source_ip=event["requestContext"]["http"].get("sourceIp") or "",
     )
 
 

@@ -26,6 +26,7 @@ from shared.queue.connection import connect, in_our_terms
 from shared.queue.hints import Hints
 from shared.queue.job import JOB_NAME, ClaimedJob, ExecutionJob, claimed_job, parse_job
 from shared.queue.keys import OwnKeys
+from shared.queue.ledger import Ledger
 from shared.queue.presence import Presence
 from shared.queue.scripts import ScriptRunner
 from shared.settings import Settings
@@ -53,7 +54,7 @@ class Receipt:
     live_drain: bool
 
 
-class ExecutionQueue(Hints, Presence):
+class ExecutionQueue(Hints, Presence, Ledger):
     """One process's way to the queue. Every method raises `QueueUnavailableError` while Redis cannot be reached."""
 
     def __init__(self, client: Redis, settings: Settings) -> None:
@@ -62,6 +63,7 @@ class ExecutionQueue(Hints, Presence):
         runner = ScriptRunner(client, _sources())
         Hints.__init__(self, client, keys)
         Presence.__init__(self, client, runner, keys)
+        Ledger.__init__(self, client, keys)
         self._lock_milliseconds = int(settings.lock_seconds * 1000)
         self._delivery_memory_seconds = settings.delivery_memory_seconds
         self._worker_options = {"lockDuration": self._lock_milliseconds}

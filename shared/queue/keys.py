@@ -37,3 +37,22 @@ class OwnKeys:
     def published(self, workflow_id: str) -> str:
         """The workflow's published version; 0 for none."""
         return f"{self.base}:published:{workflow_id}"
+
+    @property
+    def ledger(self) -> str:
+        """List: the lines of deliveries that started no run, for a drain to write."""
+        return f"{self.base}:ledger"
+
+    @property
+    def ledger_counts(self) -> str:
+        """Hash: how many more there were than lines, by `<tenant> <webhook> <verdict> <minute>`."""
+        return f"{self.base}:ledger-counts"
+
+    @property
+    def ledger_writer(self) -> str:
+        """The drain that is just writing the ledger."""
+        return f"{self.base}:ledger-writer"
+
+    def noted(self, webhook_id: str) -> str:
+        """How many lines this webhook has had in this minute."""
+        return f"{self.base}:noted:{webhook_id}"

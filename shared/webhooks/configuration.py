@@ -8,12 +8,14 @@ from typing import Any
 
 from shared.domain.json_values import pointer_of
 from shared.errors import Problem
+from shared.webhooks.door import OPTIONS, door_problems
 from shared.webhooks.provider import fit, fitted_data
 
 
 def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with a webhook's configuration, with pointers into it."""
-    options = options_of(data)
+    given, options = config, options_of(data)
+    config = {name: value for name, value in given.items() if name not in OPTIONS}
     problems = [
         Problem(pointer_of(name), f"{data['title']} has no option {name!r}.", _known(name, tuple(options)))
         for name in config
@@ -21,6 +23,7 @@ def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[
     ]
     for name, option in options.items():
         problems += _option_problems(name, option, config)
+    problems += door_problems(given)
     if problems:
         return problems
     try:
@@ -42,6 +45,10 @@ def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[
 def options_of(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The options by name: the provider's own, and those that follow from its scheme."""
     options: dict[str, Mapping[str, Any]] = dict(data.get("options", {}))
+    if data.get("user_defined"):
+        from shared.webhooks.custom import TABLES
+
+        return {name: {"title": f"The table {name}", "type": "table"} for name in ("scheme", *TABLES)}
     if "timestamp" in data:
         options.setdefault(
             "tolerance_seconds",
@@ -65,6 +72,8 @@ def _option_problems(name: str, option: Mapping[str, Any], config: Mapping[str, 
     wanted = option.get("type", "text")
     if wanted == "boolean":
         return [] if isinstance(value, bool) else [Problem(pointer_of(name), "Write true or false.")]
+    if wanted == "table":
+        return [] if isinstance(value, (dict, list)) else [Problem(pointer_of(name), "Write a table.")]
     kind: type = int if wanted == "integer" else str
     if not isinstance(value, kind) or isinstance(value, bool) or value == "":
         return [Problem(pointer_of(name), "Write a whole number." if kind is int else "Write a text.")]

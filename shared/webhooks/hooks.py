@@ -45,6 +45,23 @@ class Hook:
     is_published: bool
     secrets: tuple[tuple[str, float | None], ...]
 
+    @property
+    def secret_headers(self) -> frozenset[str]:
+        """The headers in which the provider sends the secret itself."""
+        return self._places("header:")
+
+    @property
+    def secret_parameters(self) -> frozenset[str]:
+        """The query parameters in which it does."""
+        return self._places("query:")
+
+    def _places(self, kind: str) -> frozenset[str]:
+        if self.provider is None or self.provider.scheme.kind not in ("token", "basic", "jwt"):
+            return frozenset()
+        places = self.provider.scheme.signature.places if self.provider.scheme.signature else ()
+        found = (place.partition("|")[0] for place in places if place.startswith(kind))
+        return frozenset(name.lower() if kind == "header:" else name for name in (f[len(kind) :] for f in found))
+
     def usable_secrets(self, now: float) -> list[str]:
         """The secrets that have not expired at Unix time `now`."""
         return [secret for secret, expires_at in self.secrets if expires_at is None or now < expires_at]
@@ -76,6 +93,10 @@ class Hooks:
             self._remembered.clear()
         self._remembered[webhook_id] = (time.monotonic() + memory, hook)
         return hook
+
+    def forget(self, webhook_id: str) -> None:
+        """The webhook has just changed here: the next delivery asks again."""
+        self._remembered.pop(webhook_id, None)
 
     async def _ask(self, webhook_id: str) -> dict[str, Any] | None:
         seen = await self._ask_redis(webhook_id)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.commands.services import Services
+from shared.domain.delivery import ledger_note
 from shared.domain.json_values import storable
 from shared.domain.timestamps import timestamp
 from shared.errors import (
@@ -25,11 +26,14 @@ from shared.ids import derived_id, is_uuid, new_id
 from shared.queue.job import ExecutionJob
 from shared.webhooks.answer import Answer, json_answer
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.handshake import answer as handshake_answer
+from shared.webhooks.door import takes_address, takes_event
+from shared.webhooks.examination import examine
+from shared.webhooks.fetched_keys import FetchedKeys, fetch_document
+from shared.webhooks.handshake import HandshakeAnswer
 from shared.webhooks.hooks import Hook, Hooks
 from shared.webhooks.identity import delivery_key, event_type
 from shared.webhooks.provider import Provider
-from shared.webhooks.verification import verify
+from shared.webhooks.words import Facts
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +55,8 @@ class Arrival:
     headers: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
+    raw_query: str = ""
+    source_ip: str = ""
 
 
 class Intake:
@@ -60,6 +66,7 @@ class Intake:
         """Uses the process's services."""
         self._services = services
         self._hooks = Hooks(services)
+        self._keys = FetchedKeys()
         self._detour_until = 0.0
 
     async def take(self, arrival: Arrival) -> Answer:
@@ -67,42 +74,93 @@ class Intake:
         if len(arrival.body) > MAX_BODY_BYTES:
             raise PayloadTooLargeError(f"A delivery may have {MAX_BODY_BYTES} bytes.")
         hook = await self._match(arrival)
+        public_url = self._services.settings.public_url or ""
         delivery = Delivery(
             method=arrival.method,
             headers=arrival.headers,
             body=arrival.body,
             query=arrival.query,
-            url=f"{self._services.settings.public_url or ''}/webhooks/{hook.id}/{hook.provider_id}",
+            url=hook.config.get("url") or f"{public_url}/webhooks/{hook.id}/{hook.provider_id}",
             config=hook.config,
+            raw_query=arrival.raw_query,
         )
-        if hook.provider is None:
-            raise _refused(hook, "config_unusable")
-        provider = hook.provider
-        if found := handshake_answer(provider.handshakes, delivery, verified=False):
-            return found.answer
-        if arrival.method != "POST" and all(each.method != arrival.method for each in provider.handshakes):
-            raise NotFoundError("There is no such handshake.")
         now = time.time()
-        verification = verify(provider.scheme, delivery, hook.usable_secrets(now), now)
-        if verification.reason is not None:
-            raise _refused(hook, verification.reason)
-        if found := handshake_answer(provider.handshakes, delivery, verified=True):
-            return found.answer
-        if arrival.method != "POST":
+        if not takes_address(hook.config, arrival.source_ip):
+            raise await self._refused(hook, delivery, now, f"ip_not_allowed: {arrival.source_ip[:45]}")
+        if hook.provider is None:
+            raise await self._refused(hook, delivery, now, "config_unusable")
+        provider, secrets = hook.provider, hook.usable_secrets(now)
+        keys = await self._keys.find(provider.scheme, delivery, now) if provider.scheme.fetch else ()
+        examined = examine(provider, delivery, secrets, now, keys)
+        if examined.handshake is not None:
+            return await self._shake(hook, delivery, now, examined.handshake)
+        if examined.verification is None:
             raise NotFoundError("There is no such handshake.")
-        return await self._accept(_job(hook, provider, delivery, verification.timestamp, now))
+        if examined.verification.reason is not None:
+            raise await self._refused(hook, delivery, now, examined.verification.reason)
+        if hook.provider_id == "custom" and not hook.config.get("live"):
+            from shared.commands.go_live import go_live
+
+            await go_live(self._services, hook.tenant_id, hook.id)
+            self._hooks.forget(hook.id)
+            return json_answer(200, {"verified": True, "live": True})
+        job = _job(hook, provider, delivery, examined.verification.timestamp, now)
+        assert job.delivery is not None, "intake makes jobs of deliveries"
+        if not takes_event(hook.config, job.delivery["event_type"]):
+            await self._note(hook, job.delivery, "filtered", "event_types")
+            return json_answer(200, {"filtered": True})
+        return _replied(hook, delivery, await self._accept(hook, job))
+
+    async def _shake(self, hook: Hook, delivery: Delivery, now: float, found: HandshakeAnswer) -> Answer:
+        """The answer to a handshake, after what it asks for has been done."""
+        if found.stores is not None:
+            from shared.commands.keep_handshake_secret import keep_handshake_secret
+
+            try:
+                await keep_handshake_secret(self._services, hook.tenant_id, hook.id, found.stores)
+            except ConflictError:
+                raise await self._refused(hook, delivery, now, "handshake_refused: the secret is set") from None
+            self._hooks.forget(hook.id)
+        if found.fetch is not None and await fetch_document(found.fetch, frozenset()) is None:
+            raise await self._refused(hook, delivery, now, "handshake_refused: its URL did not answer")
+        await self._note(hook, _facts(hook, delivery, now), "handshake", None if found.accepted else "refused")
+        return found.answer
+
+    async def _refused(self, hook: Hook, delivery: Delivery, now: float, reason: str) -> InvalidSignatureError:
+        """The refusal, recorded. The reason is for the webhook's owner; a sender who must guess learns nothing."""
+        verdict = "rejected_signature"
+        if hook.provider is not None:
+            from shared.webhooks.diagnosis import diagnose
+
+            verdict, reason = diagnose(hook.provider, delivery, hook.usable_secrets(now), now, reason)
+        logger.info("delivery_refused", extra={"webhook_id": hook.id, "tenant_id": hook.tenant_id, "reason": reason})
+        await self._note(hook, _facts(hook, delivery, now), verdict, reason)
+        return InvalidSignatureError()
+
+    async def _note(self, hook: Hook, facts: dict[str, Any], verdict: str, reason: str | None) -> None:
+        """Leaves a line for the ledger, which a drain writes. What Redis does not take in time is not recorded."""
+        try:
+            await self._services.queue.note(ledger_note(facts, hook.tenant_id, verdict, reason))
+        except QueueUnavailableError:
+            logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
 
     async def _match(self, arrival: Arrival) -> Hook:
         hook = await self._hooks.find(arrival.webhook_id) if is_uuid(arrival.webhook_id) else None
-        if hook is None or hook.provider_id != arrival.provider_id:
+        if hook is None:
+            raise NotFoundError("There is no such webhook.")
+        if hook.provider_id != arrival.provider_id:
+            await self._note(
+                hook, _arrived(hook, arrival), "rejected_malformed", f"wrong_provider_path: {arrival.provider_id[:64]}"
+            )
             raise NotFoundError("There is no such webhook.")
         if not hook.is_active:
+            await self._note(hook, _arrived(hook, arrival), "paused", None)
             raise GoneError
         if not hook.is_published:
             raise GoneError("This webhook's workflow is not published.")
         return hook
 
-    async def _accept(self, job: ExecutionJob) -> Answer:
+    async def _accept(self, hook: Hook, job: ExecutionJob) -> Answer:
         assert job.delivery is not None, "intake makes jobs of deliveries"
         fingerprint: str = job.delivery["body_sha256"]
         try:
@@ -112,7 +170,10 @@ class Intake:
         except QueueUnavailableError as error:
             return await self._spill(job, error)
         if receipt.mismatch:
+            await self._note(hook, job.delivery, "duplicate", "other_bytes_under_the_same_key")
             raise _contradiction(job)
+        if receipt.duplicate:
+            await self._note(hook, job.delivery, "duplicate", None)
         if not receipt.live_drain:
             await self._wake()
         return _answer(job, receipt.delivery_id, receipt.duplicate)
@@ -141,28 +202,51 @@ class Intake:
 
 
 def _job(hook: Hook, provider: Provider, delivery: Delivery, signed_at: str | None, now: float) -> ExecutionJob:
-    body_sha256 = hashlib.sha256(delivery.body).hexdigest()
-    key = delivery_key(provider, delivery, body_sha256, signed_at)
+    facts = _facts(hook, delivery, now)
+    key = delivery_key(provider, delivery, facts["body_sha256"], signed_at)
+    facts["delivery_key"] = storable(key)
+    facts["event_type"] = storable(event_type(provider, delivery))
+    return ExecutionJob(hook.tenant_id, derived_id("delivery", hook.id, key), "delivery", facts)
+
+
+def _facts(hook: Hook, delivery: Delivery, now: float) -> dict[str, Any]:
     body, encoding = _as_text(delivery.body)
-    facts: dict[str, Any] = {
+    secret_headers = SECRET_HEADERS | hook.secret_headers
+    return {
         "workflow_id": hook.workflow_id,
         "node_id": hook.node_id,
         "webhook_id": hook.id,
         "provider": hook.provider_id,
         "delivery_id": new_id(),
-        "delivery_key": storable(key),
-        "event_type": storable(event_type(provider, delivery)),
+        "delivery_key": None,
+        "event_type": None,
         "received_at": timestamp(now),
         "method": delivery.method,
-        "headers": _texts({n: value for n, value in delivery.headers.items() if n not in SECRET_HEADERS}),
-        "query": _texts(dict(delivery.query)),
+        "headers": _texts({n: value for n, value in delivery.headers.items() if n not in secret_headers}),
+        "query": _texts({n: value for n, value in delivery.query.items() if n not in hook.secret_parameters}),
         "body": body,
         "body_encoding": encoding,
-        "body_sha256": body_sha256,
+        "body_sha256": hashlib.sha256(delivery.body).hexdigest(),
         "size_bytes": len(delivery.body),
         "content_type": storable(delivery.headers.get("content-type", "")),
     }
-    return ExecutionJob(hook.tenant_id, derived_id("delivery", hook.id, key), "delivery", facts)
+
+
+def _arrived(hook: Hook, arrival: Arrival) -> dict[str, Any]:
+    delivery = Delivery(arrival.method, arrival.headers, arrival.body, arrival.query)
+    return _facts(hook, delivery, time.time())
+
+
+def _replied(hook: Hook, delivery: Delivery, answer: Answer) -> Answer:
+    """The answer as the webhook's configuration, or else the provider, wants it."""
+    wanted = hook.config.get("response")
+    if wanted:
+        headers = dict(wanted.get("headers", {}))
+        kind = next((headers.pop(name) for name in list(headers) if name.lower() == "content-type"), "text/plain")
+        return Answer(wanted.get("status", 200), wanted.get("body", "").encode(), kind, headers)
+    if hook.provider is not None and hook.provider.reply is not None:
+        return hook.provider.reply.answer(Facts(delivery)) or answer
+    return answer
 
 
 def _texts(texts: dict[str, str]) -> dict[str, str]:
@@ -184,12 +268,6 @@ def _answer(job: ExecutionJob, delivery_id: str, duplicate: bool) -> Answer:
         200 if duplicate else 202,
         {"execution_id": job.execution_id, "delivery_id": delivery_id, "duplicate": duplicate},
     )
-
-
-def _refused(hook: Hook, reason: str) -> InvalidSignatureError:
-    # The reason is for the webhook's owner; a sender who must guess learns nothing.
-    logger.info("delivery_refused", extra={"webhook_id": hook.id, "tenant_id": hook.tenant_id, "reason": reason})
-    return InvalidSignatureError()
 
 
 def _contradiction(job: ExecutionJob) -> ConflictError:

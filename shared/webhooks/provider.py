@@ -68,6 +68,10 @@ def fit(data: Mapping[str, Any], config: Mapping[str, Any]) -> Provider:
 def fitted_data(data: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """The file's data with the configuration's variant and options in place."""
     fitted = copy.deepcopy(dict(data))
+    if data.get("user_defined"):
+        from shared.webhooks.custom import custom_data
+
+        return copy.deepcopy(custom_data(data, config))
     variant = config.get("variant")
     if variant is not None:
         changed = fitted.get("variants", {}).get(variant) if isinstance(variant, str) else None

@@ -1,0 +1,186 @@
+"""`python -m local verify`: explains deliveries offline. JSON lines in, one line out for each.
+
+In: `{provider, secret, secrets?, url, method, headers, body, body_encoding: utf8|base64, now, aux?}`; `aux` holds extra
+configuration, or what would be fetched: `{config?, certificate?, jwks?, public_key?, …}`. Out: `{result: accept|reject,
+reason, delivery_id, event_type, handshake: {status, headers, body}|null}`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+from urllib.parse import parse_qsl
+
+from shared.webhooks.catalog import provider as find_provider
+from shared.webhooks.catalog import provider_data
+from shared.webhooks.clock import UNITS
+from shared.webhooks.configuration import options_of
+from shared.webhooks.delivery import Delivery
+from shared.webhooks.diagnosis import diagnose
+from shared.webhooks.examination import examine
+from shared.webhooks.fetched_keys import keys_in_document
+from shared.webhooks.handshake import HandshakeAnswer
+from shared.webhooks.identity import delivery_key, event_type
+from shared.webhooks.scheme import Scheme
+from shared.webhooks.words import Facts
+
+DOCUMENTS = (
+    "certificate",
+    "certificates",
+    "cert",
+    "cert_pem",
+    "certs",
+    "jwks",
+    "jwk",
+    "jwks_json",
+    "keys",
+    "public_key",
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """0 when every line could be read, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m local verify", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("file", nargs="?", help="a file of JSON lines; unset: the standard input")
+    given = parser.parse_args(argv)
+    if given.file is None:
+        return run(sys.stdin, sys.stdout)
+    with open(given.file, encoding="utf-8") as lines:  # noqa: PTH123  # a stream like the standard input
+        return run(lines, sys.stdout)
+
+
+def run(lines: IO[str], out: IO[str]) -> int:
+    """Explains line by line; the exit code."""
+    code = 0
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            found = explain(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            found = _rejected(f"input_malformed: {error}")
+            code = 1
+        out.write(json.dumps(found) + "\n")
+        out.flush()
+    return code
+
+
+def explain(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What intake would say of this delivery."""
+    data = provider_data(str(asked["provider"]))
+    if data is None:
+        return _rejected("unknown_provider")
+    aux = dict(asked.get("aux") or {})
+    config = {**(aux.get("config") or {})}
+    config |= {
+        name: aux[name] for name in aux if name in options_of(data) or (name not in DOCUMENTS and name != "config")
+    }
+    provider = find_provider(data["id"], config)
+    assert provider is not None, "its data was found"
+    delivery, now = _delivery(asked, config), _time(asked.get("now"))
+    secrets = [text for text in [asked.get("secret"), *(asked.get("secrets") or [])] if isinstance(text, str)]
+    if provider.scheme.kind == "none" and config.get("accept_unverified") is not True:
+        return _rejected("unverified_not_accepted")
+    keys = _public_keys(provider.scheme, delivery, aux, secrets, now)
+    examined = examine(provider, delivery, secrets, now, keys)
+    if examined.handshake is not None:
+        found = examined.handshake
+        return {
+            "result": "accept" if found.accepted else "reject",
+            "reason": "handshake" if found.accepted else "handshake_refused",
+            "delivery_id": None,
+            "event_type": None,
+            "handshake": _handshake(found),
+        }
+    if examined.verification is None:
+        return _rejected("method_not_used")
+    if examined.verification.reason is not None:
+        return _rejected(diagnose(provider, delivery, secrets, now, examined.verification.reason)[1])
+    sha256 = hashlib.sha256(delivery.body).hexdigest()
+    return {
+        "result": "accept",
+        "reason": None,
+        "delivery_id": delivery_key(provider, delivery, sha256, examined.verification.timestamp),
+        "event_type": event_type(provider, delivery),
+        "handshake": None,
+    }
+
+
+def _delivery(asked: Mapping[str, Any], config: Mapping[str, Any]) -> Delivery:
+    url, _, query = str(asked.get("url") or "").partition("?")
+    body = asked.get("body") or ""
+    raw = base64.b64decode(body) if asked.get("body_encoding") == "base64" else body.encode("utf-8", "surrogatepass")
+    given = asked.get("headers") or {}
+    headers: dict[str, str] = {}
+    for name, value in given.items() if isinstance(given, dict) else given:
+        # As API Gateway does: names in lower case, repeated ones joined.
+        for each in value if isinstance(value, list) else [value]:
+            lower = str(name).lower()
+            headers[lower] = f"{headers[lower]},{each}" if lower in headers else str(each)
+    return Delivery(
+        method=str(asked.get("method") or "POST").upper(),
+        headers=headers,
+        body=raw,
+        query=dict(parse_qsl(query, keep_blank_values=True)),
+        url=url,
+        config=config,
+        raw_query=query,
+    )
+
+
+def _time(now: object) -> float:
+    if now is None:
+        return time.time()
+    if isinstance(now, str):
+        seconds = UNITS["iso8601"](now)
+        return float(now) if seconds is None else seconds
+    return float(now)  # type: ignore[arg-type]  # a wrong one is said to be malformed
+
+
+def _public_keys(
+    scheme: Scheme, delivery: Delivery, aux: Mapping[str, Any], secrets: Sequence[str], now: float
+) -> list[Any]:
+    if scheme.fetch is None or scheme.fetch.url_for(Facts(delivery)) is None:
+        return []
+    documents = [aux[name] for name in DOCUMENTS if name in aux] or list(secrets)
+    found: list[Any] = []
+    for document in documents:
+        for each in document.values() if isinstance(document, dict) and "keys" not in document else [document]:
+            found += _keys_in(each, scheme, delivery, now)
+        if isinstance(document, dict) and "kty" in document:
+            found += _keys_in({"keys": [document]}, scheme, delivery, now)
+    return found
+
+
+def _keys_in(document: object, scheme: Scheme, delivery: Delivery, now: float) -> list[Any]:
+    if isinstance(document, dict) and "keys" not in document and "kty" in document:
+        document = {"keys": [document]}
+    if isinstance(document, list):
+        document = {"keys": document}
+    text = document if isinstance(document, str) else json.dumps(document)
+    kind = "jwks" if text.lstrip().startswith("{") else "x509" if "BEGIN CERTIFICATE" in text else "pem"
+    wanted = None
+    if scheme.kind == "jwt":
+        from shared.webhooks.jwt import key_id
+
+        wanted = key_id(scheme, delivery)
+    return keys_in_document(text.encode(), kind, wanted, now)[0]
+
+
+def _handshake(found: HandshakeAnswer) -> dict[str, Any]:
+    answer = found.answer
+    return {
+        "status": answer.status,
+        "headers": {"content-type": answer.content_type, **answer.headers},
+        "body": answer.body.decode("utf-8", "replace"),
+    }
+
+
+def _rejected(reason: str) -> dict[str, Any]:
+    return {"result": "reject", "reason": reason, "delivery_id": None, "event_type": None, "handshake": None}

@@ -1,0 +1,23 @@
+"""Keep the secret that a provider gave in its handshake."""
+
+from __future__ import annotations
+
+from shared.commands._webhooks import append, load
+from shared.commands.remember import remember_webhook
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.errors import ConflictError
+from shared.events.webhook import WebhookSecretRotated
+
+
+async def keep_handshake_secret(services: Services, tenant_id: str, webhook_id: str, secret: str) -> None:
+    """The webhook has the secret from now on. Only one that has none takes it: a later handshake is unsigned, and
+    would hand the webhook to whoever sends it; `ConflictError`."""
+    row = await services.webhooks.for_intake(webhook_id)
+    if row is None or row["tenant_id"] != tenant_id or row.get("secret"):
+        raise ConflictError("This webhook has its secret.")
+    current, _ = await load(services, tenant_id, webhook_id)
+    fact = WebhookSecretRotated(previous_secret_expires_at=None)
+    # A second handshake at the same moment conflicts on the stream's version: the first one's secret stays.
+    await append(services, Actor(tenant_id, f"webhook:{webhook_id}", "editor"), current, [fact], secret)
+    await remember_webhook(services, webhook_id)

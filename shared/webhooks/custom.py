@@ -1,0 +1,40 @@
+"""User-defined schemes: `provider: custom`, whose `config.scheme` is written in the grammar of the provider files.
+
+    {"scheme": {…}, "timestamp": {…}, "delivery": {…}, "event": {…}, "handshake": […]}
+
+Such a webhook takes no deliveries until one has verified: see `config.live` in `shared/webhooks/provider.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+TABLES = ("timestamp", "delivery", "event", "handshake", "answer")
+MAX_CHARACTERS = 8_000
+
+
+def custom_data(data: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """A provider's data with the scheme of the configuration in it; `ValueError` where it has none, or too much."""
+    scheme = config.get("scheme")
+    if not isinstance(scheme, Mapping):
+        raise ValueError("config.scheme must be a table as in a provider's file: kind, algorithm, content, signature.")
+    if len(json.dumps(dict(config))) > MAX_CHARACTERS:
+        raise ValueError(f"A user-defined scheme may have {MAX_CHARACTERS} characters.")
+    if scheme.get("kind") == "none":
+        raise ValueError("A user-defined scheme must verify something.")
+    if "fetch" in scheme:
+        raise ValueError("A user-defined scheme cannot fetch keys; give the public key as the secret.")
+    handshakes = config.get("handshake", [])
+    if not isinstance(handshakes, list) or any(not isinstance(each, Mapping) for each in handshakes):
+        raise ValueError("config.handshake must be a list of tables.")
+    if any("fetch" in each or "stores" in each for each in handshakes):
+        raise ValueError("A user-defined handshake can neither fetch nor store.")
+    tables = {}
+    for name in TABLES:
+        if name in config:
+            if name != "handshake" and not isinstance(config[name], Mapping):
+                raise ValueError(f"config.{name} must be a table.")
+            tables[name] = config[name]
+    return {**data, "scheme": dict(scheme), **tables}

@@ -1,0 +1,104 @@
+"""Why a delivery was refused, in words that its webhook's owner can act on; a sender never sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from shared.webhooks.delivery import Delivery
+from shared.webhooks.encodings import DECODERS
+from shared.webhooks.provider import Provider
+from shared.webhooks.scheme import Key, Scheme
+from shared.webhooks.verification import verify
+
+# Guessing hashes the body a few times more; forgeries must not buy much of that.
+MAX_GUESSED_BYTES = 65_536
+
+
+def diagnose(
+    provider: Provider, delivery: Delivery, secrets: Sequence[str], now: float, reason: str
+) -> tuple[str, str]:
+    """The ledger's verdict and the reason, sharper than the verification's own `reason` where one can tell."""
+    kind = reason.partition(":")[0]
+    if kind in ("timestamp_too_old", "timestamp_in_future"):
+        return "rejected_stale", reason
+    if kind == "header_missing":
+        other = other_provider(provider.id, delivery.headers)
+        if other:
+            return "rejected_signature", f"wrong_provider_path: this looks like a delivery of {other}"
+        return "rejected_signature", reason
+    if kind in ("body_malformed", "timestamp_malformed"):
+        return "rejected_malformed", reason
+    if kind != "signature_mismatch":
+        return "rejected_signature", reason
+    if len(delivery.body) <= MAX_GUESSED_BYTES and provider.scheme.kind in ("hmac", "hash"):
+        return "rejected_signature", _guess(provider.scheme, delivery, secrets, now)
+    return "rejected_signature", "wrong_secret"
+
+
+def other_provider(provider_id: str, headers: Mapping[str, str]) -> str | None:
+    """The provider whose signature's header is there; `None` for none, or several."""
+    found = {name for header, name in _signature_headers().items() if header in headers and name != provider_id}
+    return found.pop() if len(found) == 1 else None
+
+
+def _guess(scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: float) -> str:
+    for body, what in _bodies(delivery.body):
+        if _signed(scheme, replace(delivery, body=body), secrets, now):
+            return f"body_modified: {what}"
+    for changed, texts, what in _secrets(scheme, secrets):
+        if _signed(changed, delivery, texts, now):
+            return f"wrong_secret: {what}"
+    return "wrong_secret"
+
+
+def _signed(scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: float) -> bool:
+    reason = verify(scheme, delivery, secrets, now).reason
+    return reason is None or reason.startswith("timestamp_")
+
+
+def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
+    """Bodies that proxies make of one, undone."""
+    from shared.domain.json_values import parse_json
+    from shared.errors import InvalidRequestError
+    from shared.webhooks.canonical_json import canonical
+
+    yield body.rstrip(b"\r\n"), "line breaks were added at its end"
+    yield body + b"\n", "the line break at its end was cut off"
+    yield body.replace(b"\r\n", b"\n"), "its line breaks were changed"
+    yield body.replace(b"\n", b"\r\n"), "its line breaks were changed"
+    yield body.removeprefix(b"\xef\xbb\xbf"), "a byte order mark was added"
+    try:
+        value: Any = parse_json(body, refuse_unstorable=False)
+        yield canonical(value, sort=False).encode(), "its JSON was written again with other spaces"
+        yield canonical(value, sort=False, ascii_only=True).encode(), "its JSON was written again, unescaped"
+    except (InvalidRequestError, UnicodeEncodeError, RecursionError):
+        return
+
+
+def _secrets(scheme: Scheme, secrets: Sequence[str]) -> Iterator[tuple[Scheme, list[str], str]]:
+    stripped = [secret.strip() for secret in secrets]
+    if stripped != list(secrets):
+        yield scheme, stripped, "there is blank space around it"
+    for encoding in ("utf8", *DECODERS):
+        if encoding not in scheme.key.encodings:
+            key = Key((encoding,), scheme.key.prefixes, scheme.key.template)
+            yield replace(scheme, key=key), list(secrets), f"it would fit as {encoding}"
+
+
+@cache
+def _signature_headers() -> dict[str, str]:
+    """Every provider's own signature header, where no two share it."""
+    from shared.webhooks.catalog import provider_data, provider_ids
+
+    found: dict[str, str | None] = {}
+    for provider_id in provider_ids():
+        data = provider_data(provider_id) or {}
+        places = data["scheme"].get("signature", {}).get("in", ())
+        for place in [places] if isinstance(places, str) else places:
+            header = place.lower().removeprefix("header:")
+            if place.lower().startswith("header:") and header != "authorization":
+                found[header] = None if header in found else provider_id
+    return {header: name for header, name in found.items() if name is not None}

@@ -1,0 +1,111 @@
+"""At the door: which senders and which events a webhook takes, and what it answers. Options of every provider.
+
+event_types = ["push", "pull_request.*"]   others are answered with 200 and start nothing
+ip_allow = ["192.0.2.0/24"]                 other addresses are refused before anything else is looked at
+response = {status, headers, body}          what an accepted delivery is answered
+rate_limit = {per_minute, burst}            more is answered with 429
+url = "https://…"                           the URL as the provider knows it, where a proxy stands in between
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any
+
+from shared.domain.json_values import pointer_of
+from shared.errors import Problem
+from shared.webhooks.reply import FORBIDDEN_HEADERS
+
+OPTIONS = ("event_types", "ip_allow", "response", "rate_limit", "url")
+MAX_ENTRIES = 100
+_URL = re.compile(r"https?://[^\s?#]{1,500}")
+
+
+def takes_address(config: Mapping[str, Any], address: str) -> bool:
+    """Whether the sender's address is one of those that are allowed; all are where none is named."""
+    allowed = config.get("ip_allow")
+    if not allowed:
+        return True
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return any((mapped or found) in network for network in _networks(tuple(allowed)))
+
+
+def takes_event(config: Mapping[str, Any], event_type: str | None) -> bool:
+    """Whether the event is one of those that are asked for; all are where none is named."""
+    wanted = config.get("event_types")
+    return not wanted or any(fnmatchcase(event_type or "", _literal(pattern)) for pattern in wanted)
+
+
+def door_problems(config: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the options of the door, with pointers into the configuration."""
+    problems = [
+        Problem(pointer_of(name), "Write a list of texts.")
+        for name in ("event_types", "ip_allow")
+        if name in config and not _is_list_of_texts(config[name])
+    ]
+    if problems:
+        return problems
+    try:
+        _networks(tuple(config.get("ip_allow", ())))
+    except ValueError as error:
+        problems.append(Problem("/ip_allow", f"{error}.", "Write addresses or networks like 192.0.2.0/24."))
+    if "url" in config and not (isinstance(config["url"], str) and _URL.fullmatch(config["url"])):
+        problems.append(Problem("/url", "Write the URL without a query, as it is registered with the provider."))
+    return problems + _response_problems(config.get("response")) + _rate_problems(config.get("rate_limit"))
+
+
+def _response_problems(response: object) -> list[Problem]:
+    if response is None:
+        return []
+    if not isinstance(response, dict) or set(response) - {"status", "headers", "body"}:
+        return [Problem("/response", "Write an object of status, headers and body.")]
+    status, headers, body = response.get("status", 200), response.get("headers", {}), response.get("body", "")
+    problems = []
+    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 299:
+        problems.append(Problem("/response/status", "Write a number from 200 to 299: others make providers try again."))
+    if not isinstance(body, str) or len(body) > 4096:
+        problems.append(Problem("/response/body", "Write a text of at most 4096 characters."))
+    if not isinstance(headers, dict) or any(
+        not re.fullmatch("[A-Za-z0-9-]{1,100}", name)
+        or (name.lower() in FORBIDDEN_HEADERS and name.lower() != "content-type")
+        or not isinstance(value, str)
+        or not value.isascii()
+        or not value.isprintable()
+        for name, value in headers.items()
+    ):
+        problems.append(Problem("/response/headers", "Write headers as texts; those of the connection are not yours."))
+    return problems
+
+
+def _rate_problems(limit: object) -> list[Problem]:
+    if limit is None:
+        return []
+    values = [limit.get("per_minute"), limit.get("burst", 1)] if isinstance(limit, dict) else [None]
+    known = isinstance(limit, dict) and not set(limit) - {"per_minute", "burst"}
+    if known and all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= 1_000_000 for n in values):
+        return []
+    return [Problem("/rate_limit", "Write {per_minute, burst?}, whole numbers from 1 to 1000000.")]
+
+
+def _is_list_of_texts(value: object) -> bool:
+    if not isinstance(value, list) or len(value) > MAX_ENTRIES:
+        return False
+    return all(isinstance(each, str) and 0 < len(each) <= 200 for each in value)
+
+
+@lru_cache(maxsize=256)
+def _networks(texts: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(text) for text in texts)
+
+
+def _literal(pattern: str) -> str:
+    # Only `*` is special: brackets and question marks stand in event types as they are.
+    return re.sub(r"[\[?]", lambda found: f"[{found.group()}]", pattern)

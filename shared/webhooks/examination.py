@@ -1,0 +1,46 @@
+"""The order of work on a request, the same at intake and offline: handshake, signature and time, handshake again.
+
+Nothing is parsed, decompressed or deduplicated before it has verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.webhooks.delivery import Delivery
+from shared.webhooks.handshake import HandshakeAnswer, answer, is_challenge
+from shared.webhooks.provider import Provider
+from shared.webhooks.verification import Verification, keys_of, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What a request is: a handshake with its answer, or a delivery with its verdict; neither for a method that the
+    provider does not use."""
+
+    handshake: HandshakeAnswer | None = None
+    verification: Verification | None = None
+
+
+def examine(
+    provider: Provider, delivery: Delivery, secrets: Sequence[str], now: float, public_keys: Sequence[Any] = ()
+) -> Examination:
+    """The examination of a request at Unix time `now`; `public_keys` are fetched ones, where the scheme wants some."""
+    asked = any(each.method == delivery.method for each in provider.handshakes)
+    keys = keys_of(provider.scheme.key, secrets, delivery) if asked and provider.scheme.kind != "asymmetric" else []
+    secret, key = keys[0] if keys else (None, None)
+    if asked and (found := answer(provider.handshakes, delivery, verified=False, secret=secret, key=key)):
+        return Examination(found)
+    if delivery.method != "POST" and not asked:
+        return Examination()
+    verification = verify(provider.scheme, delivery, secrets, now, public_keys)
+    if verification.accepted and provider.refuses_challenges and is_challenge(delivery.body):
+        # We sign such texts for anybody who asks; as a delivery this one proves nothing.
+        verification = Verification("body_malformed: it has the form of a challenge")
+    if not verification.accepted:
+        return Examination(verification=verification)
+    if asked and (found := answer(provider.handshakes, delivery, verified=True, secret=secret, key=key)):
+        return Examination(found)
+    return Examination(verification=verification) if delivery.method == "POST" else Examination()

@@ -1,0 +1,134 @@
+"""Public keys that a provider publishes: fetched from its own hosts, remembered, and bounded in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from shared.webhooks.delivery import Delivery
+from shared.webhooks.scheme import Scheme
+from shared.webhooks.words import Facts
+
+MAX_DOCUMENT_BYTES = 131_072
+MAX_REMEMBERED = 200
+TIMEOUT_SECONDS = 3.0
+# A failure is not asked for again at once: forged deliveries must not make us a client that hammers the provider.
+FAILURE_SECONDS = 30.0
+# A key that is not in the set may be new; so often the set may be fetched again for that.
+REFETCH_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Document:
+    fetched_at: float
+    raw: bytes | None
+
+
+class FetchedKeys:
+    """The keys of this process. `allowed` are hosts that may be reached although they are not public."""
+
+    def __init__(self, allowed: frozenset[str] = frozenset()) -> None:
+        """Nothing is fetched before it is asked for."""
+        self._allowed = allowed
+        self._documents: dict[str, _Document] = {}
+        self._under_way: dict[str, asyncio.Task[bytes | None]] = {}
+
+    async def find(self, scheme: Scheme, delivery: Delivery, now: float) -> list[Any]:
+        """The keys that may have signed this delivery; none where the place is not the provider's or is silent."""
+        assert scheme.fetch is not None, "only schemes with a place are asked for"
+        url = scheme.fetch.url_for(Facts(delivery))
+        if url is None:
+            return []
+        wanted = None
+        if scheme.kind == "jwt":
+            from shared.webhooks.jwt import key_id
+
+            wanted = key_id(scheme, delivery)
+        raw = await self._document(url, scheme.fetch.max_age_seconds)
+        found, is_known = keys_in_document(raw, scheme.fetch.format, wanted, now)
+        if not is_known and self._age(url) > REFETCH_SECONDS:
+            self._documents.pop(url, None)
+            raw = await self._document(url, scheme.fetch.max_age_seconds)
+            found, _ = keys_in_document(raw, scheme.fetch.format, wanted, now)
+        return found
+
+    def _age(self, url: str) -> float:
+        document = self._documents.get(url)
+        return 0.0 if document is None else time.monotonic() - document.fetched_at
+
+    async def _document(self, url: str, max_age_seconds: int) -> bytes | None:
+        document = self._documents.get(url)
+        if document is not None:
+            lifetime = FAILURE_SECONDS if document.raw is None else max_age_seconds
+            if self._age(url) < lifetime:
+                return document.raw
+        if url not in self._under_way:
+            self._under_way[url] = asyncio.create_task(self._fetch(url))
+        try:
+            return await asyncio.shield(self._under_way[url])
+        finally:
+            self._under_way.pop(url, None)
+
+    async def _fetch(self, url: str) -> bytes | None:
+        raw = await fetch_document(url, self._allowed)
+        if len(self._documents) >= MAX_REMEMBERED:
+            self._documents.clear()
+        self._documents[url] = _Document(time.monotonic(), raw)
+        return raw
+
+
+async def fetch_document(url: str, allowed: frozenset[str]) -> bytes | None:
+    """What is at the URL, without following redirects; `None` for anything but a 200 of a bounded size in time."""
+    import httpx
+
+    from shared.nodes.outbound import OutboundRefusedError, client_for
+
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            client = client_for(allowed)
+            request = client.build_request("GET", url, headers={"accept-encoding": "identity"})
+            response = await client.send(request, stream=True, follow_redirects=False)
+            try:
+                raw = b""
+                async for chunk in response.aiter_raw():
+                    raw += chunk
+                    if len(raw) > MAX_DOCUMENT_BYTES:
+                        return None
+            finally:
+                await response.aclose()
+    except (httpx.HTTPError, httpx.InvalidURL, OutboundRefusedError, TimeoutError, OSError):
+        return None
+    return raw if response.status_code == 200 else None
+
+
+def keys_in_document(raw: bytes | None, format_: str, kid: str | None, now: float) -> tuple[list[Any], bool]:
+    """The keys in a document, and whether the one that is wanted is among them."""
+    from shared.webhooks.public_keys import certificate_key, jwks, load
+
+    if raw is None:
+        return [], True
+    if format_ == "x509":
+        key = certificate_key(raw, now)
+        return ([key] if key else []), True
+    try:
+        if format_ == "jwks":
+            found = jwks(raw)
+            named = [key for name, key in found if kid is not None and name == kid]
+            return (named or [key for _, key in found]), kid is None or bool(named)
+        text = raw.decode()
+        if format_.startswith("json:"):
+            from shared.domain.json_values import parse_json
+            from shared.errors import InvalidRequestError
+            from shared.webhooks.paths import parse_path, values
+
+            try:
+                value = next(values(parse_json(raw), parse_path(format_.removeprefix("json:"))), None)
+            except InvalidRequestError:
+                value = None
+            text = value if isinstance(value, str) else ""
+    except (ValueError, UnicodeDecodeError):
+        return [], True
+    loaded = load(text, "pem")
+    return ([loaded] if loaded else []), True
