@@ -34,7 +34,7 @@ dev: $(READY) ## run the whole stack until Ctrl-C
 	@$(RUN) -m local dev --dir "$(DIR)" --port $(PORT) $(ARGS)
 
 test: $(READY) ## run all tests
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -n auto $(ARGS)
 
 check: $(READY) ## run the linters, the type checker and the rules of the layout
 	$(VENV)/bin/ruff check
