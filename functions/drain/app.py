@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from shared.engine.engine import Engine
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
+from shared.engine.ledger_writer import LedgerWriter
 from shared.ids import new_id
 from shared.runtime import run
 
@@ -39,7 +41,14 @@ async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     journal = Journal(parts.events)
     engine = Engine(parts.events, journal, graph_loader(), guard, name, parts.settings.outbound_allow)
     work = Drain(parts.queue, parts.executions, engine, parts.settings, name, remaining_seconds)
-    summary = asdict(await work.run())
+    writer = LedgerWriter(parts.queue, parts.webhooks, name)
+    keeper = asyncio.create_task(writer.keep())
+    try:
+        summary = asdict(await work.run())
+    finally:
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+        await writer.write()
     logger.info("drained", extra=summary)
     return summary
 

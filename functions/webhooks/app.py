@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from functions.webhooks.deliveries import add_to
 from shared.commands.create_webhook import CreateWebhook, create_webhook
 from shared.commands.delete_webhook import delete_webhook
+from shared.commands.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret
 from shared.commands.services import services
 from shared.commands.update_webhook import UpdateWebhook, update_webhook
 from shared.http.api import Api
 from shared.http.base_url import base_url
 from shared.http.cursor import decode_keyset
 from shared.http.operations import webhooks as operations
-from shared.http.operations.webhooks import ListDeliveries, ListWebhooks
+from shared.http.operations.webhooks import ListWebhooks
 from shared.http.paging import paged
 from shared.http.request import Request
 from shared.http.responses import Response, created, no_content, ok
-from shared.queries.get_delivery import get_delivery
 from shared.queries.get_webhook import get_webhook, view
-from shared.queries.list_deliveries import list_deliveries
 from shared.queries.list_webhooks import list_webhooks
 from shared.queries.page import Page
 from shared.webhooks.catalog import catalog, provider_rules
 
 api = Api("webhooks")
+add_to(api)
 handler = api.handler
 
 
@@ -59,17 +60,12 @@ async def delete(request: Request) -> Response:
     return no_content()
 
 
-@api.route(operations.LIST_DELIVERIES)
-async def deliveries(request: Request) -> Response:
-    query, webhooks = request.query(ListDeliveries), services().webhooks
-    before = decode_keyset(query.cursor)
-    return paged(await list_deliveries(webhooks, request.tenant_id, request.id, query.limit, before, query.verdict))
-
-
-@api.route(operations.GET_DELIVERY)
-async def delivery(request: Request) -> Response:
-    webhooks, events = services().webhooks, services().events
-    return ok(await get_delivery(webhooks, events, request.tenant_id, request.id, request.path["delivery_id"]))
+@api.route(operations.ROTATE_WEBHOOK_SECRET)
+async def rotate_secret(request: Request) -> Response:
+    command = request.body(RotateWebhookSecret)
+    webhook = await get_webhook(services().webhooks, request.tenant_id, request.id)
+    rules = provider_rules(webhook["provider"])
+    return ok(await rotate_webhook_secret(services(), request.actor, request.id, command, rules))
 
 
 @api.route(operations.LIST_WEBHOOK_PROVIDERS)

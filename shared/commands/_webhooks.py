@@ -82,9 +82,15 @@ async def load(services: Services, tenant_id: str, webhook_id: str) -> tuple[Web
 
 
 async def append(
-    services: Services, actor: Actor, before: Webhook, facts: Sequence[WebhookFact], secret: str | None = None
+    services: Services,
+    actor: Actor,
+    before: Webhook,
+    facts: Sequence[WebhookFact],
+    secret: str | None = None,
+    previous_secret: str | None = None,
 ) -> Webhook:
-    """The webhook after the facts, stored with its row and its new secret; `StreamConflictError` when overtaken."""
+    """The webhook after the facts, stored with its row and its new secret; `StreamConflictError` when overtaken.
+    `previous_secret` is the old one as it is stored."""
     happened_at, after = now(), before
     for fact in facts:
         after = webhook.apply(after, fact, actor.tenant_id, before.id, happened_at)
@@ -96,7 +102,13 @@ async def append(
             expected_version=before.stream_version,
             events=record(actor, happened_at, *facts),
             row=webhook.row(after),
-            secret={"secret": await sealed(actor.tenant_id, before.id, secret)} if secret else None,
+            secret={
+                "secret": await sealed(actor.tenant_id, before.id, secret),
+                "previous_secret": previous_secret,
+                "previous_secret_expires_at": after.previous_secret_expires_at,
+            }
+            if secret
+            else None,
         )
     )
     return after

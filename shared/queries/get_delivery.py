@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
+from shared.domain.bodies import parse_body
 from shared.errors import NotFoundError
 from shared.queries.get_webhook import get_webhook
 from shared.repositories.event_store import EventStoreRepository
@@ -14,7 +16,8 @@ from shared.repositories.webhooks import WebhookRepository
 async def get_delivery(
     webhooks: WebhookRepository, events: EventStoreRepository, tenant_id: str, webhook_id: str, delivery_id: str
 ) -> Row:
-    """The delivery, with its `body` where it started a run: that run's first event holds it.
+    """The delivery, with its `body`: from the first event of the run that it started, else, where they were kept,
+    from its bytes, which are `raw_body` in base64.
 
     `NotFoundError` when the tenant has no such webhook, or the webhook no such delivery.
     """
@@ -27,6 +30,11 @@ async def get_delivery(
         first = await events.read_stream(tenant_id, row["execution_id"], limit=1)
         if first and first[0].event_type == "ExecutionQueued":
             found["body"] = first[0].payload["trigger"].get("body")
+    elif row["body_sha256"] is not None:
+        raw = await webhooks.delivery_body(tenant_id, row["body_sha256"])
+        if raw is not None:
+            found["body"] = parse_body(base64.b64decode(raw), row["headers"].get("content-type", ""))
+            found["raw_body"] = raw
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import TYPE_CHECKING
 
 from shared.repositories.database import Database
@@ -16,7 +17,7 @@ COLUMNS = (
 )
 WITH_SECRETS = f"{COLUMNS},secret,previous_secret"
 DELIVERY = (
-    "id,webhook_id,received_at,verdict,reason,delivery_key,event_type,execution_id,headers,body_sha256,size_bytes"
+    "id,webhook_id,received_at,verdict,reason,delivery_key,event_type,execution_id,headers,body_sha256,size_bytes,count"
 )
 
 
@@ -89,3 +90,15 @@ class WebhookRepository:
             lambda query: query.eq("tenant_id", tenant_id).eq("webhook_id", webhook_id).eq("id", delivery_id),
         )
         return in_service_form(rows[0]) if rows else None
+
+    async def delivery_body(self, tenant_id: str, sha256: str) -> str | None:
+        """The bytes of a delivery that started no run, in base64; `None` where they were not kept."""
+        rows = await self._database.select(
+            "delivery_bodies", "body", lambda query: query.eq("tenant_id", tenant_id).eq("sha256", sha256)
+        )
+        return rows[0]["body"] if rows else None
+
+    async def record(self, deliveries: builtins.list[Row]) -> None:
+        """Writes lines of deliveries that started no run, each once by its id, with their bodies where they are
+        there."""
+        await self._database.rpc("record_deliveries", {"deliveries": deliveries})

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from shared.commands.create_webhook import CreateWebhook
 from shared.commands.model import Uuid
+from shared.commands.rotate_webhook_secret import RotateWebhookSecret
 from shared.commands.update_webhook import UpdateWebhook
-from shared.errors import StreamConflictError, UnprocessableError
+from shared.errors import NotPublishedError, QueueUnavailableError, StreamConflictError, UnprocessableError
 from shared.http.operation import Answer, Operation
 from shared.http.operations.views import Id, Object, Time, View, may_be_missing
 from shared.http.query import PageQuery
@@ -70,12 +71,29 @@ class DeliveryView(View):
     headers: Object
     body_sha256: str | None
     size_bytes: int
+    count: Annotated[int, Field(description="How many deliveries this line stands for: a flood is counted.")]
 
 
 class WholeDeliveryView(DeliveryView):
     """One delivery with its body, where it was kept."""
 
     body: Any = may_be_missing()
+    raw_body: str = may_be_missing("The bytes in base64, of a delivery that started no run.")
+
+
+class RotatedSecretView(View):
+    """A webhook's new secret, which is shown this once."""
+
+    id: Id
+    secret: str
+    previous_secret_expires_at: Annotated[Time | None, Field(description="Until when the old one verifies.")]
+
+
+class RedeliveryView(View):
+    """The run that a delivery was given again."""
+
+    execution_id: Id
+    delivery_id: Id
 
 
 class DeliveryPage(View):
@@ -177,6 +195,19 @@ DELETE_WEBHOOK = Operation(
     answers={204: Answer("Deleted")},
     errors=(StreamConflictError,),
 )
+ROTATE_WEBHOOK_SECRET = Operation(
+    id="rotate_webhook_secret",
+    method="POST",
+    path="/api/webhooks/{id}/rotate-secret",
+    summary="Rotate a webhook's secret",
+    description="Both secrets verify during the grace. The new one is shown in this answer and never again.",
+    tag=TAG,
+    role="editor",
+    scope="webhooks:write",
+    body=RotateWebhookSecret,
+    answers={200: Answer("The new secret", RotatedSecretView)},
+    errors=(StreamConflictError, UnprocessableError),
+)
 LIST_DELIVERIES = Operation(
     id="list_deliveries",
     method="GET",
@@ -199,6 +230,18 @@ GET_DELIVERY = Operation(
     scope="webhooks:read",
     answers={200: Answer("The delivery", WholeDeliveryView)},
 )
+REDELIVER = Operation(
+    id="redeliver",
+    method="POST",
+    path="/api/webhooks/{id}/deliveries/{delivery_id}/redeliver",
+    summary="Run a delivery again",
+    description="Starts a new run with the same body, headers and query, whatever became of the delivery.",
+    tag=TAG,
+    role="editor",
+    scope="webhooks:write",
+    answers={202: Answer("The new run", RedeliveryView, {"Location": "Where the run is."})},
+    errors=(UnprocessableError, NotPublishedError, QueueUnavailableError),
+)
 LIST_WEBHOOK_PROVIDERS = Operation(
     id="list_webhook_providers",
     method="GET",
@@ -216,7 +259,9 @@ OPERATIONS = (
     GET_WEBHOOK,
     UPDATE_WEBHOOK,
     DELETE_WEBHOOK,
+    ROTATE_WEBHOOK_SECRET,
     LIST_DELIVERIES,
     GET_DELIVERY,
+    REDELIVER,
     LIST_WEBHOOK_PROVIDERS,
 )

@@ -1,0 +1,35 @@
+"""/api/webhooks/{id}/deliveries: the ledger, and running a delivery of it again."""
+
+from __future__ import annotations
+
+from shared.commands.redeliver import redeliver
+from shared.commands.services import services
+from shared.http.api import Api
+from shared.http.cursor import decode_keyset
+from shared.http.operations import webhooks as operations
+from shared.http.operations.webhooks import ListDeliveries
+from shared.http.paging import paged
+from shared.http.request import Request
+from shared.http.responses import Response, accepted, ok
+from shared.queries.get_delivery import get_delivery
+from shared.queries.list_deliveries import list_deliveries
+
+
+def add_to(api: Api) -> None:
+    """Gives the function these routes."""
+
+    @api.route(operations.LIST_DELIVERIES)
+    async def deliveries(request: Request) -> Response:
+        query, webhooks = request.query(ListDeliveries), services().webhooks
+        before = decode_keyset(query.cursor)
+        return paged(await list_deliveries(webhooks, request.tenant_id, request.id, query.limit, before, query.verdict))
+
+    @api.route(operations.GET_DELIVERY)
+    async def delivery(request: Request) -> Response:
+        webhooks, events = services().webhooks, services().events
+        return ok(await get_delivery(webhooks, events, request.tenant_id, request.id, request.path["delivery_id"]))
+
+    @api.route(operations.REDELIVER)
+    async def run_again(request: Request) -> Response:
+        run = await redeliver(services(), request.actor, request.id, request.path["delivery_id"])
+        return accepted(run, f"/api/executions/{run['execution_id']}")

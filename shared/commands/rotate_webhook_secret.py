@@ -1,0 +1,59 @@
+"""Rotate a webhook's secret: for a while, both verify."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import Field, SecretStr
+
+from shared.commands._webhooks import append, generated_secret, load
+from shared.commands.change import repeated_on_conflict
+from shared.commands.model import Command
+from shared.commands.remember import remember_webhook
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.domain.provider import ProviderRules, secret_problems
+from shared.errors import Problem, UnprocessableError
+from shared.events.webhook import WebhookSecretRotated
+
+MAX_GRACE_SECONDS = 30 * 86_400
+
+
+class RotateWebhookSecret(Command):
+    """A new secret, and how long the present one still verifies. Without a secret, one is generated."""
+
+    secret: SecretStr | None = Field(None, min_length=1, max_length=8000)
+    grace_seconds: int = Field(86_400, ge=0, le=MAX_GRACE_SECONDS)
+
+
+async def rotate_webhook_secret(
+    services: Services, actor: Actor, webhook_id: str, command: RotateWebhookSecret, rules: ProviderRules | None
+) -> dict[str, Any]:
+    """`{id, secret, previous_secret_expires_at}`, the secret this once; `NotFoundError` for no such webhook, and
+    `UnprocessableError` for a secret that is not the provider's kind."""
+    given = None if command.secret is None else command.secret.get_secret_value()
+    if rules is None or not rules.takes_secret:
+        raise UnprocessableError("Webhooks of this provider have no secret.")
+    problems = secret_problems(rules, given)
+    secret = given or generated_secret(rules)
+    if secret is None:
+        problems = [Problem("/secret", "The provider makes this secret: it must be given.", rules.where or None)]
+    if problems or secret is None:
+        raise UnprocessableError("The secret cannot be used.", problems=tuple(problems))
+
+    async def attempt() -> str | None:
+        current, _ = await load(services, actor.tenant_id, webhook_id)
+        row = await services.webhooks.for_intake(webhook_id)
+        previous = row.get("secret") if row else None
+        expires_at = None
+        if previous and command.grace_seconds:
+            expires_at = (datetime.now(UTC) + timedelta(seconds=command.grace_seconds)).isoformat()
+        fact = WebhookSecretRotated(previous_secret_expires_at=expires_at)
+        previous = previous if expires_at else None
+        changed = await append(services, actor, current, [fact], secret, previous_secret=previous)
+        return changed.previous_secret_expires_at
+
+    expires_at = await repeated_on_conflict(attempt)
+    await remember_webhook(services, webhook_id)
+    return {"id": webhook_id, "secret": secret, "previous_secret_expires_at": expires_at}

@@ -1,0 +1,170 @@
+"""The ledger: every delivery has a line, whatever became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.commands.redeliver import redeliver
+from shared.commands.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret
+from shared.commands.services import Services
+from shared.commands.update_webhook import UpdateWebhook, update_webhook
+from shared.engine.ledger_writer import LedgerWriter
+from shared.errors import UnprocessableError
+from shared.ids import new_id
+from shared.queries.get_delivery import get_delivery
+from shared.runtime import run
+from shared.webhooks.catalog import provider_rules
+from tests.integration.webhooks.sender import Sender
+
+
+def ledger(sender: Sender) -> list[dict[str, Any]]:
+    """The lines, written by a drain's writer."""
+    services = sender.services
+    writer = LedgerWriter(services.queue, services.webhooks, new_id())
+    while run(writer.write()):
+        pass
+    return run(services.webhooks.deliveries(sender.actor.tenant_id, sender.webhook_id, 100))
+
+
+def configure(sender: Sender, **config: Any) -> None:
+    """Gives the webhook a configuration."""
+    command = UpdateWebhook(
+        name="h", workflow_id=sender.workflow_id, provider=sender.provider_id, config={**sender.config, **config}
+    )
+    rules = provider_rules(sender.provider_id)
+    run(update_webhook(sender.services, sender.actor, sender.webhook_id, command, rules))
+
+
+@pytest.fixture(autouse=True)
+def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.webhooks.hooks.MEMORY_SECONDS", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "reason"),
+    [
+        ({}, b"{}", "header_missing: header:X-Hub-Signature-256"),
+        ({"x-hub-signature-256": "sha256=00"}, b"{}", "signature_malformed"),
+        ({"x-hub-signature-256": "sha256=" + "0" * 64}, b"{}", "wrong_secret"),
+        ({"stripe-signature": "t=1,v1=00"}, b"{}", "wrong_provider_path: this looks like a delivery of stripe"),
+    ],
+)
+def test_a_refusal_says_what_to_mend(sender: Sender, headers: dict[str, str], body: bytes, reason: str) -> None:
+    """The owner reads why; the sender does not."""
+    answer = sender.send(body, signed=headers)
+    (line,) = ledger(sender)
+    assert (answer.status, line["verdict"], line["reason"]) == (401, "rejected_signature", reason)
+    assert "secret" not in answer.text
+
+
+def test_a_changed_body_is_recognised(sender: Sender) -> None:
+    """A proxy that appends a line break is named, not the secret."""
+    assert sender.send(b'{"n": 1}\n', signed=sender.signed(b'{"n": 1}')).status == 401
+    (line,) = ledger(sender)
+    assert line["reason"] == "body_modified: line breaks were added at its end"
+
+
+def test_another_providers_path_is_recorded(sender: Sender) -> None:
+    """404 for the sender, a reason for the owner."""
+    assert sender.send(path="stripe").status == 404
+    (line,) = ledger(sender)
+    assert (line["verdict"], line["reason"]) == ("rejected_malformed", "wrong_provider_path: stripe")
+
+
+def test_duplicates_and_pings_have_lines(sender: Sender) -> None:
+    """What starts no run is in the ledger too."""
+    sender.send(x_github_delivery="one")
+    sender.send(x_github_delivery="one")
+    sender.send(x_github_event="ping")
+    assert sorted(line["verdict"] for line in ledger(sender)) == ["duplicate", "handshake"]
+
+
+def test_a_flood_becomes_a_count(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attacker cannot fill the disk: beyond the minute's lines, refusals are counted."""
+    monkeypatch.setattr("shared.queue.ledger.LINES_PER_MINUTE", 3)
+    for number in range(10):
+        sender.send(str(number).encode(), signed={})
+    lines = ledger(sender)
+    assert sorted(line["count"] for line in lines) == [1, 1, 1, 7]
+    assert ledger(sender) == lines
+
+
+def test_event_types_filter_at_the_door(sender: Sender) -> None:
+    """Other events are answered with 200 and start nothing."""
+    configure(sender, event_types=["pull_request.*", "push"])
+    assert sender.send(b"1", x_github_event="push").status == 202
+    answer = sender.send(b"2", x_github_event="issues")
+    assert (answer.status, answer.json) == (200, {"filtered": True})
+    assert [line["verdict"] for line in ledger(sender)] == ["filtered"]
+
+
+def test_only_allowed_addresses_come_in(sender: Sender) -> None:
+    """A signed delivery from elsewhere is refused."""
+    configure(sender, ip_allow=["192.0.2.0/24"])
+    assert sender.send().status == 401
+    assert ledger(sender)[0]["reason"].startswith("ip_not_allowed")
+
+
+def test_the_answer_is_the_webhooks_own(sender: Sender) -> None:
+    """Some providers want their own words."""
+    configure(sender, response={"status": 200, "body": "OK", "headers": {"X-Done": "yes"}})
+    answer = sender.send()
+    assert (answer.status, answer.text, answer.headers["X-Done"]) == (200, "OK", "yes")
+
+
+def test_a_rotated_secret_leaves_the_old_one_its_grace(sender: Sender) -> None:
+    """Both verify during the grace; with none, the old one stops at once."""
+    rules, old = provider_rules("github"), sender.signed(b"1")
+
+    def rotate(**given: Any) -> dict[str, Any]:
+        command = RotateWebhookSecret(**given)
+        return run(rotate_webhook_secret(sender.services, sender.actor, sender.webhook_id, command, rules))
+
+    rotated = rotate(grace_seconds=3600)
+    assert rotated["secret"] != sender.secret
+    assert rotated["previous_secret_expires_at"]
+    assert sender.send(b"1", signed=old).status == 202
+    rotate(grace_seconds=0)
+    assert sender.send(b"1", signed=old).status == 401
+
+
+def test_a_filtered_delivery_can_be_run_after_all(sender: Sender) -> None:
+    """Redelivering gives a new run the same bytes."""
+    configure(sender, event_types=["push"])
+    sender.send(b'{"n": 7}', x_github_event="issues")
+    (line,) = ledger(sender)
+    again = run(redeliver(sender.services, sender.actor, sender.webhook_id, line["id"]))
+    job = run(sender.services.queue.peek(again["execution_id"]))
+    assert job is not None
+    assert job.delivery is not None
+    assert (job.delivery["body"], job.delivery["event_type"]) == ("eyJuIjogN30=", "issues")
+    services, tenant_id = sender.services, sender.actor.tenant_id
+    whole = run(get_delivery(services.webhooks, services.events, tenant_id, sender.webhook_id, line["id"]))
+    assert (whole["body"], whole["raw_body"]) == ({"n": 7}, "eyJuIjogN30=")
+
+
+def test_a_body_that_was_not_kept_cannot_be_run(sender: Sender) -> None:
+    """Large refused bodies are not stored."""
+    sender.send(b"x" * 20_000, signed={})
+    (line,) = ledger(sender)
+    with pytest.raises(UnprocessableError):
+        run(redeliver(sender.services, sender.actor, sender.webhook_id, line["id"]))
+
+
+def test_a_custom_scheme_goes_live_with_its_first_verified_delivery(wired: Services) -> None:
+    """Until one delivery has verified, none starts a run."""
+    scheme = {
+        "kind": "hmac",
+        "algorithm": "sha512",
+        "content": "{header:x-id}.{body}",
+        "key_encoding": "utf8",
+        "signature": {"in": "header:X-Sign", "encoding": "base64", "format": "single"},
+    }
+    sender = Sender.of(wired, "custom", scheme=scheme, delivery={"id": "header:x-id"})
+    assert sender.send(b"1", signed={"x-id": "0", "x-sign": "AAAA"}).status == 401
+    answer = sender.send(b"1", x_id="1")
+    assert (answer.status, answer.json) == (200, {"verified": True, "live": True})
+    assert run(wired.queue.counts())["wait"] == 0
+    assert sender.send(b"2", x_id="2").status == 202
