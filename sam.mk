@@ -36,7 +36,7 @@ build-for-tests: $(LAMBDA_READY) $(READY)
 		>$(LAMBDA)/build.log 2>&1 || { cat $(LAMBDA)/build.log >&2; exit 1; }; \
 	if [ ! -e $(LAMBDA)/runtime-$$RUNTIME_PYTHON/.ready ]; then \
 		$(UV) export --quiet --frozen --project local/lambda_tools --only-group runtime -o $(LAMBDA)/runtime.txt; \
-		$(UV) pip install --quiet --python "$$python" --target $(LAMBDA)/runtime-$$RUNTIME_PYTHON -r $(LAMBDA)/runtime.txt; \
+		$(UV) pip install --quiet --compile-bytecode --python "$$python" --target $(LAMBDA)/runtime-$$RUNTIME_PYTHON -r $(LAMBDA)/runtime.txt; \
 		touch $(LAMBDA)/runtime-$$RUNTIME_PYTHON/.ready; fi; \
 	printf '{"python": "%s", "runtime": "%s"}\n' "$$python" "$(CURDIR)/$(LAMBDA)/runtime-$$RUNTIME_PYTHON" >$(LAMBDA)/build/runtime.json
 

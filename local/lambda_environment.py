@@ -110,12 +110,8 @@ class LambdaEnvironment:
 
     def kill(self) -> None:
         """End it and all that it has started, now."""
-        inside = self._inside()
+        self._frozen = self._inside() or self._frozen
         self._process.kill()
-        for process in inside:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        asyncio.get_running_loop().create_task(self._bury())
 
     def how_it_ended(self) -> str:
         """In the words of Lambda."""
@@ -154,6 +150,8 @@ class LambdaEnvironment:
         self._frozen = self._signal(signal.SIGSTOP)
         self._current = None
         if answer.content.startswith(_TIMED_OUT):
+            with self._pool.log.open("ab") as log:
+                log.write(b"%s %s\n" % (invocation.request_id.encode(), answer.content))
             invocation.fail("Sandbox.Timedout", answer.text)
         else:
             invocation.settle(answer.content, failed=answer.status_code != 200 or _is_error(answer.content))

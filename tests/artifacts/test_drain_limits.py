@@ -1,0 +1,71 @@
+"""A drain at the end of its time, and one that is killed there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from local.stack import LocalStack
+from tests.faults.conftest import Hurt
+from tests.integration.engine.sink import Sink
+
+CALL = {"type": "http_request", "timeout_seconds": 60}
+
+
+@pytest.fixture
+async def hurt(short_drains: LocalStack) -> AsyncIterator[Hurt]:
+    """The stack and a server that its workflows call."""
+    async with Sink() as sink:
+        hurt = Hurt(short_drains, sink)
+        yield hurt
+        await hurt.api.aclose()
+
+
+async def webhook(hurt: Hurt) -> str:
+    """The path of a webhook whose runs call the server once."""
+    node = {"id": "call", **CALL, "parameters": {"method": "POST", "url": hurt.sink.url + "/call"}}
+    return await hurt.hook([node], [("hook", "call")])
+
+
+def outcomes(hurt: Hurt, execution_ids: list[str]) -> list[int]:
+    """How often each run's node has settled."""
+    query = "select count(*) from event_store where event_type = 'NodeSucceeded' and stream_id = any(%s::uuid[]) "
+    return [count for (count,) in hurt.rows(query + "group by stream_id", execution_ids)]
+
+
+async def test_drain_hands_over_at_its_limit(hurt: Hurt) -> None:
+    """Forty runs of a second each, four at a time, are more than twelve seconds: a successor finishes them."""
+    hurt.sink.pause_seconds = 1.2
+    path = await webhook(hurt)
+    execution_ids = [await hurt.deliver(path, {"number": number}) for number in range(40)]
+    statuses = await asyncio.to_thread(hurt.wait_until_finished, execution_ids, 90)
+    assert set(statuses.values()) == {"succeeded"}
+    assert outcomes(hurt, execution_ids) == [1] * 40
+    assert sum(worker["invocations"] for worker in hurt.stack.workers()["local-drain"]) > 1
+    assert "timed out" not in hurt.stack.log("drain").read_text().lower()
+
+
+async def test_drain_that_its_timeout_kills_loses_nothing(hurt: Hurt) -> None:
+    """A drain that stands still in the middle of its runs is killed by Lambda; every run ends all the same."""
+    hurt.sink.pause_seconds = 1.0
+    seen = len(hurt.sink.received)
+    path = await webhook(hurt)
+    execution_ids = [await hurt.deliver(path, {"number": number}) for number in range(8)]
+    await hurt.sink.received_at_least(seen + 2)
+    (pid,) = [worker["pid"] for worker in hurt.stack.workers()["local-drain"] if worker["busy"]][:1]
+    os.kill(pid, signal.SIGSTOP)
+    statuses = await asyncio.to_thread(hurt.wait_until_finished, execution_ids, 90)
+    assert set(statuses.values()) == {"succeeded"}
+    assert outcomes(hurt, execution_ids) == [1] * 8
+    # Whoever took the runs over was another environment; this one ends by its timeout and not before.
+    deadline = time.monotonic() + 20
+    while "Task timed out after 12.00 seconds" not in hurt.stack.log("drain").read_text():
+        assert time.monotonic() < deadline, "the timeout did not come"
+        await asyncio.sleep(0.2)
+    assert not Path(f"/proc/{pid}").exists()  # noqa: ASYNC240
