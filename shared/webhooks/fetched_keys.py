@@ -46,11 +46,11 @@ class FetchedKeys:
             from shared.webhooks.jwt import key_id
 
             wanted = key_id(scheme, delivery)
-        raw = await self._document(url, scheme.fetch.max_age_seconds)
+        raw = await self.document(url, scheme.fetch.max_age_seconds)
         found, is_known = keys_in_document(raw, scheme.fetch.format, wanted, now)
         if not is_known and self._age(url) > REFETCH_SECONDS:
             self._documents.pop(url, None)
-            raw = await self._document(url, scheme.fetch.max_age_seconds)
+            raw = await self.document(url, scheme.fetch.max_age_seconds)
             found, _ = keys_in_document(raw, scheme.fetch.format, wanted, now)
         return found
 
@@ -58,7 +58,8 @@ class FetchedKeys:
         document = self._documents.get(url)
         return 0.0 if document is None else time.monotonic() - document.fetched_at
 
-    async def _document(self, url: str, max_age_seconds: int) -> bytes | None:
+    async def document(self, url: str, max_age_seconds: int) -> bytes | None:
+        """What is at the URL, remembered for its time; asked for once, however many want it at once."""
         document = self._documents.get(url)
         if document is not None:
             lifetime = FAILURE_SECONDS if document.raw is None else max_age_seconds
