@@ -30,6 +30,7 @@ class Settings:
     lock_seconds: float = 15.0
     lease_seconds: float = 60.0
     delivery_memory_seconds: int = 86_400
+    tenant_deliveries_per_second: int = 0
     outbound_allow: tuple[str, ...] = ()
     public_url: str | None = None
     jwks_url: str | None = None
@@ -60,6 +61,7 @@ class Settings:
             lock_seconds=_decimal(environment, "LOCK_SECONDS", 15.0),
             lease_seconds=_decimal(environment, "LEASE_SECONDS", 60.0),
             delivery_memory_seconds=_number(environment, "DELIVERY_MEMORY_SECONDS", 86_400),
+            tenant_deliveries_per_second=_number(environment, "TENANT_DELIVERIES_PER_SECOND", 0),
             outbound_allow=tuple(part for part in (read("OUTBOUND_ALLOW") or "").replace(",", " ").split() if part),
             public_url=(read("PUBLIC_URL") or "").rstrip("/") or None,
             jwks_url=read("JWKS_URL") or None,

@@ -3,7 +3,8 @@
 --
 -- KEYS  1–9 those of BullMQ's addStandardJob, 10 the delivery's claim, 11 the live drains
 -- ARGV  1–4 those of addStandardJob, 5 the claim ("": none, the job is added in any case), 6 its lifetime in seconds
--- Returns {the claim that stood there before or false, how many drains are live}
+-- KEYS  12 on: buckets of tokens; ARGV 7 on: for each, tokens a second and how many it holds
+-- Returns {the claim that stood there before or false, how many drains are live, or -milliseconds until a token is there}
 local function add_job()
 --<addStandardJob>
 end
@@ -11,11 +12,30 @@ end
 local taken = false
 if ARGV[5] ~= "" then
   taken = redis.call("GET", KEYS[10])
-  if not taken then
-    redis.call("SET", KEYS[10], ARGV[5], "EX", ARGV[6])
+end
+if not taken and KEYS[12] then
+  local time = redis.call("TIME")
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local levels = {}
+  for i = 12, #KEYS do
+    local rate, size = tonumber(ARGV[7 + (i - 12) * 2]), tonumber(ARGV[8 + (i - 12) * 2])
+    local bucket = redis.call("HMGET", KEYS[i], "level", "at")
+    local level = math.min(size, (tonumber(bucket[1]) or size) + (now - (tonumber(bucket[2]) or now)) * rate / 1000)
+    if level < 1 then
+      return {false, -math.max(1, math.ceil((1 - level) * 1000 / rate))}
+    end
+    levels[i] = level - 1
+  end
+  -- Tokens are taken from all buckets or from none: a webhook at its limit does not use up its tenant's.
+  for i = 12, #KEYS do
+    redis.call("HSET", KEYS[i], "level", tostring(levels[i]), "at", now)
+    redis.call("EXPIRE", KEYS[i], 3600)
   end
 end
 if not taken then
+  if ARGV[5] ~= "" then
+    redis.call("SET", KEYS[10], ARGV[5], "EX", ARGV[6])
+  end
   add_job()
 end
 -- Looked at after the add, in the same instant: a drain withdraws first and then checks the queue once more, so

@@ -27,6 +27,7 @@ from shared.queue.hints import Hints
 from shared.queue.job import JOB_NAME, ClaimedJob, ExecutionJob, claimed_job, parse_job
 from shared.queue.keys import OwnKeys
 from shared.queue.ledger import Ledger
+from shared.queue.limit import Limit
 from shared.queue.presence import Presence
 from shared.queue.scripts import ScriptRunner
 from shared.settings import Settings
@@ -46,12 +47,14 @@ _JOB_GONE = (-1, -2, -3, -6)  # missing job, missing lock, not active, somebody 
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of a delivery. `duplicate`: it was accepted before, as `delivery_id`. `mismatch`: under the same key
-    another body was. In both cases nothing was added. `live_drain`: a drain is there to take it."""
+    another body was. `retry_after_seconds`: a limit is
+    reached, and when to try again. In these cases nothing was added. `live_drain`: a drain is there to take it."""
 
     delivery_id: str
     duplicate: bool
     mismatch: bool
     live_drain: bool
+    retry_after_seconds: float | None = None
 
 
 class ExecutionQueue(Hints, Presence, Ledger):
@@ -97,7 +100,7 @@ class ExecutionQueue(Hints, Presence, Ledger):
             answers = await asyncio.gather(*(self._admit(job, "", "") for job in jobs))
         return bool(answers[-1][1])
 
-    async def accept(self, job: ExecutionJob, fingerprint: str) -> Receipt:
+    async def accept(self, job: ExecutionJob, fingerprint: str, limits: Sequence[Limit] = ()) -> Receipt:
         """The receipt of a delivery: claimed, added and looked for a live drain in one round trip, all or nothing.
 
         `fingerprint` (no spaces) says which bytes were delivered. A repeated call is recognised by its delivery id.
@@ -107,16 +110,20 @@ class ExecutionQueue(Hints, Presence, Ledger):
         try:
             with in_our_terms():
                 async with asyncio.timeout(ACCEPT_TIMEOUT_SECONDS):
-                    taken, live = await self._admit(job, self._keys.delivery(job.execution_id), claim)
+                    taken, live = await self._admit(job, self._keys.delivery(job.execution_id), claim, limits)
         except TimeoutError as error:
             raise QueueUnavailableError from error
+        if live < 0:
+            return Receipt(delivery_id, False, False, live_drain=True, retry_after_seconds=-live / 1000)
         if not taken or taken == claim:
             return Receipt(delivery_id, duplicate=False, mismatch=False, live_drain=live > 0)
         first_fingerprint, _, first_delivery_id = taken.partition(" ")
         same = first_fingerprint == fingerprint
         return Receipt(first_delivery_id, duplicate=same, mismatch=not same, live_drain=live > 0)
 
-    def _admit(self, job: ExecutionJob, delivery_key: str, claim: str) -> asyncio.Future[Any]:
+    def _admit(
+        self, job: ExecutionJob, delivery_key: str, claim: str, limits: Sequence[Limit] = ()
+    ) -> asyncio.Future[Any]:
         if not is_uuid(job.execution_id):
             raise ValueError(f"A job's id must be a UUID, not {job.execution_id!r}: BullMQ counts with other ids.")
         now = time.time_ns() // 1_000_000
@@ -134,7 +141,9 @@ class ExecutionQueue(Hints, Presence, Ledger):
             )
         )
         keys = [*self._add_keys, delivery_key or self._keys.drains, self._keys.drains]
-        return self._scripts.call("admit", keys, [*arguments, now, claim, self._delivery_memory_seconds])
+        keys += [self._keys.bucket(limit.name) for limit in limits]
+        buckets = [part for limit in limits for part in (limit.per_second, limit.burst)]
+        return self._scripts.call("admit", keys, [*arguments, now, claim, self._delivery_memory_seconds, *buckets])
 
     async def peek(self, execution_id: str) -> ExecutionJob | None:
         """The job of this execution that is in the queue, in whatever state; `None` when there is none."""

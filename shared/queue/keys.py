@@ -56,3 +56,7 @@ class OwnKeys:
     def noted(self, webhook_id: str) -> str:
         """How many lines this webhook has had in this minute."""
         return f"{self.base}:noted:{webhook_id}"
+
+    def bucket(self, name: str) -> str:
+        """Hash: how many tokens a limit had, and when."""
+        return f"{self.base}:bucket:{name}"

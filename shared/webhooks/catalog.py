@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from shared.domain.provider import ProviderRules
-from shared.webhooks.configuration import config_problems
+from shared.webhooks.configuration import config_problems, options_of
 from shared.webhooks.provider import Provider, fit
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
+# What is said of a provider whose facts nobody could check again.
+UNVERIFIED = "How this provider signs could not be checked again: try it with a test delivery first."
 _FOLDER = Path(__file__).with_name("providers")
 
 
@@ -72,7 +74,7 @@ def provider_rules(provider_id: str) -> ProviderRules | None:
 @cache
 def catalog() -> list[dict[str, Any]]:
     """What the API shows of each provider: `{id, title, scheme, headers, event_type, delivery_id, handshake,
-    documentation}`."""
+    documentation, category, setup, secret, options, verified, warning}`."""
     return [_entry(_read(provider_id)) for provider_id in provider_ids()]
 
 
@@ -97,6 +99,12 @@ def _entry(data: Mapping[str, Any]) -> dict[str, Any]:
         "delivery_id": _together(id_place),
         "handshake": "; ".join(handshakes) or None,
         "documentation": data["documentation"],
+        "category": data["category"],
+        "setup": data["setup"],
+        "secret": data.get("secret", {}).get("where"),
+        "options": {name: option["title"] for name, option in options_of(data).items()},
+        "verified": data.get("verified", True),
+        "warning": data.get("warning") or (None if data.get("verified", True) else UNVERIFIED),
     }
 
 

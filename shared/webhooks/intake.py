@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from shared.errors import (
     NotFoundError,
     PayloadTooLargeError,
     QueueUnavailableError,
+    ThrottledError,
 )
 from shared.ids import derived_id, is_uuid, new_id
 from shared.queue.job import ExecutionJob
+from shared.queue.limit import Limit
 from shared.webhooks.answer import Answer, json_answer
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.door import takes_address, takes_event
@@ -166,9 +169,12 @@ class Intake:
         try:
             if time.monotonic() < self._detour_until:
                 raise QueueUnavailableError
-            receipt = await self._services.queue.accept(job, fingerprint)
+            receipt = await self._services.queue.accept(job, fingerprint, self._limits(hook))
         except QueueUnavailableError as error:
             return await self._spill(job, error)
+        if receipt.retry_after_seconds is not None:
+            await self._note(hook, job.delivery, "throttled", None)
+            raise ThrottledError(retry_after_seconds=max(1, math.ceil(receipt.retry_after_seconds)))
         if receipt.mismatch:
             await self._note(hook, job.delivery, "duplicate", "other_bytes_under_the_same_key")
             raise _contradiction(job)
@@ -177,6 +183,16 @@ class Intake:
         if not receipt.live_drain:
             await self._wake()
         return _answer(job, receipt.delivery_id, receipt.duplicate)
+
+    def _limits(self, hook: Hook) -> list[Limit]:
+        """The limits of this webhook and of its tenant."""
+        limits = []
+        if own := hook.config.get("rate_limit"):
+            per_second = own["per_minute"] / 60
+            limits.append(Limit(f"webhook:{hook.id}", per_second, own.get("burst", max(1, int(per_second)))))
+        if shared := self._services.settings.tenant_deliveries_per_second:
+            limits.append(Limit(f"tenant:{hook.tenant_id}", shared, shared))
+        return limits
 
     async def _spill(self, job: ExecutionJob, error: QueueUnavailableError) -> Answer:
         from shared.webhooks.spill import spill

@@ -114,6 +114,12 @@ class ProviderView(View):
     delivery_id: Annotated[str | None, Field(description="Where a delivery's id stands.")]
     handshake: str | None
     documentation: str
+    category: str
+    setup: Annotated[str, Field(description="What to do in the provider's settings.")]
+    secret: Annotated[str | None, Field(description="Where the provider shows the secret.")]
+    options: Annotated[Object, Field(description="What a webhook's config may set, each with its title.")]
+    verified: Annotated[bool, Field(description="Whether the facts about it could be checked.")]
+    warning: str | None
 
 
 class ProviderList(View):

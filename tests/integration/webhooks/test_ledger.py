@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -168,3 +169,32 @@ def test_a_custom_scheme_goes_live_with_its_first_verified_delivery(wired: Servi
     assert (answer.status, answer.json) == (200, {"verified": True, "live": True})
     assert run(wired.queue.counts())["wait"] == 0
     assert sender.send(b"2", x_id="2").status == 202
+
+
+def test_a_webhook_at_its_limit_is_throttled(sender: Sender) -> None:
+    """429 with Retry-After beyond the burst; what was accepted before is still a duplicate."""
+    configure(sender, rate_limit={"per_minute": 6, "burst": 2})
+    answers = [sender.send(body) for body in (b"1", b"2", b"3", b"1")]
+    assert [answer.status for answer in answers] == [202, 202, 429, 200]
+    assert 1 <= int(answers[2].headers["Retry-After"]) <= 10
+    assert sorted(line["verdict"] for line in ledger(sender)) == ["duplicate", "throttled"]
+
+
+def test_a_tenant_at_its_limit_is_throttled(wired: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All webhooks of a tenant share one bucket."""
+    sender = Sender.of(wired, "github")
+    monkeypatch.setattr(wired, "settings", replace(wired.settings, tenant_deliveries_per_second=1))
+    assert [sender.send(body).status for body in (b"1", b"2")] == [202, 429]
+
+
+def test_a_handshake_secret_is_kept_once(wired: Services) -> None:
+    """The first handshake sets the secret; a later one, which anybody can send, is refused."""
+    sender = Sender.of(wired, "asana")
+    assert sender.secret is None
+    first = sender.send(b"", signed={"x-hook-secret": "the first secret"})
+    assert (first.status, first.headers["X-Hook-Secret"]) == (200, "the first secret")
+    assert sender.send(b"", signed={"x-hook-secret": "mine now"}).status == 401
+    real = replace(sender, secret="the first secret")
+    assert real.send(b'{"events": [{"action": "added"}]}').status == 202
+    forged = replace(sender, secret="mine now")
+    assert forged.send(b'{"events": [{"action": "changed"}]}').status == 401

@@ -1,0 +1,14 @@
+"""A limit on how many deliveries come in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A bucket of tokens by name: `per_second` of them come in, `burst` fit."""
+
+    name: str
+    per_second: float
+    burst: int
