@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from urllib.parse import urlencode
 from shared.webhooks.catalog import provider, provider_data
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.provider import Provider
+from shared.webhooks.public_keys import load
+from shared.webhooks.verification import Verification, verify
 
 SAMPLES = Path(__file__).parents[3] / "events" / "intake"
 SECRET = "an-example-webhook-secret"
@@ -39,6 +42,13 @@ def vector(provider_id: str, name: str) -> tuple[Provider, Delivery, dict[str, A
         raw_query=urlencode(found.get("query", {})),
     )
     return fitted(provider_id, **config), delivery, found
+
+
+def verdict(provider: Provider, delivery: Delivery, data: Mapping[str, Any]) -> Verification:
+    """The verdict with a vector's secret, at its time, and with the key that would have been fetched."""
+    fetched = load(data["fetched"], "pem") if "fetched" in data else None
+    secrets = [data["secret"]] if "secret" in data else []
+    return verify(provider.scheme, delivery, secrets, data["now"], [fetched] if fetched else [])
 
 
 def good(provider_id: str, **changed: str | None) -> tuple[Provider, Delivery, dict[str, Any]]:

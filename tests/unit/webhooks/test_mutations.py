@@ -15,7 +15,7 @@ from shared.webhooks.identity import delivery_key, event_type
 from shared.webhooks.provider import Provider
 from shared.webhooks.verification import keys_of, verify, written
 from shared.webhooks.words import Facts
-from tests.unit.webhooks.builders import good
+from tests.unit.webhooks.builders import good, verdict
 
 # Many providers share these few examples; each has a scheme that others have too.
 few = settings(max_examples=20, deadline=None)
@@ -45,6 +45,12 @@ def proofs(provider: Provider, text: str, delivery: Delivery) -> set[tuple[str |
     return {(timestamp, digest) for digest in digests if digest}
 
 
+def is_canonical(provider: Provider) -> bool:
+    """Whether the body is signed as what it says, so that space around it changes nothing."""
+    texts = [getattr(part, "text", "") for each in provider.scheme.contents for part in each.template.parts]
+    return provider.scheme.kind == "jwt" or "body|sorted_json" in texts
+
+
 @pytest.mark.parametrize("provider_id", provider_ids())
 @few
 @given(data=st.data())
@@ -53,12 +59,12 @@ def test_a_changed_body_is_refused(provider_id: str, data: st.DataObject) -> Non
     provider, delivery, vector = good(provider_id)
     body = data.draw(st.one_of(st.binary(max_size=200), st.just(delivery.body + b" "), st.just(delivery.body[:-1])))
     changed = replace(delivery, body=body, claims={}, protected={})
-    accepted = verify(provider.scheme, changed, [vector["secret"]], vector["now"]).accepted
+    accepted = verdict(provider, changed, vector).accepted
     delivery_key(provider, changed, "0" * 64, None)
     event_type(provider, changed)
     if body == delivery.body:
         assert accepted
-    elif provider.scheme.signs("body"):
+    elif provider.scheme.signs("body") and not (body.strip() == delivery.body and is_canonical(provider)):
         assert not accepted
 
 
@@ -78,7 +84,7 @@ def test_a_changed_header_is_refused(provider_id: str, data: st.DataObject) -> N
     after = data.draw(st.one_of(st.none(), anything, *(st.just(each) for each in changes)))
     headers = {n: v for n, v in delivery.headers.items() if n != name} | ({} if after is None else {name: after})
     changed = replace(delivery, headers=headers, claims={}, protected={})
-    accepted = verify(provider.scheme, changed, [vector["secret"]], vector["now"]).accepted
+    accepted = verdict(provider, changed, vector).accepted
     delivery_key(provider, changed, "0" * 64, None)
     event_type(provider, changed)
     signature = provider.scheme.signature
@@ -100,8 +106,9 @@ def test_another_secret_is_refused(provider_id: str, secret: str) -> None:
     provider, delivery, vector = good(provider_id)
     changed = replace(delivery, claims={}, protected={})
     accepted = verify(provider.scheme, changed, [secret], vector["now"]).accepted
-    same = {key for _, key in keys_of(provider.scheme.key, [secret], delivery)}
-    if provider.scheme.kind not in ("none", "asymmetric"):
+    shared_secret = "secret" in vector and "pem" not in provider.scheme.key.encodings
+    if provider.scheme.kind not in ("none", "asymmetric") and shared_secret:
+        same = {key for _, key in keys_of(provider.scheme.key, [secret], delivery)}
         assert accepted is bool(same & {key for _, key in keys_of(provider.scheme.key, [vector["secret"]], delivery)})
 
 
