@@ -34,6 +34,8 @@ HAND_BACK_SECONDS = 1.5
 IDLE_TURN_SECONDS = 1.0
 # A backlog of so many jobs per fiber that has grown since the last look is more than this drain can do.
 BACKLOG_PER_FIBER = 8
+# So many claims share a round trip at most.
+MAX_CLAIMS = 16
 # A timer further away is left to the sweep; a nearer one is a delayed job, which is more punctual.
 LONGEST_DELAY_SECONDS = 900.0
 # A job whose run meets an error of ours is tried so often before the run is recorded as failed.
@@ -73,6 +75,7 @@ class Drain:
         self._fibers: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._backlog = 0
+        self._claims = 1
         self.summary = Summary()
 
     async def run(self) -> Summary:
@@ -115,10 +118,14 @@ class Drain:
                 return
 
     async def _claim(self) -> bool:
-        """Whether any job was there: a fiber is started for each that was, as many at once as share a round trip."""
-        free = min(8, self._settings.drain_concurrency - len(self._fibers))
-        claimed = await asyncio.gather(*(self._queue.claim(new_id()) for _ in range(free)))
+        """Whether any job was there: a fiber is started for each that was.
+
+        Claims share a round trip, yet each costs Redis a script: as long as all are answered their number doubles.
+        """
+        free = self._settings.drain_concurrency - len(self._fibers)
+        claimed = await asyncio.gather(*(self._queue.claim(new_id()) for _ in range(min(free, self._claims))))
         found = [job for job in claimed if job is not None]
+        self._claims = min(self._claims * 2, MAX_CLAIMS) if len(found) == len(claimed) else 1
         for job in found:
             self._start(self._work(job))
         return bool(found)
