@@ -36,12 +36,13 @@ dev: $(READY) ## run the whole stack until Ctrl-C
 test: $(READY) ## run all tests
 	$(RUN) -m pytest -n auto $(ARGS)
 
-check: $(READY) ## run the linters, the type checker and the rules of the layout
+check: $(READY) .local/lambda/tools/.ready ## run the linters, the type checker and the rules of the layout
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/cfn-lint template.yaml
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/lambda/tools/bin/sam validate --lint
 	$(RUN) -m local catalog --check
 	$(RUN) -m pytest -q tests/architecture
 

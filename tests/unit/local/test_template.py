@@ -31,7 +31,7 @@ def test_template_of_this_repository_can_be_run() -> None:
     """All its functions are found, with names that its own references lead to."""
     template = read_template(Path(__file__).parents[3] / "template.yaml")
     drain = template.functions["local-drain"]
-    assert drain.environment["DRAIN_FUNCTION_NAME"] == "local-drain"
+    assert drain.environment["DRAIN_FUNCTION_NAME"] == "local-drain:live"
     assert [schedule.expression for schedule in drain.schedules] == ["rate(1 minute)"]
     assert {authorizer.function for authorizer in template.authorizers.values()} == {"local-authorizer"}
 
