@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from local import openapi
+from local.provider_files_page import provider_files_page
 from shared.events.codec import FACTS, SCHEMA_VERSIONS
 from shared.http.openapi import document
 from shared.nodes.registry import names, node_type
@@ -127,6 +128,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events_page,
     "api.md": api_page,
     "providers.md": providers_page,
+    "provider-files.md": provider_files_page,
 }
 
 

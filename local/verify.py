@@ -31,6 +31,7 @@ from shared.webhooks.scheme import Scheme
 from shared.webhooks.words import Facts
 
 DOCUMENTS = (
+    "fetched",
     "certificate",
     "certificates",
     "cert",
@@ -146,7 +147,11 @@ def _time(now: object) -> float:
 def _public_keys(
     scheme: Scheme, delivery: Delivery, aux: Mapping[str, Any], secrets: Sequence[str], now: float
 ) -> list[Any]:
-    if scheme.fetch is None or scheme.fetch.url_for(Facts(delivery)) is None:
+    if scheme.fetch is None:
+        return []
+    # A place that the delivery names must be the provider's; one that the file or configuration names is not asked.
+    named = any(word.startswith(("header:", "json:")) for word in scheme.fetch.url.words)
+    if named and scheme.fetch.url_for(Facts(delivery)) is None:
         return []
     documents = [aux[name] for name in DOCUMENTS if name in aux] or list(secrets)
     found: list[Any] = []

@@ -65,4 +65,10 @@ def refusal(error: WorkflowEngineError) -> Answer:
 @cache
 def intake() -> Intake:
     """This process's intake."""
-    return Intake(services())
+    return Intake(services(), _filter)
+
+
+async def _filter(expression: str, trigger: dict[str, Any]) -> bool:
+    from functions.intake.filters import holds  # brings the expression language, which most webhooks do without
+
+    return await holds(expression, trigger)

@@ -20,7 +20,7 @@ from shared.domain.json_values import pointer_of
 from shared.errors import Problem
 from shared.webhooks.reply import FORBIDDEN_HEADERS
 
-OPTIONS = ("event_types", "ip_allow", "response", "rate_limit", "url")
+OPTIONS = ("event_types", "filter", "ip_allow", "response", "rate_limit", "url")
 MAX_ENTRIES = 100
 _URL = re.compile(r"https?://[^\s?#]{1,500}")
 
@@ -59,7 +59,12 @@ def door_problems(config: Mapping[str, Any]) -> list[Problem]:
         problems.append(Problem("/ip_allow", f"{error}.", "Write addresses or networks like 192.0.2.0/24."))
     if "url" in config and not (isinstance(config["url"], str) and _URL.fullmatch(config["url"])):
         problems.append(Problem("/url", "Write the URL without a query, as it is registered with the provider."))
-    return problems + _response_problems(config.get("response")) + _rate_problems(config.get("rate_limit"))
+    return (
+        problems
+        + _filter_problems(config.get("filter"))
+        + _response_problems(config.get("response"))
+        + _rate_problems(config.get("rate_limit"))
+    )
 
 
 def _response_problems(response: object) -> list[Problem]:
@@ -83,6 +88,22 @@ def _response_problems(response: object) -> list[Problem]:
     ):
         problems.append(Problem("/response/headers", "Write headers as texts; those of the connection are not yours."))
     return problems
+
+
+def _filter_problems(text: object) -> list[Problem]:
+    if text is None:
+        return []
+    from shared.domain.expressions import ExpressionError, compile_expression
+
+    whole = re.fullmatch(r"\s*\{%(.*)%\}\s*", text, re.DOTALL) if isinstance(text, str) else None
+    if whole is None:
+        return [Problem("/filter", "Write one expression.", "For example {% $trigger.body.action = 'opened' %}.")]
+    try:
+        compiled = compile_expression(whole.group(1))
+    except ExpressionError as error:
+        return [Problem("/filter", error.message)]
+    unknown = sorted({*compiled.reads} - {"trigger"} | {*compiled.others})
+    return [Problem("/filter", f"A filter has no ${name}; it has $trigger.") for name in unknown[:1]]
 
 
 def _rate_problems(limit: object) -> list[Problem]:

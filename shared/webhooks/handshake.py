@@ -30,6 +30,7 @@ from typing import Any
 from shared.webhooks.answer import Answer
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.fetch import is_at
+from shared.webhooks.paths import parse_path, values
 from shared.webhooks.reply import KEYS, Reply, parse_reply, templates
 from shared.webhooks.table import Table
 from shared.webhooks.template import Template, parse_template
@@ -162,10 +163,20 @@ def _is_meant(handshake: Handshake, facts: Facts) -> bool:
         if not isinstance(found, dict) or set(found) != handshake.only:
             return False
     for word, template in handshake.when:
-        text = word.as_text(facts)
-        if text is None or (template is not None and as_text(template.render(facts) or b"") != text):
+        if template is None:
+            if not _is_there(word, facts):
+                return False
+        elif word.as_text(facts) != as_text(template.render(facts) or b""):
             return False
-    return all(word.as_text(facts) is None for word in handshake.unless)
+    return not any(_is_there(word, facts) for word in handshake.unless)
+
+
+def _is_there(word: Word, facts: Facts) -> bool:
+    """Whether anything stands there, also an object or a list, which have no text."""
+    kind, _, path = word.text.partition(":")
+    if kind != "json":
+        return word.as_text(facts) is not None
+    return any(value is not None for value in values(facts.delivery.json, parse_path(path)))
 
 
 def _answered(handshake: Handshake, facts: Facts) -> HandshakeAnswer | None:

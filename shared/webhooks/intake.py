@@ -7,12 +7,12 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shared.commands.services import Services
-from shared.domain.delivery import ledger_note
+from shared.domain.delivery import ledger_note, queued
 from shared.domain.json_values import storable
 from shared.domain.timestamps import timestamp
 from shared.errors import (
@@ -65,8 +65,9 @@ class Arrival:
 class Intake:
     """Takes deliveries. One per process."""
 
-    def __init__(self, services: Services) -> None:
-        """Uses the process's services."""
+    def __init__(self, services: Services, holds: Callable[[str, dict[str, Any]], Awaitable[bool]]) -> None:
+        """Uses the process's services; `holds` evaluates a webhook's filter over the trigger of its run."""
+        self._holds = holds
         self._services = services
         self._hooks = Hooks(services)
         self._keys = FetchedKeys()
@@ -111,6 +112,11 @@ class Intake:
         assert job.delivery is not None, "intake makes jobs of deliveries"
         if not takes_event(hook.config, job.delivery["event_type"]):
             await self._note(hook, job.delivery, "filtered", "event_types")
+            return json_answer(200, {"filtered": True})
+        if (expression := hook.config.get("filter")) and not await self._holds(
+            expression, queued(job.delivery).trigger
+        ):
+            await self._note(hook, job.delivery, "filtered", "filter")
             return json_answer(200, {"filtered": True})
         return _replied(hook, delivery, await self._accept(hook, job))
 

@@ -198,3 +198,14 @@ def test_a_handshake_secret_is_kept_once(wired: Services) -> None:
     assert real.send(b'{"events": [{"action": "added"}]}').status == 202
     forged = replace(sender, secret="mine now")
     assert forged.send(b'{"events": [{"action": "changed"}]}').status == 401
+
+
+def test_a_filter_keeps_deliveries_out(sender: Sender) -> None:
+    """Over body, headers and query; a path that leads nowhere does not hold, and a failing filter drops nothing."""
+    configure(sender, filter="{% $trigger.body.n > 1 and $trigger.headers.`x-github-event` = 'push' %}")
+    assert sender.send(b'{"n": 2}', x_github_event="push").status == 202
+    for body, event in ((b'{"n": 1}', "push"), (b'{"n": 2}', "issues"), (b"{}", "push")):
+        answer = sender.send(body, x_github_event=event)
+        assert (answer.status, answer.json) == (200, {"filtered": True})
+    assert sender.send(b'{"n": "text"}', x_github_event="push").status == 202
+    assert [line["reason"] for line in ledger(sender)] == ["filter"] * 3

@@ -348,3 +348,52 @@ def test_a_key_made_of_a_template_is_signed_and_verified() -> None:
     signed = replace(delivery, headers=sign(provider, delivery, "key", NOW))
     assert signed.headers["s"] == hmac.new(b"client&key", b"{}", hashlib.sha1).hexdigest()
     assert reason(provider, signed, "key") is None
+
+
+@pytest.mark.parametrize(
+    ("config", "pointer"),
+    [
+        ({"event_types": "push"}, "/event_types"),
+        ({"ip_allow": ["192.0.2.1/8"]}, "/ip_allow"),
+        ({"ip_allow": ["here"]}, "/ip_allow"),
+        ({"response": {"status": 500}}, "/response/status"),
+        ({"response": {"headers": {"Set-Cookie": "a"}}}, "/response/headers"),
+        ({"response": {"headers": {"X-A": "a\r\nb"}}}, "/response/headers"),
+        ({"rate_limit": {"per_minute": 0}}, "/rate_limit"),
+        ({"url": "https://example.org/?q=1"}, "/url"),
+        ({"filter": "$trigger.body"}, "/filter"),
+        ({"filter": "{% 1 + %}"}, "/filter"),
+        ({"filter": "{% $nodes.a %}"}, "/filter"),
+    ],
+)
+def test_a_wrong_door_is_pointed_at(config: dict[str, Any], pointer: str) -> None:
+    """The options of the door are checked when the webhook is saved."""
+    data = {"id": "made", "title": "Made", "scheme": {"kind": "basic", "covers_body": False}}
+    assert [problem.pointer for problem in config_problems(data, config)] == [pointer]
+
+
+def test_a_right_door_has_no_problems() -> None:
+    """Everything at once."""
+    data = {"id": "made", "title": "Made", "scheme": {"kind": "basic", "covers_body": False}}
+    config = {
+        "event_types": ["push", "pull_request.*"],
+        "filter": "{% $trigger.body.n > 1 %}",
+        "ip_allow": ["192.0.2.0/24", "2001:db8::1"],
+        "response": {"status": 200, "headers": {"Content-Type": "text/xml"}, "body": "<ok/>"},
+        "rate_limit": {"per_minute": 60, "burst": 10},
+        "url": "https://example.org/hooks/a",
+    }
+    assert config_problems(data, config) == []
+
+
+def test_an_event_is_no_ping() -> None:
+    """What must not be there may be an object, which has no text of its own."""
+    ping = {"method": "POST", "when": {"json:type": "1"}, "unless": ["json:event"], "json": {"type": 1}}
+    provider = made({"kind": "hmac", "algorithm": "sha256", "content": "{body}", "signature": HEADER}, handshake=[ping])
+
+    def is_handshake(body: bytes) -> bool:
+        mac = hmac.new(b"key", body, hashlib.sha256).hexdigest()
+        return examine(provider, Delivery("POST", {"s": mac}, body), ["key"], NOW).handshake is not None
+
+    assert is_handshake(b'{"type": 1}')
+    assert not is_handshake(b'{"type": 1, "event": {"a": 1}}')

@@ -1,0 +1,100 @@
+"""`python -m local verify` says of a delivery what intake would."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import io
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from local.verify import run
+from shared.webhooks.catalog import provider_data, provider_ids
+
+SIGNATURE = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+GITHUB: dict[str, Any] = {
+    "provider": "github",
+    "secret": "It's a Secret to Everybody",
+    "url": "https://api.example.org/webhooks/1/github",
+    "method": "POST",
+    "headers": {"X-Hub-Signature-256": SIGNATURE, "X-GitHub-Event": "push"},
+    "body": "Hello, World!",
+    "body_encoding": "utf8",
+    "now": 1_700_000_000,
+}
+
+
+def explained(*asked: Any) -> list[dict[str, Any]]:
+    """The lines that come out."""
+    out = io.StringIO()
+    run(io.StringIO("\n".join(each if isinstance(each, str) else json.dumps(each) for each in asked)), out)
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("change", "result", "reason"),
+    [
+        ({}, "accept", None),
+        ({"body": base64.b64encode(b"Hello, World!").decode(), "body_encoding": "base64"}, "accept", None),
+        ({"secret": "", "secrets": ["old", "It's a Secret to Everybody"]}, "accept", None),
+        ({"secret": "another"}, "reject", "wrong_secret"),
+        ({"secret": " It's a Secret to Everybody\n"}, "reject", "wrong_secret: there is blank space around it"),
+        ({"secret": ""}, "reject", "secret_unusable"),
+        ({"body": "Hello, World!\n"}, "reject", "body_modified: line breaks were added at its end"),
+        ({"headers": {}}, "reject", "header_missing: header:X-Hub-Signature-256"),
+        ({"headers": {"X-Hub-Signature-256": [SIGNATURE, SIGNATURE]}}, "reject", "signature_malformed"),
+        ({"provider": "nobody"}, "reject", "unknown_provider"),
+        ({"method": "GET"}, "reject", "method_not_used"),
+    ],
+)
+def test_a_line_is_explained(change: dict[str, Any], result: str, reason: str | None) -> None:
+    """One line in, one line out."""
+    (found,) = explained({**GITHUB, **change})
+    assert (found["result"], found["reason"]) == (result, reason)
+
+
+def test_what_was_accepted_has_id_and_type() -> None:
+    """The delivery's key and event type are those of intake."""
+    (found,) = explained(GITHUB)
+    assert found["delivery_id"] == hashlib.sha256(b"Hello, World!").hexdigest()
+    assert (found["event_type"], found["handshake"]) == ("push", None)
+
+
+def test_a_bad_line_stops_nothing() -> None:
+    """Each line is judged on its own."""
+    assert [found["result"] for found in explained("{", "[]", GITHUB)] == ["reject", "reject", "accept"]
+
+
+def test_a_handshake_has_its_answer() -> None:
+    """What the provider would be answered is shown whole."""
+    mac = base64.b64encode(hmac.digest(b"key", b"crc-1", "sha256")).decode()
+    asked = {"provider": "twitter", "secret": "key", "method": "GET", "url": "https://x.example/?crc_token=crc-1"}
+    (found,) = explained({**asked, "headers": {}, "body": "", "now": 1})
+    assert found["result"] == "accept"
+    assert found["handshake"]["status"] == 200
+    assert json.loads(found["handshake"]["body"]) == {"response_token": f"sha256={mac}"}
+
+
+@pytest.mark.parametrize("provider_id", provider_ids())
+def test_every_good_vector_is_accepted(provider_id: str) -> None:
+    """A provider's own vector goes through the tool as through intake."""
+    data = provider_data(provider_id) or {}
+    vector = data["vectors"]["good"]
+    query = urlencode(vector.get("query", {}))
+    url = vector.get("url", "https://api.example.org/w")
+    asked = {
+        "provider": provider_id,
+        "secret": vector.get("secret", ""),
+        "url": f"{url}?{query}" if query else url,
+        "method": vector.get("method", "POST"),
+        "headers": vector.get("headers", {}),
+        "body": vector.get("body", ""),
+        "now": vector["now"],
+        "aux": {"config": vector.get("config", {}), **({"fetched": vector["fetched"]} if "fetched" in vector else {})},
+    }
+    (found,) = explained(asked)
+    assert (found["result"], found["reason"]) == ("accept", None)
