@@ -32,7 +32,7 @@ class WebhookDescription(Command):
     provider: str = Field(min_length=1, max_length=100, description="An id of the provider catalog.")
     config: dict[str, Any] = Field(default_factory=dict, description="What the provider's scheme leaves open.")
     secret: SecretStr | None = Field(
-        None, min_length=1, max_length=1000, description="Goes in and never comes out again."
+        None, min_length=1, max_length=8000, description="Goes in and never comes out again."
     )
 
     @property

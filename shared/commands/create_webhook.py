@@ -11,6 +11,7 @@ from shared.commands.services import Services
 from shared.domain import webhook
 from shared.domain.actor import Actor
 from shared.domain.provider import ProviderRules
+from shared.errors import Problem, UnprocessableError
 from shared.events.webhook import WebhookCreated
 from shared.ids import new_id
 from shared.repositories.event_store import Append
@@ -34,6 +35,9 @@ async def create_webhook(
     assert rules is not None, "check refuses unknown providers"
     webhook_id, happened_at = new_id(), now()
     secret = command.given_secret or generated_secret(rules)
+    if secret is None and rules.must_be_given:
+        problem = Problem("/secret", f"The secret of {rules.id} is made there: it must be given.", rules.where or None)
+        raise UnprocessableError("The webhook cannot be saved like this.", problems=(problem,))
     fact = WebhookCreated(
         name=command.name,
         workflow_id=command.workflow_id,

@@ -15,6 +15,10 @@ from shared.errors import Problem
 SECRET_BYTES = 32
 
 
+def _usable(_: str) -> bool:
+    return True
+
+
 def _anything(_: dict[str, Any]) -> list[Problem]:
     return []
 
@@ -25,7 +29,8 @@ class ProviderRules:
 
     `takes_secret`: the scheme knows a shared secret; `needs_secret`: it does not work without, so one that is not given
     is generated. `base64_key`, `hex_key`: the text after `secret_prefix` is the key in this form. `where` says where
-    the provider shows the secret, `pattern` what all of it looks like. `config_problems` lists what is wrong with a
+    the provider shows the secret, `pattern` what all of it looks like, `must_be_given` that it cannot be made here,
+    `is_usable` whether a key is in it. `config_problems` lists what is wrong with a
     configuration, with pointers into it.
     """
 
@@ -37,6 +42,8 @@ class ProviderRules:
     hex_key: bool = False
     where: str = ""
     pattern: str = ""
+    must_be_given: bool = False
+    is_usable: Callable[[str], bool] = _usable
     config_problems: Callable[[dict[str, Any]], list[Problem]] = _anything
 
 
@@ -59,7 +66,7 @@ def secret_problems(rules: ProviderRules, secret: str | None) -> list[Problem]:
         )
     except (binascii.Error, ValueError):
         key = b""
-    if key and (not rules.pattern or re.fullmatch(rules.pattern, secret)):
+    if key and (not rules.pattern or re.fullmatch(rules.pattern, secret)) and rules.is_usable(secret):
         return []
     form = "hex" if rules.hex_key else "base64" if rules.base64_key else "their own"
     hint = rules.where or "Leave it out to have one generated."

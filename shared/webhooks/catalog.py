@@ -57,18 +57,33 @@ def provider_rules(provider_id: str) -> ProviderRules | None:
     algorithm: str = scheme.get("algorithm", "")
     public = scheme["kind"] == "asymmetric" or (scheme["kind"] == "jwt" and not algorithm.startswith("HS"))
     takes_secret = scheme["kind"] != "none" and "fetch" not in scheme
+    stored = any("stores" in each for each in data.get("handshake", ()))
     prefix, encoding = scheme.get("key_prefix", ""), scheme.get("key_encoding", "utf8")
     return ProviderRules(
         id=provider_id,
         takes_secret=takes_secret or "variants" in data,
-        needs_secret=takes_secret and not public and not secret.get("given", False),
+        # The contract generates one wherever a shared secret is wanted; a provider that hands its own over in a
+        # handshake must find none.
+        needs_secret=takes_secret and not public and not stored,
         secret_prefix=prefix if isinstance(prefix, str) else prefix[-1],
         base64_key=encoding == "base64" and not public,
         hex_key=encoding == "hex" and not public,
         where=secret.get("where", ""),
         pattern=secret.get("pattern", ""),
+        must_be_given=takes_secret and public and "variants" not in data,
+        is_usable=lambda text: _usable(data, text),
         config_problems=lambda config: config_problems(data, config),
     )
+
+
+def _usable(data: Mapping[str, Any], secret: str) -> bool:
+    """Whether a public key is in the secret; other secrets have been looked at before."""
+    scheme = data["scheme"]
+    if scheme["kind"] != "asymmetric" or "variants" in data:
+        return True
+    from shared.webhooks.public_keys import keys_in
+
+    return bool(keys_in([secret], fit(data, {}).scheme.key))
 
 
 @cache

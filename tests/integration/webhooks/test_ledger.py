@@ -209,3 +209,12 @@ def test_a_filter_keeps_deliveries_out(sender: Sender) -> None:
         assert (answer.status, answer.json) == (200, {"filtered": True})
     assert sender.send(b'{"n": "text"}', x_github_event="push").status == 202
     assert [line["reason"] for line in ledger(sender)] == ["filter"] * 3
+
+
+def test_a_secret_that_the_provider_makes_must_be_given(wired: Services) -> None:
+    """The error says where in the provider's settings to find it."""
+    with pytest.raises(UnprocessableError) as raised:
+        Sender.of(wired, "discord")
+    (problem,) = raised.value.problems
+    assert problem.pointer == "/secret"
+    assert problem.hint

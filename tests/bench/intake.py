@@ -1,0 +1,59 @@
+"""`python -m tests.bench.intake`: a steady load on intake while the drain works; nothing lost, and how long answers take.
+
+Deliveries leave at their times, whatever the answers do, so that a slow answer cannot slow the load down. The exit code
+is 1 when one was not answered with 202, a run was lost, or the 99th percentile is above five times the median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from local.stack import LocalStack
+from tests.bench.__main__ import Bench, _body
+from tests.bench.load import Answer, send
+
+MAX_RATIO = 5.0
+
+
+def main() -> int:
+    """0 when all was accepted in time and executed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.intake", description=__doc__)
+    parser.add_argument("--rate", type=int, default=200, help="deliveries a second")
+    parser.add_argument("--seconds", type=int, default=30)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, LocalStack(Path(folder), report=print) as stack:
+        bench = Bench(stack, 8, _body(False))
+        bench.engine(200)  # warm
+        done = bench._finished()
+        requests = [bench._delivery() for _ in range(options.rate * options.seconds)]
+        answers = asyncio.run(_paced(stack.port, requests, options.rate))
+        accepted = {json.loads(answer.body)["execution_id"] for answer in answers if answer.status == 202}
+        deadline = time.monotonic() + 60
+        while (finished := bench._finished() - done) < len(requests) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    times = sorted(answer.seconds * 1000 for answer in answers)
+    median, late = times[len(times) // 2], times[len(times) * 99 // 100]
+    lost = len(requests) - finished
+    print(f"{len(answers)} answered, {len(accepted)} accepted, {finished} runs finished, {lost} lost")
+    print(f"p50 {median:.1f} ms, p99 {late:.1f} ms ({late / median:.1f}×), slowest {times[-1]:.1f} ms")
+    whole = len(accepted) == len(requests) and lost == 0
+    return 0 if whole and late <= MAX_RATIO * median else 1
+
+
+async def _paced(port: int, requests: list[bytes], rate: int) -> list[Answer]:
+    started = time.perf_counter()
+
+    async def one(number: int, wire: bytes) -> Answer:
+        await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
+        return (await send(port, [wire], 1))[0]
+
+    return await asyncio.gather(*(one(number, wire) for number, wire in enumerate(requests)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
