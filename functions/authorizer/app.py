@@ -15,8 +15,10 @@ from shared.observability import edge_logger
 from shared.queries.authenticate_api_key import authenticate_api_key
 from shared.runtime import run
 from shared.settings import settings
+from shared.snapstart import modules, prepare
 
 logger = edge_logger("authorizer")
+prepare(modules("httpx", "jwt", "postgrest"), lambda: services().close())
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:

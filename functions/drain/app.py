@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
@@ -17,9 +18,13 @@ from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
 from shared.engine.ledger_writer import LedgerWriter
 from shared.ids import new_id
+from shared.observability import count_cold_start
+from shared.queries.drain_metrics import drain_metrics
 from shared.runtime import run
+from shared.snapstart import modules, prepare
 
 logger = logging.getLogger(__name__)
+prepare(modules("bullmq", "httpx", "postgrest"), lambda: services().close())
 
 
 class Context(Protocol):
@@ -29,9 +34,14 @@ class Context(Protocol):
         """How much of the invocation's time is left."""
 
 
-def handler(_event: dict[str, Any], context: Context) -> dict[str, int]:
+def handler(event: dict[str, Any], context: Context) -> dict[str, int]:
     """How many jobs were completed, delayed, failed, swept and handed back."""
-    return run(drain(lambda: context.get_remaining_time_in_millis() / 1000))
+    count_cold_start("drain")
+    started = time.monotonic()
+    summary = run(drain(lambda: context.get_remaining_time_in_millis() / 1000))
+    scheduled = event.get("source") == "schedule"
+    run(drain_metrics(services().database, services().executions, summary, time.monotonic() - started, scheduled))
+    return summary
 
 
 async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:

@@ -23,12 +23,14 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.event_handler import Response as PowertoolsResponse
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
 
+from shared.commands.services import services
 from shared.errors import NotFoundError, WorkflowEngineError
 from shared.http.operation import Operation
 from shared.http.request import Request
 from shared.http.responses import Response, problem
 from shared.observability import edge_logger
 from shared.runtime import run
+from shared.snapstart import modules, prepare
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -42,6 +44,7 @@ class Api:
         self._resolver.not_found(_no_route)
         self._logger = edge_logger(service)
         self.operations: list[Operation] = []
+        prepare(modules("httpx", "postgrest"), lambda: services().close())
 
     def route(self, operation: Operation) -> Callable[[Handler], Handler]:
         """Registers the handler of an operation."""
