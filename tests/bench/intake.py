@@ -1,4 +1,4 @@
-"""`python -m tests.bench.intake`: a steady load on intake while the drain works; nothing lost, and how long answers take.
+"""`python -m tests.bench.intake`: a steady load on intake while the drain works; what was lost, and how long it took.
 
 Deliveries leave at their times, whatever the answers do, so that a slow answer cannot slow the load down. The exit code
 is 1 when one was not answered with 202, a run was lost, or the 99th percentile is above five times the median.
@@ -40,7 +40,7 @@ def main() -> int:
     median, late = times[len(times) // 2], times[len(times) * 99 // 100]
     lost = len(requests) - finished
     print(f"{len(answers)} answered, {len(accepted)} accepted, {finished} runs finished, {lost} lost")
-    print(f"p50 {median:.1f} ms, p99 {late:.1f} ms ({late / median:.1f}×), slowest {times[-1]:.1f} ms")
+    print(f"p50 {median:.1f} ms, p99 {late:.1f} ms ({late / median:.1f} times), slowest {times[-1]:.1f} ms")
     whole = len(accepted) == len(requests) and lost == 0
     return 0 if whole and late <= MAX_RATIO * median else 1
 
