@@ -27,7 +27,7 @@ from shared.domain.actor import Role, Scope
 from shared.errors import WorkflowEngineError
 from shared.http.query import Query
 
-Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD"]
+Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,4 +82,16 @@ PROBE = Operation(
     answers={200: Answer("It is there")},
     errors=ERRORS,
 )
-OPERATIONS = (DELIVER, SHAKE_HANDS, PROBE)
+ASK_LEAVE = Operation(
+    id="ask_leave",
+    method="OPTIONS",
+    path=PATH,
+    summary="Ask whether a webhook may be delivered to",
+    description="CloudEvents' abuse protection: the origin that asks is allowed.",
+    tag=TAG,
+    role=None,
+    path_descriptions=PATH_DESCRIPTIONS,
+    answers={200: Answer("It may")},
+    errors=ERRORS,
+)
+OPERATIONS = (DELIVER, SHAKE_HANDS, PROBE, ASK_LEAVE)

@@ -101,6 +101,17 @@ class Sender:
             }
         )
 
+    def event(self, body: bytes, **headers: str) -> dict[str, Any]:
+        """The event of a signed delivery."""
+        return {
+            "version": "2.0",
+            "headers": self.signed(body, **headers),
+            "requestContext": {"http": {"method": "POST"}},
+            "pathParameters": {"webhookId": self.webhook_id, "provider": self.provider_id},
+            "isBase64Encoded": True,
+            "body": base64.b64encode(body).decode(),
+        }
+
     @staticmethod
     def invoke(event: dict[str, Any]) -> Answer:
         """The answer to an event."""

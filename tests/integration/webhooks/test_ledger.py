@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from functions.intake import app
 from shared.commands.redeliver import redeliver
 from shared.commands.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret
 from shared.commands.services import Services
@@ -218,3 +221,23 @@ def test_a_secret_that_the_provider_makes_must_be_given(wired: Services) -> None
     (problem,) = raised.value.problems
     assert problem.pointer == "/secret"
     assert problem.hint
+
+
+def test_fifty_copies_at_once_are_one_run(sender: Sender) -> None:
+    """Exactly one is accepted; all are answered with its ids."""
+    event = sender.event(b'{"n": 1}', x_github_delivery="one")
+
+    async def copies() -> list[dict[str, Any]]:
+        return list(await asyncio.gather(*(app.handle(event) for _ in range(50))))
+
+    answers = run(copies())
+    assert sorted(answer["statusCode"] for answer in answers) == [200] * 49 + [202]
+    assert len({json.loads(answer["body"])["execution_id"] for answer in answers}) == 1
+    assert run(sender.services.queue.counts())["wait"] == 1
+
+
+def test_an_origin_that_asks_is_allowed(wired: Services) -> None:
+    """CloudEvents' abuse protection, by OPTIONS."""
+    headers = {"webhook-request-origin": "eventemitter.example.com"}
+    answer = Sender.of(wired, "cloudevents").send(b"", method="OPTIONS", signed=headers)
+    assert (answer.status, answer.headers["WebHook-Allowed-Origin"]) == (200, "eventemitter.example.com")
