@@ -66,6 +66,8 @@ class LambdaEnvironment:
         layers = [str(layer / "python") for layer in function.layers]
         environment = pool.environment() | {
             "PYTHONPATH": os.pathsep.join((str(function.code_folder), *layers, runtime.packages)),
+            "AWS_LAMBDA_LOG_FORMAT": "JSON",
+            "AWS_LAMBDA_LOG_LEVEL": "INFO",
             "PYTHONDONTWRITEBYTECODE": "1",  # /var/task is read-only
             "AWS_LAMBDA_FUNCTION_TIMEOUT": f"{function.timeout_seconds:g}",
         }

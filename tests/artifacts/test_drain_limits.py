@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -69,3 +70,14 @@ async def test_drain_that_its_timeout_kills_loses_nothing(hurt: Hurt) -> None:
         assert time.monotonic() < deadline, "the timeout did not come"
         await asyncio.sleep(0.2)
     assert not Path(f"/proc/{pid}").exists()  # noqa: ASYNC240
+
+
+async def test_drain_says_what_it_did_in_json(hurt: Hurt) -> None:
+    """Python's own log lines carry their fields and the invocation's id, as the template's LogFormat asks."""
+    path = await webhook(hurt)
+    await asyncio.to_thread(hurt.wait_until_finished, [await hurt.deliver(path, {})], 60)
+    deadline = time.monotonic() + 30
+    while not (lines := [line for line in hurt.stack.log("drain").read_text().splitlines() if '"drained"' in line]):
+        assert time.monotonic() < deadline, "no drain has ended"
+        await asyncio.sleep(0.2)
+    assert {"completed", "handed_back", "requestId"} <= set(json.loads(lines[-1]))
