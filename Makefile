@@ -28,7 +28,7 @@ help: ## show this list
 	@echo "ARGS is passed on: make test ARGS='-k webhooks -n 2'"
 
 demo: $(READY) ## run a signed webhook through the whole stack, show what happened, clean up
-	@$(RUN) -m local demo $(ARGS)
+	@$(RUN) -m local demo --dir "$(DIR)/demo" $(ARGS)
 
 dev: $(READY) ## run the whole stack until Ctrl-C
 	@$(RUN) -m local dev --dir "$(DIR)" --port $(PORT) $(ARGS)
