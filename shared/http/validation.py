@@ -47,6 +47,10 @@ def _problem(detail: ErrorDetails, data: Any, model: type[BaseModel], kind: str)
             return Problem(pointer, f"There is no {kind} named {name[:80]!r}.", nearest(name[:80], known, kind))
         case "value_error":
             return Problem(pointer, detail["msg"].removeprefix("Value error, "))
+        case "too_short" if isinstance(detail["input"], str):  # a secret: its type has no word for texts
+            return Problem(pointer, f"It must have at least {detail['ctx']['min_length']} character(s).")
+        case "too_long" if isinstance(detail["input"], str):
+            return Problem(pointer, f"It may have at most {detail['ctx']['max_length']} characters.")
     return Problem(pointer, f"{detail['msg']}.")
 
 
