@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -15,6 +16,9 @@ from local.postgres import PostgresServer, template
 from local.redis import RedisServer
 from local.stack import LocalStack, Tenant
 from local.tokens import LocalKeys
+
+# Tests use servers of their own, whatever ones the shell names: some empty Redis, and kill what runs.
+os.environ["LOCAL_STACK"] = "tests"
 
 MIGRATED = "migrated"
 
