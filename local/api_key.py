@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 
 from shared.commands.create_api_key import CreateApiKey, CreatedApiKey, create_api_key
 from shared.commands.services import Services
 from shared.domain.actor import Actor
+from shared.errors import StorageUnavailableError, WorkflowEngineError
 from shared.ids import is_uuid, new_id
 from shared.repositories.database import Database
-from shared.settings import settings
+from shared.settings import Settings, settings
 
 
 async def issue(services: Services, tenant_id: str, name: str, role: str = "admin") -> CreatedApiKey:
@@ -23,7 +25,7 @@ async def issue(services: Services, tenant_id: str, name: str, role: str = "admi
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 once the tenant's id and the key are printed; 2 for a tenant that is no UUID."""
+    """0 once the tenant's id and the key are printed; 1 when they cannot be stored; 2 for a tenant that is no UUID."""
     parser = argparse.ArgumentParser(prog="python -m local api-key", description=__doc__)
     parser.add_argument("--tenant", default=new_id(), help="the tenant's UUID; a new tenant when it is left out")
     parser.add_argument("--name", default="first", help="what the key is called in lists")
@@ -31,13 +33,24 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not is_uuid(options.tenant):
         parser.error(f"--tenant must be a UUID in lower case, not {options.tenant!r}")
-    created = asyncio.run(_issue(options.tenant, options.name, options.role))
+    try:
+        found = settings()
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        created = asyncio.run(_issue(found, options.tenant, options.name, options.role))
+    except StorageUnavailableError:
+        print(f"{found.supabase_url} cannot be reached.", file=sys.stderr)
+        return 1
+    except WorkflowEngineError as error:
+        print(f"{found.supabase_url} refused: {error.__cause__ or error}", file=sys.stderr)
+        print("Does it have all migrations (`supabase db push`)?", file=sys.stderr)
+        return 1
     print(f"TENANT_ID={options.tenant}\nAPI_KEY={created.key}")
     return 0
 
 
-async def _issue(tenant_id: str, name: str, role: str) -> CreatedApiKey:
-    found = settings()
+async def _issue(found: Settings, tenant_id: str, name: str, role: str) -> CreatedApiKey:
     database = Database(found.supabase_url, found.supabase_key)
     try:
         return await issue(Services(database, found), tenant_id, name, role)

@@ -14,7 +14,7 @@ from types import FrameType
 from local.function_pool import ROOT
 from local.functions import DEFAULT_CONCURRENCY, PortInUseError
 from local.migrations import MigrationError, apply
-from local.process import ServerError
+from local.process import ServerError, port
 from local.stack import LocalStack, StackRunningError
 
 _LOOK_EVERY_MILLISECONDS = 500
@@ -24,11 +24,12 @@ def main(argv: list[str]) -> int:
     """0 after Ctrl-C or SIGTERM; 1 when the stack does not start or a part of it ends on its own."""
     parser = argparse.ArgumentParser(prog="python -m local dev", description=__doc__)
     parser.add_argument("--dir", type=Path, default=Path(os.environ.get("DIR") or ".local"), help="data, keys and logs")
-    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 3000), help="of the HTTP API")
+    # Defaults as text: argparse checks them as it checks what is typed.
+    parser.add_argument("--port", type=port, default=os.environ.get("PORT") or "3000", help="of the HTTP API")
     parser.add_argument(
         "--concurrency",
         type=int,
-        default=int(os.environ.get("LOCAL_CONCURRENCY") or DEFAULT_CONCURRENCY),
+        default=os.environ.get("LOCAL_CONCURRENCY") or str(DEFAULT_CONCURRENCY),
         help="how many invocations of one function run at once",
     )
     parser.add_argument("--no-reload", action="store_true", help="do not follow changes of the source")

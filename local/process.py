@@ -110,24 +110,32 @@ def tail(log: Path, lines: int = 20) -> str:
         return ""
 
 
+def port(text: str) -> int:
+    """An option's port number; 0 means any free one where the command says so."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise ValueError(text)
+    return number
+
+
 def free_port() -> int:
     """A TCP port on 127.0.0.1 that was free a moment ago, and that no outgoing connection is given meanwhile."""
-    for port in random.SystemRandom().sample(_PORTS, 100):
+    for number in random.SystemRandom().sample(_PORTS, 100):
         with socket.socket() as probe:
             # As the servers bind it: connections that have just ended do not count.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind(("127.0.0.1", number))
             except OSError:
                 continue
-            return port
+            return number
     raise ServerError("No free port was found between 20000 and 32000.")
 
 
-def accepts_connections(port: int) -> bool:
-    """Whether somebody listens on 127.0.0.1:`port`."""
+def accepts_connections(number: int, host: str = "127.0.0.1", seconds: float = 1) -> bool:
+    """Whether somebody listens on port `number` of `host`, and says so within `seconds`."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection((host, number), timeout=seconds).close()
     except OSError:
         return False
     return True

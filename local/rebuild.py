@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from httpx import TransportError
+from postgrest import APIError
+
 from local.read_models import TABLES, Key, ReadModels, Row, Table
 from shared.events.record import RecordedEvent
 from shared.repositories.payload import load
@@ -31,7 +34,10 @@ SHOWN = 50
 
 
 def main(argv: list[str]) -> int:
-    """0 when the read models are (or were made) what the event store implies; 1 when they differ, with each place."""
+    """0 when the read models are (or were made) what the event store implies; 1 when they differ, with each place.
+
+    2 when the database cannot be reached or refuses.
+    """
     parser = argparse.ArgumentParser(prog="python -m local rebuild", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 and say where rows differ")
     parser.add_argument("--url", default=os.environ.get("SUPABASE_URL"), help="default: $SUPABASE_URL")
@@ -39,10 +45,17 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if not arguments.url or not arguments.key:
         parser.error("set SUPABASE_URL and SUPABASE_KEY, say by `. .local/env`, or give --url and --key")
-    with connect(arguments.url, arguments.key) as client:
-        if not arguments.check:
-            print(f"rebuild: {rebuild(client)} rows written")
-        found = check(client)
+    try:
+        with connect(arguments.url, arguments.key) as client:
+            if not arguments.check:
+                print(f"rebuild: {rebuild(client)} rows written")
+            found = check(client)
+    except TransportError as error:
+        print(f"rebuild: {arguments.url} cannot be reached: {error}", file=sys.stderr)
+        return 2
+    except APIError as error:
+        print(f"rebuild: {arguments.url} refused: {error.message}", file=sys.stderr)
+        return 2
     for line in found[:SHOWN]:
         print(line, file=sys.stderr)
     if len(found) > SHOWN:

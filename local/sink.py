@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from local.process import port
 
 ANSWER = b'{"ok": true}'
 MAX_SHOWN_BYTES = 500
@@ -23,8 +26,8 @@ class Received:
     body: bytes
 
 
-def server(port: int, received: Callable[[Received], object]) -> ThreadingHTTPServer:
-    """A server that tells `received` of each request; port 0 means any free one."""
+def server(number: int, received: Callable[[Received], object]) -> ThreadingHTTPServer:
+    """A server that tells `received` of each request; `number` is its port, 0 any free one."""
 
     class Handler(BaseHTTPRequestHandler):
         def _take(self) -> None:
@@ -42,7 +45,7 @@ def server(port: int, received: Callable[[Received], object]) -> ThreadingHTTPSe
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  # the base class's name
             """Say nothing besides what `received` does."""
 
-    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    return ThreadingHTTPServer(("127.0.0.1", number), Handler)
 
 
 @contextmanager
@@ -61,10 +64,15 @@ def sink() -> Iterator[tuple[str, list[Received]]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 after Ctrl-C; each request is printed."""
+    """0 after Ctrl-C; each request is printed. 1 when the port cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m local sink", description=__doc__)
-    parser.add_argument("--port", type=int, default=9000)
-    running = server(parser.parse_args(arguments).port, _show)
+    parser.add_argument("--port", type=port, default=9000)
+    options = parser.parse_args(arguments)
+    try:
+        running = server(options.port, _show)
+    except OSError as error:
+        print(f"Port {options.port} cannot be used: {error.strerror}. Choose another with --port.", file=sys.stderr)
+        return 1
     print(f"listening on http://127.0.0.1:{running.server_port}", flush=True)
     try:
         running.serve_forever()

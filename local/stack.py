@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from local import migrations
 from local.function_pool import ROOT
@@ -215,6 +216,7 @@ class LocalStack:
     def _start(self) -> None:
         if not self._any_port and accepts_connections(self.port):
             raise PortInUseError(f"Port {self.port} is in use by another process; choose another one with PORT=…")
+        self._check_given()
         self._read_tenant()
         if self.postgres is not None:
             with self._timed("Postgres") as note:
@@ -247,6 +249,24 @@ class LocalStack:
             self._wait_for_functions()
             note(self.api_url)
         self._write_environment()
+
+    def _check_given(self) -> None:
+        """Raises `ServerError` for servers that the environment names by half, or that do not answer."""
+        outside = self._outside
+        names = ("SUPABASE_URL", "SUPABASE_KEY")
+        missing = [name for name in names if not outside.get(name)]
+        if len(missing) == 1:
+            (given,) = set(names) - set(missing)
+            raise ServerError(f"{given} is set and {missing[0]} is not: set both to use that Supabase, or neither.")
+        if self.postgres is None:
+            url = urlsplit(outside["SUPABASE_URL"])
+            number = url.port or (443 if url.scheme == "https" else 80)
+            if not url.hostname or not accepts_connections(number, url.hostname, 5):
+                raise ServerError(f"SUPABASE_URL is set, and {outside['SUPABASE_URL']} cannot be reached.")
+        if self.redis is None:
+            host, text = outside["REDIS_HOST"], outside.get("REDIS_PORT") or "6379"
+            if not text.isdecimal() or not accepts_connections(int(text), host, 5):
+                raise ServerError(f"REDIS_HOST is set, and nobody answers at {host}:{text}.")
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[Callable[[str], None]]:
