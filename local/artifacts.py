@@ -38,7 +38,8 @@ def interpreter(minor: str = RUNTIME) -> str:
     variable = f"PYTHON{minor.replace('.', '')}"
     candidates = [os.environ.get(variable, ""), shutil.which(f"python{minor}") or "", sys.executable]
     versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    candidates += [str(path) for path in sorted(versions.glob(f"{minor}.*/bin/python{minor}"), reverse=True)]
+    if os.access(versions, os.R_OK | os.X_OK):  # another user's, after su, may be closed to this one
+        candidates += [str(path) for path in sorted(versions.glob(f"{minor}.*/bin/python{minor}"), reverse=True)]
     for candidate in filter(None, candidates):
         # A shim may be on PATH without anything behind it.
         if (found := _minor(candidate)) == minor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,16 @@ def test_the_interpreter_is_found_or_named(monkeypatch: pytest.MonkeyPatch, tmp_
         interpreter("3.99")
     monkeypatch.setenv("PYTHON399", sys.executable)
     with pytest.raises(BuildError, match=r"PYTHON399=.* is Python 3"):
+        interpreter("3.99")
+
+
+def test_versions_of_another_user_are_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """After `su` the environment may name a pyenv that this user cannot read."""
+    (tmp_path / "versions").mkdir()
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / "versions")
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: pytest.fail(f"{path} is searched"))
+    with pytest.raises(BuildError, match=r"uv python install 3\.99"):
         interpreter("3.99")
 
 
