@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -90,16 +90,6 @@ def wait_until(
             why = f"ended with code {code}" if code is not None else f"was not ready within {seconds:g} s"
             raise ServerError(f"{name} {why}. The end of {log}:\n{tail(log)}")
         time.sleep(0.005)
-
-
-def stop_all(processes: Iterable[subprocess.Popen[bytes]], with_signal: signal.Signals = signal.SIGTERM) -> None:
-    """End several processes at once."""
-    processes = list(processes)
-    for process in processes:
-        if process.poll() is None:
-            process.send_signal(with_signal)
-    for process in processes:
-        stop(process, with_signal)
 
 
 def tail(log: Path, lines: int = 20) -> str:

@@ -49,11 +49,6 @@ class Recorder:
         metadata = {"actor": self._actor, "schema_version": SCHEMA_VERSIONS.get(name, 1)}
         self._unsaved.append(NewEvent(new_id(), name, happened_at, encode(fact), metadata))
 
-    @property
-    def is_durable(self) -> bool:
-        """Whether every fact so far is."""
-        return self._stored_version == self.state.stream_version
-
     async def durable(self) -> None:
         """Returns when every fact recorded so far is durable; somebody else's facts raise `StreamConflictError`."""
         version = self.state.stream_version
