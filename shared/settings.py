@@ -18,7 +18,6 @@ class Settings:
     redis_port: int = 6379
     redis_password: str | None = None
     redis_tls: bool = False
-    port: int = 3000
     queue_name: str = "executions"
     # The braces keep every key of the queue in one slot, which Redis Cluster (ElastiCache Serverless) requires.
     queue_prefix: str = "{bull}"
@@ -50,7 +49,6 @@ class Settings:
             redis_port=_number(environment, "REDIS_PORT", 6379),
             redis_password=read("REDIS_PASSWORD") or None,
             redis_tls=read("REDIS_TLS", "") in ("1", "true"),
-            port=_number(environment, "PORT", 3000),
             queue_name=read("QUEUE_NAME") or "executions",
             queue_prefix=read("QUEUE_PREFIX") or "{bull}",
             secrets_key=read("SECRETS_KEY") or None,
