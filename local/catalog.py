@@ -47,7 +47,7 @@ def nodes_page() -> str:
     for name in names():
         kind = node_type(name)
         module = importlib.import_module(f"shared.nodes.{name}")
-        marks = ["trigger" if kind.is_trigger else "effect" if kind.is_effect else "pure"]
+        marks = ["trigger" if kind.is_trigger else "effect" if kind.is_effect else "waits" if kind.wait else "pure"]
         lines += [f"## `{name}`", "", _paragraphs(module.__doc__), "", f"*{', '.join(marks)}*", ""]
         model = kind.parameters
         if not model.model_fields:

@@ -23,6 +23,7 @@ from shared.events.execution import (
     NodeSkipped,
     NodeStarted,
     NodeSucceeded,
+    NodeWaiting,
 )
 from shared.events.record import RecordedEvent
 
@@ -40,7 +41,7 @@ _TRIGGER_COLUMNS = ("type", "node_id", "webhook_id", "provider", "delivery_id", 
 
 @dataclass(slots=True)
 class NodeRecord:
-    """One node of a run. `handles` are the chosen ones; `parameters` the resolved ones of a started effect."""
+    """One node of a run. `handles` are the chosen ones; `parameters` the resolved ones of a started effect or wait."""
 
     status: str = "pending"
     attempts: int = 0
@@ -53,7 +54,13 @@ class NodeRecord:
     parameters: JsonObject | None = None
     evaluated_at: int | None = None
     retry_at: str | None = None
+    wake_at: str | None = None
     undefined: Sequence[str] = ()
+
+    @property
+    def timer(self) -> str | None:
+        """When a waiting node goes on: with its next attempt, or because its wait is over."""
+        return self.retry_at or self.wake_at
 
 
 @dataclass(slots=True)
@@ -97,7 +104,7 @@ class ExecutionState:
         if self.is_terminal or self.changed_at is None:
             return None
         if self.status == "waiting":
-            return min(self.nodes[node_id].retry_at or self.changed_at for node_id in self.waiting)
+            return min(self.nodes[node_id].timer or self.changed_at for node_id in self.waiting)
         return timestamp(unix_seconds(self.changed_at) + LEASE_SECONDS)
 
     def node(self, node_id: str) -> NodeRecord:
@@ -134,7 +141,7 @@ class ExecutionState:
             self._begin(fact, happened_at)
         elif isinstance(fact, (ExecutionSucceeded, ExecutionFailed, ExecutionCancelled)):
             self._end(fact, happened_at)
-        elif isinstance(fact, (NodeStarted, NodeFailed, NodeRetryScheduled)):
+        elif isinstance(fact, (NodeStarted, NodeFailed, NodeRetryScheduled, NodeWaiting)):
             self._attempt(fact, happened_at)
         else:
             raise TypeError(f"{type(fact).__name__} is no fact about an execution.")
@@ -155,7 +162,7 @@ class ExecutionState:
             record.status, record.output, record.handles = "succeeded", self.trigger, ("out",)
             record.started_at = record.finished_at = happened_at
 
-    def _attempt(self, fact: NodeStarted | NodeFailed | NodeRetryScheduled, happened_at: str) -> None:
+    def _attempt(self, fact: NodeStarted | NodeFailed | NodeRetryScheduled | NodeWaiting, happened_at: str) -> None:
         if isinstance(fact, NodeFailed):
             handles = {"continue": ("out",), "route": ("error",)}.get(fact.handled, ())
             self._finish(fact.node_id, "failed", fact.attempt, fact.evaluated_at, happened_at, handles)
@@ -171,7 +178,12 @@ class ExecutionState:
         else:
             record = self.node(fact.node_id)
             record.status, record.attempts = "waiting", fact.attempt
-            record.retry_at, record.error = fact.retry_at, fact.error
+            if isinstance(fact, NodeWaiting):
+                record.started_at, record.wake_at = record.started_at or happened_at, fact.wake_at
+                record.parameters, record.evaluated_at = fact.parameters, fact.evaluated_at
+                record.undefined = fact.undefined
+            else:
+                record.retry_at, record.wake_at, record.error = fact.retry_at, None, fact.error
             self.waiting.add(fact.node_id)
             self.running.discard(fact.node_id)
 
@@ -180,7 +192,7 @@ class ExecutionState:
     ) -> None:
         record = self.node(node_id)
         record.status, record.attempts, record.finished_at, record.handles = status, attempt, happened_at, handles
-        record.retry_at = record.error = None
+        record.retry_at = record.wake_at = record.error = None
         self.running.discard(node_id)
         self.waiting.discard(node_id)
         if record.evaluated_at is None:
@@ -196,7 +208,7 @@ class ExecutionState:
             self.error = fact.error
         for node_id in self.running | self.waiting:
             record = self.nodes[node_id]
-            record.status, record.finished_at, record.retry_at = "cancelled", happened_at, None
+            record.status, record.finished_at, record.retry_at, record.wake_at = "cancelled", happened_at, None, None
         self.running.clear()
         self.waiting.clear()
 
@@ -273,4 +285,6 @@ def node_view(record: NodeRecord) -> JsonObject:
         found["undefined"] = list(record.undefined)
     if record.retry_at is not None:
         found["retry_at"] = record.retry_at
+    if record.wake_at is not None:
+        found["wake_at"] = record.wake_at
     return found

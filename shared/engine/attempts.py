@@ -15,9 +15,9 @@ from shared.engine.expression_child import EvaluationError
 from shared.engine.expressions import ExpressionGuard, Request, RunData
 from shared.engine.program import Program, ProgramNode
 from shared.engine.recorder import Recorder
-from shared.events.execution import NodeFailed, NodeRetryScheduled, NodeStarted, NodeSucceeded
+from shared.events.execution import NodeFailed, NodeRetryScheduled, NodeStarted, NodeSucceeded, NodeWaiting
 from shared.ids import derived_id
-from shared.nodes.node_type import Completed, Effect, Inputs, NodeError
+from shared.nodes.node_type import Completed, Effect, Inputs, NodeError, Wait
 
 JsonObject = dict[str, Any]
 
@@ -45,12 +45,13 @@ class Attempts:
         one, record = self._program.nodes[node_id], self._state.nodes.get(node_id)
         # A start without an end: its drain died, and the same attempt is made again.
         is_repeated = record is not None and record.status == "running"
-        attempt = 1 if record is None else record.attempts + (not is_repeated)
+        is_same = is_repeated or (record is not None and record.wake_at is not None)
+        attempt = 1 if record is None else record.attempts + (not is_same)
         if record is not None and record.retry_at is not None:
             await asyncio.sleep(max(0.0, unix_seconds(record.retry_at) - self._recorder.clock()))
         while True:
             try:
-                await self._attempt(one, attempt, is_repeated)
+                return await self._attempt(one, attempt, is_repeated)
             except NodeError as error:
                 pause = self._pause(one, attempt, error)
                 if pause is None:
@@ -60,18 +61,18 @@ class Attempts:
                     return False
                 await asyncio.sleep(pause)
                 attempt, is_repeated = attempt + 1, False
-            else:
-                return True
 
-    async def _attempt(self, one: ProgramNode, attempt: int, is_repeated: bool) -> None:
+    async def _attempt(self, one: ProgramNode, attempt: int, is_repeated: bool) -> bool:
+        """Whether the node has succeeded; if not, it has begun to wait. A failure raises `NodeError`."""
         node_id = one.node.id
         if one.node.disabled:
             sources = live_sources(self._program.graph, self._state, node_id)
             self._succeed(one, attempt, Completed(output_of=tuple(sources)), self._now(), [])
-            return
+            return True
         record = self._state.nodes.get(node_id)
         if record is not None and record.parameters is not None:
-            # Every attempt of an effect sends what the first one sent: it carries the same key.
+            # Every attempt of an effect sends what the first one sent, for it carries the same key; a wait goes on as
+            # it began.
             resolved, undefined, evaluated_at = record.parameters, list(record.undefined), record.evaluated_at or 0
         else:
             evaluated_at = self._now()
@@ -79,10 +80,16 @@ class Attempts:
         parameters = one.type.parse(resolved)
         if one.type.perform is None:
             assert one.type.run is not None, "a trigger is never run"
+            if one.type.wait is not None:
+                waiting = one.type.wait(parameters, evaluated_at / 1000)
+                if not await self._waited(
+                    waiting, NodeWaiting(node_id, attempt, timestamp(waiting.until), resolved, evaluated_at, undefined)
+                ):
+                    return False
             sources = live_sources(self._program.graph, self._state, node_id)
             inputs = Inputs(tuple(sources), {source: self._state.nodes[source].output for source in sources})
             self._succeed(one, attempt, one.type.run(parameters, inputs), evaluated_at, undefined)
-            return
+            return True
         key = derived_id("effect", self._state.id, node_id)
         if not is_repeated:
             self._recorder.record(NodeStarted(node_id, attempt, key, resolved, evaluated_at))
@@ -90,6 +97,18 @@ class Attempts:
         await self._recorder.durable()
         effect = Effect(self._state.tenant_id, key, one.timeout_seconds, self._recorder.clock, self._outbound_allow)
         self._succeed(one, attempt, await one.type.perform(parameters, effect), evaluated_at, undefined)
+        return True
+
+    async def _waited(self, wait: Wait, fact: NodeWaiting) -> bool:
+        """Whether the wait is over; one that is longer than a drain should wait is recorded, once."""
+        seconds = wait.until - self._recorder.clock()
+        if seconds > LONGEST_WAIT_SECONDS:
+            record = self._state.nodes.get(fact.node_id)
+            if record is None or record.wake_at is None:
+                self._recorder.record(fact)
+            return False
+        await asyncio.sleep(max(0.0, seconds))
+        return True
 
     async def _fill(self, one: ProgramNode, evaluated_at: int) -> tuple[JsonObject, list[str]]:
         template, graph = one.template, self._program.graph

@@ -39,7 +39,7 @@ class Run:
             await self._abandon()
         if self._state.waiting:
             await self._recorder.durable()
-            timers = [unix_seconds(self._state.nodes[name].retry_at or "") for name in self._state.waiting]
+            timers = [unix_seconds(self._state.nodes[name].timer or "") for name in self._state.waiting]
             return max(0.0, min(timers) - self._recorder.clock())
         self._recorder.record(outcome(self._program.graph, self._state))
         await self._recorder.durable()
@@ -80,7 +80,7 @@ class Run:
         """Nodes whose start is recorded and whose end is not, and those whose timer is due."""
         soon = self._recorder.clock() + LONGEST_WAIT_SECONDS
         waiting = self._state.waiting
-        due = {name for name in waiting if unix_seconds(self._state.nodes[name].retry_at or "") <= soon}
+        due = {name for name in waiting if unix_seconds(self._state.nodes[name].timer or "") <= soon}
         return [name for name in self._program.graph.nodes if name in self._state.running or name in due]
 
     def _decided(self, settled: Iterable[str] | None) -> list[str]:

@@ -29,6 +29,7 @@ ExecutionFact = (
     | execution.NodeSucceeded
     | execution.NodeFailed
     | execution.NodeRetryScheduled
+    | execution.NodeWaiting
     | execution.NodeSkipped
     | execution.ExecutionSucceeded
     | execution.ExecutionFailed

@@ -2,7 +2,8 @@
 
 `ExecutionQueued` carries the trigger, `ExecutionStarted` pins the version; then, for each node that is settled,
 one `NodeSucceeded`, `NodeFailed` or `NodeSkipped`; last, one of `ExecutionSucceeded`, `ExecutionFailed` and
-`ExecutionCancelled`. Effects are preceded by `NodeStarted`, and each retry by `NodeRetryScheduled`.
+`ExecutionCancelled`. Effects are preceded by `NodeStarted`, each retry by `NodeRetryScheduled`, and what waits longer
+than a drain should by `NodeWaiting`.
 """
 
 from __future__ import annotations
@@ -89,6 +90,22 @@ class NodeRetryScheduled:
     error: dict[str, Any]
     delay_seconds: float
     retry_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWaiting:
+    """A node waits, with these resolved parameters, until `wake_at` at the latest.
+
+    `signal`: or until the run receives a signal of this name, if that comes first.
+    """
+
+    node_id: str
+    attempt: int
+    wake_at: str
+    parameters: dict[str, Any]
+    evaluated_at: int
+    undefined: list[str]
+    signal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

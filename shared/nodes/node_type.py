@@ -73,8 +73,18 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """What a node waits for: this moment (Unix seconds)."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class NodeType:
     """One node type. `perform` is set for effects, `run` for pure types, neither for triggers.
+
+    `wait` says what a pure node waits for before it runs, from its parameters and the moment (Unix seconds) at which
+    they were resolved; like `run`, it looks at nothing else.
 
     `handles` gives the handles that a node with these parameters, as drawn, can choose. `complete` gives resolved
     parameters a value where a condition led nowhere. `needs` are parameters that must be given although an expression
@@ -87,6 +97,7 @@ class NodeType:
     handles: Callable[[JsonObject], Sequence[str]] = field(default=lambda _parameters: ("out",))
     run: Callable[[Any, Inputs], Completed] | None = None
     perform: Callable[[Any, Effect], Awaitable[Completed]] | None = None
+    wait: Callable[[Any, float], Wait] | None = None
     complete: Callable[[JsonObject], JsonObject] | None = None
     needs: tuple[str, ...] = ()
     literal: frozenset[str] = frozenset()

@@ -65,7 +65,8 @@ class ExecutionNodeView(View):
     error: ErrorView = may_be_missing()
     handle: str | list[str] = may_be_missing("The handle it chose; several where a switch chose so.")
     undefined: list[str] = may_be_missing("The parameters whose expression led nowhere.")
-    retry_at: Time = may_be_missing()
+    retry_at: Time = may_be_missing("When the next attempt starts.")
+    wake_at: Time = may_be_missing("When the node's wait ends.")
 
 
 class ExecutionSummary(View):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from shared.commands.create_workflow import CreateWorkflow, create_workflow
+from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
 from shared.commands.publish_workflow import publish_workflow
 from shared.commands.services import Services
 from shared.domain.actor import Actor
@@ -33,11 +37,11 @@ class Bench:
         self.graphs = GraphLoader(services.workflows, services.hints, guard)
         self.engine = self.new_engine()
 
-    def new_engine(self, name: str = "test") -> Engine:
-        """Another drain's engine."""
+    def new_engine(self, name: str = "test", clock: Callable[[], float] = time.time) -> Engine:
+        """Another drain's engine, perhaps at another time."""
         services = self.services
         allow = services.settings.outbound_allow
-        return Engine(services.events, Journal(services.events), self.graphs, self.guard, name, allow)
+        return Engine(services.events, Journal(services.events), self.graphs, self.guard, name, allow, clock)
 
     async def publish(self, nodes: list[JsonObject], *edges: str) -> str:
         """The id of a published workflow; an edge is `source>target` or `source.handle>target`."""
@@ -46,6 +50,22 @@ class Bench:
         workflow = await create_workflow(self.services, self.actor, command)
         await publish_workflow(self.services, self.actor, workflow.id)
         return workflow.id
+
+    async def publish_documented(self, name: str) -> str:
+        """The id of the published workflow of this name, as it stands in docs/."""
+        for page in (Path(__file__).parents[3] / "docs").rglob("*.md"):
+            for block in re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL):
+                found = json.loads(block)
+                if isinstance(found, dict) and "nodes" in found and found.get("name") == name:
+                    workflow = await create_workflow(self.services, self.actor, CreateWorkflow(**found))
+                    await publish_workflow(self.services, self.actor, workflow.id)
+                    return workflow.id
+        raise LookupError(name)
+
+    async def start(self, workflow_id: str, body: Any = None) -> ExecutionJob:
+        """The job of a run that was started by hand, which no drain has begun."""
+        execution_id = await execute_workflow(self.services, self.actor, workflow_id, ExecuteWorkflow(input=body))
+        return ExecutionJob(self.tenant_id, execution_id, "resume")
 
     def delivery(self, workflow_id: str, body: Any = None, **fields: Any) -> ExecutionJob:
         """A delivery's job."""
@@ -74,6 +94,11 @@ class Bench:
     async def execute(self, job: ExecutionJob) -> ExecutionState:
         """The state that the job's run is in after one claim."""
         await self.engine.execute(job)
+        return await self.state(job)
+
+    async def execute_later(self, job: ExecutionJob, seconds: float) -> ExecutionState:
+        """The state after another claim, by a drain whose clock is `seconds` ahead."""
+        await self.new_engine("later", lambda: time.time() + seconds).execute(job, is_first_claim=False)
         return await self.state(job)
 
     async def events(self, job: ExecutionJob) -> list[RecordedEvent]:
@@ -112,6 +137,11 @@ HOOK: JsonObject = {"id": "hook", "type": "webhook_trigger"}
 def transform(node_id: str, value: Any, **fields: Any) -> JsonObject:
     """A transform."""
     return {"id": node_id, "type": "transform", "parameters": {"value": value}, **fields}
+
+
+def delay(node_id: str, **parameters: Any) -> JsonObject:
+    """A delay."""
+    return {"id": node_id, "type": "delay", "parameters": parameters}
 
 
 def request(node_id: str, url: str, **fields: Any) -> JsonObject:

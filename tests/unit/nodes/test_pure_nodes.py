@@ -87,6 +87,21 @@ def test_merge_modes() -> None:
     assert run("merge", mode="first") == Completed(output_of=("a",))
 
 
+def test_delay_waits_from_when_its_parameters_were_resolved() -> None:
+    """So many seconds from then, or until a moment of its own."""
+    kind = node_type("delay")
+    assert kind.wait is not None
+    assert kind.wait(kind.parse({"seconds": 90}), 1000.0).until == 1090.0
+    assert kind.wait(kind.parse({"until": "1970-01-01T01:00:00+00:30"}), 1000.0).until == 1800.0
+
+
+@pytest.mark.parametrize("parameters", [{}, {"seconds": 1, "until": "2026-01-01T00:00:00Z"}, {"until": "2026-01-01"}])
+def test_delay_must_know_its_end(parameters: dict[str, Any]) -> None:
+    """One of the two, and a time with its offset."""
+    with pytest.raises(NodeError):
+        node_type("delay").parse(parameters)
+
+
 def test_fail_raises_its_own_code() -> None:
     """The error is the tenant's."""
     with pytest.raises(NodeError) as error:

@@ -57,6 +57,8 @@ def test_example_of_the_contract_is_valid() -> None:
         ({"type": "transform"}, "/nodes/1/parameters/value", ""),
         ({"type": "transform", "parameters": {"value": 1, "vlaue": 2}}, "/nodes/1/parameters/vlaue", "'value'"),
         ({"type": "if"}, "/nodes/1/parameters/condition", ""),
+        ({"type": "delay"}, "/nodes/1/parameters", ""),
+        ({"type": "delay", "parameters": {"until": "tomorrow"}}, "/nodes/1/parameters/until", ""),
         ({"type": "if", "parameters": {"condition": "yes"}}, "/nodes/1/parameters/condition", ""),
         ({"type": "if", "parameters": {"condition": "{% 1 + %}"}}, "/nodes/1/parameters/condition", ""),
         ({"type": "if", "parameters": {"condition": "{% $trigge.x %}"}}, "/nodes/1/parameters/condition", "'$trigger'"),
