@@ -1,11 +1,13 @@
-"""/api/executions: list, get, events, cancel."""
+"""/api/executions: list, get, events, cancel, signal."""
 
 from __future__ import annotations
 
 from shared.commands.cancel_execution import CancelExecution, cancel_execution
+from shared.commands.send_signal import SendSignal, send_signal
 from shared.commands.services import services
 from shared.http.api import Api
 from shared.http.cursor import decode_keyset, decode_position
+from shared.http.idempotency_key import idempotency_key
 from shared.http.operations import executions as operations
 from shared.http.operations.executions import GetExecution, ListExecutionEvents, ListExecutions
 from shared.http.paging import paged
@@ -62,4 +64,11 @@ async def events(request: Request) -> Response:
 @api.route(operations.CANCEL_EXECUTION)
 async def cancel(request: Request) -> Response:
     state = await cancel_execution(services(), request.actor, request.id, request.body(CancelExecution))
+    return ok({"id": state.id, "status": state.status})
+
+
+@api.route(operations.SEND_SIGNAL)
+async def signal(request: Request) -> Response:
+    command, key = request.body(SendSignal), idempotency_key(request.headers)
+    state = await send_signal(services(), request.actor, request.id, request.path["name"], command, key)
     return ok({"id": state.id, "status": state.status})

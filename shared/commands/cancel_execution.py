@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from pydantic import Field
 
+from shared.commands._begun_delivery import begun_delivery
 from shared.commands.change import repeated_on_conflict
 from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.delivery import ledger_row, queued
 from shared.domain.execution import ExecutionState, fold, row
-from shared.errors import ExecutionFinishedError, NotFoundError, StreamConflictError
+from shared.errors import ExecutionFinishedError
 from shared.events.execution import ExecutionCancelled
 from shared.events.record import NewEvent
 from shared.repositories.event_store import Append
@@ -57,17 +57,10 @@ async def _cancel_queued(
 
     The drain that claims its job afterwards finds the run ended.
     """
-    job = await services.queue.peek(execution_id)
-    if job is None or job.delivery is None or job.tenant_id != actor.tenant_id:
-        if await services.events.read_stream(actor.tenant_id, execution_id, limit=1):
-            raise StreamConflictError  # a drain has begun it between the two looks
-        raise NotFoundError("There is no such execution.")
-    begun, fact, happened_at = queued(job.delivery), ExecutionCancelled(command.reason), now()
-    state = ExecutionState(execution_id, actor.tenant_id)
-    state.apply(begun, job.delivery["received_at"])
+    state, begun, ledger = await begun_delivery(services, actor, execution_id)
+    fact, happened_at = ExecutionCancelled(command.reason), now()
     state.apply(fact, happened_at)
-    events = (*record(actor, job.delivery["received_at"], begun), *record(actor, happened_at, fact))
-    ledger = ledger_row(job.delivery, actor.tenant_id, execution_id)
+    events = (*begun, *record(actor, happened_at, fact))
     await services.events.append_one(replace(_append(state, 0, events), deliveries=(ledger,)))
     return state
 

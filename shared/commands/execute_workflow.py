@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, StrictInt
 
+from shared.commands._hint import hint
 from shared.commands._workflow_changes import load
 from shared.commands.model import Command
 from shared.commands.record import now, record
@@ -23,7 +23,6 @@ from shared.errors import (
     InvalidGraphError,
     NotPublishedError,
     Problem,
-    QueueUnavailableError,
     StreamConflictError,
     UnprocessableError,
 )
@@ -31,8 +30,6 @@ from shared.events.execution import ExecutionQueued
 from shared.ids import derived_id, new_id
 from shared.nodes.validation import validate_graph
 from shared.repositories.event_store import Append
-
-logger = logging.getLogger(__name__)
 
 
 class ExecuteWorkflow(Command):
@@ -75,7 +72,7 @@ async def execute_workflow(
         # Another request with this key was faster; without a key, the id is new and cannot be taken.
         await _started_before(services, actor, execution_id, fingerprint)
         return execution_id
-    await _hint(services, actor.tenant_id, execution_id)
+    await hint(services, actor.tenant_id, execution_id)
     return execution_id
 
 
@@ -121,15 +118,3 @@ async def _version(services: Services, workflow: Workflow, asked: str | int) -> 
         if problems:
             raise InvalidGraphError(problems=tuple(problems))
     return version
-
-
-async def _hint(services: Services, tenant_id: str, execution_id: str) -> None:
-    """Tells a drain, so that the run need not wait for the sweep; the run is durable either way."""
-    from shared.queue.job import ExecutionJob
-    from shared.queue.wake import wake_drain
-
-    try:
-        if not await services.queue.enqueue([ExecutionJob(tenant_id, execution_id, "resume")]):
-            await wake_drain(services.queue)
-    except QueueUnavailableError:
-        logger.warning("execution_not_enqueued", extra={"execution_id": execution_id})

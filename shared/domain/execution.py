@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.domain.json_schema import fits
 from shared.domain.timestamps import in_utc, timestamp, unix_seconds
 from shared.events.codec import ExecutionFact, decode
 from shared.events.execution import (
@@ -24,6 +25,7 @@ from shared.events.execution import (
     NodeStarted,
     NodeSucceeded,
     NodeWaiting,
+    SignalReceived,
 )
 from shared.events.record import RecordedEvent
 
@@ -55,6 +57,7 @@ class NodeRecord:
     evaluated_at: int | None = None
     retry_at: str | None = None
     wake_at: str | None = None
+    signal: str | None = None
     undefined: Sequence[str] = ()
 
     @property
@@ -87,6 +90,9 @@ class ExecutionState:
     stream_version: int = 0
     running: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
+    signals: list[SignalReceived] = field(default_factory=list)
+    signal_keys: dict[str, SignalReceived] = field(default_factory=dict)
+    signal_count: int = 0
 
     @property
     def is_terminal(self) -> bool:
@@ -104,8 +110,20 @@ class ExecutionState:
         if self.is_terminal or self.changed_at is None:
             return None
         if self.status == "waiting":
-            return min(self.nodes[node_id].timer or self.changed_at for node_id in self.waiting)
+            return min(self._due_at(node_id) or self.changed_at for node_id in self.waiting)
         return timestamp(unix_seconds(self.changed_at) + LEASE_SECONDS)
+
+    def signal_for(self, node_id: str) -> SignalReceived | None:
+        """The first kept signal that a waiting node takes: of its name, and with a payload that fits its schema."""
+        record = self.nodes.get(node_id)
+        if record is None or record.signal is None:
+            return None
+        schema = (record.parameters or {}).get("schema")
+        return next((one for one in self.signals if one.name == record.signal and fits(schema, one.payload)), None)
+
+    def _due_at(self, node_id: str) -> str | None:
+        # A signal that somebody waits for is a reason to look at once.
+        return None if self.signal_for(node_id) is not None else self.nodes[node_id].timer
 
     def node(self, node_id: str) -> NodeRecord:
         """The node's record, made when nothing has happened to it so far."""
@@ -130,6 +148,9 @@ class ExecutionState:
         self.stream_version += 1
         self.changed_at = happened_at
         if isinstance(fact, NodeSucceeded):
+            taken = self.signal_for(fact.node_id) if "out" in fact.handles else None
+            if taken is not None:
+                self.signals = [one for one in self.signals if one is not taken]
             self._finish(fact.node_id, "succeeded", fact.attempt, fact.evaluated_at, happened_at, fact.handles)
             record = self.nodes[fact.node_id]
             record.output = fact.output if fact.output_of is None else self.joined_output(fact.output_of)
@@ -143,8 +164,16 @@ class ExecutionState:
             self._end(fact, happened_at)
         elif isinstance(fact, (NodeStarted, NodeFailed, NodeRetryScheduled, NodeWaiting)):
             self._attempt(fact, happened_at)
+        elif isinstance(fact, SignalReceived):
+            self._receive(fact)
         else:
             raise TypeError(f"{type(fact).__name__} is no fact about an execution.")
+
+    def _receive(self, fact: SignalReceived) -> None:
+        self.signal_count += 1
+        self.signals.append(fact)
+        if fact.key is not None:
+            self.signal_keys[fact.key] = fact
 
     def _begin(self, fact: ExecutionQueued | ExecutionStarted, happened_at: str) -> None:
         if isinstance(fact, ExecutionQueued):
@@ -181,7 +210,7 @@ class ExecutionState:
             if isinstance(fact, NodeWaiting):
                 record.started_at, record.wake_at = record.started_at or happened_at, fact.wake_at
                 record.parameters, record.evaluated_at = fact.parameters, fact.evaluated_at
-                record.undefined = fact.undefined
+                record.undefined, record.signal = fact.undefined, fact.signal
             else:
                 record.retry_at, record.wake_at, record.error = fact.retry_at, None, fact.error
             self.waiting.add(fact.node_id)
@@ -219,9 +248,14 @@ def fold(events: Iterable[RecordedEvent]) -> ExecutionState | None:
     for event in events:
         if state is None:
             state = ExecutionState(event.stream_id, event.tenant_id)
-        fact = decode(event.event_type, event.payload, event.metadata.get("schema_version", 1))
-        state.apply(fact, in_utc(event.timestamp) or event.timestamp)  # type: ignore[arg-type]  # the stream's type is `execution`
+        apply_event(state, event)
     return state
+
+
+def apply_event(state: ExecutionState, event: RecordedEvent) -> None:
+    """Takes one more event of its stream into the state."""
+    fact = decode(event.event_type, event.payload, event.metadata.get("schema_version", 1))
+    state.apply(fact, in_utc(event.timestamp) or event.timestamp)  # type: ignore[arg-type]  # the stream's type is `execution`
 
 
 def row(state: ExecutionState, wake_at: str | None = None) -> JsonObject:
@@ -287,4 +321,6 @@ def node_view(record: NodeRecord) -> JsonObject:
         found["retry_at"] = record.retry_at
     if record.wake_at is not None:
         found["wake_at"] = record.wake_at
+        if record.signal is not None:
+            found["signal"] = record.signal
     return found

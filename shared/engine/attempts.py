@@ -17,7 +17,7 @@ from shared.engine.program import Program, ProgramNode
 from shared.engine.recorder import Recorder
 from shared.events.execution import NodeFailed, NodeRetryScheduled, NodeStarted, NodeSucceeded, NodeWaiting
 from shared.ids import derived_id
-from shared.nodes.node_type import Completed, Effect, Inputs, NodeError, Wait
+from shared.nodes.node_type import Completed, Effect, Inputs, NodeError, Signal, Wait
 
 JsonObject = dict[str, Any]
 
@@ -77,19 +77,9 @@ class Attempts:
         else:
             evaluated_at = self._now()
             resolved, undefined = await self._fill(one, evaluated_at)
-        parameters = one.type.parse(resolved)
         if one.type.perform is None:
-            assert one.type.run is not None, "a trigger is never run"
-            if one.type.wait is not None:
-                waiting = one.type.wait(parameters, evaluated_at / 1000)
-                if not await self._waited(
-                    waiting, NodeWaiting(node_id, attempt, timestamp(waiting.until), resolved, evaluated_at, undefined)
-                ):
-                    return False
-            sources = live_sources(self._program.graph, self._state, node_id)
-            inputs = Inputs(tuple(sources), {source: self._state.nodes[source].output for source in sources})
-            self._succeed(one, attempt, one.type.run(parameters, inputs), evaluated_at, undefined)
-            return True
+            return await self._pure(one, attempt, resolved, evaluated_at, undefined)
+        parameters = one.type.parse(resolved)
         key = derived_id("effect", self._state.id, node_id)
         if not is_repeated:
             self._recorder.record(NodeStarted(node_id, attempt, key, resolved, evaluated_at))
@@ -99,15 +89,33 @@ class Attempts:
         self._succeed(one, attempt, await one.type.perform(parameters, effect), evaluated_at, undefined)
         return True
 
+    async def _pure(
+        self, one: ProgramNode, attempt: int, resolved: JsonObject, evaluated_at: int, undefined: list[str]
+    ) -> bool:
+        assert one.type.run is not None, "a trigger is never run"
+        node_id, parameters = one.node.id, one.type.parse(resolved)
+        if one.type.wait is not None:
+            wait = one.type.wait(parameters, evaluated_at / 1000)
+            until = timestamp(wait.until)
+            fact = NodeWaiting(node_id, attempt, until, resolved, evaluated_at, undefined, wait.signal)
+            if not await self._waited(wait, fact):
+                return False
+        sources, taken = live_sources(self._program.graph, self._state, node_id), self._state.signal_for(node_id)
+        outputs = {source: self._state.nodes[source].output for source in sources}
+        inputs = Inputs(tuple(sources), outputs, None if taken is None else Signal(taken.payload))
+        self._succeed(one, attempt, one.type.run(parameters, inputs), evaluated_at, undefined)
+        return True
+
     async def _waited(self, wait: Wait, fact: NodeWaiting) -> bool:
-        """Whether the wait is over; one that is longer than a drain should wait is recorded, once."""
-        seconds = wait.until - self._recorder.clock()
-        if seconds > LONGEST_WAIT_SECONDS:
-            record = self._state.nodes.get(fact.node_id)
-            if record is None or record.wake_at is None:
-                self._recorder.record(fact)
-            return False
-        await asyncio.sleep(max(0.0, seconds))
+        """Whether the wait is over. That it has begun is recorded, once, where the drain may not see its end."""
+        left, record = wait.until - self._recorder.clock(), self._state.nodes.get(fact.node_id)
+        has_begun = record is not None and record.wake_at is not None
+        if not has_begun and (wait.signal is not None or left > LONGEST_WAIT_SECONDS):
+            self._recorder.record(fact)
+        if self._state.signal_for(fact.node_id) is None:
+            if left > LONGEST_WAIT_SECONDS:
+                return False
+            await asyncio.sleep(max(0.0, left))
         return True
 
     async def _fill(self, one: ProgramNode, evaluated_at: int) -> tuple[JsonObject, list[str]]:

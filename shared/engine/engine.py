@@ -85,14 +85,14 @@ class Engine:
             start = job.start or {}
             trigger = {"type": "manual", "body": storable(start["input"]), "headers": {}, "query": {}, "method": "POST"}
             fact = ExecutionQueued(start["workflow_id"], None, trigger)
-        recorder = Recorder(state, self._journal, self._actor, self._clock, ledger)
+        recorder = Recorder(state, self._events, self._journal, self._actor, self._clock, ledger)
         recorder.record(fact)
         return recorder
 
     async def _continued(self, job: ExecutionJob) -> Recorder | None:
         state = fold(await self._events.read_all(job.tenant_id, job.execution_id))
         if state is not None:
-            return Recorder(state, self._journal, self._actor, self._clock)
+            return Recorder(state, self._events, self._journal, self._actor, self._clock)
         if job.kind != "resume":
             return self._begun(job)
         logger.warning("run_unknown", extra={"execution_id": job.execution_id})

@@ -6,19 +6,21 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from shared.domain.execution import ExecutionState, row
+from shared.domain.execution import ExecutionState, apply_event, row
 from shared.domain.timestamps import timestamp
 from shared.engine.journal import Journal
 from shared.errors import StreamConflictError
 from shared.events.codec import SCHEMA_VERSIONS, ExecutionFact, encode, event_type
 from shared.events.record import NewEvent
 from shared.ids import new_id
-from shared.repositories.event_store import Append
+from shared.repositories.event_store import Append, EventStoreRepository
 
 JsonObject = dict[str, Any]
 
 # How long after an effect's timeout somebody else may take the run over.
 EFFECT_GRACE_SECONDS = 30.0
+# How often signals may come between before the run is left to whoever sends so many.
+MAX_REBASES = 20
 
 
 class Recorder:
@@ -27,6 +29,7 @@ class Recorder:
     def __init__(
         self,
         state: ExecutionState,
+        events: EventStoreRepository,
         journal: Journal,
         actor: str,
         clock: Callable[[], float],
@@ -34,8 +37,10 @@ class Recorder:
     ) -> None:
         """`actor` stands in each event's metadata; `deliveries` are ledger rows that go with the first append."""
         self.state, self.clock = state, clock
-        self._journal, self._actor, self._deliveries = journal, actor, deliveries
+        self._events, self._journal, self._actor, self._deliveries = events, journal, actor, deliveries
         self._stored_version = state.stream_version
+        # Counted apart from the stream's versions, in which somebody else's signals may come between.
+        self._recorded = self._saved = 0
         self._unsaved: list[NewEvent] = []
         self._lock = asyncio.Lock()
         self._broken: Exception | None = None
@@ -47,18 +52,19 @@ class Recorder:
         self.state.apply(fact, happened_at)
         name = event_type(fact)
         metadata = {"actor": self._actor, "schema_version": SCHEMA_VERSIONS.get(name, 1)}
+        self._recorded += 1
         self._unsaved.append(NewEvent(new_id(), name, happened_at, encode(fact), metadata))
 
     async def durable(self) -> None:
         """Returns when every fact recorded so far is durable; somebody else's facts raise `StreamConflictError`."""
-        version = self.state.stream_version
-        if self._stored_version >= version:
+        wanted = self._recorded
+        if self._saved >= wanted:
             return
         async with self._lock:
             if self._broken is not None:
                 # Facts are missing below: nothing may be appended any more, or the stream would have a hole.
                 raise self._broken
-            if self._stored_version < version:
+            if self._saved < wanted:
                 try:
                     await self._write()
                 except Exception as error:
@@ -66,21 +72,39 @@ class Recorder:
                     raise
 
     async def _write(self) -> None:
-        events, self._unsaved = tuple(self._unsaved), []
-        appended = await self._journal.append(
-            Append(
-                tenant_id=self.state.tenant_id,
-                stream_id=self.state.id,
-                stream_type="execution",
-                expected_version=self._stored_version,
-                events=events,
-                row=row(self.state, self._wake_at()),
-                deliveries=self._deliveries if self._stored_version == 0 else (),
+        for _ in range(MAX_REBASES):
+            events = tuple(self._unsaved)
+            appended = await self._journal.append(
+                Append(
+                    tenant_id=self.state.tenant_id,
+                    stream_id=self.state.id,
+                    stream_type="execution",
+                    expected_version=self._stored_version,
+                    events=events,
+                    row=row(self.state, self._wake_at()),
+                    deliveries=self._deliveries if self._stored_version == 0 else (),
+                )
             )
-        )
-        if appended.status == "conflict":
+            if appended.status != "conflict":
+                del self._unsaved[: len(events)]
+                self._stored_version += len(events)
+                self._saved += len(events)
+                return
+            await self._rebase()
+        raise StreamConflictError
+
+    async def _rebase(self) -> None:
+        """Takes in what somebody else has appended, where it is signals alone; all else raises `StreamConflictError`.
+
+        A signal is kept until a node takes it and changes nothing that has been decided, so the facts recorded here
+        are as true after it as before. Giving the run up instead would repeat the effects that are under way.
+        """
+        others = await self._events.read_stream(self.state.tenant_id, self.state.id, self._stored_version)
+        if self._stored_version == 0 or not others or any(one.event_type != "SignalReceived" for one in others):
             raise StreamConflictError
-        self._stored_version += len(events)
+        for one in others:
+            apply_event(self.state, one)
+        self._stored_version += len(others)
 
     def _wake_at(self) -> str | None:
         longest = self.longest_timeout_seconds() if self.state.running else 0.0

@@ -29,16 +29,25 @@ class Run:
         recorder.longest_timeout_seconds = self._longest_timeout
 
     async def drive(self) -> float | None:
-        """The seconds until the run's next timer, or `None` when it has ended; either way, all of it is durable.
+        """The seconds until the run's next timer, or `None` when nothing is to be done before somebody says so; either
+        way, all of it is durable.
 
         Facts of somebody else raise `StreamConflictError`: whoever wrote them has the run now.
         """
         try:
             await self._nodes()
+            while self._state.waiting:
+                await self._recorder.durable()
+                if not self._interrupted():
+                    break
+                # While that was being stored, a signal came or a timer ran out.
+                await self._nodes()
         finally:
             await self._abandon()
         if self._state.waiting:
-            await self._recorder.durable()
+            if any(self._state.nodes[name].signal for name in self._state.waiting):
+                # No delayed job may stand in the way of the one that a signal adds; the row's time is enough.
+                return None
             timers = [unix_seconds(self._state.nodes[name].timer or "") for name in self._state.waiting]
             return max(0.0, min(timers) - self._recorder.clock())
         self._recorder.record(outcome(self._program.graph, self._state))
@@ -77,10 +86,14 @@ class Run:
             self._saving = asyncio.create_task(self._recorder.durable())
 
     def _interrupted(self) -> list[str]:
-        """Nodes whose start is recorded and whose end is not, and those whose timer is due."""
+        """Nodes whose start is recorded and whose end is not, and those whose timer is due or whose signal is there."""
         soon = self._recorder.clock() + LONGEST_WAIT_SECONDS
         waiting = self._state.waiting
-        due = {name for name in waiting if unix_seconds(self._state.nodes[name].timer or "") <= soon}
+        due = {
+            name
+            for name in waiting
+            if unix_seconds(self._state.nodes[name].timer or "") <= soon or self._state.signal_for(name) is not None
+        }
         return [name for name in self._program.graph.nodes if name in self._state.running or name in due]
 
     def _decided(self, settled: Iterable[str] | None) -> list[str]:

@@ -30,6 +30,7 @@ ExecutionFact = (
     | execution.NodeFailed
     | execution.NodeRetryScheduled
     | execution.NodeWaiting
+    | execution.SignalReceived
     | execution.NodeSkipped
     | execution.ExecutionSucceeded
     | execution.ExecutionFailed

@@ -109,6 +109,18 @@ class NodeWaiting:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalReceived:
+    """Somebody sent the run a signal; it is kept until a node that waits for this name takes it.
+
+    `key` is the sender's Idempotency-Key: the same one again is not recorded again.
+    """
+
+    name: str
+    payload: Any
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NodeSkipped:
     """No live edge leads to the node any more."""
 

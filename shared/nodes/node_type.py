@@ -54,11 +54,19 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """What came with a signal."""
+
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
-    """The live predecessors' ids, in the order of the edges, and each one's output."""
+    """The live predecessors' ids, in the order of the edges, and each one's output; the signal that ended a wait."""
 
     sources: tuple[str, ...]
     outputs: Mapping[str, Any]
+    signal: Signal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +82,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What a node waits for: this moment (Unix seconds)."""
+    """What a node waits for: this moment (Unix seconds), or before it a signal of this name."""
 
     until: float
+    signal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ def test_another_tenants_id_is_not_found(
     stranger: httpx.Client, owner: httpx.Client, things: dict[str, str], method: str, path: str, operation: Any
 ) -> None:
     """With another tenant's key, each route answers for each id of the first tenant as if there were none."""
-    ids = {"id": things[path.split("/")[2]], "delivery_id": things["delivery_id"], "version": "1"}
+    ids = {"id": things[path.split("/")[2]], "delivery_id": things["delivery_id"], "version": "1", "name": "approval"}
     body = None
     if "requestBody" in operation:
         of_webhook = json.loads(things["webhook body"])

@@ -9,6 +9,7 @@ from pydantic import Field
 from shared.commands.cancel_execution import CancelExecution
 from shared.commands.execute_workflow import ExecuteWorkflow
 from shared.commands.model import Moment, Uuid
+from shared.commands.send_signal import SendSignal
 from shared.errors import (
     ExecutionFinishedError,
     IdempotencyConflictError,
@@ -67,6 +68,7 @@ class ExecutionNodeView(View):
     undefined: list[str] = may_be_missing("The parameters whose expression led nowhere.")
     retry_at: Time = may_be_missing("When the next attempt starts.")
     wake_at: Time = may_be_missing("When the node's wait ends.")
+    signal: str = may_be_missing("The name of the signal that it waits for.")
 
 
 class ExecutionSummary(View):
@@ -230,4 +232,19 @@ CANCEL_EXECUTION = Operation(
     answers={200: Answer("The run is cancelled", StateView)},
     errors=(ExecutionFinishedError, StreamConflictError),
 )
-OPERATIONS = (EXECUTE_WORKFLOW, LIST_EXECUTIONS, GET_EXECUTION, LIST_EXECUTION_EVENTS, CANCEL_EXECUTION)
+SEND_SIGNAL = Operation(
+    id="send_signal",
+    method="POST",
+    path="/api/executions/{id}/signals/{name}",
+    summary="Send a run a signal",
+    description="It goes to the node that waits for it, or is kept until one does.",
+    tag=TAG,
+    role="editor",
+    scope="executions:write",
+    body=SendSignal,
+    headers=(RequestHeader("Idempotency-Key", "Makes repetitions of this request one signal."),),
+    answers={200: Answer("The signal is recorded", StateView)},
+    errors=(ExecutionFinishedError, IdempotencyConflictError, StreamConflictError, UnprocessableError),
+    path_descriptions={"name": "The signal's name, as a `wait_for_signal` node has it."},
+)
+OPERATIONS = (EXECUTE_WORKFLOW, LIST_EXECUTIONS, GET_EXECUTION, LIST_EXECUTION_EVENTS, CANCEL_EXECUTION, SEND_SIGNAL)

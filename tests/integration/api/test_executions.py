@@ -226,3 +226,12 @@ def test_run_that_ends_between_two_looks_is_told(client: Client, wired: Services
     events = list_execution_events(wired.events, wired.executions, peek, client.tenant_id, new_id(), 0, 10, 20)
     assert [event["stream_version"] for event in run(events).items] == [1, 2, 3, 4, 5]
     assert time.monotonic() - began < 5
+
+
+def test_signal_is_recorded_with_its_payload(client: Client, execution_id: str) -> None:
+    """One that comes before anybody waits is kept; a name that no node can wait for is refused."""
+    answer = client.request("POST", f"/api/executions/{execution_id}/signals/approval", {"payload": {"approved": True}})
+    events = client.request("GET", f"/api/executions/{execution_id}/events").json["items"]
+    assert (answer.status, answer.json) == (200, {"id": execution_id, "status": "queued"})
+    assert events[-1]["payload"] == {"name": "approval", "payload": {"approved": True}, "key": None}
+    assert client.request("POST", f"/api/executions/{execution_id}/signals/a%20b", {}).status == 400

@@ -12,6 +12,7 @@ from typing import Any
 from shared.commands.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
 from shared.commands.publish_workflow import publish_workflow
+from shared.commands.send_signal import SendSignal, send_signal
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState, fold
@@ -100,6 +101,11 @@ class Bench:
         """The state after another claim, by a drain whose clock is `seconds` ahead."""
         await self.new_engine("later", lambda: time.time() + seconds).execute(job, is_first_claim=False)
         return await self.state(job)
+
+    async def signal(self, job: ExecutionJob, name: str, payload: Any = None, key: str | None = None) -> ExecutionState:
+        """The run after it was sent a signal."""
+        command = SendSignal(payload=payload)
+        return await send_signal(self.services, self.actor, job.execution_id, name, command, key)
 
     async def events(self, job: ExecutionJob) -> list[RecordedEvent]:
         """What is recorded of the job's run."""

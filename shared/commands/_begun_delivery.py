@@ -1,0 +1,32 @@
+"""An accepted delivery that no drain has begun, begun by a command that cannot wait for one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.commands.record import record
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.domain.delivery import ledger_row, queued
+from shared.domain.execution import ExecutionState
+from shared.errors import NotFoundError, StreamConflictError
+from shared.events.record import NewEvent
+
+
+async def begun_delivery(
+    services: Services, actor: Actor, execution_id: str
+) -> tuple[ExecutionState, tuple[NewEvent, ...], dict[str, Any]]:
+    """The queued run of a delivery that is in Redis alone, the event that begins it, and its row of the ledger.
+
+    Nothing is appended. Raises `NotFoundError` where there is no such run, and `StreamConflictError` where a drain has
+    begun it meanwhile.
+    """
+    job = await services.queue.peek(execution_id)
+    if job is None or job.delivery is None or job.tenant_id != actor.tenant_id:
+        if await services.events.read_stream(actor.tenant_id, execution_id, limit=1):
+            raise StreamConflictError
+        raise NotFoundError("There is no such execution.")
+    fact, received_at = queued(job.delivery), job.delivery["received_at"]
+    state = ExecutionState(execution_id, actor.tenant_id)
+    state.apply(fact, received_at)
+    return state, record(actor, received_at, fact), ledger_row(job.delivery, actor.tenant_id, execution_id)

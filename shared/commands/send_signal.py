@@ -1,0 +1,111 @@
+"""Send a run a signal."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import Field
+
+from shared.commands._begun_delivery import begun_delivery
+from shared.commands._hint import hint
+from shared.commands.change import repeated_on_conflict
+from shared.commands.model import Command
+from shared.commands.record import now, record
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.domain.execution import ExecutionState, fold, row
+from shared.domain.json_schema import mismatches
+from shared.errors import (
+    ExecutionFinishedError,
+    IdempotencyConflictError,
+    InvalidRequestError,
+    Problem,
+    UnprocessableError,
+)
+from shared.events.execution import SignalReceived
+from shared.events.record import NewEvent
+from shared.repositories.event_store import Append
+
+# A run keeps every signal in its events for ever, so there is an end to how many it takes.
+MAX_SIGNALS = 1_000
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
+
+
+class SendSignal(Command):
+    """What the waiting node yields."""
+
+    payload: Any = Field(None, description="Any JSON that fits the schema of the node that waits for it.")
+
+
+async def send_signal(
+    services: Services,
+    actor: Actor,
+    execution_id: str,
+    name: str,
+    command: SendSignal,
+    idempotency_key: str | None = None,
+) -> ExecutionState:
+    """The run with its signal recorded; a repetition under the same key leaves it as it is.
+
+    A signal that nobody waits for is kept until somebody does. Raises `NotFoundError`, `ExecutionFinishedError`,
+    `IdempotencyConflictError`, and `UnprocessableError` for a payload that no node that waits for the name takes.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidRequestError("A signal's name has 1 to 100 letters, digits, dots, dashes and underscores.")
+    fact = SignalReceived(name, command.payload, idempotency_key)
+
+    async def attempt() -> ExecutionState:
+        begun: tuple[NewEvent, ...] = ()
+        ledger = None
+        state = fold(await services.events.read_all(actor.tenant_id, execution_id))
+        if state is None:
+            state, begun, ledger = await begun_delivery(services, actor, execution_id)
+        if _is_repeated(state, fact):
+            return state
+        _check(state, fact)
+        version, happened_at = state.stream_version - len(begun), now()
+        state.apply(fact, happened_at)
+        append = Append(
+            tenant_id=actor.tenant_id,
+            stream_id=execution_id,
+            stream_type="execution",
+            expected_version=version,
+            events=(*begun, *record(actor, happened_at, fact)),
+            row=row(state, await _wake_at(services, state)),
+            deliveries=(ledger,) if ledger else (),
+        )
+        await services.events.append_one(append)
+        return state
+
+    state = await repeated_on_conflict(attempt)
+    if state.status == "waiting":
+        await hint(services, actor.tenant_id, execution_id)
+    return state
+
+
+def _is_repeated(state: ExecutionState, fact: SignalReceived) -> bool:
+    first = state.signal_keys.get(fact.key) if fact.key is not None else None
+    if first is not None and first != fact:
+        raise IdempotencyConflictError
+    return first is not None
+
+
+def _check(state: ExecutionState, fact: SignalReceived) -> None:
+    if state.is_terminal:
+        raise ExecutionFinishedError(f"The execution has {state.status} and takes no more signals.")
+    if state.signal_count >= MAX_SIGNALS:
+        raise UnprocessableError(f"The execution has had {MAX_SIGNALS} signals, which is the limit.")
+    waiting = [record for record in map(state.node, state.waiting) if record.signal == fact.name]
+    found = [list(mismatches((one.parameters or {}).get("schema") or {}, fact.payload, "payload")) for one in waiting]
+    if found and all(found):
+        problems: tuple[Problem, ...] = tuple(found[0])
+        raise UnprocessableError("The payload is not what the execution waits for.", problems=problems)
+
+
+async def _wake_at(services: Services, state: ExecutionState) -> str | None:
+    """A run that is not waiting is in somebody's hands: when it is looked at again stays theirs to say."""
+    if state.status == "waiting":
+        return None
+    kept = await services.executions.get(state.tenant_id, state.id)
+    return kept["wake_at"] if kept else None

@@ -1,0 +1,51 @@
+"""Waits for `POST /api/executions/{id}/signals/{name}` and yields the signal's payload.
+
+A signal that came before is taken at once. After `timeout_seconds` without one, the handle `timeout` is chosen and the
+output is null.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from shared.domain.json_schema import schema_problems
+from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters, Wait
+
+LONGEST_SECONDS = 31_622_400
+
+
+def _schema(value: dict[str, Any]) -> dict[str, Any]:
+    problems = schema_problems(value)
+    if problems:
+        raise ValueError(f"{problems[0].pointer or 'the schema'}: {problems[0].message}")
+    return value
+
+
+class WaitForSignal(Parameters):
+    """`schema` is the JSON Schema that the payload must fit; `timeout_seconds` is at most 366 days, as when unset."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+    timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)] = LONGEST_SECONDS
+    payload_schema: Annotated[dict[str, Any], AfterValidator(_schema)] | None = Field(None, alias="schema")
+
+
+def _wait(parameters: WaitForSignal, now: float) -> Wait:
+    return Wait(now + parameters.timeout_seconds, parameters.name)
+
+
+def _run(_parameters: WaitForSignal, inputs: Inputs) -> Completed:
+    if inputs.signal is None:
+        return Completed(handles=("timeout",))
+    return Completed(inputs.signal.payload)
+
+
+NODE = NodeType(
+    "wait_for_signal",
+    "Wait for a signal",
+    WaitForSignal,
+    handles=lambda _parameters: ("out", "timeout"),
+    run=_run,
+    wait=_wait,
+)
