@@ -18,10 +18,7 @@ def prepare(warm: Callable[[], object], drop_connections: Callable[[], Coroutine
     """Register the hooks, where the runtime has them: `warm` imports what the first event needs, `drop_connections`
     ends what would be dead after the restore. Whether they were registered."""
     try:
-        from snapshot_restore_py import (  # type: ignore[import-not-found]  # the runtime has it
-            register_after_restore,
-            register_before_snapshot,
-        )
+        from snapshot_restore_py import register_after_restore, register_before_snapshot
     except ImportError:  # another way of running: nothing is snapshotted
         return False
 
