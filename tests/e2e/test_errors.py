@@ -102,7 +102,7 @@ def test_malformed_body_is_a_400(http: httpx.Client, method: str, path: str, con
     """What is no such request is refused with a problem on every route that takes a body, before ids are looked up."""
     answer = http.request(
         method,
-        path.format(id=new_id(), delivery_id=new_id()),
+        path.format(id=new_id(), delivery_id=new_id(), name="go"),
         content=content,
         headers={"content-type": "application/json"},
     )

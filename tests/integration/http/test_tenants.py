@@ -99,7 +99,7 @@ def delivered(owner: Client, workflow: str, webhook: str) -> str:
 def filled(path: str, ids: dict[str, str]) -> str:
     """The path with the first tenant's ids."""
     prefix = "/".join(path.split("/")[:3])
-    values = {"id": ids[prefix], "delivery_id": ids["delivery_id"], "version": "1"}
+    values = {"id": ids[prefix], "delivery_id": ids["delivery_id"], "version": "1", "name": "go"}
     return path.format(**values)
 
 
