@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,8 +39,10 @@ class SupabaseGateway:
         """Start the process without waiting for it."""
         command: list[str | Path] = [sys.executable, "-m", "local", "supabase"]
         command += ["--database-url", self.database_url.replace("postgres@", "authenticator@", 1)]
-        command += ["--port", str(self.port), "--jwt-secret", json.dumps(self.keys.gateway_keys())]
-        self._process = spawn(command, self.log, folder=Path(__file__).parent.parent)
+        command += ["--port", str(self.port)]
+        # In the environment, not on the command line, which every user of the machine can read.
+        environment = {**os.environ, "JWT_SECRET": json.dumps(self.keys.gateway_keys())}
+        self._process = spawn(command, self.log, environment=environment, folder=Path(__file__).parent.parent)
 
     def wait(self) -> SupabaseGateway:
         """This gateway, once it answers. Raises `ServerError` when it ends instead."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
+import secrets
 from pathlib import Path
 
 import uvicorn
@@ -21,6 +23,9 @@ def main(argv: list[str]) -> int:
     """The exit code: 0 after a normal end, 1 when the gateway could not start."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    if options.jwt_secret is None:
+        options.jwt_secret = secrets.token_urlsafe(32)
+        print(f"JWT_SECRET={options.jwt_secret}", flush=True)
     server = uvicorn.Server(
         uvicorn.Config(
             gateway(options),
@@ -74,7 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--schemas", default="public", help="exposed, comma-separated; the first is the default")
     parser.add_argument("--extra-search-path", default="public,extensions")
     parser.add_argument("--max-rows", type=int, default=1000, help="the most rows that a read answers")
-    parser.add_argument("--jwt-secret", required=True, help="the HS256 secret, or a JSON Web Key Set as text")
+    parser.add_argument(
+        "--jwt-secret",
+        default=os.environ.get("JWT_SECRET"),
+        help="the HS256 secret, or a JSON Web Key Set as text; unset, $JWT_SECRET, or one is made and shown",
+    )
     parser.add_argument("--jwks", type=Path, help="a file with a JSON Web Key Set of further keys")
     parser.add_argument("--anon-role", default="anon")
     parser.add_argument("--publishable-key", help="the sb_publishable_… key")
