@@ -33,7 +33,7 @@ demo: $(READY) ## run a signed webhook through the whole stack, show what happen
 dev: $(READY) ## run the whole stack until Ctrl-C
 	@$(RUN) -m local dev --dir "$(DIR)" --port $(PORT) $(ARGS)
 
-test: $(READY) ## run all tests
+test: $(READY) $(VENV)/.providers ## run all tests
 	$(RUN) -m pytest -n auto $(ARGS)
 
 check: $(READY) .local/lambda/tools/.ready ## run the linters, the type checker and the rules of the layout
@@ -63,6 +63,12 @@ clean: ## remove everything that these targets have made, the local stack's data
 $(READY): pyproject.toml uv.lock | $(UV)
 	@echo "installing the locked packages into $(VENV)"
 	@$(UV) sync --frozen --no-progress
+	@touch $@
+
+# The senders' own libraries, against which the webhook catalog is checked: nothing but the tests needs them.
+$(VENV)/.providers: pyproject.toml uv.lock | $(READY)
+	@echo "installing the webhook senders' own libraries"
+	@$(UV) sync --frozen --no-progress --quiet --group providers
 	@touch $@
 
 $(UV):
