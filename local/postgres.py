@@ -12,10 +12,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from local.process import ServerError, free_port, is_alive, spawn, stop, tail, wait_until
+from local.process import ServerError, is_alive, launch_at, spawn, stop, tail, wait_until
 from local.unprivileged import Identity, default_identity
-
-_STARTS = 5  # a port that was free a moment ago may be taken when the server binds it
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -56,7 +54,7 @@ class PostgresServer:
         self.data_dir = data_dir.absolute()
         self.port = port or 0
         self.log = self.data_dir.parent / f"{self.data_dir.name}.log"
-        self._any_port = port is None
+        self._fixed_port = port
         self._template = template
         self._durable = durable
         self._identity = identity or default_identity()
@@ -76,16 +74,7 @@ class PostgresServer:
         if not (self.data_dir / "PG_VERSION").exists():
             self._create()
         self._end_leftover()
-        for attempt in range(_STARTS):
-            if self._any_port and (attempt > 0 or self.port == 0):
-                self.port = free_port()
-            try:
-                self._launch()
-            except ServerError:
-                if not self._any_port or attempt == _STARTS - 1:
-                    raise
-            else:
-                break
+        launch_at(self._launch, self._fixed_port, self.port)
         return self
 
     def _create(self) -> None:
@@ -101,7 +90,8 @@ class PostgresServer:
             self._identity.take_tree(fresh)
         fresh.rename(self.data_dir)
 
-    def _launch(self) -> None:
+    def _launch(self, port: int) -> None:
+        self.port = port
         settings = {**_SETTINGS, "port": str(self.port)}
         if not self._durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

@@ -18,6 +18,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
+_STARTS = 5
 # Below those that outgoing connections get, one of which could take the port before its server does.
 _PORTS = range(20_000, 32_000)
 
@@ -120,6 +121,25 @@ def free_port() -> int:
                 continue
             return number
     raise ServerError("No free port was found between 20000 and 32000.")
+
+
+def launch_at(launch: Callable[[int], None], fixed: int | None, last: int = 0) -> None:
+    """Starts a server by `launch(port)`: at its fixed port, or else at its last one or any that is free.
+
+    A port that was free a moment ago may be taken when the server binds it: then another is tried, a few times, before
+    the `ServerError` is raised.
+    """
+    if fixed is not None:
+        launch(fixed)
+        return
+    for attempt in range(_STARTS):
+        try:
+            launch(last if last and attempt == 0 else free_port())
+        except ServerError:
+            if attempt == _STARTS - 1:
+                raise
+        else:
+            return
 
 
 def accepts_connections(number: int, host: str = "127.0.0.1", seconds: float = 1) -> bool:

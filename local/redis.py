@@ -9,9 +9,7 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 
-from local.process import ServerError, free_port, spawn, stop, wait_until
-
-_STARTS = 5
+from local.process import ServerError, launch_at, spawn, stop, wait_until
 
 
 class RedisServer:
@@ -22,7 +20,7 @@ class RedisServer:
         self.data_dir = data_dir.absolute()
         self.port = port or 0
         self.log = self.data_dir.parent / f"{self.data_dir.name}.log"
-        self._any_port = port is None
+        self._fixed_port = port
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -38,19 +36,11 @@ class RedisServer:
     def start(self) -> RedisServer:
         """This server, ready for connections. Raises `ServerError` with the end of its log when it does not start."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        for attempt in range(_STARTS):
-            if self._any_port and (attempt > 0 or self.port == 0):
-                self.port = free_port()
-            try:
-                self._launch()
-            except ServerError:
-                if not self._any_port or attempt == _STARTS - 1:
-                    raise
-            else:
-                break
+        launch_at(self._launch, self._fixed_port, self.port)
         return self
 
-    def _launch(self) -> None:
+    def _launch(self, port: int) -> None:
+        self.port = port
         options = {
             "bind": "127.0.0.1",
             "port": str(self.port),

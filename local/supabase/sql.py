@@ -40,7 +40,7 @@ class Clauses:
         self._columns = columns or {}
 
     def bind(self, value: str | bytes) -> str:
-        """A placeholder for `value`."""
+        """The mark (`$1`, `$2` …) that stands for `value` in the statement."""
         self.parameters.append(value.encode() if isinstance(value, str) else value)
         return f"${len(self.parameters)}"
 

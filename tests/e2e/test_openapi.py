@@ -67,12 +67,18 @@ def things(stack: Any) -> dict[str, dict[str, str]]:
     }
 
 
+def assert_documented(case: Any, stack: Any) -> None:
+    """The answer is one of those documented, and none of the server's own failures: everything is up."""
+    response = case.call(base_url=stack.api_url, headers={"Authorization": f"Bearer {stack.api_key}"})
+    case.validate_response(response, checks=CHECKS)
+    assert response.status_code < 500, response.text
+
+
 @SCHEMA.parametrize()
 @generated(25)
 def test_every_answer_is_documented(case: Any, stack: Any) -> None:
     """Whatever is sent, right or wrong, the answer's status, type, headers and body are as documented."""
-    response = case.call(base_url=stack.api_url, headers={"Authorization": f"Bearer {stack.api_key}"})
-    case.validate_response(response, checks=CHECKS)
+    assert_documented(case, stack)
 
 
 @SCHEMA.include(path_regex=r"\{(id|webhookId)\}").parametrize()
@@ -83,8 +89,7 @@ def test_every_answer_about_things_that_exist_is_documented(
     """The same for paths that lead to something."""
     prefix = next(prefix for prefix in things if case.operation.path.startswith(f"{prefix}/"))
     case.path_parameters.update(things[prefix])
-    response = case.call(base_url=stack.api_url, headers={"Authorization": f"Bearer {stack.api_key}"})
-    case.validate_response(response, checks=CHECKS)
+    assert_documented(case, stack)
 
 
 @SCHEMA.parametrize()

@@ -87,3 +87,4 @@ def test_every_answer_about_something_is_documented(case: Any, http: httpx.Clien
         case.query.pop("wait", None)  # nothing happens for it to wait for
     response = case.call(base_url=str(http.base_url).rstrip("/"), headers=dict(http.headers))
     case.validate_response(response, checks=CHECKS)
+    assert response.status_code < 500, response.text

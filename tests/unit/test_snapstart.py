@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 
 import pytest
+import snapshot_restore_py as runtime
 
 from shared.snapstart import modules, prepare
 
 
 def test_hooks_warm_drop_connections_and_reseed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before: imports, then connections end; after: two restores of one snapshot draw different numbers."""
-    runtime = pytest.importorskip("snapshot_restore_py")
     monkeypatch.setattr(runtime, "_before_snapshot_registry", [])
     monkeypatch.setattr(runtime, "_after_restore_registry", [])
     done = []

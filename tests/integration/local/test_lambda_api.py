@@ -156,7 +156,8 @@ def test_timeout_kills_the_process(sample: RunningSample) -> None:
 
 def test_timeout_kills_what_the_function_started(sample: RunningSample) -> None:
     """A process that the handler left running goes with it."""
-    sample.invoke("Child", {})
+    answer = sample.invoke("Child", {})
+    assert answer.json()["errorType"] == "Sandbox.Timedout"
     pid = int(sample.log("Child").split()[0])
     wait_until(lambda: not is_alive(pid))
 

@@ -36,12 +36,13 @@ def test_no_place_stays_none() -> None:
 
 @given(st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
 def test_any_text_is_a_cursor_or_an_invalid_one(text: str) -> None:
-    """Nothing else is ever raised."""
-    for decode in (decode_keyset, decode_position):
+    """Nothing else is ever raised, and what is taken stands for a place that has a cursor of its own."""
+    for decode, encode in ((decode_keyset, encode_keyset), (decode_position, encode_position)):
         try:
-            decode(text)
+            place = decode(text)
         except InvalidCursorError:
             continue
+        assert decode(encode(place)) == place
 
 
 @pytest.mark.parametrize(

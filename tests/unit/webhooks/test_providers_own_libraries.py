@@ -1,12 +1,13 @@
 """Cross-checked with the senders' own libraries: what we sign they accept, what they sign we accept.
 
-The libraries are the dependency group `providers`; without it these tests are skipped.
+The libraries are the dependency group `providers`; `make test` installs it.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import json
 import time
 from dataclasses import replace
@@ -111,7 +112,7 @@ def unsigned(provider_id: str) -> tuple[Any, Delivery, str]:
 def test_ours_signs_theirs_verifies(provider_id: str) -> None:
     """What we sign is accepted by the sender's library, and with another body it is not."""
     module, verifier = VERIFIERS[provider_id]
-    pytest.importorskip(module)
+    importlib.import_module(module)
     found, delivery, secret = unsigned(provider_id)
     signed = replace(delivery, headers=dict(sign(found, delivery, secret, time.time())))
     assert verifier(secret, signed) is not False
@@ -123,7 +124,7 @@ def test_ours_signs_theirs_verifies(provider_id: str) -> None:
 def test_theirs_signs_ours_verifies(provider_id: str) -> None:
     """What the sender's library signs is accepted by us, and under another secret it is not."""
     module, signer = SIGNERS[provider_id]
-    pytest.importorskip(module)
+    importlib.import_module(module)
     found, delivery, secret = unsigned(provider_id)
     now = int(time.time())
     signed = replace(delivery, headers={**delivery.headers, **signer(secret, delivery, now)})
@@ -134,7 +135,6 @@ def test_theirs_signs_ours_verifies(provider_id: str) -> None:
 @pytest.mark.parametrize("which", ["discord", "sendgrid"])
 def test_public_keys_agree(which: str) -> None:
     """What is signed with a private key verifies here and there with its public one."""
-    pytest.importorskip({"discord": "discord_interactions", "sendgrid": "sendgrid"}[which])
     found, delivery, _ = unsigned(which)
     key = ed25519.Ed25519PrivateKey.generate() if which == "discord" else ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(
@@ -159,7 +159,7 @@ def public_text(key: Any) -> str:
 
 def test_adyen_signs_each_item() -> None:
     """Adyen's library signs a notification that we accept, and accepts the one of the vector."""
-    util = pytest.importorskip("Adyen.util")
+    util = importlib.import_module("Adyen.util")
     found, delivery, data = good("adyen")
     assert theirs.adyen(data["secret"], delivery)
     assert not accepts(theirs.adyen, data["secret"], changed(delivery))
@@ -171,7 +171,6 @@ def test_adyen_signs_each_item() -> None:
 
 def test_braintree_samples_verify() -> None:
     """The sample notifications of Braintree's library verify, and its challenge is answered as it wants."""
-    pytest.importorskip("braintree")
     found, delivery, data = good("braintree")
     gateway = theirs._braintree(data["secret"])
     sample = gateway.webhook_testing.sample_notification("subscription_canceled", "my_id")
@@ -184,7 +183,7 @@ def test_braintree_samples_verify() -> None:
 
 def test_retell_signs_what_we_accept() -> None:
     """Retell's library signs body and time."""
-    auth = pytest.importorskip("retell.lib.webhook_auth")
+    auth = importlib.import_module("retell.lib.webhook_auth")
     found, delivery, secret = unsigned("retell")
     now = int(time.time() * 1000)
     signature = auth.symmetric["sign"](delivery.body.decode(), secret, now)
@@ -194,7 +193,7 @@ def test_retell_signs_what_we_accept() -> None:
 
 def test_twilio_signs_json_by_its_hash() -> None:
     """A JSON body is signed by its hash in the URL's query; a form's body is not taken under it."""
-    twilio = pytest.importorskip("twilio.request_validator")
+    twilio = importlib.import_module("twilio.request_validator")
     body = b'{"status": "delivered"}'
     digest = hashlib.sha256(body).hexdigest()
     url = "https://hooks.example.com/intake/twilio"

@@ -35,11 +35,15 @@ def test_quoted_values_keep_every_character(value: str) -> None:
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     """No query string makes the parser fail in another way than with its own error."""
-    for read in (lambda: group("and", text, negated=False), lambda: condition(Scanner(text), text)):
+    for read, kind in (
+        (lambda: group("and", text, negated=False), Group),
+        (lambda: condition(Scanner(text), text), Condition),
+    ):
         try:
-            read()
+            found = read()
         except ScanError:
             continue
+        assert isinstance(found, kind)
 
 
 def test_logic_trees_nest() -> None:
