@@ -18,6 +18,7 @@ that is there counts; `|` begins a transform, as in `body|sha256|hex` (see `shar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -130,7 +131,13 @@ def _source(base: str) -> Reader:
     return _NAMED[kind](name)
 
 
+# A field name of RFC 9110, section 5.1.
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
 def _header(name: str) -> Reader:
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be a header's name; write one like X-Signature.")
     lower = name.lower()
     return lambda facts: facts.delivery.headers.get(lower)
 

@@ -41,6 +41,9 @@ def answered(handshakes: Any, delivery: Delivery, verified: bool = False) -> Ans
         ({"content": "{body"}, ""),
         ({"timestamp_header": "X-Time"}, ""),
         ({"delivery_id": "nowhere"}, ""),
+        ({"header": "X A"}, ""),
+        ({"header": "X:A"}, ""),
+        ({"delivery_id": "header:"}, ""),
     ],
 )
 def test_a_wrong_configuration_is_pointed_at(config: dict[str, Any], pointer: str) -> None:
