@@ -33,7 +33,7 @@ demo: $(READY) ## run a signed webhook through the whole stack, show what happen
 dev: $(READY) ## run the whole stack until Ctrl-C
 	@$(RUN) -m local dev --dir "$(DIR)" --port $(PORT) $(ARGS)
 
-test: $(READY) $(VENV)/.providers ## run all tests
+test: $(READY) $(VENV)/.providers .local/lambda/tools/.ready ## run all tests
 	$(RUN) -m pytest -n auto $(ARGS)
 
 check: $(READY) .local/lambda/tools/.ready ## run the linters, the type checker and the rules of the layout

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -26,8 +27,6 @@ _SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # So that the bench can tell when a run's last event was really there.
-    "track_commit_timestamp": "on",
     # Nothing replicates from here; the senders would only hold memory.
     "max_wal_senders": "0",
     "wal_level": "minimal",
@@ -44,12 +43,13 @@ class PostgresServer:
         *,
         template: Path | None = None,
         durable: bool = True,
+        settings: Mapping[str, str] | None = None,
         identity: Identity | None = None,
     ) -> None:
         """`port` unset means any free one. `template` is a data folder to copy instead of creating a new one.
 
-        `durable=False` gives up crash safety for speed: for tests that do not kill the server. `identity` is as whom it
-        runs; unset, the one that works here.
+        `durable=False` gives up crash safety for speed: for tests that do not kill the server. `settings` are
+        further ones of postgresql.conf. `identity` is as whom it runs; unset, the one that works here.
         """
         self.data_dir = data_dir.absolute()
         self.port = port or 0
@@ -57,6 +57,7 @@ class PostgresServer:
         self._fixed_port = port
         self._template = template
         self._durable = durable
+        self._settings = dict(settings or {})
         self._identity = identity or default_identity()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -92,7 +93,7 @@ class PostgresServer:
 
     def _launch(self, port: int) -> None:
         self.port = port
-        settings = {**_SETTINGS, "port": str(self.port)}
+        settings = {**_SETTINGS, **self._settings, "port": str(self.port)}
         if not self._durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         command: list[str | Path] = [_binary("postgres"), "-D", self.data_dir]

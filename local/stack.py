@@ -72,15 +72,16 @@ class LocalStack:
         concurrency: int = DEFAULT_CONCURRENCY,
         postgres_template: Path | None = None,
         durable: bool = True,
+        postgres_settings: Mapping[str, str] | None = None,
         artifacts: Path | None = None,
         parameters: Mapping[str, str] | None = None,
         report: Callable[[str], object] = lambda _: None,
     ) -> None:
         """`port` is the HTTP API's, unset any free one; `environment` is what the functions get besides.
 
-        `concurrency` is how many invocations of one function run at once. `postgres_template` and `durable` are
-        `PostgresServer`'s. `artifacts` is the folder of a build, run instead of the source tree; `parameters` are the
-        template's. `report` is told what has been started, a line each.
+        `concurrency` is how many invocations of one function run at once. `postgres_template`, `durable` and
+        `postgres_settings` are `PostgresServer`'s. `artifacts` is a build to run instead of the source tree;
+        `parameters` are the template's. `report` is told what has been started, a line each.
         """
         self.folder = folder.absolute()
         self.port = port or free_port()
@@ -90,7 +91,9 @@ class LocalStack:
         self.postgres = (
             None
             if self._outside.get("SUPABASE_URL") and self._outside.get("SUPABASE_KEY")
-            else PostgresServer(self.folder / "postgres", template=postgres_template, durable=durable)
+            else PostgresServer(
+                self.folder / "postgres", template=postgres_template, durable=durable, settings=postgres_settings
+            )
         )
         self.redis = None if self._outside.get("REDIS_HOST") else RedisServer(self.folder / "redis")
         self.gateway: SupabaseGateway | None = None

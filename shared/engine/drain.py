@@ -196,8 +196,8 @@ class Drain:
         return await self._queue.claim(claimed.token) if more else None
 
     async def _mishap(self, claimed: ClaimedJob, job: ExecutionJob, error: Exception, more: bool) -> ClaimedJob | None:
-        logger.exception("run_error", extra={"execution_id": job.execution_id, "attempts": claimed.attempts_made})
-        if claimed.attempts_made + 1 < MAX_INTERNAL_ERRORS:
+        logger.exception("run_error", extra={"execution_id": job.execution_id})
+        if await self._queue.count_error(job.execution_id) < MAX_INTERNAL_ERRORS:
             return await self._delay(claimed, ERROR_PAUSE_SECONDS, more)
         self.summary.failed += 1
         try:

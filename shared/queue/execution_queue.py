@@ -38,6 +38,8 @@ REMOVED = {"removeOnComplete": True, "removeOnFail": True}
 KEPT_MALFORMED = {"count": 1000}
 # How often a job may lose its drain before it comes back with `deferred_failure`.
 MAX_STALLED = 5
+# How long a run's errors are counted together.
+ERROR_MEMORY_SECONDS = 86_400
 # An answer to a provider must not wait for a Redis that does not answer.
 ACCEPT_TIMEOUT_SECONDS = 2.0
 
@@ -234,6 +236,19 @@ class ExecutionQueue(Hints, Presence, Ledger):
                     pipeline.zcard(keys[state])
                 found = await pipeline.execute()
         return dict(zip(("wait", "active", "delayed", "failed"), found, strict=True))
+
+    async def count_error(self, execution_id: str) -> int:
+        """How many errors of ours this run has met within a day, this one included, in whichever drains.
+
+        BullMQ's count of attempts says something else: it includes every delay of a run that waits.
+        """
+        key = self._keys.errors(execution_id)
+        with in_our_terms():
+            async with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.incr(key)
+                pipeline.expire(key, ERROR_MEMORY_SECONDS)
+                count, _ = await pipeline.execute()
+        return int(count)
 
     async def ping(self) -> None:
         """Returns when Redis answers."""

@@ -38,6 +38,10 @@ class OwnKeys:
         """The workflow's published version; 0 for none."""
         return f"{self.base}:published:{workflow_id}"
 
+    def errors(self, execution_id: str) -> str:
+        """How many errors of ours this run has met."""
+        return f"{self.base}:errors:{execution_id}"
+
     @property
     def ledger(self) -> str:
         """List: the lines of deliveries that started no run, for a drain to write."""

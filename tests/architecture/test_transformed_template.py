@@ -18,7 +18,7 @@ SAM_PYTHON = ROOT / ".local" / "lambda" / "tools" / "bin" / "python"
 def transformed() -> dict[str, Any]:
     """The template after SAM's transform."""
     if not SAM_PYTHON.exists():
-        pytest.skip("make check installs the SAM CLI first")
+        pytest.skip("make check and make test install the SAM CLI first")
     command = [SAM_PYTHON, ROOT / "local" / "lambda_tools" / "transform.py", ROOT / "template.yaml"]
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return found

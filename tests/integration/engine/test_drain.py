@@ -6,8 +6,12 @@ import asyncio
 import time
 from dataclasses import replace
 
+from shared.domain.timestamps import timestamp
+from shared.events.record import NewEvent
+from shared.ids import new_id
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import ExecutionJob
+from shared.repositories.event_store import Append
 from tests.integration.engine.bench import HOOK, Bench, request, transform
 from tests.integration.engine.sink import Sink
 
@@ -114,3 +118,20 @@ async def _queued(bench: Bench, workflow_id: str) -> ExecutionJob:
     execution_id = await execute_workflow(bench.services, bench.actor, workflow_id, ExecuteWorkflow())
     await bench.services.redis.flushdb()
     return ExecutionJob(bench.tenant_id, execution_id, "resume")
+
+
+async def test_run_that_has_waited_often_is_tried_as_often_as_any_other(bench: Bench) -> None:
+    """Delays are no errors: only our own errors count against a run, here a history that this version cannot read."""
+    queue, tenant_id, stream_id = bench.services.queue, bench.tenant_id, new_id()
+    strange = NewEvent(new_id(), "WrittenByAnotherVersion", timestamp(time.time()), {})
+    await bench.services.events.append_one(Append(tenant_id, stream_id, "execution", 0, (strange,)))
+    await queue.enqueue([ExecutionJob(tenant_id, stream_id, "resume")])
+    for _ in range(5):
+        claimed = None
+        while claimed is None:
+            claimed = await queue.claim(new_id())
+        await queue.delay(claimed, 0.001)
+    summaries = []
+    while (await queue.counts())["delayed"]:
+        summaries.append(await bench.drain())
+    assert (sum(one.delayed for one in summaries), sum(one.failed for one in summaries)) == (2, 1)
