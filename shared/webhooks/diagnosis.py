@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -63,7 +64,6 @@ def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
     """Bodies that proxies make of one, undone."""
     from shared.domain.json_values import parse_json
     from shared.errors import InvalidRequestError
-    from shared.webhooks.canonical_json import canonical
 
     yield body.rstrip(b"\r\n"), "line breaks were added at its end"
     yield body + b"\n", "the line break at its end was cut off"
@@ -72,10 +72,15 @@ def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
     yield body.removeprefix(b"\xef\xbb\xbf"), "a byte order mark was added"
     try:
         value: Any = parse_json(body, refuse_unstorable=False)
-        yield canonical(value, sort=False).encode(), "its JSON was written again with other spaces"
-        yield canonical(value, sort=False, ascii_only=True).encode(), "its JSON was written again, unescaped"
+        # Not as JavaScript writes it: a guess at a tenth of the cost, for a sender that only forges can ask for many.
+        yield _compact(value, ensure_ascii=False), "its JSON was written again with other spaces"
+        yield _compact(value, ensure_ascii=True), "its JSON was written again, unescaped"
     except (InvalidRequestError, UnicodeEncodeError, RecursionError):
         return
+
+
+def _compact(value: Any, *, ensure_ascii: bool) -> bytes:
+    return json.dumps(value, ensure_ascii=ensure_ascii, separators=(",", ":")).encode()
 
 
 def _secrets(scheme: Scheme, secrets: Sequence[str]) -> Iterator[tuple[Scheme, list[str], str]]:
