@@ -79,8 +79,8 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="a body of 200 bytes instead of GitHub's 12 KB")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, _stack(Path(folder)) as stack:
-        bench = Bench(stack, options.connections, _body(options.small))
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, bench_stack(Path(folder)) as stack:
+        bench = Bench(stack, options.connections, push_body(options.small))
         bench.engine(options.runs // 5)  # warm: connections, plans, caches
         engine = bench.engine(options.runs)
         steady = bench.paced(min(options.runs // 10, 500))
@@ -93,7 +93,7 @@ def main() -> int:
     return 0
 
 
-def _stack(folder: Path) -> LocalStack:
+def bench_stack(folder: Path) -> LocalStack:
     settings = {
         "shared_preload_libraries": "pg_stat_statements",
         # Tells when a run's last event was really there.
@@ -239,7 +239,7 @@ def _reference(stack: LocalStack) -> Iterator[int]:
         process.wait()
 
 
-def _body(small: bool) -> bytes:
+def push_body(small: bool) -> bytes:
     whole: dict[str, Any] = json.loads(json.loads(SAMPLE.read_text())["body"])
     wanted = {"ref": whole["ref"], "after": whole["after"], "pusher": whole["pusher"]} if small else whole
     return json.dumps(wanted, separators=(",", ":")).encode()

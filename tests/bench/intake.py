@@ -13,8 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from local.stack import LocalStack
-from tests.bench.__main__ import Bench, _body
+from tests.bench.__main__ import Bench, bench_stack, push_body
 from tests.bench.load import Answer, send
 
 MAX_RATIO = 5.0
@@ -26,8 +25,8 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=200, help="deliveries a second")
     parser.add_argument("--seconds", type=int, default=30)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, LocalStack(Path(folder), report=print) as stack:
-        bench = Bench(stack, 8, _body(False))
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, bench_stack(Path(folder)) as stack:
+        bench = Bench(stack, 8, push_body(False))
         bench.engine(200)  # warm
         done = bench._finished()
         requests = [bench._delivery() for _ in range(options.rate * options.seconds)]
