@@ -29,7 +29,8 @@ handler = api.handler
 @api.route(operations.CREATE_WEBHOOK)
 async def create(request: Request) -> Response:
     command = request.body(CreateWebhook)
-    row = await create_webhook(services(), request.actor, command, provider_rules(command.provider))
+    rules = provider_rules(command.provider, command.config)
+    row = await create_webhook(services(), request.actor, command, rules)
     body = {**view(row, base_url(request.event)), "secret": row["secret"]}
     return created(body, f"/api/webhooks/{row['id']}")
 
@@ -50,7 +51,8 @@ async def get(request: Request) -> Response:
 @api.route(operations.UPDATE_WEBHOOK)
 async def update(request: Request) -> Response:
     command = request.body(UpdateWebhook)
-    row = await update_webhook(services(), request.actor, request.id, command, provider_rules(command.provider))
+    rules = provider_rules(command.provider, command.config)
+    row = await update_webhook(services(), request.actor, request.id, command, rules)
     return ok(view(row, base_url(request.event)))
 
 
@@ -64,7 +66,7 @@ async def delete(request: Request) -> Response:
 async def rotate_secret(request: Request) -> Response:
     command = request.body(RotateWebhookSecret)
     webhook = await get_webhook(services().webhooks, request.tenant_id, request.id)
-    rules = provider_rules(webhook["provider"])
+    rules = provider_rules(webhook["provider"], webhook["config"])
     return ok(await rotate_webhook_secret(services(), request.actor, request.id, command, rules))
 
 

@@ -14,7 +14,14 @@ from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain import webhook
 from shared.domain.actor import Actor
-from shared.domain.provider import SECRET_BYTES, ProviderRules, new_secret, secret_context, secret_problems
+from shared.domain.provider import (
+    SECRET_BYTES,
+    ProviderRules,
+    missing_secret,
+    new_secret,
+    secret_context,
+    secret_problems,
+)
 from shared.domain.webhook import Webhook
 from shared.errors import NotFoundError, Problem, UnprocessableError
 from shared.events.codec import WebhookFact
@@ -59,7 +66,11 @@ async def check(services: Services, tenant_id: str, command: WebhookDescription,
     else:
         problems += _node_problems(workflow["nodes"], command.node_id)
     if problems:
-        raise UnprocessableError("The webhook cannot be saved like this.", problems=tuple(problems))
+        raise _refused(*problems)
+
+
+def _refused(*problems: Problem) -> UnprocessableError:
+    return UnprocessableError("The webhook cannot be saved like this.", problems=problems)
 
 
 async def sealed(tenant_id: str, webhook_id: str, secret: str) -> str:
@@ -70,6 +81,22 @@ async def sealed(tenant_id: str, webhook_id: str, secret: str) -> str:
 def generated_secret(rules: ProviderRules) -> str | None:
     """A new secret where the provider's scheme needs one."""
     return new_secret(rules, os.urandom(SECRET_BYTES))
+
+
+def status_of(wanted: str, rules: ProviderRules, *, has_secret: bool) -> str:
+    """The status of a webhook that is to have the `wanted` one; `UnprocessableError` where its secret is missing.
+
+    A provider that hands its secret over in a handshake is awaited without being told to.
+    """
+    if not rules.takes_secret:
+        if wanted == "awaiting_secret":
+            raise _refused(Problem("/status", f"Webhooks of {rules.id} have no secret to wait for."))
+        return wanted
+    if has_secret:
+        return "active" if wanted == "awaiting_secret" else wanted
+    if wanted != "awaiting_secret" and (rules.must_be_given or rules.needs_secret):
+        raise _refused(missing_secret(rules))
+    return "awaiting_secret" if wanted == "active" else wanted
 
 
 async def load(services: Services, tenant_id: str, webhook_id: str) -> tuple[Webhook, str | None]:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from shared.commands._webhooks import WebhookDescription, check, generated_secret, sealed
+from shared.commands._webhooks import WebhookDescription, check, generated_secret, sealed, status_of
 from shared.commands.record import now, record
 from shared.commands.remember import remember_webhook
 from shared.commands.services import Services
 from shared.domain import webhook
 from shared.domain.actor import Actor
 from shared.domain.provider import ProviderRules
-from shared.errors import Problem, UnprocessableError
 from shared.events.webhook import WebhookCreated
 from shared.ids import new_id
 from shared.repositories.event_store import Append
 
 
 class CreateWebhook(WebhookDescription):
-    """A webhook to be registered. Without a secret, one is generated where the provider's scheme needs one."""
+    """A webhook to be registered. Without a secret, one is generated where the provider lets you choose it.
 
-    status: Literal["active", "paused"] = "active"
+    `awaiting_secret`: it answers its provider's handshakes and refuses every delivery until it is given its secret,
+    for providers that show one only once they know the URL.
+    """
+
+    status: Literal["active", "paused", "awaiting_secret"] = "active"
 
 
 async def create_webhook(
@@ -34,17 +37,17 @@ async def create_webhook(
     await check(services, actor.tenant_id, command, rules)
     assert rules is not None, "check refuses unknown providers"
     webhook_id, happened_at = new_id(), now()
-    secret = command.given_secret or generated_secret(rules)
-    if secret is None and rules.must_be_given:
-        problem = Problem("/secret", f"The secret of {rules.id} is made there: it must be given.", rules.where or None)
-        raise UnprocessableError("The webhook cannot be saved like this.", problems=(problem,))
+    secret = command.given_secret
+    if secret is None and command.status != "awaiting_secret":
+        secret = generated_secret(rules)
+    status = status_of(command.status, rules, has_secret=secret is not None)
     fact = WebhookCreated(
         name=command.name,
         workflow_id=command.workflow_id,
         node_id=command.node_id,
         provider=command.provider,
         config=command.config,
-        status=command.status,
+        status=status,
     )
     row = webhook.row(webhook.apply(None, fact, actor.tenant_id, webhook_id, happened_at))
     await services.events.append_one(

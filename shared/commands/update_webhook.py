@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from shared.commands._webhooks import WebhookDescription, append, check, load
+from shared.commands._webhooks import WebhookDescription, append, check, load, status_of
 from shared.commands.change import repeated_on_conflict
 from shared.commands.remember import remember_webhook
 from shared.commands.services import Services
@@ -17,9 +17,10 @@ from shared.events.webhook import WebhookSecretRotated, WebhookUpdated
 
 
 class UpdateWebhook(WebhookDescription):
-    """The webhook's new description. A secret replaces the present one at once; without one, it stays."""
+    """The webhook's new description. A secret replaces the present one at once; without one, it stays. One that was
+    awaiting its secret is active once it has it."""
 
-    status: Literal["active", "paused"] = "active"
+    status: Literal["active", "paused", "awaiting_secret"] = "active"
 
 
 async def update_webhook(
@@ -36,7 +37,9 @@ async def update_webhook(
             message = f"The provider is {current.provider} and cannot change."
             raise UnprocessableError(message, problems=(Problem("/provider", message, "Create another webhook."),))
         await check(services, actor.tenant_id, command, rules)
-        changed = await append(services, actor, current, _facts(command), command.given_secret)
+        assert rules is not None, "check refuses unknown providers"
+        status = status_of(command.status, rules, has_secret=await _has_secret(services, webhook_id, command))
+        changed = await append(services, actor, current, _facts(command, status), command.given_secret)
         return {**webhook.row(changed), "last_triggered_at": last_triggered_at}
 
     row = await repeated_on_conflict(attempt)
@@ -44,14 +47,21 @@ async def update_webhook(
     return row
 
 
-def _facts(command: UpdateWebhook) -> list[WebhookFact]:
+async def _has_secret(services: Services, webhook_id: str, command: UpdateWebhook) -> bool:
+    if command.given_secret is not None:
+        return True
+    row = await services.webhooks.for_intake(webhook_id)
+    return row is not None and row["secret"] is not None
+
+
+def _facts(command: UpdateWebhook, status: str) -> list[WebhookFact]:
     updated = WebhookUpdated(
         name=command.name,
         workflow_id=command.workflow_id,
         node_id=command.node_id,
         provider=command.provider,
         config=command.config,
-        status=command.status,
+        status=status,
     )
     if command.given_secret is None:
         return [updated]

@@ -12,7 +12,8 @@ from typing import Any
 
 from shared.domain.provider import ProviderRules
 from shared.webhooks.configuration import config_problems, options_of
-from shared.webhooks.provider import Provider, fit
+from shared.webhooks.provider import Provider, fit, fitted_data
+from shared.webhooks.scheme import compile_scheme
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # What is said of a provider whose facts nobody could check again.
@@ -48,48 +49,61 @@ def _fitted(provider_id: str, config: str) -> Provider:
     return fit(_read(provider_id), json.loads(config))
 
 
-def provider_rules(provider_id: str) -> ProviderRules | None:
-    """What a webhook of this provider needs; `None` when there is no such provider."""
+def provider_rules(provider_id: str, config: Mapping[str, Any] | None = None) -> ProviderRules | None:
+    """What a webhook of this provider needs with this configuration; `None` when there is no such provider."""
     data = provider_data(provider_id)
     if data is None:
         return None
-    scheme, secret = data["scheme"], data.get("secret", {})
-    algorithm: str = scheme.get("algorithm", "")
-    public = scheme["kind"] == "asymmetric" or (scheme["kind"] == "jwt" and not algorithm.startswith("HS"))
+    # Variants sign in other ways; a configuration that makes no sense is pointed at by `config_problems` first.
+    fits = config is not None and not config_problems(data, config)
+    fitted = fitted_data(data, config or {}) if fits else dict(data)
+    scheme, secret = fitted["scheme"], fitted.get("secret", {})
     takes_secret = scheme["kind"] != "none" and "fetch" not in scheme
-    stored = any("stores" in each for each in data.get("handshake", ()))
-    prefix, encoding = scheme.get("key_prefix", ""), scheme.get("key_encoding", "utf8")
+    origin = secret_origin(fitted)
+    prefix, encoding = scheme.get("key_prefix", ()), scheme.get("key_encoding", "utf8")
+    is_text = not _is_public(scheme)
     return ProviderRules(
         id=provider_id,
-        takes_secret=takes_secret or "variants" in data,
-        # The contract generates one wherever a shared secret is wanted; a provider that hands its own over in a
-        # handshake must find none.
-        needs_secret=takes_secret and not public and not stored,
-        secret_prefix=prefix if isinstance(prefix, str) else prefix[-1],
-        base64_key=encoding == "base64" and not public,
-        hex_key=encoding == "hex" and not public,
+        takes_secret=takes_secret,
+        needs_secret=takes_secret and origin == "chosen",
+        secret_prefixes=(prefix,) if isinstance(prefix, str) else tuple(prefix),
+        base64_key=encoding == "base64" and is_text,
+        hex_key=encoding == "hex" and is_text,
         where=secret.get("where", ""),
         pattern=secret.get("pattern", ""),
-        must_be_given=takes_secret and public and "variants" not in data,
-        is_usable=lambda text: _usable(data, text),
+        form=secret.get("form", ""),
+        must_be_given=takes_secret and origin == "provider",
+        is_usable=lambda text: is_text or _has_key(fitted, text),
         config_problems=lambda config: config_problems(data, config),
     )
 
 
-def _usable(data: Mapping[str, Any], secret: str) -> bool:
-    """Whether a public key is in the secret; other secrets have been looked at before."""
+def secret_origin(data: Mapping[str, Any]) -> str | None:
+    """Who makes the secret: `chosen` by the webhook's owner (or generated here), made by the `provider`, or handed over
+    in a `handshake`; `None` where there is none."""
     scheme = data["scheme"]
-    if scheme["kind"] != "asymmetric" or "variants" in data:
-        return True
+    if scheme["kind"] == "none" or "fetch" in scheme:
+        return None
+    if any("stores" in each for each in data.get("handshake", ())):
+        return "handshake"
+    return "provider" if _is_public(scheme) or data.get("secret", {}).get("given") else "chosen"
+
+
+def _is_public(scheme: Mapping[str, Any]) -> bool:
+    algorithm: str = scheme.get("algorithm", "")
+    return scheme["kind"] == "asymmetric" or (scheme["kind"] == "jwt" and not algorithm.startswith("HS"))
+
+
+def _has_key(data: Mapping[str, Any], secret: str) -> bool:
     from shared.webhooks.public_keys import keys_in
 
-    return bool(keys_in([secret], fit(data, {}).scheme.key))
+    return bool(keys_in([secret], compile_scheme(data["scheme"], data.get("timestamp")).key))
 
 
 @cache
 def catalog() -> list[dict[str, Any]]:
     """What the API shows of each provider: `{id, title, scheme, headers, event_type, delivery_id, handshake,
-    documentation, category, setup, secret, options, verified, warning}`."""
+    documentation, category, setup, secret, secret_origin, options, verified, warning}`."""
     return [_entry(_read(provider_id)) for provider_id in provider_ids()]
 
 
@@ -117,6 +131,7 @@ def _entry(data: Mapping[str, Any]) -> dict[str, Any]:
         "category": data["category"],
         "setup": data["setup"],
         "secret": data.get("secret", {}).get("where"),
+        "secret_origin": secret_origin(data),
         "options": {name: option["title"] for name, option in options_of(data).items()},
         "verified": data.get("verified", True),
         "warning": data.get("warning") or (None if data.get("verified", True) else UNVERIFIED),

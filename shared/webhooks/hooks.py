@@ -32,7 +32,8 @@ REDIS_TIMEOUT_SECONDS = 1.0
 @dataclass(frozen=True, slots=True)
 class Hook:
     """A webhook as intake needs it, its secrets readable. `provider` is unset where its configuration makes no sense;
-    `secrets` are (text, Unix time at which it expires or `None`)."""
+    `secrets` are (text, Unix time at which it expires or `None`); `awaits_secret`: no delivery is taken before there is
+    one."""
 
     id: str
     tenant_id: str
@@ -42,6 +43,7 @@ class Hook:
     provider: Provider | None
     config: Mapping[str, Any]
     is_active: bool
+    awaits_secret: bool
     is_published: bool
     secrets: tuple[tuple[str, float | None], ...]
 
@@ -88,7 +90,8 @@ class Hooks:
                 raise
             return remembered
         hook = None if config is None else await _open(config)
-        memory = MEMORY_SECONDS if hook and hook.is_active and hook.is_published else REFUSAL_MEMORY_SECONDS
+        takes = hook is not None and hook.is_active and hook.is_published and not hook.awaits_secret
+        memory = MEMORY_SECONDS if takes else REFUSAL_MEMORY_SECONDS
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
         self._remembered[webhook_id] = (time.monotonic() + memory, hook)
@@ -142,7 +145,8 @@ async def _open(config: dict[str, Any]) -> Hook:
         provider_id=config["provider"],
         provider=_provider(config),
         config=config["config"],
-        is_active=config["status"] == "active",
+        is_active=config["status"] != "paused",
+        awaits_secret=config["status"] == "awaiting_secret",
         is_published=bool(config["published"]),
         secrets=tuple(secrets),
     )

@@ -100,6 +100,8 @@ class Intake:
             return await self._shake(hook, delivery, now, examined.handshake)
         if examined.verification is None:
             raise NotFoundError("There is no such handshake.")
+        if hook.awaits_secret:
+            raise await self._refused(hook, delivery, now, "secret_missing: the webhook has not been given its secret")
         if examined.verification.reason is not None:
             raise await self._refused(hook, delivery, now, examined.verification.reason)
         if hook.provider_id == "custom" and not hook.config.get("live"):

@@ -38,7 +38,10 @@ class WebhookView(View):
     node_id: Annotated[str | None, Field(description="The trigger node; null: the workflow's only webhook trigger.")]
     provider: str
     config: Object
-    status: Literal["active", "paused"]
+    status: Annotated[
+        Literal["active", "paused", "awaiting_secret"],
+        Field(description="awaiting_secret: deliveries are refused until the webhook is given its secret."),
+    ]
     url: Annotated[str, Field(description="What the provider is given.")]
     last_triggered_at: Time | None
     created_at: Time
@@ -117,6 +120,10 @@ class ProviderView(View):
     category: str
     setup: Annotated[str, Field(description="What to do in the provider's settings.")]
     secret: Annotated[str | None, Field(description="Where the provider shows the secret.")]
+    secret_origin: Annotated[
+        Literal["chosen", "provider", "handshake"] | None,
+        Field(description="Who makes the secret: you (or it is generated), the provider, or its first handshake."),
+    ]
     options: Annotated[Object, Field(description="What a webhook's config may set, each with its title.")]
     verified: Annotated[bool, Field(description="Whether the facts about it could be checked.")]
     warning: str | None
@@ -146,7 +153,10 @@ CREATE_WEBHOOK = Operation(
     method="POST",
     path="/api/webhooks",
     summary="Create a webhook",
-    description="The secret is shown in this answer and never again; one is generated where the scheme needs it.",
+    description=(
+        "The secret is shown in this answer and never again. Without one, one is generated where you may choose it; "
+        "one that the provider makes must be given, now or, with the status awaiting_secret, later."
+    ),
     tag=TAG,
     role="editor",
     scope="webhooks:write",

@@ -145,6 +145,48 @@ def test_secret_must_have_the_providers_form(client: Client, workflow: dict[str,
     assert (refused.status, refused.pointers) == (422, ["/secret"])
 
 
+def test_secret_that_the_provider_makes_must_be_given(client: Client, workflow: dict[str, Any]) -> None:
+    """None is made up that would verify nothing: the error says where to find the right one."""
+    refused = client.request("POST", "/api/webhooks", a_webhook(workflow, provider="stripe"))
+    assert (refused.status, refused.pointers) == (422, ["/secret"])
+    assert "The signing secret on the destination's page" in refused.json["errors"][0]["hint"]
+    wrong = client.request("POST", "/api/webhooks", a_webhook(workflow, provider="stripe", secret="sk_live_1"))
+    assert (wrong.status, wrong.pointers) == (422, ["/secret"])
+
+
+def test_secret_may_come_after_the_url(client: Client, workflow: dict[str, Any]) -> None:
+    """Where the provider shows it only then, the webhook awaits it, and is active with it."""
+    body = a_webhook(workflow, provider="stripe", status="awaiting_secret")
+    created = client.request("POST", "/api/webhooks", body)
+    assert (created.status, created.json["status"], created.json["secret"]) == (201, "awaiting_secret", None)
+    path = f"/api/webhooks/{created.json['id']}"
+    refused = client.request("PUT", path, a_webhook(workflow, provider="stripe", status="active"))
+    assert (refused.status, refused.pointers) == (422, ["/secret"])
+    renamed = client.request("PUT", path, {**body, "name": "renamed"})
+    assert (renamed.status, renamed.json["status"]) == (200, "awaiting_secret")
+    changed = client.request("PUT", path, {**body, "secret": "whsec_1"})
+    assert (changed.status, changed.json["status"]) == (200, "active")
+    paused = client.request("PUT", path, a_webhook(workflow, provider="stripe", status="paused"))
+    assert (paused.status, paused.json["status"]) == (200, "paused")
+
+
+def test_rotating_gives_an_awaited_secret(client: Client, workflow: dict[str, Any]) -> None:
+    """The other way to hand it in."""
+    body = a_webhook(workflow, provider="stripe", status="awaiting_secret")
+    path = f"/api/webhooks/{client.request('POST', '/api/webhooks', body).json['id']}"
+    assert client.request("POST", f"{path}/rotate-secret", {}).pointers == ["/secret"]
+    assert client.request("POST", f"{path}/rotate-secret", {"secret": "whsec_1"}).status == 200
+    assert client.request("GET", path).json["status"] == "active"
+
+
+def test_handshake_secret_is_awaited_by_itself(client: Client, workflow: dict[str, Any]) -> None:
+    """Asana hands its secret over in its first request, so there is none to give; fal has none to wait for."""
+    created = client.request("POST", "/api/webhooks", a_webhook(workflow, provider="asana"))
+    assert (created.status, created.json["status"]) == (201, "awaiting_secret")
+    refused = client.request("POST", "/api/webhooks", a_webhook(workflow, provider="fal", status="awaiting_secret"))
+    assert (refused.status, refused.pointers) == (422, ["/status"])
+
+
 def test_viewer_may_read_but_not_write(client: Client, workflow: dict[str, Any], webhook: dict[str, Any]) -> None:
     """The role viewer sees webhooks and changes none."""
     viewer = Client(client.tenant_id, role="viewer")

@@ -56,7 +56,15 @@ class Sender:
     config: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, services: Services, provider_id: str, publish: bool = True, **config: Any) -> Sender:
+    def of(
+        cls,
+        services: Services,
+        provider_id: str,
+        publish: bool = True,
+        secret: str | None = None,
+        status: str = "active",
+        **config: Any,
+    ) -> Sender:
         """A sender to a new webhook of a new tenant."""
         actor = Actor(new_id(), "test", "admin")
 
@@ -64,8 +72,9 @@ class Sender:
             workflow = await create_workflow(services, actor, CreateWorkflow(name="w", **GRAPH))
             if publish:
                 await publish_workflow(services, actor, workflow.id)
-            command = CreateWebhook(name="h", workflow_id=workflow.id, provider=provider_id, config=config)
-            row = await create_webhook(services, actor, command, provider_rules(provider_id))
+            about = {"name": "h", "workflow_id": workflow.id, "provider": provider_id, "config": config}
+            command = CreateWebhook.model_validate({**about, "secret": secret, "status": status})
+            row = await create_webhook(services, actor, command, provider_rules(provider_id, config))
             return cls(services, actor, workflow.id, row["id"], provider_id, row["secret"], config)
 
         return run(create())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from shared.ids import new_id
 from shared.queries.get_delivery import get_delivery
 from shared.runtime import run
 from shared.webhooks.catalog import provider_rules
+from shared.webhooks.hooks import REFUSAL_MEMORY_SECONDS
 from tests.integration.webhooks.sender import Sender
 
 
@@ -221,6 +223,18 @@ def test_a_secret_that_the_provider_makes_must_be_given(wired: Services) -> None
     (problem,) = raised.value.problems
     assert problem.pointer == "/secret"
     assert problem.hint
+
+
+def test_a_webhook_without_its_secret_takes_no_delivery(wired: Services) -> None:
+    """The owner reads what is missing; once the secret is there, deliveries come in."""
+    sender = Sender.of(wired, "stripe", status="awaiting_secret")
+    assert sender.send(signed={"stripe-signature": "t=1,v1=00"}).status == 401
+    (line,) = ledger(sender)
+    assert line["reason"] == "secret_missing: the webhook has not been given its secret"
+    command = RotateWebhookSecret(secret="whsec_an-example")
+    run(rotate_webhook_secret(wired, sender.actor, sender.webhook_id, command, provider_rules("stripe")))
+    time.sleep(REFUSAL_MEMORY_SECONDS)
+    assert replace(sender, secret="whsec_an-example").send().status == 202
 
 
 def test_fifty_copies_at_once_are_one_run(sender: Sender) -> None:

@@ -7,7 +7,7 @@ import pytest
 from shared.domain.provider import ProviderRules, new_secret, secret_problems
 
 TEXT = ProviderRules("text")
-WHSEC = ProviderRules("whsec", secret_prefix="whsec_", base64_key=True)
+WHSEC = ProviderRules("whsec", secret_prefixes=("whsec_",), base64_key=True)
 NONE = ProviderRules("none", takes_secret=False, needs_secret=False)
 OPTIONAL = ProviderRules("optional", needs_secret=False)
 

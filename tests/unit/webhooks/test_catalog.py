@@ -111,6 +111,42 @@ def test_a_generated_secret_is_one_that_verifies(provider_id: str) -> None:
     assert verify(found.scheme, signed, [secret], data["now"]).accepted
 
 
+@pytest.mark.parametrize("provider_id", PROVIDERS)
+def test_the_secret_of_the_good_vector_has_the_form(provider_id: str) -> None:
+    """What a registration asks of a secret is met by one that verifies."""
+    _, _, data = good(provider_id)
+    rules = provider_rules(provider_id, data.get("config", {}))
+    assert rules is not None
+    if "secret" in data and rules.takes_secret:
+        assert secret_problems(rules, data["secret"]) == []
+
+
+@pytest.mark.parametrize(
+    ("provider_id", "config", "origin"),
+    [
+        ("github", {}, "chosen"),
+        ("stripe", {}, "provider"),
+        ("slack", {}, "provider"),
+        ("discord", {}, "provider"),
+        ("postmark", {}, "provider"),
+        ("gitlab", {}, "chosen"),
+        ("gitlab", {"variant": "signing_token"}, "provider"),
+        ("fusionauth", {"variant": "rsa"}, "provider"),
+        ("asana", {}, "handshake"),
+        ("aws_sns", {}, None),
+    ],
+)
+def test_who_makes_the_secret_decides_whether_one_is_generated(
+    provider_id: str, config: dict[str, Any], origin: str | None
+) -> None:
+    """Only a secret that you may choose is made here; one that has two parts, or is the provider's, must be given."""
+    rules = provider_rules(provider_id, config)
+    assert rules is not None
+    assert (rules.needs_secret, rules.must_be_given) == (origin == "chosen", origin == "provider")
+    assert rules.takes_secret is (origin is not None)
+    assert (new_secret(rules, bytes(range(32))) is not None) is (origin == "chosen")
+
+
 @pytest.mark.parametrize("provider_id", ["", "nobody", "../catalog", "GITHUB", "github.toml", "a" * 100])
 def test_an_unknown_provider_is_none(provider_id: str) -> None:
     """Ids come from paths: they name a file of the catalog or nothing."""
