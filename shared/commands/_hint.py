@@ -10,13 +10,13 @@ from shared.errors import QueueUnavailableError
 logger = logging.getLogger(__name__)
 
 
-async def hint(services: Services, tenant_id: str, execution_id: str) -> None:
-    """Puts the run into the queue; it is durable either way, and due by its row."""
+async def hint(services: Services, tenant_id: str, *execution_ids: str) -> None:
+    """Puts the runs into the queue; they are durable either way, and due by their rows."""
     from shared.queue.job import ExecutionJob
     from shared.queue.wake import wake_drain
 
     try:
-        if not await services.queue.enqueue([ExecutionJob(tenant_id, execution_id, "resume")]):
+        if not await services.queue.enqueue([ExecutionJob(tenant_id, each, "resume") for each in execution_ids]):
             await wake_drain(services.queue)
     except QueueUnavailableError:
-        logger.warning("execution_not_enqueued", extra={"execution_id": execution_id})
+        logger.warning("execution_not_enqueued", extra={"execution_ids": list(execution_ids)})

@@ -16,9 +16,15 @@ async def list_deliveries(
     limit: int,
     before: Keyset | None = None,
     verdict: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    event_type: str | None = None,
 ) -> Page[Keyset]:
-    """The webhook's ledger, newest first; `NotFoundError` when the tenant has no such webhook."""
+    """The webhook's ledger, newest first, received from `since` on and before `until`; `NotFoundError` when the tenant
+    has no such webhook."""
     await get_webhook(webhooks, tenant_id, webhook_id)
-    rows = await webhooks.deliveries(tenant_id, webhook_id, limit + 1, before, verdict)
+    rows = await webhooks.deliveries(
+        tenant_id, webhook_id, limit + 1, before, verdict, since=since, until=until, event_type=event_type
+    )
     page = keyset_page(rows, limit, "received_at")
     return Page([view(row) for row in page.items], page.next)

@@ -70,14 +70,32 @@ class WebhookRepository:
         return in_service_form(row) if row else None
 
     async def deliveries(
-        self, tenant_id: str, webhook_id: str, limit: int, before: Keyset | None = None, verdict: str | None = None
+        self,
+        tenant_id: str,
+        webhook_id: str,
+        limit: int,
+        before: Keyset | None = None,
+        verdict: str | None = None,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        event_type: str | None = None,
+        redeliveries: bool = True,
     ) -> Rows:
-        """The webhook's ledger, newest first; `before.created_at` is the last seen `received_at`."""
+        """The webhook's ledger, newest first; `before.created_at` is the last seen `received_at`. `since` (inclusive)
+        and `until` (exclusive) bound it. Without `redeliveries`, only what the provider sent."""
 
         def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
             query = query.eq("tenant_id", tenant_id).eq("webhook_id", webhook_id)
-            if verdict is not None:
-                query = query.eq("verdict", verdict)
+            for column, value in (("verdict", verdict), ("event_type", event_type)):
+                if value is not None:
+                    query = query.eq(column, value)
+            if since is not None:
+                query = query.gte("received_at", since)
+            if until is not None:
+                query = query.lt("received_at", until)
+            if not redeliveries:
+                query = query.or_('delivery_key.is.null,delivery_key.not.like."redelivery:*"')
             return page(query, limit, before, column="received_at")
 
         return [in_service_form(row) for row in await self._database.select("webhook_deliveries", DELIVERY, configure)]

@@ -7,26 +7,22 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from shared.commands.create_webhook import CreateWebhook
-from shared.commands.model import Uuid
+from shared.commands.model import Moment, Uuid
+from shared.commands.redeliver_many import RedeliverMany
 from shared.commands.rotate_webhook_secret import RotateWebhookSecret
 from shared.commands.update_webhook import UpdateWebhook
-from shared.errors import NotPublishedError, QueueUnavailableError, StreamConflictError, UnprocessableError
-from shared.http.operation import Answer, Operation
+from shared.domain.verdict import Verdict
+from shared.errors import NotPublishedError, StreamConflictError, UnprocessableError
+from shared.http.operation import Answer, Operation, RequestHeader
 from shared.http.operations.views import Id, Object, Time, View, may_be_missing
 from shared.http.query import PageQuery
 
 TAG = "Webhooks"
-Verdict = Literal[
-    "accepted",
-    "duplicate",
-    "filtered",
-    "throttled",
-    "rejected_signature",
-    "rejected_stale",
-    "rejected_malformed",
-    "paused",
-    "handshake",
-]
+IDEMPOTENCY_KEY = RequestHeader(
+    "Idempotency-Key",
+    "1 to 255 characters. Under one key each delivery is run again once.",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+)
 
 
 class WebhookView(View):
@@ -99,6 +95,21 @@ class RedeliveryView(View):
     delivery_id: Id
 
 
+class RedeliveredView(RedeliveryView):
+    """The run that one of many deliveries was given again."""
+
+    redelivery_of: Id
+
+
+class RedeliveriesView(View):
+    """What was run again in this call."""
+
+    redelivered: int
+    skipped: Annotated[int, Field(description="How many could not be: their bodies were not kept.")]
+    items: list[RedeliveredView]
+    next_cursor: Annotated[str | None, Field(description="For the next call; null when there are no more.")]
+
+
 class DeliveryPage(View):
     """A page of the ledger."""
 
@@ -146,6 +157,9 @@ class ListDeliveries(PageQuery):
     """Which deliveries."""
 
     verdict: Verdict | None = None
+    since: Annotated[Moment | None, Field(description="Received then or later.")] = None
+    until: Annotated[Moment | None, Field(description="Received before.")] = None
+    event_type: Annotated[str | None, Field(description="Of this type exactly.", min_length=1, max_length=200)] = None
 
 
 CREATE_WEBHOOK = Operation(
@@ -255,8 +269,26 @@ REDELIVER = Operation(
     tag=TAG,
     role="editor",
     scope="webhooks:write",
+    headers=(IDEMPOTENCY_KEY,),
     answers={202: Answer("The new run", RedeliveryView, {"Location": "Where the run is."})},
-    errors=(UnprocessableError, NotPublishedError, QueueUnavailableError),
+    errors=(UnprocessableError, NotPublishedError),
+)
+REDELIVER_MANY = Operation(
+    id="redeliver_many",
+    method="POST",
+    path="/api/webhooks/{id}/deliveries/redeliver",
+    summary="Run many deliveries again",
+    description=(
+        "Newest first, up to `limit` in a call; go on with `next_cursor` until it is null. Send an Idempotency-Key, "
+        "so that a call which failed can be repeated."
+    ),
+    tag=TAG,
+    role="editor",
+    scope="webhooks:write",
+    body=RedeliverMany,
+    headers=(IDEMPOTENCY_KEY,),
+    answers={202: Answer("The new runs", RedeliveriesView)},
+    errors=(NotPublishedError,),
 )
 LIST_WEBHOOK_PROVIDERS = Operation(
     id="list_webhook_providers",
@@ -279,5 +311,6 @@ OPERATIONS = (
     LIST_DELIVERIES,
     GET_DELIVERY,
     REDELIVER,
+    REDELIVER_MANY,
     LIST_WEBHOOK_PROVIDERS,
 )

@@ -208,6 +208,18 @@ def test_ledger_begins_empty(client: Client, webhook: dict[str, Any]) -> None:
     assert client.request("GET", path, query={"verdict": "accepted"}).json == {"items": [], "next_cursor": None}
 
 
+def test_many_deliveries_are_run_again_by_a_filter(client: Client, webhook: dict[str, Any]) -> None:
+    """The answer says how many were, and where to go on; a filter that makes no sense is pointed at."""
+    path = f"/api/webhooks/{webhook['id']}/deliveries/redeliver"
+    done = client.request("POST", path, {"verdict": "filtered", "since": "2026-01-01T00:00:00Z"})
+    assert (done.status, done.json) == (202, {"redelivered": 0, "skipped": 0, "items": [], "next_cursor": None})
+    refused = client.request("POST", path, {"verdict": "lost", "limit": 1000})
+    assert (refused.status, refused.pointers) == (400, ["/verdict", "/limit"])
+    assert client.request("POST", path, {"cursor": "nonsense"}).status == 400
+    assert Client(client.tenant_id, role="viewer").request("POST", path, {}).status == 403
+    assert Client().request("POST", path, {}).status == 404
+
+
 def test_provider_catalog_lists_what_can_be_verified(client: Client) -> None:
     """The catalog names the three providers that there are."""
     found = {provider["id"] for provider in client.request("GET", "/api/webhook-providers").json["items"]}

@@ -13,7 +13,9 @@ from shared.commands.create_webhook import CreateWebhook, create_webhook
 from shared.commands.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.publish_workflow import publish_workflow
 from shared.commands.services import Services
+from shared.commands.update_webhook import UpdateWebhook, update_webhook
 from shared.domain.actor import Actor
+from shared.engine.ledger_writer import LedgerWriter
 from shared.ids import new_id
 from shared.runtime import run
 from shared.webhooks.catalog import provider, provider_rules
@@ -126,3 +128,21 @@ class Sender:
         """The answer to an event."""
         answer = app.handler(event, None)
         return Answer(answer["statusCode"], answer["headers"], answer["body"])
+
+
+def ledger(sender: Sender) -> list[dict[str, Any]]:
+    """The lines, written by a drain's writer."""
+    services = sender.services
+    writer = LedgerWriter(services.queue, services.webhooks, new_id())
+    while run(writer.write()):
+        pass
+    return run(services.webhooks.deliveries(sender.actor.tenant_id, sender.webhook_id, 100))
+
+
+def configure(sender: Sender, **config: Any) -> None:
+    """Gives the webhook a configuration."""
+    command = UpdateWebhook(
+        name="h", workflow_id=sender.workflow_id, provider=sender.provider_id, config={**sender.config, **config}
+    )
+    rules = provider_rules(sender.provider_id)
+    run(update_webhook(sender.services, sender.actor, sender.webhook_id, command, rules))

@@ -1,0 +1,111 @@
+"""A delivery of the ledger as a new run: what the commands that run one or many again share."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+from shared.commands._webhooks import load
+from shared.commands.record import now, record
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.domain.bodies import parse_body
+from shared.domain.delivery import ledger_row
+from shared.domain.execution import ExecutionState, row
+from shared.domain.webhook import Webhook
+from shared.errors import NotPublishedError
+from shared.events.execution import ExecutionQueued
+from shared.ids import derived_id, new_id
+from shared.repositories.event_store import Append
+from shared.repositories.rows import Row
+
+# How the ledger tells a redelivery from what a provider sent.
+KEY_PREFIX = "redelivery:"
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivery:
+    """A run that has not been stored yet; storing it twice under one key changes nothing."""
+
+    execution_id: str
+    delivery_id: str
+    append: Append
+    size_bytes: int
+
+
+async def published_webhook(services: Services, actor: Actor, webhook_id: str) -> Webhook:
+    """The tenant's webhook; `NotPublishedError` where its workflow would run nothing."""
+    webhook, _ = await load(services, actor.tenant_id, webhook_id)
+    workflow = await services.workflows.get(actor.tenant_id, webhook.workflow_id)
+    if workflow is None or not workflow["published_version"]:
+        raise NotPublishedError
+    return webhook
+
+
+async def redelivery(
+    services: Services, actor: Actor, webhook: Webhook, delivery: Row, idempotency_key: str | None
+) -> Redelivery | None:
+    """The delivery's new run, due at once; `None` where its body was not kept."""
+    content = await _content(services, actor.tenant_id, delivery)
+    if content is None:
+        return None
+    execution_id, delivery_id = new_id(), new_id()
+    if idempotency_key is not None:
+        execution_id = derived_id("redelivery", webhook.id, delivery["id"], idempotency_key)
+        delivery_id = derived_id("redelivered", execution_id)
+    happened_at = now()
+    facts = {
+        "webhook_id": webhook.id,
+        "provider": webhook.provider,
+        "delivery_id": delivery_id,
+        "delivery_key": f"{KEY_PREFIX}{execution_id}",
+        "event_type": delivery["event_type"],
+        "headers": delivery["headers"],
+    }
+    fact = ExecutionQueued(
+        workflow_id=webhook.workflow_id,
+        workflow_version=None,
+        trigger={"type": "webhook", "node_id": webhook.node_id, **content, **facts},
+    )
+    state = ExecutionState(execution_id, actor.tenant_id)
+    state.apply(fact, happened_at)
+    line = {
+        **facts,
+        "received_at": happened_at,
+        "body_sha256": delivery["body_sha256"],
+        "size_bytes": delivery["size_bytes"],
+    }
+    append = Append(
+        tenant_id=actor.tenant_id,
+        stream_id=execution_id,
+        stream_type="execution",
+        expected_version=0,
+        events=record(actor, happened_at, fact),
+        row=row(state, wake_at=happened_at),
+        deliveries=(ledger_row(line, actor.tenant_id, execution_id),),
+    )
+    return Redelivery(execution_id, delivery_id, append, delivery["size_bytes"])
+
+
+async def _content(services: Services, tenant_id: str, delivery: Row) -> dict[str, Any] | None:
+    """`{body, method, query}` as they were sent: from the run that it started, else from the bytes that were kept."""
+    if delivery["execution_id"] is not None:
+        events = await services.events.read_stream(tenant_id, delivery["execution_id"], limit=1)
+        if events and events[0].event_type == "ExecutionQueued":
+            trigger = events[0].payload["trigger"]
+            return {
+                "body": trigger.get("body"),
+                "method": trigger.get("method", "POST"),
+                "query": trigger.get("query", {}),
+            }
+    raw = b""
+    if delivery["size_bytes"]:
+        kept = await services.webhooks.delivery_body(tenant_id, delivery["body_sha256"])
+        if kept is None:
+            return None
+        raw = base64.b64decode(kept)
+    elif delivery["count"] > 1 or delivery["body_sha256"] is None:
+        return None  # a flood that was counted: nothing of it was kept
+    body = parse_body(raw, delivery["headers"].get("content-type", ""))
+    return {"body": body, "method": "POST", "query": {}}

@@ -1,0 +1,92 @@
+"""Run many deliveries of the ledger again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from shared.commands._hint import hint
+from shared.commands._redelivery import Redelivery, published_webhook, redelivery
+from shared.commands.model import Command, Moment
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.domain.verdict import Verdict
+from shared.repositories.rows import Keyset
+
+MAX_REDELIVERED = 100
+# So many are read at once, and so many bytes of bodies stored in one call at most: each may have megabytes.
+READ_AT_ONCE = 10
+STORED_BYTES = 2_000_000
+
+
+class RedeliverMany(Command):
+    """Which deliveries are run again: those that fit all that is given. Redeliveries are never among them."""
+
+    verdict: Verdict = Field("accepted", description="What became of them.")
+    since: Moment | None = Field(None, description="Received then or later.")
+    until: Moment | None = Field(None, description="Received before.")
+    event_type: str | None = Field(None, min_length=1, max_length=200, description="Of this type exactly.")
+    limit: int = Field(50, ge=1, le=MAX_REDELIVERED, description="How many to look at in this call.")
+    cursor: str | None = Field(None, description="The `next_cursor` of the call before.")
+
+
+async def redeliver_many(
+    services: Services,
+    actor: Actor,
+    webhook_id: str,
+    command: RedeliverMany,
+    before: Keyset | None,
+    idempotency_key: str | None = None,
+) -> tuple[dict[str, Any], Keyset | None]:
+    """`{redelivered, skipped, items: [{redelivery_of, execution_id, delivery_id}]}` of this call, newest first, and the
+    place from which the next one goes on, unset when there are no more.
+
+    `before` is that place of the call before. Under one key each delivery has one run, however often it is asked for.
+    Skipped are those whose body was not kept.
+    """
+    webhook = await published_webhook(services, actor, webhook_id)
+    rows = await services.webhooks.deliveries(
+        actor.tenant_id,
+        webhook_id,
+        command.limit + 1,
+        before,
+        command.verdict,
+        since=command.since,
+        until=command.until,
+        event_type=command.event_type,
+        redeliveries=False,
+    )
+    rows, following = rows[: command.limit], rows[command.limit :]
+    items: list[dict[str, str]] = []
+    for place in range(0, len(rows), READ_AT_ONCE):
+        some = rows[place : place + READ_AT_ONCE]
+        found = await asyncio.gather(*(redelivery(services, actor, webhook, row, idempotency_key) for row in some))
+        again = [each for each in found if each is not None]
+        await _store(services, again)
+        for row, each in zip(some, found, strict=True):
+            if each is not None:
+                items.append(
+                    {
+                        "redelivery_of": row["id"],
+                        "execution_id": each.execution_id,
+                        "delivery_id": each.delivery_id,
+                    }
+                )
+    await hint(services, actor.tenant_id, *(item["execution_id"] for item in items))
+    answer = {"redelivered": len(items), "skipped": len(rows) - len(items), "items": items}
+    return answer, Keyset(rows[-1]["received_at"], rows[-1]["id"]) if following else None
+
+
+async def _store(services: Services, redeliveries: Sequence[Redelivery]) -> None:
+    """Appends all of them, in as few calls as their sizes allow; those that are there already stay as they are."""
+    batch: list[Redelivery] = []
+    for each in [*redeliveries, None]:
+        full = each is None or sum(one.size_bytes for one in batch) + each.size_bytes > STORED_BYTES
+        if batch and full:
+            await services.events.append([one.append for one in batch])
+            batch = []
+        if each is not None:
+            batch.append(each)
