@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.domain.templates import compile_template, reads
 from shared.engine.expression_child import EvaluationError
-from shared.engine.expressions import ExpressionGuard, GuardedTemplate, Request, RunData
+from shared.engine.expressions import ExpressionGuard, GuardedTemplate, Level, Request, RunData
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,8 @@ async def holds(expression: str, trigger: dict[str, Any]) -> bool:
     template, data = _template(expression), RunData()
     names = [name for name in ("trigger",) if name in template.reads]
     now = time.time_ns() // 1_000_000
-    request = Request(template, data, names, [], [], lambda _: trigger, lambda _: None, now, 0)
+    level = Level(data, names, [], lambda _: trigger, lambda _: None)
+    request = Request(template, level, [], now, 0)
     try:
         value = (await _guard().fill(request)).parameters.get("value", False)
     except EvaluationError as error:

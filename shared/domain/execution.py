@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.domain.json_schema import fits
+from shared.domain.map_items import MapItems
+from shared.domain.paths import item_of, item_prefix, split_path
 from shared.domain.timestamps import in_utc, timestamp, unix_seconds
 from shared.events.codec import ExecutionFact, decode
 from shared.events.execution import (
@@ -19,6 +21,9 @@ from shared.events.execution import (
     ExecutionQueued,
     ExecutionStarted,
     ExecutionSucceeded,
+    ItemFailed,
+    ItemSucceeded,
+    MapStarted,
     NodeFailed,
     NodeRetryScheduled,
     NodeSkipped,
@@ -43,7 +48,10 @@ _TRIGGER_COLUMNS = ("type", "node_id", "webhook_id", "provider", "delivery_id", 
 
 @dataclass(slots=True)
 class NodeRecord:
-    """One node of a run. `handles` are the chosen ones; `parameters` the resolved ones of a started effect or wait."""
+    """One node of a run. `handles` are the chosen ones; `parameters` the resolved ones of a started effect or wait.
+
+    `items` is set for a map that has started.
+    """
 
     status: str = "pending"
     attempts: int = 0
@@ -59,6 +67,12 @@ class NodeRecord:
     wake_at: str | None = None
     signal: str | None = None
     undefined: Sequence[str] = ()
+    items: MapItems | None = None
+
+    @property
+    def is_open_map(self) -> bool:
+        """Whether this is a map whose items are being worked on."""
+        return self.items is not None and self.status == "running"
 
     @property
     def timer(self) -> str | None:
@@ -68,7 +82,10 @@ class NodeRecord:
 
 @dataclass(slots=True)
 class ExecutionState:
-    """A run after its events. `nodes` holds those that anything has happened to."""
+    """A run after its events. `nodes` holds those that anything has happened to, by path.
+
+    `running` and `waiting` are paths of nodes that do so themselves; a map does neither, its items' nodes do.
+    """
 
     id: str
     tenant_id: str
@@ -130,6 +147,10 @@ class ExecutionState:
         record = self.nodes.get(node_id)
         if record is None:
             record = self.nodes[node_id] = NodeRecord()
+            prefix = split_path(node_id)[0]
+            if prefix:
+                items, index = self._item(prefix)
+                items.under_way.setdefault(index, []).append(node_id)
         return record
 
     def is_settled(self, node_id: str) -> bool:
@@ -137,11 +158,27 @@ class ExecutionState:
         record = self.nodes.get(node_id)
         return record is not None and record.status in SETTLED
 
-    def joined_output(self, sources: Sequence[str]) -> Any:
-        """The output of one node, or of several an object by node id: what `$input` is to their successor."""
+    def joined_output(self, sources: Sequence[str], prefix: str = "") -> Any:
+        """The output of one node, or of several an object by node id: what `$input` is to their successor.
+
+        A node without predecessors within a map's item has the item as its input.
+        """
         if len(sources) == 1:
-            return self.nodes[sources[0]].output
-        return {source: self.nodes[source].output for source in sources} if sources else None
+            return self.nodes[prefix + sources[0]].output
+        if sources:
+            return {source: self.nodes[prefix + source].output for source in sources}
+        return self.item(prefix) if prefix else None
+
+    def item(self, prefix: str) -> Any:
+        """The item whose nodes have this prefix."""
+        items, index = self._item(prefix)
+        return items.values[index]
+
+    def _item(self, prefix: str) -> tuple[MapItems, int]:
+        map_path, index = item_of(prefix)
+        items = self.nodes[map_path].items
+        assert items is not None, f"{map_path} is no map that has started"
+        return items, index
 
     def apply(self, fact: ExecutionFact, happened_at: str) -> None:
         """Takes one more fact in, which happened at `happened_at` (the service's form of time)."""
@@ -153,8 +190,7 @@ class ExecutionState:
                 self.signals = [one for one in self.signals if one is not taken]
             self._finish(fact.node_id, "succeeded", fact.attempt, fact.evaluated_at, happened_at, fact.handles)
             record = self.nodes[fact.node_id]
-            record.output = fact.output if fact.output_of is None else self.joined_output(fact.output_of)
-            record.undefined = fact.undefined
+            record.output, record.undefined = self._yielded(record, fact), fact.undefined
         elif isinstance(fact, NodeSkipped):
             record = self.node(fact.node_id)
             record.status, record.finished_at = "skipped", happened_at
@@ -164,10 +200,51 @@ class ExecutionState:
             self._end(fact, happened_at)
         elif isinstance(fact, (NodeStarted, NodeFailed, NodeRetryScheduled, NodeWaiting)):
             self._attempt(fact, happened_at)
+        elif isinstance(fact, (MapStarted, ItemSucceeded, ItemFailed)):
+            self._map(fact, happened_at)
         elif isinstance(fact, SignalReceived):
             self._receive(fact)
         else:
             raise TypeError(f"{type(fact).__name__} is no fact about an execution.")
+
+    def _yielded(self, record: NodeRecord, fact: NodeSucceeded) -> Any:
+        if record.items is not None:
+            return record.items.output()
+        if fact.output_of is None:
+            return fact.output
+        return self.joined_output(fact.output_of, split_path(fact.node_id)[0])
+
+    def _map(self, fact: MapStarted | ItemSucceeded | ItemFailed, happened_at: str) -> None:
+        record = self.node(fact.node_id)
+        if isinstance(fact, MapStarted):
+            record.status, record.attempts, record.retry_at, record.error = "running", fact.attempt, None, None
+            record.started_at = record.started_at or happened_at
+            record.parameters, record.evaluated_at, record.undefined = (
+                fact.parameters,
+                fact.evaluated_at,
+                fact.undefined,
+            )
+            self.waiting.discard(fact.node_id)
+            if record.items is None:
+                record.items = MapItems(fact.parameters["items"])
+            # Another attempt is one at the items that failed; those that succeeded are kept.
+            record.items.errors.clear()
+            return
+        assert record.items is not None, "an item's end comes after its map's start"
+        if isinstance(fact, ItemSucceeded):
+            prefix = item_prefix(fact.node_id, fact.index)
+            record.items.outputs[fact.index] = self.joined_output(fact.output_of, prefix) if fact.output_of else None
+        else:
+            record.items.errors[fact.index] = fact.error
+        self._forget(record.items, fact.index)
+
+    def _forget(self, items: MapItems, index: int) -> None:
+        for path in items.under_way.pop(index, ()):
+            self.running.discard(path)
+            self.waiting.discard(path)
+            inner = self.nodes.pop(path).items
+            for inner_index in list(inner.under_way) if inner is not None else ():
+                self._forget(inner, inner_index)  # type: ignore[arg-type]  # there are none without it
 
     def _receive(self, fact: SignalReceived) -> None:
         self.signal_count += 1
@@ -235,9 +312,14 @@ class ExecutionState:
         self.phase = "cancelled" if isinstance(fact, ExecutionCancelled) else "failed"
         if isinstance(fact, ExecutionFailed):
             self.error = fact.error
-        for node_id in self.running | self.waiting:
-            record = self.nodes[node_id]
-            record.status, record.finished_at, record.retry_at, record.wake_at = "cancelled", happened_at, None, None
+        for record in self.nodes.values():
+            if record.status in ("running", "waiting"):
+                record.status, record.finished_at, record.retry_at, record.wake_at = (
+                    "cancelled",
+                    happened_at,
+                    None,
+                    None,
+                )
         self.running.clear()
         self.waiting.clear()
 
@@ -323,4 +405,6 @@ def node_view(record: NodeRecord) -> JsonObject:
         found["wake_at"] = record.wake_at
         if record.signal is not None:
             found["signal"] = record.signal
+    if record.items is not None:
+        found["items"] = record.items.view()
     return found

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
 from jlens import Expression, JlensError
 
-# What an expression may name; `reads` tells which of them, and which fields in them, one does.
-SCOPE = ("trigger", "nodes", "input", "workflow", "execution")
+# What an expression may name; `reads` tells which of them, and which fields in them, one does. An item and its index
+# there are in a map's body alone.
+ITEM_SCOPE = ("item", "index")
+SCOPE = ("trigger", "nodes", "input", "workflow", "execution", *ITEM_SCOPE)
 
 MAX_SOURCE_CHARACTERS = 10_000
 TIMEOUT_SECONDS = 1.0
@@ -33,8 +35,7 @@ LIMITS: Mapping[str, Any] = {
 
 # Before each expression: its scope is read lazily from the input (bindings would be converted whole), and `$eval`,
 # which would run text from outside as code, is replaced.
-_PRELUDE = "({names};$eval:=function($source){{$error('$eval is not available.')}};\n{source}\n)"
-_NAMES = ";".join(f"${name}:={name}" for name in SCOPE)
+_PRELUDE = "({names}$eval:=function($source){{$error('$eval is not available.')}};\n{source}\n)"
 
 # What can hide the end of an expression: quoted text, quoted names, comments.
 _TOKEN = re.compile(r"%\}|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`|/\*.*?\*/", re.DOTALL)
@@ -83,7 +84,7 @@ class Compiled:
     def exists(self) -> Expression:
         """The question whether the expression leads anywhere, compiled when it is first asked."""
         if not self._exists:
-            self._exists.append(Expression(_wrapped(f"$exists({self.source}\n)")))
+            self._exists.append(Expression(_wrapped(f"$exists({self.source}\n)", self.reads)))
         return self._exists[0]
 
 
@@ -127,18 +128,19 @@ def compile_expression(source: str) -> Compiled:
     try:
         # On its own first: within the prelude, a source such as `1) + (2` would compile.
         reads = Expression(source).reads()
-        expression = Expression(_wrapped(source))
+        bindings: Mapping[str, Any] = reads.get("bindings") or {}
+        if reads.get("everyBinding"):
+            bindings = {**bindings, **dict.fromkeys(SCOPE, True)}
+        named = {name: bindings[name] for name in SCOPE if name in bindings}
+        expression = Expression(_wrapped(source, named))
     except JlensError as error:
         at = "" if error.position is None else f" (at character {error.position})"
         raise ExpressionError(f"{error}{at}", error.code) from None
-    bindings: Mapping[str, Any] = reads.get("bindings") or {}
-    if reads.get("everyBinding"):
-        bindings = {**bindings, **dict.fromkeys(SCOPE, True)}
     context = reads.get("input")
     return Compiled(
         source,
         expression,
-        {name: bindings[name] for name in SCOPE if name in bindings},
+        named,
         tuple(name for name in bindings if name not in SCOPE),
         tuple(context) if isinstance(context, dict) else (),
     )
@@ -162,8 +164,8 @@ def seed_of(*parts: str) -> int:
     return zlib.crc32("\x1f".join(parts).encode())
 
 
-def _wrapped(source: str) -> str:
-    return _PRELUDE.format(names=_NAMES, source=source)
+def _wrapped(source: str, names: Iterable[str]) -> str:
+    return _PRELUDE.format(names="".join(f"${name}:={name};" for name in names), source=source)
 
 
 def _end(text: str, start: int) -> int:

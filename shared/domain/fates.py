@@ -9,32 +9,38 @@ particular a failed node only kills its own out-edges, and the run fails once th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
-from shared.domain.execution import ExecutionState
+from shared.domain.execution import SETTLED, ExecutionState
 from shared.domain.graph import Graph
-from shared.events.execution import ExecutionFailed, ExecutionSucceeded
+from shared.domain.paths import item_of
+from shared.events.execution import ExecutionFailed, ExecutionSucceeded, ItemFailed, ItemSucceeded
+
+JsonObject = dict[str, Any]
 
 Fate = Literal["ready", "skipped"]
 
 
-def live_sources(graph: Graph, state: ExecutionState, node_id: str) -> list[str]:
+def live_sources(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") -> list[str]:
     """The predecessors with a live edge to the node, each once, in the order of the edges."""
     found: list[str] = []
     for edge in graph.incoming[node_id]:
-        record = state.nodes.get(edge.source)
+        record = state.nodes.get(prefix + edge.source)
         if record is not None and edge.source_handle in record.handles and edge.source not in found:
             found.append(edge.source)
     return found
 
 
-def fate(graph: Graph, state: ExecutionState, node_id: str) -> Fate | None:
+def fate(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") -> Fate | None:
     """What becomes of a node that is not settled; `None` while a predecessor is not settled either."""
     live = 0
     incoming = graph.incoming[node_id]
+    if not incoming:
+        # In a map's item the roots start; in a run, only the trigger that it was started from, which is settled.
+        return "ready" if prefix else "skipped"
     for edge in incoming:
-        record = state.nodes.get(edge.source)
-        if record is None or not state.is_settled(edge.source):
+        record = state.nodes.get(prefix + edge.source)
+        if record is None or record.status not in SETTLED:
             return None
         live += edge.source_handle in record.handles
     join = graph.nodes[node_id].join
@@ -42,9 +48,12 @@ def fate(graph: Graph, state: ExecutionState, node_id: str) -> Fate | None:
     return "ready" if live and live >= enough else "skipped"
 
 
-def decide(graph: Graph, state: ExecutionState, settled: Iterable[str] | None = None) -> list[tuple[str, Fate]]:
+def decide(
+    graph: Graph, state: ExecutionState, settled: Iterable[str] | None = None, prefix: str = ""
+) -> list[tuple[str, Fate]]:
     """The nodes whose fate the settling of `settled` has decided, in order; unset: all nodes are looked at.
 
+    Nodes are named by their ids in the graph; `prefix` says in which item of which map it is being run.
     A node that is running or waiting has met its fate and is not in the list. Record the skips, then ask again with
     them, until nothing is decided any more.
     """
@@ -53,9 +62,9 @@ def decide(graph: Graph, state: ExecutionState, settled: Iterable[str] | None = 
         candidates = dict.fromkeys(target for node_id in settled for target in graph.successors[node_id])
     found: list[tuple[str, Fate]] = []
     for node_id in candidates:
-        record = state.nodes.get(node_id)
+        record = state.nodes.get(prefix + node_id)
         if record is None or record.status == "pending":
-            decided = fate(graph, state, node_id)
+            decided = fate(graph, state, node_id, prefix)
             if decided is not None:
                 found.append((node_id, decided))
     return found
@@ -67,14 +76,35 @@ def outcome(graph: Graph, state: ExecutionState) -> ExecutionSucceeded | Executi
     It fails with the error of the first node, in the graph's order, that failed it. Else its output is that of the
     only leaf that completed, or of several an object by node id.
     """
+    error = failure(graph, state)
+    return ExecutionFailed(error) if error else ExecutionSucceeded(state.joined_output(live_leaves(graph, state)))
+
+
+def item_outcome(graph: Graph, state: ExecutionState, prefix: str) -> ItemSucceeded | ItemFailed:
+    """How a map's item ends whose nodes are all settled: by the same rule as a run."""
+    map_path, index = item_of(prefix)
+    error = failure(graph, state, prefix)
+    return (
+        ItemFailed(map_path, index, error)
+        if error
+        else ItemSucceeded(map_path, index, live_leaves(graph, state, prefix))
+    )
+
+
+def failure(graph: Graph, state: ExecutionState, prefix: str = "") -> JsonObject | None:
+    """`{code, message, node_id}` of the first node, in the graph's order, whose failure nothing handled."""
     for node_id in graph.nodes:
-        record = state.nodes.get(node_id)
+        record = state.nodes.get(prefix + node_id)
         if record is not None and record.handled == "fail":
             error = record.error or {}
-            return ExecutionFailed({"code": error.get("code"), "message": error.get("message"), "node_id": node_id})
-    leaves = [
+            return {"code": error.get("code"), "message": error.get("message"), "node_id": prefix + node_id}
+    return None
+
+
+def live_leaves(graph: Graph, state: ExecutionState, prefix: str = "") -> list[str]:
+    """The nodes that nothing follows in the graph and that completed, in the graph's order."""
+    return [
         node_id
         for node_id, successors in graph.successors.items()
-        if not successors and (record := state.nodes.get(node_id)) is not None and record.handles
+        if not successors and (record := state.nodes.get(prefix + node_id)) is not None and record.handles
     ]
-    return ExecutionSucceeded(state.joined_output(leaves))

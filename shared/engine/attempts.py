@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from typing import Any
 
-from shared.domain.expressions import seed_of
+from shared.domain.expressions import ITEM_SCOPE, seed_of
 from shared.domain.fates import live_sources
+from shared.domain.paths import item_of
 from shared.domain.retry import delay_seconds
 from shared.domain.templates import cut
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.expression_child import EvaluationError
-from shared.engine.expressions import ExpressionGuard, Request, RunData
-from shared.engine.program import Program, ProgramNode
+from shared.engine.expressions import ExpressionGuard, GuardedTemplate, Level, Request
+from shared.engine.program import Program
 from shared.engine.recorder import Recorder
-from shared.events.execution import NodeFailed, NodeRetryScheduled, NodeStarted, NodeSucceeded, NodeWaiting
+from shared.engine.scopes import Scope, Scopes, Step
+from shared.events.execution import (
+    MapStarted,
+    NodeFailed,
+    NodeRetryScheduled,
+    NodeStarted,
+    NodeSucceeded,
+    NodeWaiting,
+)
 from shared.ids import derived_id
 from shared.nodes.node_type import Completed, Effect, Inputs, NodeError, Signal, Wait
 
@@ -23,6 +33,7 @@ JsonObject = dict[str, Any]
 
 # Waits up to this long happen in the drain, longer ones are timers that outlive it.
 LONGEST_WAIT_SECONDS = 2.0
+RUN_SCOPE = ("trigger", "workflow", "execution")
 # JSONata's code for an expression that ran out of time, and this library's for its other limits.
 _TIMEOUT = frozenset({"D1012", "timeout"})
 _LIMIT = frozenset({"U1001", "U1006", "D1011", "limit"})
@@ -38,11 +49,21 @@ class Attempts:
         self._recorder, self._program, self._guard = recorder, program, guard
         self._outbound_allow = outbound_allow
         self._state = recorder.state
-        self.data = RunData()
+        self.scopes = Scopes(program, self._state)
 
-    async def settle(self, node_id: str) -> bool:
-        """Whether the node is settled now; if not, it waits for a timer that is longer than a drain should wait."""
-        one, record = self._program.nodes[node_id], self._state.nodes.get(node_id)
+    def forget(self, scope: Scope) -> None:
+        """An item has ended: its scope and what the expressions' process has of it may go."""
+        self._guard.forget(self.scopes.drop(scope.prefix).data)
+
+    def close(self) -> None:
+        """The run is over, here at least: what the expressions' process has of it may go."""
+        for scope in self.scopes.all():
+            self._guard.forget(scope.data)
+
+    async def settle(self, path: str) -> None:
+        """Makes the node's attempts until it is settled or a map whose items are to be run, or until it waits for
+        longer than a drain should."""
+        step, record = self.scopes.step(path), self._state.nodes.get(path)
         # A start without an end: its drain died, and the same attempt is made again.
         is_repeated = record is not None and record.status == "running"
         is_same = is_repeated or (record is not None and record.wake_at is not None)
@@ -51,60 +72,70 @@ class Attempts:
             await asyncio.sleep(max(0.0, unix_seconds(record.retry_at) - self._recorder.clock()))
         while True:
             try:
-                return await self._attempt(one, attempt, is_repeated)
+                await self._attempt(step, attempt, is_repeated)
+                return
             except NodeError as error:
-                pause = self._pause(one, attempt, error)
-                if pause is None:
-                    self._fail(one, attempt, error)
-                    return True
-                if pause > LONGEST_WAIT_SECONDS:
-                    return False
+                pause = self.fail(step, attempt, error)
+                if pause is None or pause > LONGEST_WAIT_SECONDS:
+                    return
                 await asyncio.sleep(pause)
                 attempt, is_repeated = attempt + 1, False
 
-    async def _attempt(self, one: ProgramNode, attempt: int, is_repeated: bool) -> bool:
-        """Whether the node has succeeded; if not, it has begun to wait. A failure raises `NodeError`."""
-        node_id = one.node.id
+    def fail(self, step: Step, attempt: int, error: NodeError) -> float | None:
+        """Records that an attempt has failed: the seconds until the next, or `None` when this was the last."""
+        pause = self._pause(step, attempt, error)
+        if pause is None:
+            self._recorder.record(NodeFailed(step.path, attempt, error.as_json(), step.one.node.on_error, self._now()))
+        return pause
+
+    async def _attempt(self, step: Step, attempt: int, is_repeated: bool) -> None:
+        """Returns when the node has succeeded, or waits, or a map has started. A failure raises `NodeError`."""
+        one, path = step.one, step.path
         if one.node.disabled:
-            sources = live_sources(self._program.graph, self._state, node_id)
-            self._succeed(one, attempt, Completed(output_of=tuple(sources)), self._now(), [])
-            return True
-        record = self._state.nodes.get(node_id)
+            self._succeed(step, attempt, Completed(output_of=tuple(self._sources(step))), self._now(), [])
+            return
+        record = self._state.nodes.get(path)
         if record is not None and record.parameters is not None:
             # Every attempt of an effect sends what the first one sent, for it carries the same key; a wait goes on as
             # it began.
             resolved, undefined, evaluated_at = record.parameters, list(record.undefined), record.evaluated_at or 0
         else:
             evaluated_at = self._now()
-            resolved, undefined = await self._fill(one, evaluated_at)
+            resolved, undefined = await self._fill(step, evaluated_at)
+        if one.type.spread is not None:
+            one.type.parse(resolved)
+            given = one.type.complete(resolved) if one.type.complete else resolved
+            self._recorder.record(MapStarted(path, attempt, given, evaluated_at, undefined))
+            return
         if one.type.perform is None:
-            return await self._pure(one, attempt, resolved, evaluated_at, undefined)
+            await self._pure(step, attempt, resolved, evaluated_at, undefined)
+            return
         parameters = one.type.parse(resolved)
-        key = derived_id("effect", self._state.id, node_id)
+        key = derived_id("effect", self._state.id, path)
         if not is_repeated:
-            self._recorder.record(NodeStarted(node_id, attempt, key, resolved, evaluated_at))
+            self._recorder.record(NodeStarted(path, attempt, key, resolved, evaluated_at))
         # The rule that all else rests on: nothing leaves before everything it depends on is durable.
         await self._recorder.durable()
         effect = Effect(self._state.tenant_id, key, one.timeout_seconds, self._recorder.clock, self._outbound_allow)
-        self._succeed(one, attempt, await one.type.perform(parameters, effect), evaluated_at, undefined)
-        return True
+        self._succeed(step, attempt, await one.type.perform(parameters, effect), evaluated_at, undefined)
 
     async def _pure(
-        self, one: ProgramNode, attempt: int, resolved: JsonObject, evaluated_at: int, undefined: list[str]
-    ) -> bool:
-        assert one.type.run is not None, "a trigger is never run"
-        node_id, parameters = one.node.id, one.type.parse(resolved)
-        if one.type.wait is not None:
-            wait = one.type.wait(parameters, evaluated_at / 1000)
+        self, step: Step, attempt: int, resolved: JsonObject, evaluated_at: int, undefined: list[str]
+    ) -> None:
+        kind, path = step.one.type, step.path
+        assert kind.run is not None, "a trigger is never run"
+        parameters = kind.parse(resolved)
+        if kind.wait is not None:
+            wait = kind.wait(parameters, evaluated_at / 1000)
             until = timestamp(wait.until)
-            fact = NodeWaiting(node_id, attempt, until, resolved, evaluated_at, undefined, wait.signal)
+            fact = NodeWaiting(path, attempt, until, resolved, evaluated_at, undefined, wait.signal)
             if not await self._waited(wait, fact):
-                return False
-        sources, taken = live_sources(self._program.graph, self._state, node_id), self._state.signal_for(node_id)
-        outputs = {source: self._state.nodes[source].output for source in sources}
+                return
+        sources, taken = self._sources(step), self._state.signal_for(path)
+        prefix = step.scope.prefix
+        outputs = {source: self._state.nodes[prefix + source].output for source in sources}
         inputs = Inputs(tuple(sources), outputs, None if taken is None else Signal(taken.payload))
-        self._succeed(one, attempt, one.type.run(parameters, inputs), evaluated_at, undefined)
-        return True
+        self._succeed(step, attempt, kind.run(parameters, inputs), evaluated_at, undefined)
 
     async def _waited(self, wait: Wait, fact: NodeWaiting) -> bool:
         """Whether the wait is over. That it has begun is recorded, once, where the drain may not see its end."""
@@ -118,25 +149,26 @@ class Attempts:
             await asyncio.sleep(max(0.0, left))
         return True
 
-    async def _fill(self, one: ProgramNode, evaluated_at: int) -> tuple[JsonObject, list[str]]:
-        template, graph = one.template, self._program.graph
+    def _sources(self, step: Step) -> list[str]:
+        return live_sources(step.scope.body.graph, self._state, step.one.node.id, step.scope.prefix)
+
+    async def _fill(self, step: Step, evaluated_at: int) -> tuple[JsonObject, list[str]]:
+        one, scope = step.one, step.scope
+        template = one.template
         if template is None:
-            return one.node.parameters, []
+            return one.parameters, []
         read = template.reads
-        sources = live_sources(graph, self._state, one.node.id) if "input" in read else []
-        named = read.get("nodes", {})
-        candidates = (*sources, *(self._state.nodes if named is True else named))
-        request = Request(
-            template=template,
-            run=self.data,
-            names=[name for name in ("trigger", "workflow", "execution") if name in read],
-            nodes=[node_id for node_id in dict.fromkeys(candidates) if self._has_output(node_id)],
-            sources=sources,
-            scope=self._scope,
-            output=self._output,
-            now_milliseconds=evaluated_at,
-            seed=seed_of(self._state.id, one.node.id),
-        )
+        sources: list[str] | None = self._sources(step) if "input" in read else []
+        if scope.outer is not None and "input" in read and not scope.body.graph.incoming[one.node.id]:
+            sources = None  # the item is its input
+        own = ITEM_SCOPE if scope.outer is not None else RUN_SCOPE
+        names = [name for name in own if name in read or (name == "item" and sources is None)]
+        level = self._level(scope, template, names, sources or ())
+        outer: list[Level] = []
+        for around in scope.outer.levels() if scope.outer is not None else ():
+            names = [] if around.outer is not None else [name for name in RUN_SCOPE if name in read]
+            outer.append(self._level(around, template, names))
+        request = Request(template, level, sources, evaluated_at, seed_of(self._state.id, step.path), outer)
         try:
             filled = await self._guard.fill(request)
         except EvaluationError as error:
@@ -145,40 +177,54 @@ class Attempts:
             raise NodeError(code, f"{error.pointer or 'parameters'}: {error.message}", details) from error
         return filled.parameters, filled.undefined
 
-    def _has_output(self, node_id: str) -> bool:
-        record = self._state.nodes.get(node_id)
+    def _level(self, scope: Scope, template: GuardedTemplate, names: list[str], sources: Sequence[str] = ()) -> Level:
+        """What a template reads of one of the graphs that it stands in."""
+        body, prefix = scope.body, scope.prefix
+        named = template.reads.get("nodes", ())
+        candidates = (*sources, *(body.graph.nodes if named is True else named))
+
+        def of_scope(name: str) -> Any:
+            return self._scope(name, scope)
+
+        def output(node_id: str) -> Any:
+            return cut(self._state.nodes[prefix + node_id].output, body.output_reads.get(node_id, True))
+
+        return Level(
+            data=scope.data,
+            names=names,
+            nodes=[node_id for node_id in dict.fromkeys(candidates) if self._has_output(prefix + node_id)],
+            scope=of_scope,
+            output=output,
+        )
+
+    def _has_output(self, path: str) -> bool:
+        record = self._state.nodes.get(path)
         return record is not None and bool(record.handles or record.status == "succeeded")
 
-    def _scope(self, name: str) -> Any:
+    def _scope(self, name: str, scope: Scope) -> Any:
         state = self._state
         if name == "workflow":
             return {"id": state.workflow_id, "version": state.workflow_version}
         if name == "execution":
             return {"id": state.id, "created_at": state.created_at, "started_at": state.started_at}
-        return cut(state.trigger, self._program.scope_reads[name])
+        if name == "index":
+            return item_of(scope.prefix)[1]
+        return cut(state.item(scope.prefix) if name == "item" else state.trigger, scope.body.scope_reads[name])
 
-    def _output(self, node_id: str) -> Any:
-        return cut(self._state.nodes[node_id].output, self._program.output_reads.get(node_id, True))
-
-    def _succeed(
-        self, one: ProgramNode, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]
-    ) -> None:
+    def _succeed(self, step: Step, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]) -> None:
         sources = None if completed.output_of is None else list(completed.output_of)
         handles = list(completed.handles)
-        fact = NodeSucceeded(one.node.id, attempt, completed.output, handles, evaluated_at, undefined, sources)
-        self._recorder.record(fact)
+        self._recorder.record(
+            NodeSucceeded(step.path, attempt, completed.output, handles, evaluated_at, undefined, sources)
+        )
 
-    def _fail(self, one: ProgramNode, attempt: int, error: NodeError) -> None:
-        fact = NodeFailed(one.node.id, attempt, error.as_json(), one.node.on_error, self._now())
-        self._recorder.record(fact)
-
-    def _pause(self, one: ProgramNode, attempt: int, error: NodeError) -> float | None:
+    def _pause(self, step: Step, attempt: int, error: NodeError) -> float | None:
         """How long to wait before the next attempt, recorded; `None` when this was the last."""
         draw = random.random()  # noqa: S311  # jitter; what came of it is recorded
-        pause = delay_seconds(one.node.retry, error.code, attempt, draw, error.retry_after_seconds)
+        pause = delay_seconds(step.one.node.retry, error.code, attempt, draw, error.retry_after_seconds)
         if pause is not None:
             retry_at = timestamp(self._recorder.clock() + pause)
-            self._recorder.record(NodeRetryScheduled(one.node.id, attempt, error.as_json(), pause, retry_at))
+            self._recorder.record(NodeRetryScheduled(step.path, attempt, error.as_json(), pause, retry_at))
         return pause
 
     def _now(self) -> int:

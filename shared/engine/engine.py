@@ -107,7 +107,7 @@ class Engine:
         try:
             return await Run(recorder, program, attempts).drive()
         finally:
-            self._guard.forget(attempts.data)
+            attempts.close()
 
     async def _started(self, recorder: Recorder) -> Program | None:
         """The program of a run that has started; a run that cannot start is recorded as failed."""

@@ -3,10 +3,11 @@
 It reads frames (four bytes of length, then JSON) from the socket in its first argument and answers each with one.
 A frame asks to fill template `t` for run `r`:
 
-    {n, r, t, template?, set?: {trigger?, workflow?, execution?}, nodes?: {id: output}, input: [ids], now, seed,
-     forget?: [runs], drop?: [templates]}
+    {n, r, t, template?, set?: {trigger?, workflow?, execution?, item?, index?}, nodes?: {id: output},
+     input: [ids] | null, outer?: [{r, set?, nodes?}], now, seed, forget?: [runs], drop?: [templates]}
 
-`template`, `set` and `nodes` come once and are kept: a run's data is not sent again for each of its nodes. The answer
+`template`, `set` and `nodes` come once and are kept: a run's data is not sent again for each of its nodes. An item of
+a map is a run of its own here, and `outer` names those around it, outwards; `input: null` is the item. The answer
 is `{n, parameters, undefined}` or `{n, error: {pointer, message, code}}`. Before it evaluates, the number of the
 frame is written into the shared memory of the second argument, so that whoever kills this process knows the guilty.
 """
@@ -77,21 +78,31 @@ class Evaluator:
     def _scope(self, request: dict[str, Any]) -> dict[str, Any]:
         for forgotten in request.get("forget", ()):
             self._runs.pop(forgotten, None)
-        scope = self._runs.get(request["r"])
-        if scope is None:
-            scope = self._runs[request["r"]] = {"nodes": {}}
-        if "set" in request:
-            scope.update(request["set"])
-        nodes = scope["nodes"]
-        if "nodes" in request:
-            nodes.update(request["nodes"])
+        scope = self._kept(request)
+        if "outer" in request:
+            levels = [*map(self._kept, reversed(request["outer"])), scope]
+            nodes = {node_id: output for level in levels for node_id, output in level["nodes"].items()}
+            scope = {name: value for level in levels for name, value in level.items()} | {"nodes": nodes}
         sources = request["input"]
-        if not sources:
+        if sources is None:
+            scope["input"] = scope["item"]
+        elif not sources:
             scope.pop("input", None)
         else:
-            one = len(sources) == 1
+            one, nodes = len(sources) == 1, scope["nodes"]
             scope["input"] = nodes[sources[0]] if one else {source: nodes[source] for source in sources}
         return scope
+
+    def _kept(self, level: dict[str, Any]) -> dict[str, Any]:
+        """What has been given of one run, or of one item, so far."""
+        kept = self._runs.get(level["r"])
+        if kept is None:
+            kept = self._runs[level["r"]] = {"nodes": {}}
+        if "set" in level:
+            kept.update(level["set"])
+        if "nodes" in level:
+            kept["nodes"].update(level["nodes"])
+        return kept
 
 
 def _failed(number: int, pointer: str, message: str, code: str | None) -> dict[str, Any]:

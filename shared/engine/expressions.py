@@ -40,7 +40,7 @@ class GuardedTemplate:
 
 @dataclass(slots=True)
 class RunData:
-    """What the child has been given of one run's data: names of the scope, and nodes whose output it has."""
+    """What the child has been given of one run's data, or one item's: names of the scope, and nodes with an output."""
 
     number: int = field(default_factory=lambda: next(_run_numbers))
     generation: int = -1
@@ -69,18 +69,32 @@ class Filled:
 
 
 @dataclass(slots=True)
-class Request:
-    """One template to fill. `scope` and `output` give the run's data by name and by node, cut to what is read."""
+class Level:
+    """What a template reads of one graph that is being run: names of the scope, and nodes with an output.
 
-    template: GuardedTemplate
-    run: RunData
+    `scope` and `output` give them by name and by node, cut to what is read.
+    """
+
+    data: RunData
     names: Sequence[str]
     nodes: Sequence[str]
-    sources: Sequence[str]
     scope: Callable[[str], Any]
     output: Callable[[str], Any]
+
+
+@dataclass(slots=True)
+class Request:
+    """One template to fill, with what its own level holds and, within a map, those around it outwards.
+
+    `sources` are the nodes of its own level that are its input; unset, the item is.
+    """
+
+    template: GuardedTemplate
+    level: Level
+    sources: Sequence[str] | None
     now_milliseconds: int
     seed: int
+    outer: Sequence[Level] = ()
 
 
 @dataclass(slots=True)
@@ -161,27 +175,33 @@ class ExpressionGuard:
 
     def _frame(self, number: int) -> JsonObject:
         request = self._waiting[number].request
-        names, nodes = request.run.missing(self._generation, request.names, request.nodes)
         frame: JsonObject = {
             "n": number,
-            "r": request.run.number,
             "t": request.template.number,
             "input": request.sources,
             "now": request.now_milliseconds,
             "seed": request.seed,
+            **self._level(request.level),
         }
+        if request.outer:
+            frame["outer"] = [self._level(level) for level in request.outer]
         if request.template.generation != self._generation:
             request.template.generation = self._generation
             frame["template"] = request.template.parameters
-        if names:
-            frame["set"] = {name: request.scope(name) for name in names}
-        if nodes:
-            frame["nodes"] = {node_id: request.output(node_id) for node_id in nodes}
         if self._forget:
             frame["forget"], self._forget = self._forget, []
         if self._drop:
             frame["drop"], self._drop = self._drop, []
         return frame
+
+    def _level(self, level: Level) -> JsonObject:
+        names, nodes = level.data.missing(self._generation, level.names, level.nodes)
+        given: JsonObject = {"r": level.data.number}
+        if names:
+            given["set"] = {name: level.scope(name) for name in names}
+        if nodes:
+            given["nodes"] = {node_id: level.output(node_id) for node_id in nodes}
+        return given
 
     async def _start(self) -> None:
         try:

@@ -68,9 +68,8 @@ class GraphLoader:
         self._programs[key] = Program.from_row({**row, "workflow_id": key[1], "version": key[2]})
         if len(self._programs) > MAX_PROGRAMS:
             _, dropped = self._programs.popitem(last=False)
-            for node in dropped.nodes.values():
-                if node.template is not None:
-                    self._guard.drop(node.template)
+            for template in dropped.templates():
+                self._guard.drop(template)
 
     async def _ask(self, key: tuple[str, str]) -> None:
         version = await self._hinted(key[1])

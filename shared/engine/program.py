@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jlens import union_reads
 
+from shared.domain.expressions import ITEM_SCOPE
 from shared.domain.graph import Graph, Node, parse_graph
 from shared.domain.templates import Literal, TemplateError, compile_template, reads
 from shared.engine.expressions import GuardedTemplate
@@ -17,14 +18,20 @@ from shared.nodes.registry import node_type
 
 JsonObject = dict[str, Any]
 
+# Among what is read of nodes: an expression of a map's body reads `$nodes` as a whole.
+EVERY_NODE = ""
+
 
 @dataclass(frozen=True, slots=True)
 class ProgramNode:
-    """A node and its type. `template` is unset where the parameters hold no expression."""
+    """A node and its type. `parameters` are those that are filled in, and `template` is unset where they hold no
+    expression; `body` is a map's."""
 
     node: Node
     type: NodeType
+    parameters: JsonObject
     template: GuardedTemplate | None
+    body: Body | None = None
 
     @property
     def is_effect(self) -> bool:
@@ -37,19 +44,74 @@ class ProgramNode:
         return self.node.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
 
 
-class Program:
-    """A version of a workflow, ready to run; shared by all its runs."""
+class Body:
+    """A graph ready to run: a workflow's own, or that of a map, which is run for each item.
 
-    __slots__ = ("graph", "nodes", "output_reads", "scope_reads", "version", "workflow_id")
+    `output_reads` is what is read of each node's output, and `scope_reads` what is read of the rest of the scope, both
+    by templates here and in the maps within. `free_reads` is what is read of nodes outside.
+    """
 
-    def __init__(self, workflow_id: str, version: int, graph: Graph) -> None:
+    __slots__ = ("free_reads", "graph", "nodes", "output_reads", "scope_reads")
+
+    def __init__(self, graph: Graph) -> None:
         """Compiles every template; an unknown type or an expression that does not compile raises
         `InvalidGraphError`."""
-        self.workflow_id, self.version, self.graph = workflow_id, version, graph
+        self.graph = graph
         self.nodes: Mapping[str, ProgramNode] = {name: _compile(node) for name, node in graph.nodes.items()}
-        templates = [(name, one.template) for name, one in self.nodes.items() if one.template is not None]
-        self.scope_reads = _united([dict(template.reads) for _, template in templates])
-        self.output_reads = self._output_reads(templates)
+        inner = [one.body for one in self.nodes.values() if one.body is not None]
+        specs = [dict(template.reads) for template in self._own_templates()]
+        specs += [{name: read for name, read in body.scope_reads.items() if name not in ITEM_SCOPE} for body in inner]
+        if any("input" in template.reads for template in self._own_templates()):
+            # In a map's body the input of a root is the item.
+            specs.append({"item": True})
+        self.scope_reads: Mapping[str, Any] = _united(specs)
+        found = self._node_reads(inner)
+        self.output_reads = {name: read for name, read in found.items() if name in graph.nodes}
+        self.free_reads = {name: read for name, read in found.items() if name not in graph.nodes}
+
+    def templates(self) -> Iterator[GuardedTemplate]:
+        """Every template, those of the maps within included."""
+        yield from self._own_templates()
+        for one in self.nodes.values():
+            if one.body is not None:
+                yield from one.body.templates()
+
+    def _own_templates(self) -> list[GuardedTemplate]:
+        return [one.template for one in self.nodes.values() if one.template is not None]
+
+    def _node_reads(self, inner: Sequence[Body]) -> Mapping[str, Any]:
+        found: dict[str, list[Any]] = {}
+        for name, one in self.nodes.items():
+            read_here = one.template.reads if one.template is not None else {}
+            named = read_here.get("nodes", {})
+            if named is True:
+                named = {EVERY_NODE: True, **dict.fromkeys(self.graph.nodes, True)}
+            for source, read in named.items():
+                found.setdefault(source, []).append(read)
+            if "input" in read_here:
+                sources = {edge.source for edge in self.graph.incoming[name]}
+                # With several predecessors, $input is one's output or an object of them: which, the run decides.
+                read = read_here["input"] if len(sources) == 1 else True
+                for source in sources:
+                    found.setdefault(source, []).append(read)
+        for body in inner:
+            free = body.free_reads
+            if EVERY_NODE in free:
+                free = {**free, **dict.fromkeys(self.graph.nodes, True)}
+            for source, read in free.items():
+                found.setdefault(source, []).append(read)
+        return {source: _united([{"x": read} for read in specs])["x"] for source, specs in found.items()}
+
+
+class Program(Body):
+    """A version of a workflow, ready to run; shared by all its runs."""
+
+    __slots__ = ("version", "workflow_id")
+
+    def __init__(self, workflow_id: str, version: int, graph: Graph) -> None:
+        """Compiles the graph, as `Body` does."""
+        super().__init__(graph)
+        self.workflow_id, self.version = workflow_id, version
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Program:
@@ -72,33 +134,19 @@ class Program:
             fitting = list(triggers)
         return fitting[0] if fitting else None
 
-    def _output_reads(self, templates: list[tuple[str, GuardedTemplate]]) -> Mapping[str, Any]:
-        found: dict[str, list[Any]] = {}
-        for name, template in templates:
-            named = template.reads.get("nodes", {})
-            if named is True:
-                named = dict.fromkeys(self.graph.nodes, True)
-            for source, read in named.items():
-                found.setdefault(source, []).append(read)
-            if "input" in template.reads:
-                sources = {edge.source for edge in self.graph.incoming[name]}
-                # With several predecessors, $input is one's output or an object of them: which, the run decides.
-                read = template.reads["input"] if len(sources) == 1 else True
-                for source in sources:
-                    found.setdefault(source, []).append(read)
-        return {source: _united([{"x": read} for read in specs])["x"] for source, specs in found.items()}
-
 
 def _compile(node: Node) -> ProgramNode:
     try:
         kind = node_type(node.type)
-        template = compile_template(node.parameters)
+        parameters = {name: value for name, value in node.parameters.items() if name not in kind.verbatim}
+        template = compile_template(parameters)
     except (KeyError, TemplateError) as error:
         problem = Problem("/nodes", f"The node {node.id!r} cannot run: {error}.")
         raise InvalidGraphError(problem.message, problems=(problem,)) from error
+    body = None if kind.body is None or node.disabled else Body(kind.body(node.parameters))
     if isinstance(template, Literal) or node.disabled:
-        return ProgramNode(node, kind, None)
-    return ProgramNode(node, kind, GuardedTemplate(node.parameters, reads(template)))
+        return ProgramNode(node, kind, parameters, None, body)
+    return ProgramNode(node, kind, parameters, GuardedTemplate(parameters, reads(template)), body)
 
 
 def _united(specs: list[JsonObject]) -> JsonObject:

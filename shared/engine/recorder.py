@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from shared.domain.execution import ExecutionState, apply_event, row
+from shared.domain.execution import LEASE_SECONDS, ExecutionState, apply_event, row
 from shared.domain.timestamps import timestamp
 from shared.engine.journal import Journal
 from shared.errors import StreamConflictError
@@ -45,6 +45,13 @@ class Recorder:
         self._lock = asyncio.Lock()
         self._broken: Exception | None = None
         self.longest_timeout_seconds: Callable[[], float] = lambda: 0.0
+        # While nodes are at work here, a timer of another node does not say when somebody must look again.
+        self.is_busy = False
+
+    @property
+    def unsaved(self) -> int:
+        """How many facts are not durable yet."""
+        return len(self._unsaved)
 
     def record(self, fact: ExecutionFact) -> None:
         """Takes a fact in: true for this run from now on, durable later."""
@@ -108,4 +115,6 @@ class Recorder:
 
     def _wake_at(self) -> str | None:
         longest = self.longest_timeout_seconds() if self.state.running else 0.0
-        return timestamp(self.clock() + longest + EFFECT_GRACE_SECONDS) if longest else None
+        if longest:
+            return timestamp(self.clock() + longest + EFFECT_GRACE_SECONDS)
+        return timestamp(self.clock() + LEASE_SECONDS) if self.is_busy and self.state.waiting else None

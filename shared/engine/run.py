@@ -1,7 +1,7 @@
 """The run of one execution: whatever is ready runs at once, and what is decided is recorded, until nothing is left.
 
-Pure nodes never wait for storage: a run without effects is one append. An effect waits until everything before it is
-durable; meanwhile the rest of the run goes on.
+Pure nodes never wait for storage: a run without effects is one append, unless it is a long one. An effect waits until
+everything before it is durable; meanwhile the rest of the run goes on.
 """
 
 from __future__ import annotations
@@ -9,12 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from shared.domain.execution import SETTLED
 from shared.domain.fates import decide, outcome
 from shared.domain.timestamps import unix_seconds
 from shared.engine.attempts import LONGEST_WAIT_SECONDS, Attempts
+from shared.engine.maps import Maps
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
+from shared.engine.scopes import Scope
 from shared.events.execution import NodeSkipped
+
+# So many facts of nodes that need no storage are stored at once, so that a crash costs no more than these.
+MAX_UNSAVED = 500
 
 
 class Run:
@@ -23,8 +29,9 @@ class Run:
     def __init__(self, recorder: Recorder, program: Program, attempts: Attempts) -> None:
         """`recorder` holds the facts so far, the start included."""
         self._recorder, self._program, self._attempts = recorder, program, attempts
-        self._state = recorder.state
-        self._tasks: dict[asyncio.Task[bool], str] = {}
+        self._state, self._scopes = recorder.state, attempts.scopes
+        self._maps = Maps(recorder, attempts)
+        self._tasks: dict[asyncio.Task[None], str] = {}
         self._saving: asyncio.Task[None] | None = None
         recorder.longest_timeout_seconds = self._longest_timeout
 
@@ -35,48 +42,54 @@ class Run:
         Facts of somebody else raise `StreamConflictError`: whoever wrote them has the run now.
         """
         try:
-            await self._nodes()
+            await self._nodes([*self._interrupted(), *self._begun()])
             while self._state.waiting:
                 await self._recorder.durable()
-                if not self._interrupted():
+                due = self._interrupted()
+                if not due:
                     break
                 # While that was being stored, a signal came or a timer ran out.
-                await self._nodes()
+                await self._nodes(due)
         finally:
             await self._abandon()
         if self._state.waiting:
-            if any(self._state.nodes[name].signal for name in self._state.waiting):
+            if any(self._state.nodes[path].signal for path in self._state.waiting):
                 # No delayed job may stand in the way of the one that a signal adds; the row's time is enough.
                 return None
-            timers = [unix_seconds(self._state.nodes[name].timer or "") for name in self._state.waiting]
+            timers = [unix_seconds(self._state.nodes[path].timer or "") for path in self._state.waiting]
             return max(0.0, min(timers) - self._recorder.clock())
         self._recorder.record(outcome(self._program.graph, self._state))
         await self._recorder.durable()
         return None
 
-    async def _nodes(self) -> None:
-        ready = [*self._interrupted(), *self._decided(None)]
+    async def _nodes(self, ready: list[str]) -> None:
+        self._recorder.is_busy = True
         while ready or self._tasks:
-            if len(ready) == 1 and not self._tasks and not self._program.nodes[ready[0]].is_effect:
+            if len(ready) == 1 and not self._tasks and not self._scopes.step(ready[0]).one.is_effect:
                 # The common case, a chain of pure nodes, needs no task.
-                settled = ready if await self._attempts.settle(ready[0]) else []
+                await self._attempts.settle(ready[0])
+                done = ready
             else:
-                for node_id in ready:
-                    self._tasks[asyncio.create_task(self._attempts.settle(node_id))] = node_id
-                settled = await self._next_settled()
-            ready = self._decided(settled)
+                for path in ready:
+                    self._tasks[asyncio.create_task(self._attempts.settle(path))] = path
+                done = await self._next_done()
+            ready = self._following(done)
+            if self._recorder.unsaved >= MAX_UNSAVED:
+                await self._save()
+        self._recorder.is_busy = False
 
-    async def _next_settled(self) -> list[str]:
+    async def _next_done(self) -> list[str]:
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         # In the order in which they were started, so that what follows does not depend on a set's order.
-        finished = [(task, node_id) for task, node_id in self._tasks.items() if task in done]
-        settled = [node_id for task, node_id in finished if task.result()]
-        for task, _node_id in finished:
+        finished = [(task, path) for task, path in self._tasks.items() if task in done]
+        for task, _path in finished:
+            task.result()
             del self._tasks[task]
-        if self._tasks and any(self._program.nodes[node_id].is_effect for node_id in settled):
+        paths = [path for _task, path in finished]
+        if self._tasks and any(self._scopes.step(path).one.is_effect for path in paths):
             # Others are still busy, perhaps for minutes: what an effect has done should not wait for them.
             await self._save()
-        return settled
+        return paths
 
     async def _save(self) -> None:
         if self._saving is not None and self._saving.done():
@@ -87,30 +100,60 @@ class Run:
 
     def _interrupted(self) -> list[str]:
         """Nodes whose start is recorded and whose end is not, and those whose timer is due or whose signal is there."""
-        soon = self._recorder.clock() + LONGEST_WAIT_SECONDS
-        waiting = self._state.waiting
+        nodes, running = self._state.nodes, self._state.running
         due = {
-            name
-            for name in waiting
-            if unix_seconds(self._state.nodes[name].timer or "") <= soon or self._state.signal_for(name) is not None
+            path
+            for path in self._state.waiting
+            if self._is_soon(nodes[path].timer or "") or self._state.signal_for(path) is not None
         }
-        return [name for name in self._program.graph.nodes if name in self._state.running or name in due]
+        return [path for path in nodes if path in running or path in due] if running or due else []
 
-    def _decided(self, settled: Iterable[str] | None) -> list[str]:
-        """The nodes that are ready now that `settled` are settled; those that never will be are recorded as skipped."""
+    def _begun(self) -> list[str]:
+        """What is ready where the facts so far leave off; what never will be is recorded as skipped."""
         ready: dict[str, None] = {}
-        while True:
-            decided = decide(self._program.graph, self._state, settled)
-            ready.update((node_id, None) for node_id, fate in decided if fate == "ready")
-            settled = [node_id for node_id, fate in decided if fate == "skipped"]
-            if not settled:
-                busy = set(self._tasks.values())
-                return [node_id for node_id in ready if node_id not in busy]
-            for node_id in settled:
-                self._recorder.record(NodeSkipped(node_id))
+        # Maps within maps first, so that each is looked at once its items have been.
+        followed = [path for path, record in self._state.nodes.items() if record.is_open_map][::-1]
+        for scope in (self._scopes.root, *self._maps.begun()):
+            self._decide(scope, None, ready, followed)
+        return self._follow(followed, ready)
+
+    def _following(self, done: Iterable[str]) -> list[str]:
+        """The nodes that are ready now that `done` have been settled, wait, or are maps that have started."""
+        return self._follow(list(done), {})
+
+    def _follow(self, followed: list[str], ready: dict[str, None]) -> list[str]:
+        for path in followed:
+            record = self._state.nodes.get(path)
+            if record is None:
+                continue  # its item has ended, and it was one of the last there
+            if record.is_open_map:
+                for scope in self._maps.advance(path):
+                    self._decide(scope, None, ready, followed)
+                if record.retry_at is not None and self._is_soon(record.retry_at):
+                    ready[path] = None
+            if record.status in SETTLED:
+                step = self._scopes.step(path)
+                self._decide(step.scope, (step.one.node.id,), ready, followed)
+        return list(ready)
+
+    def _decide(self, scope: Scope, settled: Iterable[str] | None, ready: dict[str, None], followed: list[str]) -> None:
+        """Adds what is ready in this scope now, and to `followed` what has to be looked at next."""
+        graph, prefix = scope.body.graph, scope.prefix
+        decided = decide(graph, self._state, settled, prefix)
+        for node_id, fate in decided:
+            if fate == "ready":
+                ready[prefix + node_id] = None
+            else:
+                self._recorder.record(NodeSkipped(prefix + node_id))
+                followed.append(prefix + node_id)
+        if not decided and prefix and all(self._state.is_settled(prefix + node_id) for node_id in graph.nodes):
+            followed.append(self._maps.end_item(scope))
+
+    def _is_soon(self, moment: str) -> bool:
+        return unix_seconds(moment) <= self._recorder.clock() + LONGEST_WAIT_SECONDS
 
     def _longest_timeout(self) -> float:
-        return max((self._program.nodes[name].timeout_seconds for name in self._state.running), default=0.0)
+        return max((self._scopes.step(path).one.timeout_seconds for path in self._state.running), default=0.0)
 
     async def _abandon(self) -> None:
         """Stops what is still under way; after a normal end that is nothing but a save."""

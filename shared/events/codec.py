@@ -30,6 +30,9 @@ ExecutionFact = (
     | execution.NodeFailed
     | execution.NodeRetryScheduled
     | execution.NodeWaiting
+    | execution.MapStarted
+    | execution.ItemSucceeded
+    | execution.ItemFailed
     | execution.SignalReceived
     | execution.NodeSkipped
     | execution.ExecutionSucceeded

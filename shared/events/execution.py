@@ -4,6 +4,10 @@
 one `NodeSucceeded`, `NodeFailed` or `NodeSkipped`; last, one of `ExecutionSucceeded`, `ExecutionFailed` and
 `ExecutionCancelled`. Effects are preceded by `NodeStarted`, each retry by `NodeRetryScheduled`, and what waits longer
 than a drain should by `NodeWaiting`.
+
+`node_id` is the node's id in the graph, or within a map's item its path: `each[3].charge`. A map begins with
+`MapStarted`; then the facts of its items' nodes come like any others, each item ends with `ItemSucceeded` or
+`ItemFailed`, and last the map's own end comes.
 """
 
 from __future__ import annotations
@@ -106,6 +110,42 @@ class NodeWaiting:
     evaluated_at: int
     undefined: list[str]
     signal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MapStarted:
+    """A map begins its attempt number `attempt` with these resolved parameters, the list of items among them.
+
+    A further attempt is one at the items that failed in the one before.
+    """
+
+    node_id: str
+    attempt: int
+    parameters: dict[str, Any]
+    evaluated_at: int
+    undefined: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSucceeded:
+    """The item at `index` (from 0) of the map `node_id` is done.
+
+    Its output is that of `output_of`, nodes of the body (of several, an object by node id; of none, null), and is not
+    stored again. Nor is it in the map's own end: what a map yields is the list of its items' outputs.
+    """
+
+    node_id: str
+    index: int
+    output_of: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFailed:
+    """The item at `index` (from 0) of the map `node_id` failed with `error` `{code, message, node_id}`."""
+
+    node_id: str
+    index: int
+    error: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

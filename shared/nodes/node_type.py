@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from shared.domain.graph import Graph
 from shared.domain.json_values import pointer_of
 
 JsonObject = dict[str, Any]
@@ -89,11 +90,35 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """How a map runs its items: how many there are, how many at once, how many may fail, how many are enough."""
+
+    total: int
+    max_concurrency: int
+    tolerated_failures: int
+    min_successful: int | None
+
+    def is_decided(self, succeeded: int, failed: int) -> bool:
+        """Whether no further item needs to be started: enough have succeeded, or too many failed."""
+        enough = self.min_successful is not None and succeeded >= self.min_successful
+        return enough or failed > self.tolerated_failures
+
+    def is_success(self, succeeded: int, failed: int) -> bool:
+        """Whether the map has succeeded, once no item is under way: what counts is how many ended how."""
+        if self.min_successful is not None:
+            return succeeded >= self.min_successful
+        return failed <= self.tolerated_failures
+
+
+@dataclass(frozen=True, slots=True)
 class NodeType:
     """One node type. `perform` is set for effects, `run` for pure types, neither for triggers.
 
     `wait` says what a pure node waits for before it runs, from its parameters and the moment (Unix seconds) at which
     they were resolved; like `run`, it looks at nothing else.
+
+    `body` gives the graph that a map's parameters, as drawn, hold, and `spread` how its items are to be run; `verbatim`
+    names parameters that are no templates.
 
     `handles` gives the handles that a node with these parameters, as drawn, can choose. `complete` gives resolved
     parameters a value where a condition led nowhere. `needs` are parameters that must be given although an expression
@@ -107,14 +132,17 @@ class NodeType:
     run: Callable[[Any, Inputs], Completed] | None = None
     perform: Callable[[Any, Effect], Awaitable[Completed]] | None = None
     wait: Callable[[Any, float], Wait] | None = None
+    body: Callable[[JsonObject], Graph] | None = None
+    spread: Callable[[Any], Spread] | None = None
     complete: Callable[[JsonObject], JsonObject] | None = None
     needs: tuple[str, ...] = ()
     literal: frozenset[str] = frozenset()
+    verbatim: frozenset[str] = frozenset()
 
     @property
     def is_trigger(self) -> bool:
         """Whether runs start here."""
-        return self.run is None and self.perform is None
+        return self.run is None and self.perform is None and self.spread is None
 
     @property
     def is_effect(self) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from shared.domain.templates import compile_template, reads
 from shared.engine.expression_child import EvaluationError
-from shared.engine.expressions import ExpressionGuard, Filled, GuardedTemplate, Request, RunData
+from shared.engine.expressions import ExpressionGuard, Filled, GuardedTemplate, Level, Request, RunData
 
 # Few steps, each of them long: the library stops it by its time.
 SLOW = "{% ($s := $pad('', 1000000, 'ab'); [1..9000].$length($replace($s, 'a', 'c'))) %}"
@@ -38,7 +38,8 @@ def request(wanted: GuardedTemplate, trigger: Any = None, run: RunData | None = 
     """One template over a trigger."""
     names = [name for name in ("trigger",) if name in wanted.reads]
     run = run or RunData()
-    return Request(wanted, run, names, [], [], lambda _name: trigger, lambda _node: None, 1_800_000_000_000, seed)
+    level = Level(run, names, [], lambda _name: trigger, lambda _node: None)
+    return Request(wanted, level, [], 1_800_000_000_000, seed)
 
 
 async def value(guard: ExpressionGuard, text: str, trigger: Any = None) -> Any:
@@ -71,7 +72,7 @@ async def test_run_data_is_sent_once(guard: ExpressionGuard) -> None:
     run = RunData()
     for text in ("{% $trigger.a %}", "{% $trigger.b %}"):
         wanted = request(template(text), run=run)
-        wanted.scope = lambda name: asked.append(name) or {"a": 1, "b": 2}
+        wanted.level.scope = lambda name: asked.append(name) or {"a": 1, "b": 2}
         await guard.fill(wanted)
     assert asked == ["trigger"]
 

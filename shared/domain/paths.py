@@ -1,0 +1,24 @@
+"""Where in a run a node stands: its id, or within a map's items a path such as `each[3].charge`.
+
+Ids hold no brackets, so a path is read in one way only; items of maps within items read `outer[2].inner[5].charge`.
+What is before the node's own id, `each[3].`, is the path's prefix: all nodes of one item share it.
+"""
+
+from __future__ import annotations
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """The prefix (empty outside of every map) and the node's own id."""
+    end = path.rfind("].") + 2
+    return (path[:end], path[end:]) if end > 1 else ("", path)
+
+
+def item_prefix(map_path: str, index: int) -> str:
+    """The prefix of the nodes of one item (from 0) of the map at this path."""
+    return f"{map_path}[{index}]."
+
+
+def item_of(prefix: str) -> tuple[str, int]:
+    """The map's path and the item's index that a prefix (not the empty one) stands for."""
+    map_path, _, index = prefix[:-2].rpartition("[")
+    return map_path, int(index)

@@ -1,0 +1,73 @@
+"""Where the nodes of one run stand: in the run itself, or within an item of one of its maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from shared.domain.execution import ExecutionState
+from shared.domain.paths import item_of, split_path
+from shared.engine.expressions import RunData
+from shared.engine.program import Body, ProgramNode
+
+
+@dataclass(slots=True)
+class Scope:
+    """One graph being run. `outer` is where the map stands whose item this is; `data` is what the expressions'
+    process has been given of it."""
+
+    body: Body
+    prefix: str = ""
+    outer: Scope | None = None
+    data: RunData = field(default_factory=RunData)
+
+    def levels(self) -> Iterator[Scope]:
+        """This one, and those around it outwards."""
+        level: Scope | None = self
+        while level is not None:
+            yield level
+            level = level.outer
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node where it stands. `path` is its name in facts and in the run's state."""
+
+    path: str
+    one: ProgramNode
+    scope: Scope
+
+
+class Scopes:
+    """The scopes of one run: its own, and one for each item under way, made when it is first asked for."""
+
+    def __init__(self, body: Body, state: ExecutionState) -> None:
+        self.root = Scope(body)
+        self._state = state
+        self._items: dict[str, Scope] = {}
+
+    def step(self, path: str) -> Step:
+        """The node at a path."""
+        prefix, node_id = split_path(path)
+        scope = self.at(prefix)
+        return Step(path, scope.body.nodes[node_id], scope)
+
+    def at(self, prefix: str) -> Scope:
+        """The scope whose nodes have this prefix."""
+        if not prefix:
+            return self.root
+        scope = self._items.get(prefix)
+        if scope is None:
+            around = self.step(item_of(prefix)[0])
+            assert around.one.body is not None, f"{around.path} is no map"
+            scope = self._items[prefix] = Scope(around.one.body, prefix, around.scope)
+        return scope
+
+    def drop(self, prefix: str) -> Scope:
+        """Forgets the scope of an item that has ended, and returns it."""
+        return self._items.pop(prefix)
+
+    def all(self) -> Iterator[Scope]:
+        """Every scope there is."""
+        yield self.root
+        yield from self._items.values()
