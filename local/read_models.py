@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.domain import api_key, execution, webhook, workflow
+from shared.domain import api_key, webhook, workflow
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_row import row as execution_row
 from shared.domain.timestamps import in_utc
 from shared.events.codec import decode
 from shared.events.record import RecordedEvent
@@ -47,7 +49,7 @@ class ReadModels:
         self._workflows: dict[str, workflow.Workflow] = {}
         self._webhooks: dict[str, webhook.Webhook] = {}
         self._api_keys: dict[str, api_key.ApiKey] = {}
-        self._executions: dict[str, execution.ExecutionState] = {}
+        self._executions: dict[str, ExecutionState] = {}
         self._versions: dict[Key, Row] = {}
 
     def take(self, events: Iterable[RecordedEvent]) -> ReadModels:
@@ -68,7 +70,7 @@ class ReadModels:
                     self._api_keys[event.stream_id] = api_key.apply(self._api_keys.get(event.stream_id), fact, *place)
                 case "execution":
                     if event.stream_id not in self._executions:
-                        self._executions[event.stream_id] = execution.ExecutionState(event.stream_id, event.tenant_id)
+                        self._executions[event.stream_id] = ExecutionState(event.stream_id, event.tenant_id)
                     self._executions[event.stream_id].apply(fact, happened_at)
         return self
 
@@ -84,7 +86,7 @@ class ReadModels:
             case "api_keys":
                 rows = [api_key.row(state) for state in self._api_keys.values()]
             case _:
-                rows = [execution.row(state) for state in self._executions.values()]
+                rows = [execution_row(state) for state in self._executions.values()]
         return {table.key_of(row): row for row in rows}
 
     def _take_version(

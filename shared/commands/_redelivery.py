@@ -12,7 +12,8 @@ from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.bodies import parse_body
 from shared.domain.delivery import ledger_row
-from shared.domain.execution import ExecutionState, row
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_row import row
 from shared.domain.webhook import Webhook
 from shared.errors import NotPublishedError
 from shared.events.execution import ExecutionQueued

@@ -12,7 +12,8 @@ from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState, fold, row
+from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution_row import row
 from shared.errors import ExecutionFinishedError
 from shared.events.execution import ExecutionCancelled
 from shared.events.record import NewEvent

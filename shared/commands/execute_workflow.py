@@ -15,7 +15,8 @@ from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState, row
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_row import row
 from shared.domain.graph import parse_graph
 from shared.domain.workflow import Workflow
 from shared.errors import (

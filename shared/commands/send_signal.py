@@ -14,7 +14,8 @@ from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState, fold, row
+from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution_row import row
 from shared.domain.json_schema import mismatches
 from shared.errors import (
     ExecutionFinishedError,

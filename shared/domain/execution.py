@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.domain.json_schema import fits
 from shared.domain.map_items import MapItems
+from shared.domain.node_record import NodeRecord
 from shared.domain.paths import item_of, item_prefix, split_path
 from shared.domain.timestamps import in_utc, timestamp, unix_seconds
 from shared.events.codec import ExecutionFact, decode
@@ -41,43 +42,6 @@ TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 SETTLED = frozenset({"succeeded", "failed", "skipped"})
 # How long after its last event somebody looks at a run again. The engine sets a later time for a long effect.
 LEASE_SECONDS = 60.0
-
-# What of the trigger stands in the read model's row: never the body or the headers.
-_TRIGGER_COLUMNS = ("type", "node_id", "webhook_id", "provider", "delivery_id", "delivery_key", "event_type")
-
-
-@dataclass(slots=True)
-class NodeRecord:
-    """One node of a run. `handles` are the chosen ones; `parameters` the resolved ones of a started effect or wait.
-
-    `items` is set for a map that has started.
-    """
-
-    status: str = "pending"
-    attempts: int = 0
-    started_at: str | None = None
-    finished_at: str | None = None
-    output: Any = None
-    error: JsonObject | None = None
-    handles: Sequence[str] = ()
-    handled: str | None = None
-    parameters: JsonObject | None = None
-    evaluated_at: int | None = None
-    retry_at: str | None = None
-    wake_at: str | None = None
-    signal: str | None = None
-    undefined: Sequence[str] = ()
-    items: MapItems | None = None
-
-    @property
-    def is_open_map(self) -> bool:
-        """Whether this is a map whose items are being worked on."""
-        return self.items is not None and self.status == "running"
-
-    @property
-    def timer(self) -> str | None:
-        """When a waiting node goes on: with its next attempt, or because its wait is over."""
-        return self.retry_at or self.wake_at
 
 
 @dataclass(slots=True)
@@ -338,73 +302,3 @@ def apply_event(state: ExecutionState, event: RecordedEvent) -> None:
     """Takes one more event of its stream into the state."""
     fact = decode(event.event_type, event.payload, event.metadata.get("schema_version", 1))
     state.apply(fact, in_utc(event.timestamp) or event.timestamp)  # type: ignore[arg-type]  # the stream's type is `execution`
-
-
-def row(state: ExecutionState, wake_at: str | None = None) -> JsonObject:
-    """The run's row in `executions`; `wake_at` overrides when somebody must look at an unfinished run again."""
-    return {
-        "id": state.id,
-        "tenant_id": state.tenant_id,
-        "workflow_id": state.workflow_id,
-        "workflow_version": state.workflow_version,
-        "status": state.status,
-        "trigger": {name: state.trigger[name] for name in _TRIGGER_COLUMNS if state.trigger.get(name) is not None},
-        "webhook_id": state.trigger.get("webhook_id"),
-        "error": state.error,
-        "parent_id": state.parent_id,
-        "forked_from": state.forked_from,
-        "replayed_from": state.replayed_from,
-        "wake_at": None if state.is_terminal else wake_at or state.wake_at,
-        "created_at": state.created_at,
-        "started_at": state.started_at,
-        "finished_at": state.finished_at,
-        "stream_version": state.stream_version,
-    }
-
-
-def view(state: ExecutionState) -> JsonObject:
-    """The run as the API shows it, whole. Nodes that nothing has happened to are not in it: they are `pending`."""
-    found: JsonObject = {
-        "id": state.id,
-        "workflow_id": state.workflow_id,
-        "workflow_version": state.workflow_version,
-        "status": state.status,
-        "trigger": state.trigger,
-        "output": state.output,
-        "nodes": {node_id: node_view(record) for node_id, record in state.nodes.items()},
-        "created_at": state.created_at,
-        "started_at": state.started_at,
-        "finished_at": state.finished_at,
-    }
-    optional = ("error", "parent_id", "forked_from", "replayed_from")
-    return {**found, **{name: getattr(state, name) for name in optional if getattr(state, name) is not None}}
-
-
-def node_view(record: NodeRecord) -> JsonObject:
-    """One node as the API shows it; `handle` is a list where a switch chose several."""
-    started_at = record.started_at
-    if started_at is None and record.evaluated_at is not None:
-        started_at = timestamp(record.evaluated_at / 1000)
-    found: JsonObject = {
-        "status": record.status,
-        "attempts": record.attempts,
-        "started_at": started_at,
-        "finished_at": record.finished_at,
-    }
-    if record.status == "succeeded" or record.output is not None:
-        found["output"] = record.output
-    if record.error is not None:
-        found["error"] = record.error
-    if record.handles:
-        found["handle"] = record.handles[0] if len(record.handles) == 1 else list(record.handles)
-    if record.undefined:
-        found["undefined"] = list(record.undefined)
-    if record.retry_at is not None:
-        found["retry_at"] = record.retry_at
-    if record.wake_at is not None:
-        found["wake_at"] = record.wake_at
-        if record.signal is not None:
-            found["signal"] = record.signal
-    if record.items is not None:
-        found["items"] = record.items.view()
-    return found

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shared.domain.execution import NodeRecord
 from shared.domain.fates import item_outcome
+from shared.domain.node_record import NodeRecord
 from shared.domain.paths import item_of, item_prefix
 from shared.engine.attempts import Attempts
 from shared.engine.recorder import Recorder

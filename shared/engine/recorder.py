@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from shared.domain.execution import LEASE_SECONDS, ExecutionState, apply_event, row
+from shared.domain.execution import LEASE_SECONDS, ExecutionState, apply_event
+from shared.domain.execution_row import row
 from shared.domain.timestamps import timestamp
 from shared.engine.journal import Journal
 from shared.errors import StreamConflictError

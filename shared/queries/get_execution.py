@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from shared.domain.delivery import queued
-from shared.domain.execution import ExecutionState, NodeRecord, fold, node_view, view
+from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution_view import node_view, view
+from shared.domain.node_record import NodeRecord
 from shared.errors import NotFoundError
 from shared.queries._sizes import MAX_ANSWER_BYTES, size_bytes
 from shared.queries.queued_delivery import Peek, queued_delivery

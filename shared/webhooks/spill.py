@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.domain.delivery import ledger_row, queued
-from shared.domain.execution import ExecutionState, row
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_row import row
 from shared.events.codec import encode, event_type
 from shared.events.record import NewEvent
 from shared.ids import new_id

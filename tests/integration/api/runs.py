@@ -9,7 +9,8 @@ from typing import Any
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState, fold, row
+from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution_row import row
 from shared.events.codec import ExecutionFact
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from shared.domain.execution import ExecutionState, row
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_row import row
 from shared.engine.journal import Journal
 from shared.errors import WorkflowEngineError
 from shared.events.codec import encode

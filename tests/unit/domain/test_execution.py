@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from shared.domain.execution import ExecutionState, row, view
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_row import row
+from shared.domain.execution_view import view
 from shared.domain.fates import decide, fate, outcome
 from shared.domain.graph import Graph, parse_graph
 from shared.events.codec import ExecutionFact

@@ -1,0 +1,59 @@
+"""A run, and each of its nodes, as the API shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.domain.execution import ExecutionState
+from shared.domain.node_record import NodeRecord
+from shared.domain.timestamps import timestamp
+
+JsonObject = dict[str, Any]
+
+
+def view(state: ExecutionState) -> JsonObject:
+    """The run as the API shows it, whole. Nodes that nothing has happened to are not in it: they are `pending`."""
+    found: JsonObject = {
+        "id": state.id,
+        "workflow_id": state.workflow_id,
+        "workflow_version": state.workflow_version,
+        "status": state.status,
+        "trigger": state.trigger,
+        "output": state.output,
+        "nodes": {node_id: node_view(record) for node_id, record in state.nodes.items()},
+        "created_at": state.created_at,
+        "started_at": state.started_at,
+        "finished_at": state.finished_at,
+    }
+    optional = ("error", "parent_id", "forked_from", "replayed_from")
+    return {**found, **{name: getattr(state, name) for name in optional if getattr(state, name) is not None}}
+
+
+def node_view(record: NodeRecord) -> JsonObject:
+    """One node as the API shows it; `handle` is a list where a switch chose several."""
+    started_at = record.started_at
+    if started_at is None and record.evaluated_at is not None:
+        started_at = timestamp(record.evaluated_at / 1000)
+    found: JsonObject = {
+        "status": record.status,
+        "attempts": record.attempts,
+        "started_at": started_at,
+        "finished_at": record.finished_at,
+    }
+    if record.status == "succeeded" or record.output is not None:
+        found["output"] = record.output
+    if record.error is not None:
+        found["error"] = record.error
+    if record.handles:
+        found["handle"] = record.handles[0] if len(record.handles) == 1 else list(record.handles)
+    if record.undefined:
+        found["undefined"] = list(record.undefined)
+    if record.retry_at is not None:
+        found["retry_at"] = record.retry_at
+    if record.wake_at is not None:
+        found["wake_at"] = record.wake_at
+        if record.signal is not None:
+            found["signal"] = record.signal
+    if record.items is not None:
+        found["items"] = record.items.view()
+    return found

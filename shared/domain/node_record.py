@@ -1,0 +1,45 @@
+"""What has happened to one node of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.domain.map_items import MapItems
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(slots=True)
+class NodeRecord:
+    """One node of a run. `handles` are the chosen ones; `parameters` the resolved ones of a started effect or wait.
+
+    `items` is set for a map that has started.
+    """
+
+    status: str = "pending"
+    attempts: int = 0
+    started_at: str | None = None
+    finished_at: str | None = None
+    output: Any = None
+    error: JsonObject | None = None
+    handles: Sequence[str] = ()
+    handled: str | None = None
+    parameters: JsonObject | None = None
+    evaluated_at: int | None = None
+    retry_at: str | None = None
+    wake_at: str | None = None
+    signal: str | None = None
+    undefined: Sequence[str] = ()
+    items: MapItems | None = None
+
+    @property
+    def is_open_map(self) -> bool:
+        """Whether this is a map whose items are being worked on."""
+        return self.items is not None and self.status == "running"
+
+    @property
+    def timer(self) -> str | None:
+        """When a waiting node goes on: with its next attempt, or because its wait is over."""
+        return self.retry_at or self.wake_at
