@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from shared.domain.expressions import (
+    ITEM_SCOPE,
     MUSTACHE_HINT,
     SCOPE,
     Compiled,
@@ -17,47 +19,106 @@ from shared.domain.expressions import (
     has_mustache,
     split,
 )
-from shared.domain.graph import Graph, Node
+from shared.domain.graph import Graph, Node, parse_graph
 from shared.domain.graph_fields import nearest
 from shared.domain.json_values import pointer_of
 from shared.domain.templates import texts
 from shared.errors import Problem
+from shared.nodes.graph_shape import ancestors, body_shape_problems, is_trigger, shape_problems
 from shared.nodes.node_type import ERROR_HANDLE, NodeType
 from shared.nodes.registry import names, node_type
+
+# Maps within maps: so deep at most.
+MAX_DEPTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a graph stands: as the workflow's own, or as the body of the map `map_id` in the graph around it."""
+
+    graph: Graph
+    pointer: str = ""
+    outer: _Place | None = None
+    map_id: str = ""
+
+    def around(self) -> Iterator[_Place]:
+        """The places outside of this one, outwards."""
+        place = self.outer
+        while place is not None:
+            yield place
+            place = place.outer
+
+    def known(self) -> list[str]:
+        """The ids of all nodes here and around."""
+        return [name for place in (self, *self.around()) for name in place.graph.nodes]
+
+    def runs_before(self, name: str, node_id: str) -> bool:
+        """Whether the node of this name has settled when a node here runs."""
+        if name in self.graph.nodes or self.outer is None:
+            return name in ancestors(self.graph, node_id)
+        return self.outer.runs_before(name, self.map_id)
 
 
 def validate_graph(graph: Graph) -> list[Problem]:
     """What keeps the graph from being published, in the order of its nodes and edges; nothing when it is valid."""
-    problems: list[Problem] = []
+    return list(_graph(_Place(graph)))
+
+
+def _graph(place: _Place) -> Iterator[Problem]:
+    graph = place.graph
     for index, node in enumerate(graph.nodes.values()):
-        problems.extend(_node(graph, node, f"/nodes/{index}"))
+        yield from _node(place, node, f"{place.pointer}/nodes/{index}")
     for index, edge in enumerate(graph.edges):
-        pointer = f"/edges/{index}"
+        pointer = f"{place.pointer}/edges/{index}"
         for end in ("source", "target"):
             name = getattr(edge, end)
             if name not in graph.nodes:
-                problems.append(Problem(f"{pointer}/{end}", f"There is no node {name!r}.", nearest(name, graph.nodes)))
+                yield Problem(f"{pointer}/{end}", f"There is no node {name!r}.", nearest(name, graph.nodes))
         if edge.source in graph.nodes:
-            problems.extend(_handle(graph.nodes[edge.source], edge.source_handle, f"{pointer}/source_handle"))
-        if edge.target in graph.nodes and _is_trigger(graph.nodes[edge.target]):
-            problems.append(Problem(f"{pointer}/target", "Nothing leads into a trigger.", "Turn the edge round."))
-    problems.extend(_shape(graph))
-    return problems
+            yield from _handle(graph.nodes[edge.source], edge.source_handle, f"{pointer}/source_handle")
+        if edge.target in graph.nodes and is_trigger(graph.nodes[edge.target]):
+            yield Problem(f"{pointer}/target", "Nothing leads into a trigger.", "Turn the edge round.")
+    yield from (shape_problems if place.outer is None else body_shape_problems)(graph, place.pointer)
 
 
-def _node(graph: Graph, node: Node, pointer: str) -> Iterator[Problem]:
+def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
     try:
         kind = node_type(node.type)
     except KeyError:
         yield Problem(f"{pointer}/type", f"There is no node type {node.type!r}.", nearest(node.type, names()))
         return
-    expressions = list(_expressions(graph, node, f"{pointer}/parameters"))
+    if any(node.id in around.graph.nodes for around in place.around()):
+        yield Problem(f"{pointer}/id", f"Outside of the body there is a node {node.id!r} too.", "Give it another id.")
+    expressions = list(_expressions(place, kind, node, f"{pointer}/parameters"))
     yield from (problem for problem in expressions if isinstance(problem, Problem))
     yield from _parameters(kind, node, f"{pointer}/parameters")
-    if isinstance(node.join, int) and node.join > len(graph.incoming[node.id]):
-        yield Problem(f"{pointer}/join/n", f"Only {len(graph.incoming[node.id])} edges lead into this node.")
+    if kind.body is not None:
+        yield from _body(place, node, f"{pointer}/parameters/body")
+    incoming = len(place.graph.incoming[node.id])
+    if isinstance(node.join, int) and node.join > incoming:
+        yield Problem(f"{pointer}/join/n", f"Only {incoming} edges lead into this node.")
     if kind.is_trigger and node.disabled:
         yield Problem(f"{pointer}/disabled", "A trigger cannot be disabled.", "Pause its webhook instead.")
+
+
+def _body(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
+    """What is wrong with a map's body, itself a graph."""
+    drawn = node.parameters.get("body")
+    if drawn is None:
+        yield Problem(pointer, "A map needs a body: what is done with each item.", "Give it {nodes, edges}.")
+        return
+    if not isinstance(drawn, dict):
+        return  # the parameters' own problem
+    for name in drawn:
+        if name not in ("nodes", "edges"):
+            yield Problem(f"{pointer}{pointer_of(name)}", "A body has no such key.", nearest(name, ("nodes", "edges")))
+    if sum(1 for _ in place.around()) >= MAX_DEPTH:
+        yield Problem(pointer, f"Maps stand in one another at most {MAX_DEPTH} deep.", "Call a workflow instead.")
+        return
+    graph, problems = parse_graph(drawn.get("nodes"), drawn.get("edges", []))
+    yield from (Problem(pointer + one.pointer, one.message, one.hint) for one in problems)
+    if graph is not None:
+        yield from _graph(_Place(graph, pointer, place, node.id))
 
 
 def _parameters(kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:
@@ -111,53 +172,48 @@ def _fields_at(kind: NodeType, path: list[int | str]) -> list[str]:
     return [name for model in inner for name in getattr(model, "model_fields", ())]
 
 
-def _expressions(graph: Graph, node: Node, pointer: str) -> Iterator[Problem]:
-    for place, text in texts(node.parameters):
+def _expressions(place: _Place, kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:
+    filled = {name: value for name, value in node.parameters.items() if name not in kind.verbatim}
+    for where, text in texts(filled):
         try:
             parts = split(text)
         except ExpressionError as error:
-            yield Problem(pointer + place, error.message)
+            yield Problem(pointer + where, error.message)
             continue
         if has_mustache(parts):
-            yield Problem(pointer + place, "{{ }} is not an expression here.", MUSTACHE_HINT)
+            yield Problem(pointer + where, "{{ }} is not an expression here.", MUSTACHE_HINT)
         for part in parts:
             if isinstance(part, Source):
                 try:
                     compiled = compile_expression(part.text)
                 except ExpressionError as error:
-                    yield Problem(pointer + place, f"The expression does not compile: {error.message}")
+                    yield Problem(pointer + where, f"The expression does not compile: {error.message}")
                     continue
-                yield from _names(graph, node, compiled, pointer + place)
+                yield from _names(place, node, compiled, pointer + where)
 
 
-def _names(graph: Graph, node: Node, compiled: Compiled, pointer: str) -> Iterator[Problem]:
+def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Iterator[Problem]:
     for name in compiled.others:
         yield Problem(pointer, f"Nothing is called ${name}.", nearest(f"${name}", [f"${known}" for known in SCOPE]))
     for name in compiled.bare_names:
         message = f"The path {name!r} starts nowhere."
         yield Problem(pointer, message, f"Start it with a name in scope, for example $input.{name}.")
+    if place.outer is None:
+        for name in ITEM_SCOPE:
+            if name in compiled.reads:
+                yield Problem(pointer, f"${name} is known in the body of a map alone.")
     read = compiled.reads.get("nodes")
     if not isinstance(read, dict):
         return
+    known = place.known()
     for name in read:
-        if name not in graph.nodes:
-            yield Problem(pointer, f"There is no node {name!r}.", nearest(name, graph.nodes))
-        elif name != node.id and name not in _ancestors(graph, node.id):
-            message = f"The node {name!r} does not run before this one, so its output is never there."
-            yield Problem(pointer, message, "Draw an edge from it.")
+        if name not in known:
+            yield Problem(pointer, f"There is no node {name!r}.", nearest(name, known))
         elif name == node.id:
             yield Problem(pointer, "A node cannot read its own output.")
-
-
-def _ancestors(graph: Graph, node_id: str) -> set[str]:
-    found: set[str] = set()
-    open_nodes = [node_id]
-    while open_nodes:
-        for edge in graph.incoming[open_nodes.pop()]:
-            if edge.source not in found:
-                found.add(edge.source)
-                open_nodes.append(edge.source)
-    return found
+        elif not place.runs_before(name, node.id):
+            message = f"The node {name!r} does not run before this one, so its output is never there."
+            yield Problem(pointer, message, "Draw an edge from it.")
 
 
 def _handle(node: Node, handle: str, pointer: str) -> Iterator[Problem]:
@@ -172,45 +228,3 @@ def _handle(node: Node, handle: str, pointer: str) -> Iterator[Problem]:
     elif handle not in known:
         hint = nearest(handle, known) if known else "Nothing comes after it, except at its error handle."
         yield Problem(pointer, f"The node {node.id!r} has no handle {handle!r}.", hint)
-
-
-def _shape(graph: Graph) -> Iterator[Problem]:
-    triggers = [node.id for node in graph.nodes.values() if _is_trigger(node)]
-    if not triggers:
-        hint = "Add a webhook_trigger or a manual_trigger."
-        yield Problem("/nodes", "The workflow has no trigger, so nothing could start it.", hint)
-    positions = {name: index for index, name in enumerate(graph.nodes)}
-    for name in _cycle(graph):
-        yield Problem(f"/nodes/{positions[name]}", f"The node {name!r} is part of a cycle.", "A run only goes forward.")
-    reachable = set(triggers)
-    open_nodes = list(triggers)
-    while open_nodes:
-        for target in graph.successors[open_nodes.pop()]:
-            if target not in reachable:
-                reachable.add(target)
-                open_nodes.append(target)
-    if triggers:
-        for name, index in positions.items():
-            if name not in reachable:
-                message = f"The node {name!r} cannot be reached from a trigger."
-                yield Problem(f"/nodes/{index}", message, "Draw an edge to it or remove it.")
-
-
-def _cycle(graph: Graph) -> list[str]:
-    """The nodes that lie on a cycle, in order: what is left when ends are taken off from both sides."""
-    left = dict.fromkeys(graph.nodes)
-    while True:
-        ends = [
-            name
-            for name in left
-            if not any(target in left for target in graph.successors[name])
-            or not any(edge.source in left for edge in graph.incoming[name])
-        ]
-        if not ends:
-            return list(left)
-        for name in ends:
-            del left[name]
-
-
-def _is_trigger(node: Node) -> bool:
-    return node.type in names() and node_type(node.type).is_trigger

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from shared.commands.cancel_execution import CancelExecution, cancel_execution
 from shared.commands.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
 from shared.commands.publish_workflow import publish_workflow
@@ -106,6 +107,10 @@ class Bench:
         """The run after it was sent a signal."""
         command = SendSignal(payload=payload)
         return await send_signal(self.services, self.actor, job.execution_id, name, command, key)
+
+    async def cancel(self, job: ExecutionJob) -> ExecutionState:
+        """The run after it was cancelled."""
+        return await cancel_execution(self.services, self.actor, job.execution_id, CancelExecution())
 
     async def events(self, job: ExecutionJob) -> list[RecordedEvent]:
         """What is recorded of the job's run."""

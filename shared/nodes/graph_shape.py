@@ -1,0 +1,80 @@
+"""How a graph hangs together: what starts it, what each node comes after, and whether a run of it goes forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.domain.graph import Graph, Node
+from shared.errors import Problem
+from shared.nodes.registry import names, node_type
+
+
+def is_trigger(node: Node) -> bool:
+    """Whether runs start at the node."""
+    return node.type in names() and node_type(node.type).is_trigger
+
+
+def ancestors(graph: Graph, node_id: str) -> set[str]:
+    """Every node that the node comes after."""
+    found: set[str] = set()
+    open_nodes = [node_id]
+    while open_nodes:
+        for edge in graph.incoming[open_nodes.pop()]:
+            if edge.source not in found:
+                found.add(edge.source)
+                open_nodes.append(edge.source)
+    return found
+
+
+def shape_problems(graph: Graph, pointer: str) -> Iterator[Problem]:
+    """What is wrong with a workflow's graph as a whole; `pointer` is where the graph stands."""
+    triggers = [node.id for node in graph.nodes.values() if is_trigger(node)]
+    if not triggers:
+        hint = "Add a webhook_trigger or a manual_trigger."
+        yield Problem(f"{pointer}/nodes", "The workflow has no trigger, so nothing could start it.", hint)
+    yield from _cycle_problems(graph, pointer)
+    reachable = set(triggers)
+    open_nodes = list(triggers)
+    while open_nodes:
+        for target in graph.successors[open_nodes.pop()]:
+            if target not in reachable:
+                reachable.add(target)
+                open_nodes.append(target)
+    for index, name in enumerate(graph.nodes if triggers else ()):
+        if name not in reachable:
+            message = f"The node {name!r} cannot be reached from a trigger."
+            yield Problem(f"{pointer}/nodes/{index}", message, "Draw an edge to it or remove it.")
+
+
+def body_shape_problems(graph: Graph, pointer: str) -> Iterator[Problem]:
+    """What is wrong with the graph of a map's body as a whole."""
+    if not graph.nodes:
+        yield Problem(f"{pointer}/nodes", "The body has no node, so nothing would be done for an item.")
+    for index, node in enumerate(graph.nodes.values()):
+        if is_trigger(node):
+            message = "A map's body has no trigger: the nodes that nothing leads into start with each item."
+            yield Problem(f"{pointer}/nodes/{index}/type", message, "Remove it and read the item as $item.")
+    yield from _cycle_problems(graph, pointer)
+
+
+def _cycle_problems(graph: Graph, pointer: str) -> Iterator[Problem]:
+    positions = {name: index for index, name in enumerate(graph.nodes)}
+    for name in _cycle(graph):
+        message = f"The node {name!r} is part of a cycle."
+        yield Problem(f"{pointer}/nodes/{positions[name]}", message, "A run only goes forward.")
+
+
+def _cycle(graph: Graph) -> list[str]:
+    """The nodes that lie on a cycle, in order: what is left when ends are taken off from both sides."""
+    left = dict.fromkeys(graph.nodes)
+    while True:
+        ends = [
+            name
+            for name in left
+            if not any(target in left for target in graph.successors[name])
+            or not any(edge.source in left for edge in graph.incoming[name])
+        ]
+        if not ends:
+            return list(left)
+        for name in ends:
+            del left[name]

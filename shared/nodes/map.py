@@ -1,0 +1,75 @@
+"""Runs its body, a small graph of its own, for each of `items`, several at once, and yields their outputs in order.
+
+A body has nodes and edges and no trigger: the nodes that nothing leads into start with each item, which is their
+`$input`. Every expression within knows `$item`, `$index` (from 0), and by `$nodes` what ran before the map. An item's
+output is that of the body's leaves, as a run's is. An item that fails, or that is never run, yields null.
+
+The map fails with `items_failed` once more items have failed than are tolerated, and succeeds as soon as
+`min_successful` have succeeded; either way items under way are finished and no other is started.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from shared.domain.graph import Graph, parse_graph
+from shared.errors import InvalidGraphError
+from shared.nodes.node_type import JsonObject, NodeType, Parameters, Spread
+
+MAX_ITEMS = 10_000
+MAX_CONCURRENCY = 100
+
+
+class Map(Parameters):
+    """`items` is a list; a value that is none counts as a list of one, and one that leads nowhere as an empty one.
+
+    Failed items are tolerated up to `tolerated_failure_count` and up to `tolerated_failure_percentage` of all items;
+    unset, none is, or with `min_successful` all that leave enough.
+    """
+
+    items: Annotated[list[Any], Field(max_length=MAX_ITEMS)]
+    body: JsonObject | None = None
+    max_concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] = 10
+    tolerated_failure_count: Annotated[int, Field(ge=0)] | None = None
+    tolerated_failure_percentage: Annotated[float, Field(ge=0, le=100)] | None = None
+    min_successful: Annotated[int, Field(ge=1)] | None = None
+
+
+def _complete(resolved: JsonObject) -> JsonObject:
+    items = resolved.get("items", [])
+    return {**resolved, "items": items if isinstance(items, list) else [items]}
+
+
+def _spread(parameters: Map) -> Spread:
+    total, enough = len(parameters.items), parameters.min_successful
+    limits = []
+    if parameters.tolerated_failure_count is not None:
+        limits.append(parameters.tolerated_failure_count)
+    if parameters.tolerated_failure_percentage is not None:
+        limits.append(math.floor(total * parameters.tolerated_failure_percentage / 100))
+    if not limits:
+        limits.append(0 if enough is None else total - enough)
+    return Spread(total, parameters.max_concurrency, min(limits), enough)
+
+
+def _body(parameters: JsonObject) -> Graph:
+    drawn = parameters.get("body") or {}
+    graph, problems = parse_graph(drawn.get("nodes"), drawn.get("edges", []))
+    if graph is None:
+        raise InvalidGraphError(problems=tuple(problems))
+    return graph
+
+
+NODE = NodeType(
+    "map",
+    "Map",
+    Map,
+    body=_body,
+    spread=_spread,
+    complete=_complete,
+    needs=("items",),
+    verbatim=frozenset({"body"}),
+)

@@ -1,0 +1,250 @@
+"""Maps on a real store: what is recorded of items, in what order, and what a run costs that has many."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
+from tests.integration.engine.sink import Sink, as_json
+
+JsonObject = dict[str, Any]
+
+ITEMS = "{% $trigger.body.items %}"
+DAY = 86_400.0
+
+
+def each(nodes: list[JsonObject], *edges: str, items: Any = ITEMS, **fields: Any) -> JsonObject:
+    """A map `each` over this body; an edge is `source>target`."""
+    drawn = [{"source": source, "target": target} for source, target in (edge.split(">") for edge in edges)]
+    own = {name: fields.pop(name) for name in ("retry", "on_error", "id") if name in fields}
+    parameters = {"items": items, "body": {"nodes": nodes, "edges": drawn}, **fields}
+    return {"id": "each", "type": "map", "parameters": parameters, **own}
+
+
+async def test_outputs_come_in_the_order_of_the_items(bench: Bench, sink: Sink) -> None:
+    """However long each item takes, the map yields their outputs in order, and what follows reads the list."""
+    sink.answer = lambda request: (200, {"content-type": "application/json"}, request.body)
+    body = [request("call", sink.url, parameters={"body": {"n": "{% $item.n * 10 + $index %}"}})]
+    body += [transform("pick", "{% $nodes.call.body.n %}")]
+    nodes = [HOOK, each(body, "call>pick"), transform("sum", "{% $sum($input) %}")]
+    workflow_id = await bench.publish(nodes, "hook>each", "each>sum")
+    state = await bench.execute(bench.delivery(workflow_id, {"items": [{"n": n} for n in (3, 1, 2)]}))
+    assert state.nodes["each"].output == [30, 11, 22]
+    assert (state.status, state.output) == ("succeeded", 63)
+    assert len({one.key for one in sink.received}) == 3
+
+
+async def test_pure_map_is_one_append_of_item_events(bench: Bench) -> None:
+    """Each item's nodes and end are events of their own; the map's end does not store the outputs again."""
+    workflow_id = await bench.publish([HOOK, each([transform("double", "{% $item * 2 %}")])], "hook>each")
+    job = bench.delivery(workflow_id, {"items": [1, 2]})
+    state = await bench.execute(job)
+    events = await bench.events(job)
+    names = [event.event_type for event in events]
+    assert names[2:] == ["MapStarted", *2 * ["NodeSucceeded"], *2 * ["ItemSucceeded"], *names[-2:]]
+    assert names[-2:] == ["NodeSucceeded", "ExecutionSucceeded"]
+    assert [event.payload["node_id"] for event in events[3:8]] == [
+        *("each[0].double", "each[1].double"),
+        *("each", "each", "each"),
+    ]
+    assert (events[7].payload["output"], state.output) == (None, [2, 4])
+    assert list(state.nodes) == ["hook", "each"]
+
+
+async def test_body_sees_the_item_the_index_and_what_ran_before(bench: Bench) -> None:
+    """The first node's input is the item; nodes before the map and the trigger are in scope; a leaf is the output."""
+    body = [
+        {"id": "kept", "type": "filter", "parameters": {"condition": "{% $input.ok %}"}},
+        transform("told", "{% [$index, $item.n, $input.n, $nodes.before, $trigger.body.name] %}"),
+    ]
+    nodes = [HOOK, transform("before", "x"), each(body, "kept>told")]
+    workflow_id = await bench.publish(nodes, "hook>before", "before>each")
+    items = [{"ok": True, "n": 1}, {"ok": False, "n": 2}, {"ok": True, "n": 3}]
+    state = await bench.execute(bench.delivery(workflow_id, {"items": items, "name": "Ada"}))
+    assert state.output == [[0, 1, 1, "x", "Ada"], None, [2, 3, 3, "x", "Ada"]]
+
+
+async def test_maps_stand_in_one_another(bench: Bench) -> None:
+    """An inner map's items are its own, and its nodes read the outer item's nodes."""
+    inner = each([transform("pair", "{% [$nodes.row.name, $item, $index] %}")], items="{% $item.cells %}") | {
+        "id": "inner"
+    }
+    nodes = [HOOK, each([transform("row", "{% $item %}"), inner], "row>inner")]
+    workflow_id = await bench.publish(nodes, "hook>each")
+    items = [{"name": "a", "cells": [1, 2]}, {"name": "b", "cells": []}, {"name": "c", "cells": [3]}]
+    job = bench.delivery(workflow_id, {"items": items})
+    state = await bench.execute(job)
+    assert state.output == [[["a", 1, 0], ["a", 2, 1]], [], [["c", 3, 0]]]
+    paths = {event.payload.get("node_id") for event in await bench.events(job)}
+    assert "each[0].inner[1].pair" in paths
+
+
+@pytest.mark.parametrize(("items", "expected"), [(None, []), ([], []), (5, [5]), ([[1]], [[1]])])
+async def test_items_are_read_as_jsonata_means_them(bench: Bench, items: Any, expected: list[Any]) -> None:
+    """A path that leads nowhere is no item, and a lone value is one: so JSONata writes lists of none and of one."""
+    workflow_id = await bench.publish([HOOK, each([transform("same", "{% $item %}")])], "hook>each")
+    body = {} if items is None else {"items": items}
+    assert (await bench.execute(bench.delivery(workflow_id, body))).output == expected
+
+
+async def test_no_more_items_than_max_concurrency_are_under_way(bench: Bench, sink: Sink) -> None:
+    """Never more requests at once than the map allows, and yet as many."""
+    sink.pause_seconds = 0.05
+    workflow_id = await bench.publish([HOOK, each([request("call", sink.url)], max_concurrency=3)], "hook>each")
+    state = await bench.execute(bench.delivery(workflow_id, {"items": list(range(9))}))
+    assert state.status == "succeeded"
+    arrived = sorted(one.arrived_at for one in sink.received)
+    together = [sum(0 <= other - one < 0.045 for other in arrived) for one in arrived]
+    assert max(together) == 3
+
+
+FAILING = [{"id": "check", "type": "switch", "parameters": {"cases": [{"when": "{% $item < 0 %}", "handle": "bad"}]}}]
+FAILING += [{"id": "refuse", "type": "fail", "parameters": {"code": "negative", "message": "{% $item & '' %}"}}]
+
+
+def checked(**parameters: Any) -> JsonObject:
+    """A map whose negative items fail, one item after the other."""
+    found = each([*FAILING, transform("fine", "{% $item %}")], items=ITEMS, max_concurrency=1, **parameters)
+    found["parameters"]["body"]["edges"] = [
+        {"source": "check", "source_handle": "bad", "target": "refuse"},
+        {"source": "check", "source_handle": "default", "target": "fine"},
+    ]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("parameters", "items", "status", "counts"),
+    [
+        ({}, [1, -2, 3], "failed", (1, 1)),
+        ({"tolerated_failure_count": 1}, [1, -2, 3], "succeeded", (2, 1)),
+        ({"tolerated_failure_count": 1}, [-1, -2, 3], "failed", (0, 2)),
+        ({"tolerated_failure_percentage": 34}, [1, -2, 3], "succeeded", (2, 1)),
+        ({"tolerated_failure_percentage": 33}, [1, -2, 3], "failed", (1, 1)),
+        ({"tolerated_failure_count": 2, "tolerated_failure_percentage": 10}, [-1, 2], "failed", (0, 1)),
+        ({"min_successful": 1}, [-1, 2, 3], "succeeded", (1, 1)),
+        ({"min_successful": 2}, [-1, -2, 3], "failed", (0, 2)),
+        ({"min_successful": 4}, [1, 2, 3], "failed", (0, 0)),
+        ({"min_successful": 1, "tolerated_failure_count": 0}, [-1, 2], "failed", (0, 1)),
+    ],
+)
+async def test_map_ends_as_its_limits_say(
+    bench: Bench, parameters: JsonObject, items: list[int], status: str, counts: tuple[int, int]
+) -> None:
+    """So many may fail, or so many are enough; what is decided starts no further item."""
+    workflow_id = await bench.publish([HOOK, checked(**parameters)], "hook>each")
+    state = await bench.execute(bench.delivery(workflow_id, {"items": items}))
+    found = state.nodes["each"].items
+    assert found is not None
+    assert (state.status, (len(found.outputs), len(found.errors))) == (status, counts)
+    if status == "failed":
+        assert state.error is not None
+        assert (state.error["code"], state.error["node_id"]) == ("items_failed", "each")
+
+
+async def test_tolerated_failure_leaves_null_and_its_error_in_the_view(bench: Bench) -> None:
+    """The outputs keep their places; why an item failed stands in the run's view."""
+    workflow_id = await bench.publish([HOOK, checked(tolerated_failure_count=1)], "hook>each")
+    job = bench.delivery(workflow_id, {"items": [1, -2, 3]})
+    state = await bench.execute(job)
+    assert state.output == [1, None, 3]
+    record = state.nodes["each"].items
+    assert record is not None
+    assert record.view() == {
+        "total": 3,
+        "succeeded": 2,
+        "failed": 1,
+        "running": 0,
+        "errors": [{"index": 1, "code": "negative", "message": "-2", "node_id": "each[1].refuse"}],
+    }
+
+
+async def test_items_wait_and_take_signals(bench: Bench, sink: Sink) -> None:
+    """Items wait for signals of their own and for timers; a waiting run holds nothing and goes on where it was."""
+    wait = {"id": "ok", "type": "wait_for_signal", "parameters": {"name": "ok-{% $index %}"}}
+    body = [request("ask", sink.url), wait, delay("pause", seconds=DAY), transform("done", "{% $nodes.ok & $item %}")]
+    workflow_id = await bench.publish([HOOK, each(body, "ask>ok", "ok>pause", "pause>done")], "hook>each")
+    job = bench.delivery(workflow_id, {"items": ["a", "b"]})
+    assert (await bench.execute(job)).status == "waiting"
+    await bench.signal(job, "ok-1", "x")
+    assert (await bench.execute(job)).waiting == {"each[0].ok", "each[1].pause"}
+    await bench.signal(job, "ok-0", "y")
+    await bench.execute(job)
+    state = await bench.execute_later(job, DAY + 60)
+    assert (state.status, state.output, len(sink.received)) == ("succeeded", ["ya", "xb"], 2)
+
+
+async def test_items_retry_alone(bench: Bench, sink: Sink) -> None:
+    """A node of one item is tried again with its item's key; the other items are not."""
+    seen: Counter[str | None] = Counter()
+
+    def answer(request: Any) -> Any:
+        seen[request.key] += 1
+        return (503, {}, b"") if request.body == b'"bad"' and seen[request.key] < 3 else (200, {}, as_json(1))
+
+    sink.answer = answer
+    retry = [{"errors": ["http_5xx"], "max_attempts": 3, "initial_interval_seconds": 0.02}]
+    body = [request("call", sink.url, parameters={"body": "{% $item %}"}, retry=retry)]
+    workflow_id = await bench.publish([HOOK, each(body)], "hook>each")
+    state = await bench.execute(bench.delivery(workflow_id, {"items": ["a", "bad", "c"]}))
+    assert (state.status, sorted(seen.values())) == ("succeeded", [1, 1, 3])
+
+
+async def test_retried_map_repeats_the_failed_items_alone(bench: Bench, sink: Sink) -> None:
+    """Another attempt at a map keeps what succeeded."""
+    sink.answer = lambda request: (500 if request.body == b"2" and len(sink.received) < 4 else 200, {}, b"{}")
+    body = [request("call", sink.url, parameters={"body": "{% $item %}"})]
+    retry = [{"errors": ["items_failed"], "max_attempts": 2, "initial_interval_seconds": 0.02}]
+    workflow_id = await bench.publish([HOOK, each(body, tolerated_failure_count=0, retry=retry)], "hook>each")
+    state = await bench.execute(bench.delivery(workflow_id, {"items": [1, 2, 3]}))
+    assert (state.status, state.nodes["each"].attempts) == ("succeeded", 2)
+    assert Counter(one.body for one in sink.received) == {b"1": 1, b"2": 2, b"3": 1}
+
+
+async def test_routed_map_goes_on_at_its_error_handle(bench: Bench) -> None:
+    """`on_error: route` makes the error the input of what follows."""
+    nodes = [HOOK, checked(on_error="route"), transform("sorry", "{% $input.code %}")]
+    workflow_id = await bench.publish(nodes, "hook>each", "each.error>sorry")
+    state = await bench.execute(bench.delivery(workflow_id, {"items": [-1]}))
+    assert (state.status, state.output) == ("succeeded", "items_failed")
+
+
+async def test_interrupted_map_repeats_no_finished_item(bench: Bench, sink: Sink) -> None:
+    """A drain that dies in the middle leaves its items' ends; the next one runs the others, under the same keys."""
+    sink.pause_seconds = 0.01
+    body = [request("call", sink.url, parameters={"body": "{% $item %}"})]
+    workflow_id = await bench.publish([HOOK, each(body, max_concurrency=4)], "hook>each")
+    job = bench.delivery(workflow_id, {"items": list(range(30))})
+    run = asyncio.create_task(bench.engine.execute(job))
+    await sink.received_at_least(15)
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    ended = {event.payload["index"] for event in await bench.events(job) if event.event_type == "ItemSucceeded"}
+    before = len(sink.received)
+    await bench.new_engine("other").execute(job, is_first_claim=False)
+    assert (await bench.state(job)).status == "succeeded"
+    again = {int(one.body) for one in sink.received[before:]}
+    assert len(ended) >= 8
+    assert not ended & again
+    assert len({one.key for one in sink.received}) == 30
+
+
+async def test_cancelled_run_cancels_its_map(bench: Bench) -> None:
+    """Waiting items end with the run."""
+    workflow_id = await bench.publish([HOOK, each([delay("pause", seconds=DAY)])], "hook>each")
+    job = bench.delivery(workflow_id, {"items": [1]})
+    await bench.execute(job)
+    await bench.cancel(job)
+    state = await bench.state(job)
+    assert (state.status, state.nodes["each"].status) == ("cancelled", "cancelled")
+
+
+async def test_documented_map_prices_an_order(bench: Bench) -> None:
+    """The example of the documentation, as it stands there."""
+    lines = [{"price": 4, "count": 2}, {"count": 1}, {"price": 1, "count": 5}]
+    job = await bench.start(await bench.publish_documented("price an order"), {"lines": lines})
+    state = await bench.execute(job)
+    assert (state.nodes["each"].output, state.output) == ([8, None, 5], 13)
