@@ -16,7 +16,7 @@ from shared.engine.engine import Engine
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
-from shared.engine.ledger_writer import LedgerWriter
+from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
 from shared.ids import new_id
 from shared.observability import count_cold_start
 from shared.queries.drain_metrics import drain_metrics
@@ -24,6 +24,8 @@ from shared.runtime import run
 from shared.snapstart import modules, prepare
 
 logger = logging.getLogger(__name__)
+# Lines of the ledger that are left this close to the end are the next drain's.
+LEDGER_RESERVE_SECONDS = 3.0
 prepare(modules("bullmq", "httpx", "postgrest"), lambda: services().close())
 
 
@@ -48,17 +50,19 @@ async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     """The same, on the caller's event loop."""
     name = new_id()
     parts, guard = services(), expression_guard()
-    journal = Journal(parts.events)
+    events = CarryingEvents(parts.database)
+    journal = Journal(events)
     engine = Engine(parts.events, journal, graph_loader(), guard, name, parts.settings.outbound_allow)
     work = Drain(parts.queue, parts.executions, engine, parts.settings, name, remaining_seconds)
-    writer = LedgerWriter(parts.queue, parts.webhooks, name)
+    writer = LedgerWriter(parts.queue, parts.webhooks, events, name)
     keeper = asyncio.create_task(writer.keep())
     try:
         summary = asdict(await work.run())
     finally:
         keeper.cancel()
         await asyncio.gather(keeper, return_exceptions=True)
-        await writer.write()
+        while await writer.write() and remaining_seconds() > LEDGER_RESERVE_SECONDS:
+            pass
     logger.info("drained", extra=summary)
     return summary
 

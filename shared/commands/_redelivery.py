@@ -109,4 +109,4 @@ async def _content(services: Services, tenant_id: str, delivery: Row) -> dict[st
     elif delivery["count"] > 1 or delivery["body_sha256"] is None:
         return None  # a flood that was counted: nothing of it was kept
     body = parse_body(raw, delivery["headers"].get("content-type", ""))
-    return {"body": body, "method": "POST", "query": {}}
+    return {"body": body, "method": delivery["method"] or "POST", "query": delivery["query"] or {}}

@@ -57,13 +57,12 @@ def ledger_row(
     }
 
 
-# Bodies of deliveries that started nothing are kept up to this size, so that a person can see and repeat them.
-MAX_NOTED_BYTES = 16_384
-
-
 def ledger_note(delivery: Mapping[str, Any], tenant_id: str, verdict: str, reason: str | None) -> dict[str, Any]:
-    """The row of a delivery that started no run, with its body where that is small enough to be kept."""
-    row = {**ledger_row(delivery, tenant_id, "", verdict), "execution_id": None, "reason": reason}
-    if 0 < delivery["size_bytes"] <= MAX_NOTED_BYTES:
-        row["body"] = base64.b64encode(body_bytes(delivery)).decode()
-    return row
+    """The row of a delivery that started no run. What no event tells of it stands there too."""
+    return {
+        **ledger_row(delivery, tenant_id, "", verdict),
+        "execution_id": None,
+        "reason": reason,
+        "method": delivery["method"],
+        "query": delivery["query"],
+    }

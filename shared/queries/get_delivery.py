@@ -12,6 +12,9 @@ from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.rows import Row
 from shared.repositories.webhooks import WebhookRepository
 
+# What is left out where there is none.
+ABSENT = ("reason", "execution_id", "method", "query")
+
 
 async def get_delivery(
     webhooks: WebhookRepository, events: EventStoreRepository, tenant_id: str, webhook_id: str, delivery_id: str
@@ -40,5 +43,5 @@ async def get_delivery(
 
 def view(row: Row) -> dict[str, Any]:
     """The delivery as the API shows it."""
-    shown = {name: value for name, value in row.items() if name not in ("webhook_id", "reason", "execution_id")}
-    return {**shown, **{name: row[name] for name in ("reason", "execution_id") if row[name] is not None}}
+    absent = {"webhook_id", *(name for name in ABSENT if row[name] is None)}
+    return {name: value for name, value in row.items() if name not in absent}

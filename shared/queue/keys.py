@@ -57,9 +57,33 @@ class OwnKeys:
         """The drain that is just writing the ledger."""
         return f"{self.base}:ledger-writer"
 
-    def noted(self, webhook_id: str) -> str:
-        """How many lines this webhook has had in this minute."""
-        return f"{self.base}:noted:{webhook_id}"
+    @property
+    def ledger_taken(self) -> str:
+        """Hash: the counts that are just being written, and their `batch`."""
+        return f"{self.base}:ledger-taken"
+
+    @property
+    def ledger_bodies(self) -> str:
+        """Hash: bodies of waiting lines in base64, by `<tenant> <sha256>`."""
+        return f"{self.base}:ledger-bodies"
+
+    @property
+    def ledger_bytes(self) -> str:
+        """How many bytes these bodies have together."""
+        return f"{self.base}:ledger-bytes"
+
+    @property
+    def ledger_waking(self) -> str:
+        """Set while a drain has just been woken for lines."""
+        return f"{self.base}:ledger-waking"
+
+    def noted(self, webhook_id: str, kind: str) -> str:
+        """How many lines of a kind this webhook has had in this minute."""
+        return f"{self.base}:noted:{kind}:{webhook_id}"
+
+    def refused(self, webhook_id: str) -> str:
+        """Hash: how many `lines` this webhook's refusals have had in this hour, and how many `bytes` of bodies."""
+        return f"{self.base}:refused:{webhook_id}"
 
     def bucket(self, name: str) -> str:
         """Hash: how many tokens a limit had, and when."""

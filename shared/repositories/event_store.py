@@ -58,14 +58,18 @@ class EventStoreRepository:
         """Uses the process's database connection."""
         self._database = database
 
-    async def append(self, appends: Sequence[Append]) -> list[Appended]:
+    async def append(self, appends: Sequence[Append], lines: Sequence[JsonObject] = ()) -> list[Appended]:
         """What became of each append, in order: all are judged on their own in one call and one transaction.
 
-        Repeating a call changes nothing and answers `duplicate`. A stream may stand in a call once.
+        `lines` are rows of the ledger for deliveries that started no run; they are written whatever becomes of the
+        appends. Repeating a call changes nothing and answers `duplicate`. A stream may stand in a call once.
         """
         if len({append.stream_id for append in appends}) != len(appends):
             raise ValueError("A stream may stand in a call once; join its appends or send them one after another.")
-        answer = await self._database.rpc("append_events", _argument(appends))
+        argument = _argument(appends)
+        if lines:
+            argument.setdefault("deliveries", []).extend(lines)
+        answer = await self._database.rpc("append_events", argument)
         return [Appended(**result) for result in answer["results"]]
 
     async def append_one(self, append: Append) -> Appended:

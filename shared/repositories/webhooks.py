@@ -17,7 +17,8 @@ COLUMNS = (
 )
 WITH_SECRETS = f"{COLUMNS},secret,previous_secret"
 DELIVERY = (
-    "id,webhook_id,received_at,verdict,reason,delivery_key,event_type,execution_id,headers,body_sha256,size_bytes,count"
+    "id,webhook_id,received_at,verdict,reason,delivery_key,event_type,execution_id,method,headers,query,body_sha256,"
+    "size_bytes,count"
 )
 
 

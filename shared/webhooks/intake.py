@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.commands.services import Services
-from shared.domain.delivery import ledger_note, queued
+from shared.domain.delivery import body_bytes, ledger_note, queued
 from shared.domain.json_values import storable
 from shared.domain.timestamps import timestamp
 from shared.errors import (
@@ -150,10 +150,14 @@ class Intake:
 
     async def _note(self, hook: Hook, facts: dict[str, Any], verdict: str, reason: str | None) -> None:
         """Leaves a line for the ledger, which a drain writes. What Redis does not take in time is not recorded."""
+        row = ledger_note(facts, hook.tenant_id, verdict, reason)
         try:
-            await self._services.queue.note(ledger_note(facts, hook.tenant_id, verdict, reason))
+            should_wake = await self._services.queue.note(row, base64.b64encode(body_bytes(facts)).decode())
         except QueueUnavailableError:
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
+        else:
+            if should_wake:
+                await self._wake()
 
     async def _match(self, arrival: Arrival) -> Hook:
         hook = await self._hooks.find(arrival.webhook_id) if is_uuid(arrival.webhook_id) else None

@@ -87,6 +87,18 @@ def test_ledger_shows_the_delivery_with_its_body(http: httpx.Client, webhook: di
     assert http.get(f"/api/webhooks/{webhook['id']}").json()["last_triggered_at"] == listed["received_at"]
 
 
+def test_ledger_shows_a_refusal_within_seconds(http: httpx.Client, webhook: dict[str, Any]) -> None:
+    """Though it starts no run, and without waiting for the schedule: somebody is looking for what went wrong."""
+    assert httpx.post(webhook["url"], content=b"{}", headers={"content-type": "application/json"}).status_code == 401
+    path, deadline = f"/api/webhooks/{webhook['id']}/deliveries", time.monotonic() + 20
+    lines: list[dict[str, Any]] = []
+    while not lines and time.monotonic() < deadline:
+        lines = http.get(path, params={"verdict": "rejected_signature"}).json()["items"]
+        time.sleep(0.1)
+    (line,) = lines
+    assert (line["reason"], line["method"]) == ("header_missing: header:X-Hub-Signature-256", "POST")
+
+
 def test_events_tell_the_run_as_it_goes(http: httpx.Client, webhook: dict[str, Any]) -> None:
     """Long polls from version to version tell the whole run, in order, up to its end."""
     execution_id = deliver(webhook, {"n": 4})["execution_id"]

@@ -67,7 +67,9 @@ class DeliveryView(View):
     delivery_key: str | None
     event_type: str | None
     execution_id: Id = may_be_missing()
+    method: str = may_be_missing("Of a delivery that started no run; else it is in the run's trigger.")
     headers: Object
+    query: Object = may_be_missing("Of a delivery that started no run; else it is in the run's trigger.")
     body_sha256: str | None
     size_bytes: int
     count: Annotated[int, Field(description="How many deliveries this line stands for: a flood is counted.")]

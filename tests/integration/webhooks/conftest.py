@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from functions.drain import app as drain
 from functions.intake import app
 from local.gateway import SupabaseGateway
 from local.redis import RedisServer
@@ -61,6 +62,7 @@ def _forget() -> None:
     settings.cache_clear()
     services.cache_clear()
     app.intake.cache_clear()
+    drain.graph_loader.cache_clear()
     database._database = None
 
 

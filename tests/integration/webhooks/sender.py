@@ -15,7 +15,7 @@ from shared.commands.publish_workflow import publish_workflow
 from shared.commands.services import Services
 from shared.commands.update_webhook import UpdateWebhook, update_webhook
 from shared.domain.actor import Actor
-from shared.engine.ledger_writer import LedgerWriter
+from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
 from shared.ids import new_id
 from shared.runtime import run
 from shared.webhooks.catalog import provider, provider_rules
@@ -133,7 +133,7 @@ class Sender:
 def ledger(sender: Sender) -> list[dict[str, Any]]:
     """The lines, written by a drain's writer."""
     services = sender.services
-    writer = LedgerWriter(services.queue, services.webhooks, new_id())
+    writer = LedgerWriter(services.queue, services.webhooks, CarryingEvents(services.database), new_id())
     while run(writer.write()):
         pass
     return run(services.webhooks.deliveries(sender.actor.tenant_id, sender.webhook_id, 100))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from dataclasses import replace
@@ -10,15 +11,21 @@ from typing import Any
 
 import pytest
 
+from functions.drain.app import drain
 from functions.intake import app
 from shared.commands.redeliver import redeliver
 from shared.commands.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret
 from shared.commands.services import Services
+from shared.domain.delivery import ledger_note
+from shared.engine.ledger_writer import CarryingEvents, rows_of
 from shared.errors import UnprocessableError
+from shared.ids import new_id
 from shared.queries.get_delivery import get_delivery
+from shared.queue.job import ExecutionJob
 from shared.runtime import run
 from shared.webhooks.catalog import provider_rules
 from shared.webhooks.hooks import REFUSAL_MEMORY_SECONDS
+from shared.webhooks.spill import Spilled, spill
 from tests.integration.webhooks.sender import Sender, configure, ledger
 
 
@@ -129,12 +136,118 @@ def test_a_filtered_delivery_can_be_run_after_all(sender: Sender) -> None:
     assert (whole["body"], whole["raw_body"]) == ({"n": 7}, "eyJuIjogN30=")
 
 
-def test_a_body_that_was_not_kept_cannot_be_run(sender: Sender) -> None:
-    """Large refused bodies are not stored."""
-    sender.send(b"x" * 20_000, signed={})
-    (line,) = ledger(sender)
+def test_a_large_refused_body_is_kept(sender: Sender) -> None:
+    """By its hash, once, like a small one."""
+    for _ in range(2):
+        sender.send(b"x" * 1_000_000, signed={})
+    line, _ = ledger(sender)
+    tenant_id = sender.actor.tenant_id
+    body = run(sender.services.webhooks.delivery_body(tenant_id, line["body_sha256"]))
+    assert base64.b64decode(body or "") == b"x" * 1_000_000
+    assert run(sender.services.redis.exists(sender.services.queue._keys.ledger_bodies)) == 0
+
+
+def test_refused_bodies_are_bounded(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What anybody can send fills no disk: beyond the hour's bytes bodies are not kept, beyond its lines they count."""
+    monkeypatch.setattr("shared.queue.ledger.REFUSED_BYTES_PER_HOUR", 100)
+    monkeypatch.setattr("shared.queue.ledger.REFUSED_LINES_PER_HOUR", 3)
+    for number in range(5):
+        sender.send(b"%d" % number * 50, signed={})
+    lines = sorted(ledger(sender), key=lambda line: line["received_at"])
+    assert sorted(line["count"] for line in lines) == [1, 1, 1, 2]
+    hashes = [line["body_sha256"] for line in lines if line["body_sha256"]]
+    bodies = [run(sender.services.webhooks.delivery_body(sender.actor.tenant_id, sha256)) for sha256 in hashes]
+    assert [body is not None for body in bodies] == [True, False, False]
     with pytest.raises(UnprocessableError):
-        run(redeliver(sender.services, sender.actor, sender.webhook_id, line["id"]))
+        run(redeliver(sender.services, sender.actor, sender.webhook_id, lines[-1]["id"]))
+
+
+def test_what_was_proven_is_not_bounded_like_what_was_refused(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filtered delivery can be run again, however many were refused before it."""
+    monkeypatch.setattr("shared.queue.ledger.LINES_PER_MINUTE", 1)
+    monkeypatch.setattr("shared.queue.ledger.REFUSED_BYTES_PER_HOUR", 0)
+    configure(sender, event_types=["push"])
+    for _ in range(3):
+        sender.send(b"0", signed={})
+        sender.send(b"1" * 20_000, x_github_event="issues")
+    lines = [line for line in ledger(sender) if line["verdict"] == "filtered"]
+    assert len(lines) == 3
+    assert run(redeliver(sender.services, sender.actor, sender.webhook_id, lines[0]["id"]))["execution_id"]
+
+
+async def carried_beside(sender: Sender, line: dict[str, Any], job: ExecutionJob) -> tuple[bool, Spilled]:
+    """Whether a line went with the append of a run, and what became of the run."""
+    events = CarryingEvents(sender.services.database)
+    carried = asyncio.create_task(events.carry([line]))
+    await asyncio.sleep(0)
+    spilled = await spill(events, job)
+    return await carried, spilled
+
+
+def test_lines_go_with_the_commit_of_runs(sender: Sender) -> None:
+    """While anything is appended, no call is made for them alone."""
+    job = run(sender.services.queue.peek(sender.send(b"2").json["execution_id"]))
+    assert job is not None
+    assert job.delivery is not None
+    line = ledger_note(job.delivery, sender.actor.tenant_id, "filtered", None) | {"id": new_id()}
+    carried, spilled = run(carried_beside(sender, line, job))
+    assert (carried, spilled.mismatch) == (True, False)
+    lines = run(sender.services.webhooks.deliveries(sender.actor.tenant_id, sender.webhook_id, 10))
+    assert sorted(line["verdict"] for line in lines) == ["accepted", "filtered"]
+
+
+def test_a_line_that_cannot_be_written_fails_no_run(sender: Sender) -> None:
+    """The runs' commit is repeated without it."""
+    job = run(sender.services.queue.peek(sender.send(b"2").json["execution_id"]))
+    assert job is not None
+    carried, spilled = run(carried_beside(sender, {"id": "no uuid"}, job))
+    assert (carried, spilled.mismatch) == (False, False)
+    assert run(sender.services.executions.get(sender.actor.tenant_id, job.execution_id)) is not None
+
+
+def test_without_a_commit_lines_are_written_on_their_own(sender: Sender) -> None:
+    """They wait a moment for one, not for ever."""
+    assert run(CarryingEvents(sender.services.database).carry([])) is False
+    sender.send(b"1", signed={})
+    assert len(ledger(sender)) == 1
+
+
+def test_a_writer_that_dies_half_way_loses_and_doubles_nothing(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines and counts that were written but not forgotten are written again as the same rows."""
+    monkeypatch.setattr("shared.queue.ledger.LINES_PER_MINUTE", 1)
+    services = sender.services
+    for number in range(3):
+        sender.send(b"%d" % number, signed={})
+    notes = run(services.queue.take_notes("it dies"))
+    assert notes is not None
+    run(services.webhooks.record(rows_of(notes)))
+    run(services.redis.delete(services.queue._keys.ledger_writer))  # its lock has expired
+    sender.send(b"4", signed={})
+    assert sorted(line["count"] for line in ledger(sender)) == [1, 1, 2]
+
+
+def test_the_scheduled_drain_writes_what_waits(sender: Sender) -> None:
+    """Lines that woke nobody wait for the schedule at most: a drain without any run to do writes them all."""
+    for number in range(3):
+        sender.send(b"%d" % number, signed={})
+    run(drain(lambda: 8.0))
+    assert len(run(sender.services.webhooks.deliveries(sender.actor.tenant_id, sender.webhook_id, 10))) == 3
+    assert run(sender.services.queue.take_notes("another")) is None
+
+
+def test_lines_wake_a_drain_where_none_is_live(sender: Sender) -> None:
+    """One in ten seconds, so that an owner need not wait for the schedule, and an attacker wakes no crowd."""
+    queue = sender.services.queue
+    row = {"tenant_id": sender.actor.tenant_id, "webhook_id": sender.webhook_id, "verdict": "paused"}
+    row |= {"body_sha256": "0" * 64, "size_bytes": 0}
+
+    async def ask() -> list[bool]:
+        asked = [await queue.note(row), await queue.note(row)]
+        await sender.services.redis.delete(queue._keys.ledger_waking)
+        await queue.announce("a drain", 10)
+        return [*asked, await queue.note(row)]
+
+    assert run(ask()) == [True, False, False]
 
 
 def test_a_custom_scheme_goes_live_with_its_first_verified_delivery(wired: Services) -> None:

@@ -83,7 +83,7 @@ def test_redeliveries_are_not_run_again(filtered: Sender) -> None:
 
 def test_what_was_not_kept_is_skipped_and_counted(filtered: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are run all the same."""
-    monkeypatch.setattr("shared.domain.delivery.MAX_NOTED_BYTES", 10)
+    monkeypatch.setattr("shared.queue.ledger.MAX_WAITING_BYTES", 10)
     filtered.send(b'{"n": 5, "more": "than ten bytes"}', x_github_event="issues")
     assert len(ledger(filtered)) == 7
     answer, _ = again(filtered, verdict="filtered")

@@ -1,0 +1,19 @@
+-- Lines to be written by one drain alone. Counts are set aside under a batch of their own first, so that a writer that
+-- dies half-way leaves the same ones, under the same name, to the next.
+--
+-- KEYS  1 the lines, 2 the counts, 3 the writer, 4 the counts that are being written
+-- ARGV  1 the writer, 2 for how many seconds it is alone, 3 how many lines, 4 the batch's name
+-- Returns {lines, counts, how many lines there are, whether other counts wait}, or false while another writes, or when
+-- there is nothing
+if not redis.call("SET", KEYS[3], ARGV[1], "NX", "EX", ARGV[2]) then return false end
+if redis.call("EXISTS", KEYS[4]) == 0 and redis.call("EXISTS", KEYS[2]) == 1 then
+  redis.call("RENAME", KEYS[2], KEYS[4])
+  redis.call("HSET", KEYS[4], "batch", ARGV[4])
+end
+local waiting = redis.call("LLEN", KEYS[1])
+if waiting == 0 and redis.call("EXISTS", KEYS[4]) == 0 then
+  redis.call("DEL", KEYS[3])
+  return false
+end
+return {redis.call("LRANGE", KEYS[1], 0, ARGV[3] - 1), redis.call("HGETALL", KEYS[4]), waiting,
+        redis.call("EXISTS", KEYS[2])}
