@@ -48,7 +48,8 @@ def nodes_page() -> str:
         kind = node_type(name)
         module = importlib.import_module(f"shared.nodes.{name}")
         marks = ["trigger" if kind.is_trigger else "effect" if kind.is_effect else "waits" if kind.wait else "pure"]
-        lines += [f"## `{name}`", "", _paragraphs(module.__doc__), "", f"*{', '.join(marks)}*", ""]
+        example = f" · [example](../examples/{name}.md)" if (ROOT / f"docs/examples/{name}.md").exists() else ""
+        lines += [f"## `{name}`", "", _paragraphs(module.__doc__), "", f"*{', '.join(marks)}*{example}", ""]
         model = kind.parameters
         if not model.model_fields:
             lines += ["No parameters.", ""]

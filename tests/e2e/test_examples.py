@@ -1,0 +1,42 @@
+"""Every example in docs/, done as it stands there."""
+
+from __future__ import annotations
+
+import pytest
+
+from local.sink import sink
+from local.stack import LocalStack
+from shared.nodes.registry import names
+from tests.e2e.examples import Example, Reader, differs, examples
+
+EXAMPLES = tuple(examples())
+# Types that were there before their example: what is listed here is a debt.
+WITHOUT = frozenset({"webhook_trigger", "switch", "filter", "merge", "delay", "wait_for_signal", "fail"})
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.document}:{example.name}")
+def test_example_does_what_it_says(stack: LocalStack, example: Example) -> None:
+    """Its workflow is published, its requests are answered as it says, and the sink receives what it says."""
+    with sink() as (url, received):
+        Reader(stack, url, received).follow(example)
+
+
+def test_every_node_type_has_an_example() -> None:
+    """docs/examples/ has a page for each type, with an example of its name."""
+    shown = {one.name for one in EXAMPLES if one.document == f"examples/{one.name}.md"}
+    assert set(names()) - shown == WITHOUT
+
+
+def test_names_of_examples_are_their_own() -> None:
+    """A document has no two examples of one name."""
+    pairs = [(one.document, one.name) for one in EXAMPLES]
+    assert len(pairs) == len(set(pairs))
+
+
+def test_answer_that_lacks_something_differs() -> None:
+    """The comparison is no rubber stamp: a missing member, another value and another length are found."""
+    assert differs({"a": 1}, {"a": 1, "b": 2}) is None
+    assert differs({"a": "…"}, {}) == "/a is missing"
+    assert differs({"a": [1, 2]}, {"a": [1]})
+    assert differs({"a": [{"b": 1}]}, {"a": [{"b": True}]}) is None  # JSON's true is Python's 1
+    assert differs({"a": [{"b": 1}]}, {"a": [{"b": 2}]}) == "/a/0/b is 2, not 1"
