@@ -68,7 +68,7 @@ def intake() -> Intake:
     return Intake(services(), _filter)
 
 
-async def _filter(expression: str, trigger: dict[str, Any]) -> bool:
-    from functions.intake.filters import holds  # brings the expression language, which most webhooks do without
+async def _filter(expression: str, trigger: dict[str, Any]) -> str | None:
+    from functions.intake.filters import filters_out  # brings the expression language: most webhooks do without
 
-    return await holds(expression, trigger)
+    return await filters_out(expression, trigger)

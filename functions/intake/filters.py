@@ -13,23 +13,31 @@ from shared.engine.expressions import ExpressionGuard, GuardedTemplate, Level, R
 
 logger = logging.getLogger(__name__)
 
+MAX_REASON_CHARACTERS = 500
+KINDS: dict[type, str] = {str: "a text", list: "a list", dict: "an object"}
 
-async def holds(expression: str, trigger: dict[str, Any]) -> bool:
-    """Whether the expression, like `{% $trigger.body.n > 1 %}`, holds for a delivery. A path that leads nowhere does
-    not; an expression that fails lets the delivery through, for nothing is dropped for a mistake of the filter."""
+
+async def filters_out(expression: str, trigger: dict[str, Any]) -> str | None:
+    """Why the expression, like `{% $trigger.body.n > 1 %}`, keeps a delivery out; `None` where it holds.
+
+    A path that leads nowhere does not hold. An expression that fails, or gives something other than true or false,
+    keeps the delivery out too: what was not run can be run again from the ledger, what was run cannot be taken back.
+    """
     template, data = _template(expression), RunData()
     names = [name for name in ("trigger",) if name in template.reads]
     now = time.time_ns() // 1_000_000
     level = Level(data, names, [], lambda _: trigger, lambda _: None)
     request = Request(template, level, [], now, 0)
     try:
-        value = (await _guard().fill(request)).parameters.get("value", False)
+        value = (await _guard().fill(request)).parameters.get("value")
     except EvaluationError as error:
-        logger.warning("filter_failed", extra={"error": error.message})
-        return True
+        logger.info("filter_failed", extra={"error": error.message})
+        return f"filter_failed: {error.message}"[:MAX_REASON_CHARACTERS]
     finally:
         _guard().forget(data)
-    return value is not False and value is not None
+    if value is None or isinstance(value, bool):
+        return None if value else "filter"
+    return f"filter_failed: it gave {KINDS.get(type(value), 'a number')}, not true or false"
 
 
 @lru_cache(maxsize=256)

@@ -10,8 +10,7 @@ from shared.commands._webhooks import load
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.bodies import parse_body
-from shared.domain.delivery import ledger_row
+from shared.domain.delivery import body_value, ledger_row
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_row import row
 from shared.domain.webhook import Webhook
@@ -108,5 +107,5 @@ async def _content(services: Services, tenant_id: str, delivery: Row) -> dict[st
         raw = base64.b64decode(kept)
     elif delivery["count"] > 1 or delivery["body_sha256"] is None:
         return None  # a flood that was counted: nothing of it was kept
-    body = parse_body(raw, delivery["headers"].get("content-type", ""))
+    body = body_value(raw, delivery["headers"].get("content-type", ""))
     return {"body": body, "method": delivery["method"] or "POST", "query": delivery["query"] or {}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from shared.domain.bodies import parse_body
+from shared.domain.delivery import body_value
 from shared.errors import NotFoundError
 from shared.queries.get_webhook import get_webhook
 from shared.repositories.event_store import EventStoreRepository
@@ -36,7 +36,7 @@ async def get_delivery(
     elif row["body_sha256"] is not None:
         raw = await webhooks.delivery_body(tenant_id, row["body_sha256"])
         if raw is not None:
-            found["body"] = parse_body(base64.b64decode(raw), row["headers"].get("content-type", ""))
+            found["body"] = body_value(base64.b64decode(raw), row["headers"].get("content-type", ""))
             found["raw_body"] = raw
     return found
 

@@ -57,6 +57,12 @@ class Hook:
         """The query parameters in which it does."""
         return self._places("query:")
 
+    @property
+    def body_is_token(self) -> bool:
+        """Whether the provider's body is a JSON Web Token."""
+        signature = self.provider.scheme.signature if self.provider and self.provider.scheme.kind == "jwt" else None
+        return signature is not None and signature.place.partition("|")[0] == "body"
+
     def _places(self, kind: str) -> frozenset[str]:
         if self.provider is None or self.provider.scheme.kind not in ("token", "basic", "jwt"):
             return frozenset()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.commands.services import Services
-from shared.domain.delivery import body_bytes, ledger_note, queued
+from shared.domain.delivery import JWT, body_bytes, ledger_note, queued
 from shared.domain.json_values import storable
 from shared.domain.timestamps import timestamp
 from shared.errors import (
@@ -65,9 +65,10 @@ class Arrival:
 class Intake:
     """Takes deliveries. One per process."""
 
-    def __init__(self, services: Services, holds: Callable[[str, dict[str, Any]], Awaitable[bool]]) -> None:
-        """Uses the process's services; `holds` evaluates a webhook's filter over the trigger of its run."""
-        self._holds = holds
+    def __init__(self, services: Services, filters_out: Callable[[str, dict[str, Any]], Awaitable[str | None]]) -> None:
+        """Uses the process's services; `filters_out` says why a webhook's filter keeps out what would be the trigger of
+        a run, if it does."""
+        self._filters_out = filters_out
         self._services = services
         self._hooks = Hooks(services)
         self._keys = FetchedKeys()
@@ -115,11 +116,11 @@ class Intake:
         if not takes_event(hook.config, job.delivery["event_type"]):
             await self._note(hook, job.delivery, "filtered", "event_types")
             return json_answer(200, {"filtered": True})
-        if (expression := hook.config.get("filter")) and not await self._holds(
-            expression, queued(job.delivery).trigger
-        ):
-            await self._note(hook, job.delivery, "filtered", "filter")
-            return json_answer(200, {"filtered": True})
+        if expression := hook.config.get("filter"):
+            reason = await self._filters_out(expression, queued(job.delivery).trigger)
+            if reason is not None:
+                await self._note(hook, job.delivery, "filtered", reason)
+                return json_answer(200, {"filtered": True})
         return _replied(hook, delivery, await self._accept(hook, job))
 
     async def _shake(self, hook: Hook, delivery: Delivery, now: float, found: HandshakeAnswer) -> Answer:
@@ -240,6 +241,10 @@ def _job(hook: Hook, provider: Provider, delivery: Delivery, signed_at: str | No
 def _facts(hook: Hook, delivery: Delivery, now: float) -> dict[str, Any]:
     body, encoding = _as_text(delivery.body)
     secret_headers = SECRET_HEADERS | hook.secret_headers
+    headers = _texts({n: value for n, value in delivery.headers.items() if n not in secret_headers})
+    if hook.body_is_token:
+        # Senders call it text, or JSON; this is what makes a run see its claims.
+        headers["content-type"] = JWT
     return {
         "workflow_id": hook.workflow_id,
         "node_id": hook.node_id,
@@ -250,13 +255,13 @@ def _facts(hook: Hook, delivery: Delivery, now: float) -> dict[str, Any]:
         "event_type": None,
         "received_at": timestamp(now),
         "method": delivery.method,
-        "headers": _texts({n: value for n, value in delivery.headers.items() if n not in secret_headers}),
+        "headers": headers,
         "query": _texts({n: value for n, value in delivery.query.items() if n not in hook.secret_parameters}),
         "body": body,
         "body_encoding": encoding,
         "body_sha256": hashlib.sha256(delivery.body).hexdigest(),
         "size_bytes": len(delivery.body),
-        "content_type": storable(delivery.headers.get("content-type", "")),
+        "content_type": headers.get("content-type", ""),
     }
 
 

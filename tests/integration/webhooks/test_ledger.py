@@ -16,14 +16,14 @@ from functions.intake import app
 from shared.commands.redeliver import redeliver
 from shared.commands.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret
 from shared.commands.services import Services
-from shared.domain.delivery import ledger_note
+from shared.domain.delivery import ledger_note, queued
 from shared.engine.ledger_writer import CarryingEvents, rows_of
 from shared.errors import UnprocessableError
 from shared.ids import new_id
 from shared.queries.get_delivery import get_delivery
 from shared.queue.job import ExecutionJob
 from shared.runtime import run
-from shared.webhooks.catalog import provider_rules
+from shared.webhooks.catalog import provider_data, provider_rules
 from shared.webhooks.hooks import REFUSAL_MEMORY_SECONDS
 from shared.webhooks.spill import Spilled, spill
 from tests.integration.webhooks.sender import Sender, configure, ledger
@@ -297,14 +297,49 @@ def test_a_handshake_secret_is_kept_once(wired: Services) -> None:
 
 
 def test_a_filter_keeps_deliveries_out(sender: Sender) -> None:
-    """Over body, headers and query; a path that leads nowhere does not hold, and a failing filter drops nothing."""
+    """Over body, headers and query; a path that leads nowhere does not hold."""
     configure(sender, filter="{% $trigger.body.n > 1 and $trigger.headers.`x-github-event` = 'push' %}")
     assert sender.send(b'{"n": 2}', x_github_event="push").status == 202
     for body, event in ((b'{"n": 1}', "push"), (b'{"n": 2}', "issues"), (b"{}", "push")):
         answer = sender.send(body, x_github_event=event)
         assert (answer.status, answer.json) == (200, {"filtered": True})
-    assert sender.send(b'{"n": "text"}', x_github_event="push").status == 202
     assert [line["reason"] for line in ledger(sender)] == ["filter"] * 3
+
+
+@pytest.mark.parametrize(
+    ("expression", "body", "reason"),
+    [
+        ("{% $trigger.body.n > 1 %}", b'{"n": "text"}', "filter_failed: "),
+        ("{% $trigger.body.n %}", b'{"n": 1}', "filter_failed: it gave a number, not true or false"),
+        ("{% $trigger.body.n %}", b'{"n": "yes"}', "filter_failed: it gave a text, not true or false"),
+        ("{% $trigger.body.n %}", b'{"n": false}', "filter"),
+    ],
+)
+def test_a_filter_that_fails_keeps_deliveries_out(sender: Sender, expression: str, body: bytes, reason: str) -> None:
+    """A run cannot be taken back; a delivery that is in the ledger, with the reason, can be run again."""
+    configure(sender, filter=expression)
+    assert sender.send(body).json == {"filtered": True}
+    (line,) = ledger(sender)
+    assert line["reason"].startswith(reason)
+    assert run(redeliver(sender.services, sender.actor, sender.webhook_id, line["id"]))["execution_id"]
+
+
+def test_a_body_that_is_a_token_reaches_the_run_as_its_claims(wired: Services) -> None:
+    """An expression could not read a token; what it says has been verified. Redelivered from the ledger, too."""
+    sender = Sender.of(wired, "dialpad", secret="an-example-secret-for-dialpad")
+    vector = (provider_data("dialpad") or {})["vectors"]["good"]
+    body = vector["body"].encode()
+    job = run(wired.queue.peek(sender.send(body, signed={"content-type": "text/plain"}).json["execution_id"]))
+    assert job is not None
+    assert job.delivery is not None
+    assert queued(job.delivery).trigger["body"]["state"] == "hangup"
+    assert job.delivery["body"] == vector["body"]
+    configure(sender, filter="{% $trigger.body.state = 'ringing' %}")
+    assert sender.send(body, signed={}).json == {"filtered": True}
+    (line,) = ledger(sender)
+    again = run(redeliver(wired, sender.actor, sender.webhook_id, line["id"]))
+    (event,) = run(wired.events.read_all(sender.actor.tenant_id, again["execution_id"]))
+    assert event.payload["trigger"]["body"]["state"] == "hangup"
 
 
 def test_a_secret_that_the_provider_makes_must_be_given(wired: Services) -> None:
