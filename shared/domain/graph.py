@@ -6,7 +6,7 @@ them and nothing dangles is asked when the graph is published.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -77,7 +77,7 @@ class Edge:
 class Graph:
     """Nodes by id, in the order given, with the edges into and out of each."""
 
-    __slots__ = ("edges", "incoming", "nodes", "outgoing", "successors")
+    __slots__ = ("_ancestors", "edges", "incoming", "nodes", "outgoing", "successors")
 
     def __init__(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
         """Edges whose source or target does not exist lead nowhere; publishing refuses them."""
@@ -94,6 +94,19 @@ class Graph:
         self.successors: Mapping[str, tuple[str, ...]] = {
             name: tuple(dict.fromkeys(edge.target for edge in found)) for name, found in outgoing.items()
         }
+        self._ancestors: dict[str, frozenset[str]] = {}
+
+    def ancestors(self, node_id: str) -> frozenset[str]:
+        """Every node that this one comes after: all of them are settled before it begins."""
+        if node_id not in self._ancestors:
+            self._ancestors[node_id] = frozenset(
+                _reached(node_id, lambda name: (edge.source for edge in self.incoming[name]))
+            )
+        return self._ancestors[node_id]
+
+    def descendants(self, node_id: str) -> set[str]:
+        """Every node that comes after this one."""
+        return _reached(node_id, lambda name: self.successors[name])
 
     def as_json(self) -> JsonObject:
         """`{nodes, edges}` in the house shape: what is stored."""
@@ -101,6 +114,17 @@ class Graph:
             "nodes": [node.as_json() for node in self.nodes.values()],
             "edges": [edge.as_json() for edge in self.edges],
         }
+
+
+def _reached(node_id: str, neighbours: Callable[[str], Iterable[str]]) -> set[str]:
+    found: set[str] = set()
+    open_nodes = [node_id]
+    while open_nodes:
+        for name in neighbours(open_nodes.pop()):
+            if name not in found:
+                found.add(name)
+                open_nodes.append(name)
+    return found
 
 
 def parse_graph(nodes: object, edges: object) -> tuple[Graph | None, list[Problem]]:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
 from typing import Any
 
-from shared.domain.expressions import ITEM_SCOPE, seed_of
-from shared.domain.fates import live_sources
-from shared.domain.paths import item_of
 from shared.domain.retry import delay_seconds
-from shared.domain.templates import cut
 from shared.domain.timestamps import timestamp, unix_seconds
-from shared.engine.expression_child import EvaluationError
-from shared.engine.expressions import ExpressionGuard, GuardedTemplate, Level, Request
+from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
-from shared.engine.scopes import Scope, Scopes, Step
+from shared.engine.resolution import Resolution
+from shared.engine.scopes import Step
 from shared.events.execution import (
     MapStarted,
     NodeFailed,
@@ -27,38 +22,23 @@ from shared.events.execution import (
     NodeWaiting,
 )
 from shared.ids import derived_id
-from shared.nodes.node_type import Completed, Effect, Inputs, NodeError, Signal, Wait
+from shared.nodes.node_type import Completed, Effect, NodeError, Wait
 
 JsonObject = dict[str, Any]
 
 # Waits up to this long happen in the drain, longer ones are timers that outlive it.
 LONGEST_WAIT_SECONDS = 2.0
-RUN_SCOPE = ("trigger", "workflow", "execution")
-# JSONata's code for an expression that ran out of time, and this library's for its other limits.
-_TIMEOUT = frozenset({"D1012", "timeout"})
-_LIMIT = frozenset({"U1001", "U1006", "D1011", "limit"})
 
 
-class Attempts:
+class Attempts(Resolution):
     """The nodes of one run, each to be run once at a time."""
 
     def __init__(
         self, recorder: Recorder, program: Program, guard: ExpressionGuard, outbound_allow: tuple[str, ...]
     ) -> None:
         """What every node of the run shares."""
-        self._recorder, self._program, self._guard = recorder, program, guard
-        self._outbound_allow = outbound_allow
-        self._state = recorder.state
-        self.scopes = Scopes(program, self._state)
-
-    def forget(self, scope: Scope) -> None:
-        """An item has ended: its scope and what the expressions' process has of it may go."""
-        self._guard.forget(self.scopes.drop(scope.prefix).data)
-
-    def close(self) -> None:
-        """The run is over, here at least: what the expressions' process has of it may go."""
-        for scope in self.scopes.all():
-            self._guard.forget(scope.data)
+        super().__init__(recorder.state, program, guard)
+        self._recorder, self._outbound_allow = recorder, outbound_allow
 
     async def settle(self, path: str) -> None:
         """Makes the node's attempts until it is settled or a map whose items are to be run, or until it waits for
@@ -92,7 +72,7 @@ class Attempts:
         """Returns when the node has succeeded, or waits, or a map has started. A failure raises `NodeError`."""
         one, path = step.one, step.path
         if one.node.disabled:
-            self._succeed(step, attempt, Completed(output_of=tuple(self._sources(step))), self._now(), [])
+            self._succeed(step, attempt, Completed(output_of=tuple(self.sources(step))), self._now(), [])
             return
         record = self._state.nodes.get(path)
         if record is not None and record.parameters is not None:
@@ -101,7 +81,7 @@ class Attempts:
             resolved, undefined, evaluated_at = record.parameters, list(record.undefined), record.evaluated_at or 0
         else:
             evaluated_at = self._now()
-            resolved, undefined = await self._fill(step, evaluated_at)
+            resolved, undefined = await self.fill(step, evaluated_at)
         if one.type.spread is not None:
             one.type.parse(resolved)
             given = one.type.complete(resolved) if one.type.complete else resolved
@@ -131,11 +111,7 @@ class Attempts:
             fact = NodeWaiting(path, attempt, until, resolved, evaluated_at, undefined, wait.signal)
             if not await self._waited(wait, fact):
                 return
-        sources, taken = self._sources(step), self._state.signal_for(path)
-        prefix = step.scope.prefix
-        outputs = {source: self._state.nodes[prefix + source].output for source in sources}
-        inputs = Inputs(tuple(sources), outputs, None if taken is None else Signal(taken.payload))
-        self._succeed(step, attempt, kind.run(parameters, inputs), evaluated_at, undefined)
+        self._succeed(step, attempt, kind.run(parameters, self.inputs(step)), evaluated_at, undefined)
 
     async def _waited(self, wait: Wait, fact: NodeWaiting) -> bool:
         """Whether the wait is over. That it has begun is recorded, once, where the drain may not see its end."""
@@ -148,68 +124,6 @@ class Attempts:
                 return False
             await asyncio.sleep(max(0.0, left))
         return True
-
-    def _sources(self, step: Step) -> list[str]:
-        return live_sources(step.scope.body.graph, self._state, step.one.node.id, step.scope.prefix)
-
-    async def _fill(self, step: Step, evaluated_at: int) -> tuple[JsonObject, list[str]]:
-        one, scope = step.one, step.scope
-        template = one.template
-        if template is None:
-            return one.parameters, []
-        read = template.reads
-        sources: list[str] | None = self._sources(step) if "input" in read else []
-        if scope.outer is not None and "input" in read and not scope.body.graph.incoming[one.node.id]:
-            sources = None  # the item is its input
-        own = ITEM_SCOPE if scope.outer is not None else RUN_SCOPE
-        names = [name for name in own if name in read or (name == "item" and sources is None)]
-        level = self._level(scope, template, names, sources or ())
-        outer: list[Level] = []
-        for around in scope.outer.levels() if scope.outer is not None else ():
-            names = [] if around.outer is not None else [name for name in RUN_SCOPE if name in read]
-            outer.append(self._level(around, template, names))
-        request = Request(template, level, sources, evaluated_at, seed_of(self._state.id, step.path), outer)
-        try:
-            filled = await self._guard.fill(request)
-        except EvaluationError as error:
-            code = "timeout" if error.code in _TIMEOUT else "limit" if error.code in _LIMIT else "expression"
-            details = {"pointer": error.pointer, "jsonata": error.code}
-            raise NodeError(code, f"{error.pointer or 'parameters'}: {error.message}", details) from error
-        return filled.parameters, filled.undefined
-
-    def _level(self, scope: Scope, template: GuardedTemplate, names: list[str], sources: Sequence[str] = ()) -> Level:
-        """What a template reads of one of the graphs that it stands in."""
-        body, prefix = scope.body, scope.prefix
-        named = template.reads.get("nodes", ())
-        candidates = (*sources, *(body.graph.nodes if named is True else named))
-
-        def of_scope(name: str) -> Any:
-            return self._scope(name, scope)
-
-        def output(node_id: str) -> Any:
-            return cut(self._state.nodes[prefix + node_id].output, body.output_reads.get(node_id, True))
-
-        return Level(
-            data=scope.data,
-            names=names,
-            nodes=[node_id for node_id in dict.fromkeys(candidates) if self._has_output(prefix + node_id)],
-            scope=of_scope,
-            output=output,
-        )
-
-    def _has_output(self, path: str) -> bool:
-        record = self._state.nodes.get(path)
-        return record is not None and bool(record.handles or record.status == "succeeded")
-
-    def _scope(self, name: str, scope: Scope) -> Any:
-        state = self._state
-        if name == "workflow":
-            return {"id": state.workflow_id, "version": state.workflow_version}
-        if name == "execution":
-            return {"id": state.id, "created_at": state.created_at, "started_at": state.started_at}
-        if name == "index":
-            return item_of(scope.prefix)[1]
-        return cut(state.item(scope.prefix) if name == "item" else state.trigger, scope.body.scope_reads[name])
 
     def _succeed(self, step: Step, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]) -> None:
         sources = None if completed.output_of is None else list(completed.output_of)

@@ -3,13 +3,14 @@
 It reads frames (four bytes of length, then JSON) from the socket in its first argument and answers each with one.
 A frame asks to fill template `t` for run `r`:
 
-    {n, r, t, template?, set?: {trigger?, workflow?, execution?, item?, index?}, nodes?: {id: output},
-     input: [ids] | null, outer?: [{r, set?, nodes?}], now, seed, forget?: [runs], drop?: [templates]}
+    {n, r, t, template?, set?: {trigger?, workflow?, execution?, item?, index?}, nodes?: {id: output}, see?: [ids],
+     input: [ids] | null, outer?: [{r, set?, nodes?, see?}], now, seed, forget?: [runs], drop?: [templates]}
 
-`template`, `set` and `nodes` come once and are kept: a run's data is not sent again for each of its nodes. An item of
-a map is a run of its own here, and `outer` names those around it, outwards; `input: null` is the item. The answer
-is `{n, parameters, undefined}` or `{n, error: {pointer, message, code}}`. Before it evaluates, the number of the
-frame is written into the shared memory of the second argument, so that whoever kills this process knows the guilty.
+`template`, `set` and `nodes` come once and are kept: a run's data is not sent again for each of its nodes. Of the
+nodes that are kept, `$nodes` holds those in `see` alone. An item of a map is a run of its own here, and `outer` names
+those around it, outwards; `input: null` is the item. The answer is `{n, parameters, undefined}` or
+`{n, error: {pointer, message, code}}`. Before it evaluates, the number of the frame is written into the shared memory
+of the second argument, so that whoever kills this process knows the guilty.
 """
 
 from __future__ import annotations
@@ -78,20 +79,18 @@ class Evaluator:
     def _scope(self, request: dict[str, Any]) -> dict[str, Any]:
         for forgotten in request.get("forget", ()):
             self._runs.pop(forgotten, None)
-        scope = self._kept(request)
-        if "outer" in request:
-            levels = [*map(self._kept, reversed(request["outer"])), scope]
-            nodes = {node_id: output for level in levels for node_id, output in level["nodes"].items()}
-            scope = {name: value for level in levels for name, value in level.items()} | {"nodes": nodes}
-        sources = request["input"]
+        own = self._kept(request)
+        scope, seen = {}, {}
+        for level in (*reversed(request.get("outer", ())), request):
+            kept = own if level is request else self._kept(level)
+            scope.update(kept)
+            seen.update({node_id: kept["nodes"][node_id] for node_id in level.get("see", ())})
+        sources, nodes = request["input"], own["nodes"]
         if sources is None:
             scope["input"] = scope["item"]
-        elif not sources:
-            scope.pop("input", None)
-        else:
-            one, nodes = len(sources) == 1, scope["nodes"]
-            scope["input"] = nodes[sources[0]] if one else {source: nodes[source] for source in sources}
-        return scope
+        elif sources:
+            scope["input"] = nodes[sources[0]] if len(sources) == 1 else {source: nodes[source] for source in sources}
+        return {**scope, "nodes": seen}
 
     def _kept(self, level: dict[str, Any]) -> dict[str, Any]:
         """What has been given of one run, or of one item, so far."""

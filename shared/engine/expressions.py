@@ -72,7 +72,8 @@ class Filled:
 class Level:
     """What a template reads of one graph that is being run: names of the scope, and nodes with an output.
 
-    `scope` and `output` give them by name and by node, cut to what is read.
+    `scope` and `output` give them by name and by node, cut to what is read. `seen` are those of the nodes that `$nodes`
+    holds; the others are its input's.
     """
 
     data: RunData
@@ -80,6 +81,7 @@ class Level:
     nodes: Sequence[str]
     scope: Callable[[str], Any]
     output: Callable[[str], Any]
+    seen: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -197,6 +199,8 @@ class ExpressionGuard:
     def _level(self, level: Level) -> JsonObject:
         names, nodes = level.data.missing(self._generation, level.names, level.nodes)
         given: JsonObject = {"r": level.data.number}
+        if level.seen:
+            given["see"] = level.seen
         if names:
             given["set"] = {name: level.scope(name) for name in names}
         if nodes:

@@ -14,18 +14,6 @@ def is_trigger(node: Node) -> bool:
     return node.type in names() and node_type(node.type).is_trigger
 
 
-def ancestors(graph: Graph, node_id: str) -> set[str]:
-    """Every node that the node comes after."""
-    found: set[str] = set()
-    open_nodes = [node_id]
-    while open_nodes:
-        for edge in graph.incoming[open_nodes.pop()]:
-            if edge.source not in found:
-                found.add(edge.source)
-                open_nodes.append(edge.source)
-    return found
-
-
 def shape_problems(graph: Graph, pointer: str) -> Iterator[Problem]:
     """What is wrong with a workflow's graph as a whole; `pointer` is where the graph stands."""
     triggers = [node.id for node in graph.nodes.values() if is_trigger(node)]

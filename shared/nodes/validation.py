@@ -24,7 +24,7 @@ from shared.domain.graph_fields import nearest
 from shared.domain.json_values import pointer_of
 from shared.domain.templates import texts
 from shared.errors import Problem
-from shared.nodes.graph_shape import ancestors, body_shape_problems, is_trigger, shape_problems
+from shared.nodes.graph_shape import body_shape_problems, is_trigger, shape_problems
 from shared.nodes.node_type import ERROR_HANDLE, NodeType
 from shared.nodes.registry import names, node_type
 
@@ -55,7 +55,7 @@ class _Place:
     def runs_before(self, name: str, node_id: str) -> bool:
         """Whether the node of this name has settled when a node here runs."""
         if name in self.graph.nodes or self.outer is None:
-            return name in ancestors(self.graph, node_id)
+            return name in self.graph.ancestors(node_id)
         return self.outer.runs_before(name, self.map_id)
 
 

@@ -140,6 +140,15 @@ async def test_routed_error_takes_the_error_handle(bench: Bench, sink: Sink) -> 
     assert (state.status, state.output, state.nodes["fine"].status) == ("succeeded", "http_5xx", "skipped")
 
 
+async def test_node_sees_only_what_it_comes_after(bench: Bench) -> None:
+    """`$nodes` as a whole holds the nodes before, whatever else has been done by then."""
+    nodes = [HOOK, transform("other", 1), transform("reader", "{% $nodes.other %}"), transform("one", 2)]
+    nodes.append(transform("all", "{% $keys($nodes) %}"))
+    workflow_id = await bench.publish(nodes, "hook>other", "other>reader", "hook>one", "one>all")
+    state = await bench.execute(bench.delivery(workflow_id))
+    assert (state.nodes["reader"].output, state.nodes["all"].output) == (1, ["hook", "one"])
+
+
 async def test_private_address_is_refused(bench: Bench) -> None:
     """A workflow cannot reach the machine it runs on."""
     workflow_id = await bench.publish([HOOK, request("call", "http://127.0.0.1:1/")], "hook>call")

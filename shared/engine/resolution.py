@@ -1,0 +1,121 @@
+"""What a node is given: its parameters, filled in from the run's state, and its live predecessors' outputs.
+
+A node sees the nodes that it comes after and no others. All of those are settled before it begins, so what it is given
+does not depend on what else was under way, and can be derived again from the run's events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from shared.domain.execution import ExecutionState
+from shared.domain.expressions import ITEM_SCOPE, seed_of
+from shared.domain.fates import live_sources
+from shared.domain.paths import item_of, split_path
+from shared.domain.templates import cut
+from shared.engine.expression_child import EvaluationError
+from shared.engine.expressions import ExpressionGuard, GuardedTemplate, Level, Request
+from shared.engine.program import Program
+from shared.engine.scopes import Scope, Scopes, Step
+from shared.nodes.node_type import Inputs, NodeError, Signal
+
+JsonObject = dict[str, Any]
+
+RUN_SCOPE = ("trigger", "workflow", "execution")
+# JSONata's code for an expression that ran out of time, and this library's for its other limits.
+_TIMEOUT = frozenset({"D1012", "timeout"})
+_LIMIT = frozenset({"U1001", "U1006", "D1011", "limit"})
+
+
+class Resolution:
+    """One run's nodes with what they are given, as the run's state has it now."""
+
+    def __init__(self, state: ExecutionState, program: Program, guard: ExpressionGuard) -> None:
+        """Expressions are evaluated by `guard`, which keeps what it is given of the run until `close`."""
+        self._state, self._guard = state, guard
+        self.scopes = Scopes(program, state)
+
+    def forget(self, scope: Scope) -> None:
+        """An item has ended: its scope and what the expressions' process has of it may go."""
+        self._guard.forget(self.scopes.drop(scope.prefix).data)
+
+    def close(self) -> None:
+        """The run is over, here at least: what the expressions' process has of it may go."""
+        for scope in self.scopes.all():
+            self._guard.forget(scope.data)
+
+    def sources(self, step: Step) -> list[str]:
+        """The ids of the live predecessors, in the order of the edges."""
+        return live_sources(step.scope.body.graph, self._state, step.one.node.id, step.scope.prefix)
+
+    def inputs(self, step: Step) -> Inputs:
+        """What a pure node runs on beside its parameters."""
+        sources, taken, prefix = self.sources(step), self._state.signal_for(step.path), step.scope.prefix
+        outputs = {source: self._state.nodes[prefix + source].output for source in sources}
+        return Inputs(tuple(sources), outputs, None if taken is None else Signal(taken.payload))
+
+    async def fill(self, step: Step, evaluated_at: int) -> tuple[JsonObject, list[str]]:
+        """The node's parameters at this moment (Unix milliseconds), and the pointers of those that led nowhere.
+
+        An expression that fails or exceeds a limit raises `NodeError`.
+        """
+        one, scope = step.one, step.scope
+        template = one.template
+        if template is None:
+            return one.parameters, []
+        read = template.reads
+        sources: list[str] | None = self.sources(step) if "input" in read else []
+        if scope.outer is not None and "input" in read and not scope.body.graph.incoming[one.node.id]:
+            sources = None  # the item is its input
+        own = ITEM_SCOPE if scope.outer is not None else RUN_SCOPE
+        names = [name for name in own if name in read or (name == "item" and sources is None)]
+        level = self._level(scope, one.node.id, template, names, sources or ())
+        outer: list[Level] = []
+        while scope.outer is not None:
+            map_id = split_path(item_of(scope.prefix)[0])[1]
+            scope = scope.outer
+            names = [] if scope.outer is not None else [name for name in RUN_SCOPE if name in read]
+            outer.append(self._level(scope, map_id, template, names))
+        request = Request(template, level, sources, evaluated_at, seed_of(self._state.id, step.path), outer)
+        try:
+            filled = await self._guard.fill(request)
+        except EvaluationError as error:
+            code = "timeout" if error.code in _TIMEOUT else "limit" if error.code in _LIMIT else "expression"
+            details = {"pointer": error.pointer, "jsonata": error.code}
+            raise NodeError(code, f"{error.pointer or 'parameters'}: {error.message}", details) from error
+        return filled.parameters, filled.undefined
+
+    def _level(
+        self, scope: Scope, node_id: str, template: GuardedTemplate, names: list[str], sources: Sequence[str] = ()
+    ) -> Level:
+        """What a template reads of one of the graphs that it stands in, there at `node_id`."""
+        body, prefix = scope.body, scope.prefix
+        named = template.reads.get("nodes", ())
+        seen: list[str] = []
+        if named:
+            before = body.graph.ancestors(node_id)
+            asked = body.graph.nodes if named is True else named
+            seen = [name for name in asked if name in before and self._has_output(prefix + name)]
+
+        def of_scope(name: str) -> Any:
+            return self._scope(name, scope)
+
+        def output(name: str) -> Any:
+            return cut(self._state.nodes[prefix + name].output, body.output_reads.get(name, True))
+
+        return Level(scope.data, names, list(dict.fromkeys((*sources, *seen))), of_scope, output, seen)
+
+    def _has_output(self, path: str) -> bool:
+        record = self._state.nodes.get(path)
+        return record is not None and bool(record.handles or record.status == "succeeded")
+
+    def _scope(self, name: str, scope: Scope) -> Any:
+        state = self._state
+        if name == "workflow":
+            return {"id": state.workflow_id, "version": state.workflow_version}
+        if name == "execution":
+            return {"id": state.id, "created_at": state.created_at, "started_at": state.started_at}
+        if name == "index":
+            return item_of(scope.prefix)[1]
+        return cut(state.item(scope.prefix) if name == "item" else state.trigger, scope.body.scope_reads[name])
