@@ -52,7 +52,8 @@ async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     parts, guard = services(), expression_guard()
     events = CarryingEvents(parts.database)
     journal = Journal(events)
-    engine = Engine(parts.events, journal, graph_loader(), guard, name, parts.settings.outbound_allow)
+    allow, tell = parts.settings.outbound_allow, parts.answers.tell
+    engine = Engine(parts.events, journal, graph_loader(), guard, name, allow, tell=tell)
     work = Drain(parts.queue, parts.executions, engine, parts.settings, name, remaining_seconds)
     writer = LedgerWriter(parts.queue, parts.webhooks, events, name)
     keeper = asyncio.create_task(writer.keep())

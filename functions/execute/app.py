@@ -1,4 +1,4 @@
-"""/api/workflows/{id}/execute: start a run, and wait for its end where the caller prefers to."""
+"""/api/workflows/{id}/execute: start a run, and wait for its answer where the caller prefers to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.http.operations import executions as operations
 from shared.http.prefer import wait_seconds
 from shared.http.request import Request
 from shared.http.responses import Response, accepted, ok
-from shared.queries.await_execution import await_execution
+from shared.queries.await_answer import await_answer
 from shared.queries.get_execution import get_execution
 
 api = Api("execute")
@@ -20,10 +20,10 @@ handler = api.handler
 
 @api.route(operations.EXECUTE_WORKFLOW)
 async def execute(request: Request) -> Response:
-    found, tenant_id = services(), request.tenant_id
+    found, tenant_id, seconds = services(), request.tenant_id, wait_seconds(request.headers)
     command, key = request.body(ExecuteWorkflow), idempotency_key(request.headers)
-    started = await execute_workflow(found, request.actor, request.id, command, key)
-    if await await_execution(found.executions, tenant_id, started, wait_seconds(request.headers)):
+    started = await execute_workflow(found, request.actor, request.id, command, key, awaited=seconds > 0)
+    if seconds and await await_answer(found.answers, found.events, found.executions, tenant_id, started, seconds):
         return ok(await get_execution(found.events, found.workflows, found.queue.peek, tenant_id, started))
     location = f"/api/executions/{started}"
     # As it was accepted, so that a repetition with the same Idempotency-Key is answered the same.

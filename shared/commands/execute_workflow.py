@@ -48,9 +48,15 @@ class ExecuteWorkflow(Command):
 
 
 async def execute_workflow(
-    services: Services, actor: Actor, workflow_id: str, command: ExecuteWorkflow, idempotency_key: str | None = None
+    services: Services,
+    actor: Actor,
+    workflow_id: str,
+    command: ExecuteWorkflow,
+    idempotency_key: str | None = None,
+    awaited: bool = False,
 ) -> str:
-    """The id of the run that was started, or of the one that this key has started before.
+    """The id of the run that was started, or of the one that this key has started before. `awaited`: the caller is
+    going to wait for its answer.
 
     Raises `NotFoundError`, `NotPublishedError`, `InvalidGraphError` for a draft that cannot run, and
     `IdempotencyConflictError` when the key was used for another request.
@@ -73,7 +79,7 @@ async def execute_workflow(
         # Another request with this key was faster; without a key, the id is new and cannot be taken.
         await _started_before(services, actor, execution_id, fingerprint)
         return execution_id
-    await hint(services, actor.tenant_id, execution_id)
+    await hint(services, actor.tenant_id, execution_id, awaited=awaited)
     return execution_id
 
 

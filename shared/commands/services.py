@@ -16,6 +16,7 @@ from shared.settings import Settings, settings
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from shared.queue.answers import Answers
     from shared.queue.execution_queue import ExecutionQueue
     from shared.queue.hints import Hints
 
@@ -47,6 +48,14 @@ class Services:
         from shared.queue.keys import OwnKeys
 
         return Hints(self.redis, OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name))
+
+    @cached_property
+    def answers(self) -> Answers:
+        """Answers on their way to those who wait for a run."""
+        from shared.queue.answers import Answers
+        from shared.queue.keys import OwnKeys
+
+        return Answers(self.redis, OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name))
 
     @cached_property
     def queue(self) -> ExecutionQueue:

@@ -74,6 +74,7 @@ class ExecutionState:
     signals: list[SignalReceived] = field(default_factory=list)
     signal_keys: dict[str, SignalReceived] = field(default_factory=dict)
     signal_count: int = 0
+    response: JsonObject | None = None
 
     @property
     def is_terminal(self) -> bool:
@@ -155,6 +156,8 @@ class ExecutionState:
             self._finish(fact.node_id, "succeeded", fact.attempt, fact.evaluated_at, happened_at, fact.handles)
             record = self.nodes[fact.node_id]
             record.output, record.undefined = self._yielded(record, fact), fact.undefined
+            if fact.responds and self.response is None:
+                self.response = {"node_id": fact.node_id, **fact.output}
         elif isinstance(fact, NodeSkipped):
             record = self.node(fact.node_id)
             record.status, record.finished_at = "skipped", happened_at

@@ -25,7 +25,7 @@ def view(state: ExecutionState) -> JsonObject:
         "started_at": state.started_at,
         "finished_at": state.finished_at,
     }
-    optional = ("error", "parent_id", "forked_from", "replayed_from")
+    optional = ("error", "response", "parent_id", "forked_from", "replayed_from")
     return {**found, **{name: getattr(state, name) for name in optional if getattr(state, name) is not None}}
 
 

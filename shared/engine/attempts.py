@@ -127,9 +127,9 @@ class Attempts(Resolution):
 
     def _succeed(self, step: Step, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]) -> None:
         sources = None if completed.output_of is None else list(completed.output_of)
-        handles = list(completed.handles)
+        handles, output, responds = list(completed.handles), completed.output, completed.responds
         self._recorder.record(
-            NodeSucceeded(step.path, attempt, completed.output, handles, evaluated_at, undefined, sources)
+            NodeSucceeded(step.path, attempt, output, handles, evaluated_at, undefined, sources, responds)
         )
 
     def _pause(self, step: Step, attempt: int, error: NodeError) -> float | None:

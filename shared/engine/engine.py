@@ -16,6 +16,7 @@ from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
 from shared.engine.program import Program
+from shared.engine.promise import Promise, Tell
 from shared.engine.recorder import Recorder
 from shared.engine.run import Run
 from shared.errors import InvalidGraphError, StreamConflictError
@@ -41,10 +42,13 @@ class Engine:
         name: str,
         outbound_allow: tuple[str, ...] = (),
         clock: Callable[[], float] = time.time,
+        tell: Tell | None = None,
     ) -> None:
-        """`name` is the drain's: it stands in the metadata of every event that this engine writes."""
+        """`name` is the drain's: it stands in the metadata of every event that this engine writes. `tell` takes answers
+        to those who wait for them."""
         self._events, self._journal, self._graphs, self._guard = events, journal, graphs, guard
         self._actor, self._outbound_allow, self._clock = f"drain:{name}", outbound_allow, clock
+        self._tell = tell
 
     async def execute(self, job: ExecutionJob, is_first_claim: bool = True) -> float | None:
         """The seconds until the run's next timer, or `None` when there is nothing left to do; all of it is durable.
@@ -56,6 +60,8 @@ class Engine:
             recorder = self._begun(job) if is_new else await self._continued(job)
             if recorder is None or recorder.state.is_terminal:
                 return None
+            if job.awaited and self._tell is not None:
+                recorder.promise = Promise(recorder.state, self._tell)
             try:
                 return await self._drive(recorder)
             except StreamConflictError:

@@ -10,6 +10,7 @@ from shared.domain.execution import LEASE_SECONDS, ExecutionState, apply_event
 from shared.domain.execution_row import row
 from shared.domain.timestamps import timestamp
 from shared.engine.journal import Journal
+from shared.engine.promise import Promise
 from shared.errors import StreamConflictError
 from shared.events.codec import SCHEMA_VERSIONS, ExecutionFact, encode, event_type
 from shared.events.record import NewEvent
@@ -48,6 +49,8 @@ class Recorder:
         self.longest_timeout_seconds: Callable[[], float] = lambda: 0.0
         # While nodes are at work here, a timer of another node does not say when somebody must look again.
         self.is_busy = False
+        # Set where somebody waits for the run's answer.
+        self.promise: Promise | None = None
 
     @property
     def unsaved(self) -> int:
@@ -61,7 +64,14 @@ class Recorder:
         name = event_type(fact)
         metadata = {"actor": self._actor, "schema_version": SCHEMA_VERSIONS.get(name, 1)}
         self._recorded += 1
+        if self.promise is not None:
+            self.promise.recorded(self._recorded)
         self._unsaved.append(NewEvent(new_id(), name, happened_at, encode(fact), metadata))
+
+    @property
+    def owes_answer(self) -> bool:
+        """Whether somebody waits for an answer that is recorded and not durable yet."""
+        return self.promise is not None and self.promise.is_due
 
     async def durable(self) -> None:
         """Returns when every fact recorded so far is durable; somebody else's facts raise `StreamConflictError`."""
@@ -97,6 +107,8 @@ class Recorder:
                 del self._unsaved[: len(events)]
                 self._stored_version += len(events)
                 self._saved += len(events)
+                if self.promise is not None:
+                    await self.promise.saved(self._saved)
                 return
             await self._rebase()
         raise StreamConflictError

@@ -33,6 +33,7 @@ class Run:
         self._maps = Maps(recorder, attempts)
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._saving: asyncio.Task[None] | None = None
+        self._answering: asyncio.Task[None] | None = None
         recorder.longest_timeout_seconds = self._longest_timeout
 
     async def drive(self) -> float | None:
@@ -76,6 +77,9 @@ class Run:
             ready = self._following(done)
             if self._recorder.unsaved >= MAX_UNSAVED:
                 await self._save()
+            if self._answering is None and self._recorder.owes_answer:
+                # Whoever waits for the answer has it as soon as it is durable; the run goes on meanwhile.
+                self._answering = asyncio.create_task(self._recorder.durable())
         self._recorder.is_busy = False
 
     async def _next_done(self) -> list[str]:
@@ -159,6 +163,6 @@ class Run:
         """Stops what is still under way; after a normal end that is nothing but a save."""
         for task in self._tasks:
             task.cancel()
-        under_way = [*self._tasks, *filter(None, [self._saving])]
+        under_way = [*self._tasks, *filter(None, [self._saving, self._answering])]
         # Their errors are the run's own, which is ending with one.
         await asyncio.gather(*under_way, return_exceptions=True)

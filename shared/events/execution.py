@@ -58,7 +58,8 @@ class NodeSucceeded:
 
     `evaluated_at` (Unix milliseconds) is the clock its expressions saw; `undefined` names the parameters
     (JSON pointers) whose expression led nowhere. `output_of`: the node passes its input on, the output of these
-    predecessors (of several, an object by node id), which is not stored again.
+    predecessors (of several, an object by node id), which is not stored again. `responds`: the output, `{status,
+    headers, body}`, is what those who wait for the run are answered, if it is the first such.
     """
 
     node_id: str
@@ -68,6 +69,7 @@ class NodeSucceeded:
     evaluated_at: int
     undefined: list[str]
     output_of: list[str] | None = None
+    responds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

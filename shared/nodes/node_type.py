@@ -47,11 +47,15 @@ class NodeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What a node yielded. `output_of` names predecessors whose output it passes on instead of one of its own."""
+    """What a node yielded. `output_of` names predecessors whose output it passes on instead of one of its own.
+
+    `responds`: the output is an answer to whoever waits for the run.
+    """
 
     output: Any = None
     handles: tuple[str, ...] = ("out",)
     output_of: tuple[str, ...] | None = None
+    responds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

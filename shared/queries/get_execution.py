@@ -67,6 +67,9 @@ def _fitted(execution: dict[str, Any]) -> dict[str, Any]:
     for part in (execution, *execution["nodes"].values()):
         if "output" in part and size_bytes(part["output"]) > LARGE_OUTPUT_BYTES:
             part["output"], part["output_omitted"] = None, True
+    response = execution.get("response")
+    if response is not None and size_bytes(response) > LARGE_OUTPUT_BYTES:
+        execution["response"] = {**response, "body": None, "body_omitted": True}
     trigger = execution["trigger"]
     if size_bytes(trigger) > LARGE_OUTPUT_BYTES:
         execution["trigger"] = {**trigger, "body": None, "body_omitted": True}

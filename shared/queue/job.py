@@ -19,7 +19,7 @@ class ExecutionJob:
     `delivery`: start it from `delivery`, `{workflow_id, node_id, webhook_id, provider, delivery_id, delivery_key,
     event_type, received_at, method, headers, query, body, body_encoding: utf8|base64, body_sha256, size_bytes,
     content_type}`. `resume`: continue what its events say. `start`: a job that another BullMQ client added, which
-    starts the published version by hand from `start`, `{workflow_id, input}`.
+    starts the published version by hand from `start`, `{workflow_id, input}`. `awaited`: somebody waits for the answer.
     """
 
     tenant_id: str
@@ -27,6 +27,7 @@ class ExecutionJob:
     kind: Literal["delivery", "resume", "start"]
     delivery: dict[str, Any] | None = None
     start: dict[str, Any] | None = None
+    awaited: bool = False
 
     def data(self) -> dict[str, Any]:
         """The BullMQ job's data."""
@@ -35,6 +36,8 @@ class ExecutionJob:
             found["delivery"] = self.delivery
         if self.start is not None:
             found["start"] = self.start
+        if self.awaited:
+            found["awaited"] = True
         return found
 
 
@@ -88,7 +91,7 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
         return None, "The job's kind must be delivery, resume or start."
     if (kind == "delivery") != isinstance(delivery, dict) or (kind == "start") != isinstance(start, dict):
         return None, f"The job's data does not fit its kind, {kind}."
-    return ExecutionJob(data["tenant_id"], job_id, kind, delivery, start), None
+    return ExecutionJob(data["tenant_id"], job_id, kind, delivery, start, data.get("awaited") is True), None
 
 
 def _started_by_hand(job_id: str, data: dict[str, Any]) -> tuple[ExecutionJob | None, str | None]:

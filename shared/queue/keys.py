@@ -38,6 +38,10 @@ class OwnKeys:
         """The workflow's published version; 0 for none."""
         return f"{self.base}:published:{workflow_id}"
 
+    def answer(self, execution_id: str) -> str:
+        """List: the answer of this run, for those who wait for it."""
+        return f"{self.base}:answer:{execution_id}"
+
     def errors(self, execution_id: str) -> str:
         """How many errors of ours this run has met."""
         return f"{self.base}:errors:{execution_id}"

@@ -2,7 +2,7 @@
 
 event_types = ["push", "pull_request.*"]   others are answered with 200 and start nothing
 ip_allow = ["192.0.2.0/24"]                 other addresses are refused before anything else is looked at
-response = {status, headers, body}          what an accepted delivery is answered
+response = {status, headers, body}          what an accepted delivery is answered; "wait": what its run responds
 rate_limit = {per_minute, burst}            more is answered with 429
 url = "https://…"                           the URL as the provider knows it, where a proxy stands in between
 """
@@ -16,11 +16,13 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
+from shared.domain.answers import FORBIDDEN_HEADERS
 from shared.domain.json_values import pointer_of
 from shared.errors import Problem
-from shared.webhooks.reply import FORBIDDEN_HEADERS
 
 OPTIONS = ("event_types", "filter", "ip_allow", "response", "rate_limit", "url")
+# The webhook answers with what its run responds.
+WAIT = "wait"
 MAX_ENTRIES = 100
 _URL = re.compile(r"https?://[^\s?#]{1,500}")
 
@@ -68,10 +70,10 @@ def door_problems(config: Mapping[str, Any]) -> list[Problem]:
 
 
 def _response_problems(response: object) -> list[Problem]:
-    if response is None:
+    if response is None or response == WAIT:
         return []
     if not isinstance(response, dict) or set(response) - {"status", "headers", "body"}:
-        return [Problem("/response", "Write an object of status, headers and body.")]
+        return [Problem("/response", 'Write an object of status, headers and body, or "wait".')]
     status, headers, body = response.get("status", 200), response.get("headers", {}), response.get("body", "")
     problems = []
     if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 299:

@@ -29,7 +29,7 @@ from shared.queue.job import ExecutionJob
 from shared.queue.limit import Limit
 from shared.webhooks.answer import Answer, json_answer
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.door import takes_address, takes_event
+from shared.webhooks.door import WAIT, takes_address, takes_event
 from shared.webhooks.examination import examine
 from shared.webhooks.fetched_keys import FetchedKeys, fetch_document
 from shared.webhooks.handshake import HandshakeAnswer
@@ -121,7 +121,20 @@ class Intake:
             if reason is not None:
                 await self._note(hook, job.delivery, "filtered", reason)
                 return json_answer(200, {"filtered": True})
-        return _replied(hook, delivery, await self._accept(hook, job))
+        accepted = await self._accept(hook, job)
+        return await self._run_answer(arrival, job, accepted, now) or _replied(hook, delivery, accepted)
+
+    async def _run_answer(
+        self, arrival: Arrival, job: ExecutionJob, accepted: Answer, arrived_at: float
+    ) -> Answer | None:
+        """What the run responds; `None` where the webhook does not want that."""
+        if not job.awaited:
+            return None
+        from shared.webhooks.waiting import MAX_WAIT_SECONDS, run_answer  # what other webhooks do without
+
+        base = self._services.settings.public_url or f"https://{arrival.headers.get('host', '')}"
+        left = arrived_at + MAX_WAIT_SECONDS - time.time()
+        return await run_answer(self._services, job, accepted, base, left)
 
     async def _shake(self, hook: Hook, delivery: Delivery, now: float, found: HandshakeAnswer) -> Answer:
         """The answer to a handshake, after what it asks for has been done."""
@@ -235,7 +248,8 @@ def _job(hook: Hook, provider: Provider, delivery: Delivery, signed_at: str | No
     key = delivery_key(provider, delivery, facts["body_sha256"], signed_at)
     facts["delivery_key"] = storable(key)
     facts["event_type"] = storable(event_type(provider, delivery))
-    return ExecutionJob(hook.tenant_id, derived_id("delivery", hook.id, key), "delivery", facts)
+    awaited = hook.config.get("response") == WAIT
+    return ExecutionJob(hook.tenant_id, derived_id("delivery", hook.id, key), "delivery", facts, awaited=awaited)
 
 
 def _facts(hook: Hook, delivery: Delivery, now: float) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.domain.answers import FORBIDDEN_HEADERS
 from shared.webhooks.answer import Answer
 from shared.webhooks.table import Table
 from shared.webhooks.template import Template, parse_template
@@ -15,10 +16,6 @@ from shared.webhooks.words import Facts
 
 # Longer answers than any challenge are somebody's attempt to have us say their words.
 MAX_ANSWER_BYTES = 4096
-# What could change how the gateway or a browser takes the answer.
-FORBIDDEN_HEADERS = frozenset(
-    {"content-length", "transfer-encoding", "connection", "set-cookie", "location", "content-type", "date", "server"}
-)
 
 KEYS = ("status", "content_type", "headers", "body", "json")
 

@@ -71,6 +71,16 @@ class ExecutionNodeView(View):
     signal: str = may_be_missing("The name of the signal that it waits for.")
 
 
+class ResponseView(View):
+    """What a `respond` node has answered."""
+
+    node_id: str
+    status: int
+    headers: Object
+    body: Any
+    body_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+
+
 class ExecutionSummary(View):
     """A run."""
 
@@ -93,6 +103,7 @@ class ExecutionView(ExecutionSummary):
 
     output: Any
     output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+    response: ResponseView = may_be_missing("What those who wait for the run are answered.")
     nodes: dict[str, ExecutionNodeView]
 
 
@@ -175,10 +186,10 @@ EXECUTE_WORKFLOW = Operation(
     body=ExecuteWorkflow,
     headers=(
         RequestHeader("Idempotency-Key", "Makes repetitions of this request one run."),
-        RequestHeader("Prefer", "`wait=N` (at most 25): 200 with the finished run when it ends in time."),
+        RequestHeader("Prefer", "`wait=N` (at most 25): 200 with the run when it responds or ends in time."),
     ),
     answers={
-        200: Answer("The finished run", ExecutionView),
+        200: Answer("The run, which has ended or responded", ExecutionView),
         202: Answer("The run was started, or had been before", StartedView, {"Location": "Where the run is."}),
     },
     errors=(IdempotencyConflictError, NotPublishedError, InvalidGraphError, UnprocessableError),

@@ -28,6 +28,7 @@ class AcceptedView(View):
     execution_id: Annotated[Id, Field(description="The id that the run will have.")]
     delivery_id: Id
     duplicate: bool
+    url: Annotated[str, Field(description="With `response: wait`: where the run can be watched.")] = ""
 
 
 class AnsweredView(BaseModel):
@@ -47,7 +48,10 @@ DELIVER = Operation(
     summary="Deliver to a webhook",
     description=(
         "Authenticated by the provider's signature over the raw body, which is not parsed before it is verified. "
-        "Delivering the same again starts nothing. A webhook that is not there and another provider's path are 404."
+        "Delivering the same again starts nothing. With the webhook's `response: wait`, the answer is what the run "
+        "responds: the status, headers and body of its `respond` node; else 200 and its output, or 500 "
+        "`execution_failed`; and 202 with the run's URL when it has not come so far within 25 seconds. "
+        "A webhook that is not there and another provider's path are 404."
     ),
     tag=TAG,
     role=None,

@@ -43,7 +43,9 @@ class Bench:
         """Another drain's engine, perhaps at another time."""
         services = self.services
         allow = services.settings.outbound_allow
-        return Engine(services.events, Journal(services.events), self.graphs, self.guard, name, allow, clock)
+        tell = services.answers.tell
+        journal = Journal(services.events)
+        return Engine(services.events, journal, self.graphs, self.guard, name, allow, clock, tell)
 
     async def publish(self, nodes: list[JsonObject], *edges: str) -> str:
         """The id of a published workflow; an edge is `source>target` or `source.handle>target`."""

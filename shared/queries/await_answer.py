@@ -1,0 +1,64 @@
+"""What does this run answer, once it has come so far?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from shared.domain.answers import answer_of
+from shared.domain.execution import fold
+from shared.errors import QueueUnavailableError, StorageUnavailableError
+from shared.queue.answers import Answers
+from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.executions import ExecutionRepository
+
+# The store is looked at after each turn: a run that went on without its first job tells nobody.
+FIRST_TURN_SECONDS = 0.25
+LONGEST_TURN_SECONDS = 2.0
+
+
+async def await_answer(
+    answers: Answers,
+    events: EventStoreRepository,
+    executions: ExecutionRepository,
+    tenant_id: str,
+    execution_id: str,
+    wait_seconds: float,
+) -> dict[str, Any] | None:
+    """The run's answer, `{response}` or `{status, output}`, waited for this long; `None` when there is none by then.
+
+    The drain tells it through Redis. Where Redis is out of reach, or knows nothing, the store has it.
+    """
+    deadline, turn, seen = time.monotonic() + wait_seconds, FIRST_TURN_SECONDS, 0
+    while (left := deadline - time.monotonic()) > 0:
+        told = await _told(answers, execution_id, min(turn, left))
+        if told is not None and "stored" not in told:
+            return told
+        row = await _row(executions, tenant_id, execution_id)
+        if row is not None and row["stream_version"] > seen:
+            seen = row["stream_version"]
+            state = fold(await events.read_all(tenant_id, execution_id))
+            found = answer_of(state) if state is not None else None
+            if found is not None:
+                return found
+        turn = min(turn * 2, LONGEST_TURN_SECONDS)
+    return None
+
+
+async def _told(answers: Answers, execution_id: str, seconds: float) -> dict[str, Any] | None:
+    try:
+        text = await answers.wait(execution_id, seconds)
+    except QueueUnavailableError:
+        await asyncio.sleep(seconds)
+        return None
+    found: dict[str, Any] | None = None if text is None else json.loads(text)
+    return found
+
+
+async def _row(executions: ExecutionRepository, tenant_id: str, execution_id: str) -> dict[str, Any] | None:
+    try:
+        return await executions.get(tenant_id, execution_id)
+    except StorageUnavailableError:
+        return None  # the run is accepted, and the answer may still come through Redis

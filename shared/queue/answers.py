@@ -1,0 +1,46 @@
+"""Answers on their way from the drain that has one to whoever waits for it. Redis is a hint here too: the store has
+every answer, and those who wait look there as well."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from redis.asyncio import Redis
+
+from shared.queue.connection import in_our_terms
+from shared.queue.keys import OwnKeys
+
+# How long an answer stays for those who ask again.
+ANSWER_SECONDS = 60
+TELL_TIMEOUT_SECONDS = 1.0
+
+
+class Answers:
+    """One list of one answer for each run that somebody waits for. Every method raises `QueueUnavailableError`."""
+
+    def __init__(self, client: Redis, keys: OwnKeys) -> None:
+        """Uses the queue's client."""
+        self._client, self._keys = client, keys
+
+    async def tell(self, execution_id: str, text: str) -> None:
+        """Leaves the answer; the first one stands."""
+        key = self._keys.answer(execution_id)
+        with in_our_terms():
+            async with asyncio.timeout(TELL_TIMEOUT_SECONDS):
+                await self._client.eval(_TELL, 1, key, text, ANSWER_SECONDS)
+
+    async def wait(self, execution_id: str, seconds: float) -> str | None:
+        """The answer, waited for this long; `None` when none came."""
+        key = self._keys.answer(execution_id)
+        with in_our_terms():
+            # From the list's one end to its other: each that waits gets it, and it stays.
+            text: Any = await self._client.blmove(key, key, seconds, "LEFT", "RIGHT")  # type: ignore[arg-type]  # fractions are taken
+        found: str | None = text
+        return found
+
+
+_TELL = """
+if redis.call("EXISTS", KEYS[1]) == 0 then redis.call("RPUSH", KEYS[1], ARGV[1]) end
+redis.call("EXPIRE", KEYS[1], ARGV[2])
+"""

@@ -1,0 +1,52 @@
+"""Answering a provider with what the run of its delivery responds. Only webhooks with `response: "wait"` come here."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from shared.commands.services import Services
+from shared.queries.await_answer import await_answer
+from shared.queue.job import ExecutionJob
+from shared.webhooks.answer import Answer, json_answer
+
+# API Gateway gives up after 30 seconds; the rest is for starting and answering.
+MAX_WAIT_SECONDS = 25.0
+# A workflow's page runs no scripts as if it were ours.
+_SANDBOX = {"content-security-policy": "sandbox", "x-content-type-options": "nosniff"}
+_FAILED = {
+    "type": "/docs#execution_failed",
+    "title": "Execution failed",
+    "status": 500,
+    "detail": "The run of this delivery failed.",
+    "code": "execution_failed",
+}
+
+
+async def run_answer(services: Services, job: ExecutionJob, accepted: Answer, base_url: str, seconds: float) -> Answer:
+    """What the delivery's run responds, or else its output; a run that failed is a 500 that says no more than that.
+
+    A run that has not come so far within `seconds` is a 202, with `accepted` and the run's URL.
+    """
+    found = await await_answer(
+        services.answers, services.events, services.executions, job.tenant_id, job.execution_id, seconds
+    )
+    if found is None:
+        path = f"/api/executions/{job.execution_id}"
+        answer = json_answer(202, {**json.loads(accepted.body), "url": base_url + path})
+        return Answer(202, answer.body, answer.content_type, {"location": path})
+    if "response" in found:
+        return _responded(found["response"])
+    if found["status"] == "succeeded":
+        return _responded({"status": 200, "headers": {}, "body": found["output"]})
+    problem = {**_FAILED, "execution_id": job.execution_id}
+    return Answer(500, json.dumps(problem).encode(), "application/problem+json")
+
+
+def _responded(response: dict[str, Any]) -> Answer:
+    headers, body = dict(response["headers"]), response["body"]
+    kind = headers.pop("content-type", None)
+    if isinstance(body, str):
+        return Answer(response["status"], body.encode(), kind or "text/plain; charset=utf-8", headers | _SANDBOX)
+    text = b"" if body is None else json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    return Answer(response["status"], text, kind or "application/json", headers | _SANDBOX)

@@ -1,0 +1,37 @@
+"""Waiting for a run's answer over the running stack."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from local.stack import LocalStack
+
+GRAPH = {
+    "name": "slow",
+    "nodes": [
+        {"id": "hand", "type": "manual_trigger"},
+        {"id": "pause", "type": "delay", "parameters": {"seconds": 0.8}},
+        {"id": "answer", "type": "respond", "parameters": {"body": "done"}},
+    ],
+    "edges": [{"source": "hand", "target": "pause"}, {"source": "pause", "target": "answer"}],
+}
+
+
+def test_disconnect_cancels_nothing(stack: LocalStack) -> None:
+    """Who hangs up while the run goes on finds it finished, and the same request again has its answer."""
+    headers = {"authorization": f"Bearer {stack.api_key}", "idempotency-key": "hung-up", "prefer": "wait=20"}
+    with httpx.Client(base_url=stack.api_url, headers=headers, trust_env=False, timeout=30) as http:
+        path = http.post("/api/workflows", json=GRAPH).headers["location"]
+        assert http.post(f"{path}/publish").status_code == 200
+        with pytest.raises(httpx.ReadTimeout):
+            http.post(f"{path}/execute", json={}, timeout=0.3)
+        deadline, runs = time.monotonic() + 15, list[dict[str, Any]]()
+        while time.monotonic() < deadline and not (runs and runs[0]["status"] == "succeeded"):
+            runs = http.get("/api/executions", params={"workflow_id": path.split("/")[-1]}).json()["items"]
+        assert [run["status"] for run in runs] == ["succeeded"]
+        again = http.post(f"{path}/execute", json={})
+    assert (again.status_code, again.json()["response"]["body"]) == (200, "done")

@@ -1,0 +1,155 @@
+"""What those who wait for a run are told, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from shared.domain.execution import ExecutionState
+from shared.engine.promise import MAX_TOLD_CHARACTERS
+from shared.ids import new_id
+from shared.queries.await_answer import await_answer
+from shared.queue.answers import Answers
+from shared.queue.connection import connect
+from shared.queue.job import ExecutionJob
+from shared.queue.keys import OwnKeys
+from shared.settings import Settings
+from tests.integration.engine.bench import HOOK, Bench, JsonObject, delay, request, transform
+from tests.integration.engine.sink import Sink
+
+
+def respond(node_id: str, body: Any = None, **parameters: Any) -> JsonObject:
+    """A node that responds."""
+    return {"id": node_id, "type": "respond", "parameters": {"body": body, **parameters}}
+
+
+async def awaited(bench: Bench, nodes: list[JsonObject], *edges: str) -> ExecutionJob:
+    """The job of a delivery whose sender waits, in the queue."""
+    given = bench.delivery(await bench.publish([HOOK, *nodes], *edges), {"n": 1})
+    job = ExecutionJob(given.tenant_id, given.execution_id, "delivery", given.delivery, awaited=True)
+    await bench.services.queue.enqueue([job])
+    return job
+
+
+async def answer(bench: Bench, job: ExecutionJob, seconds: float = 10) -> Any:
+    """What somebody who waits is told."""
+    parts = bench.services
+    return await await_answer(parts.answers, parts.events, parts.executions, bench.tenant_id, job.execution_id, seconds)
+
+
+async def told(bench: Bench, job: ExecutionJob) -> Any:
+    """What Redis has been told, if anything."""
+    text = await bench.services.answers.wait(job.execution_id, 0.01)
+    return None if text is None else json.loads(text)
+
+
+async def test_response_is_told_while_the_run_goes_on(bench: Bench, sink: Sink) -> None:
+    """The answer is durable when it is told, and does not wait for what comes after it."""
+    sink.pause_seconds = 1.0
+    job = await awaited(
+        bench, [respond("r", {"n": "{% $trigger.body.n %}"}), request("slow", sink.url)], "hook>r", "r>slow"
+    )
+    drain = asyncio.create_task(bench.drain())
+    assert await answer(bench, job) == {"response": {"status": 200, "headers": {}, "body": {"n": 1}}}
+    state = await bench.state(job)
+    assert (state.status, state.nodes["r"].status) == ("running", "succeeded")
+    await drain
+    assert (await bench.state(job)).status == "succeeded"
+
+
+async def test_response_during_a_save_is_told_too(bench: Bench, sink: Sink) -> None:
+    """A response beside effects that are under way is made durable at once, not with the next effect's end."""
+    sink.pause_seconds = 1.0
+    nodes = [request("slow", sink.url), transform("t", 1), respond("r", "ok")]
+    job = await awaited(bench, nodes, "hook>slow", "hook>t", "t>r")
+    drain = asyncio.create_task(bench.drain())
+    assert (await answer(bench, job))["response"]["body"] == "ok"
+    assert (await bench.state(job)).nodes["slow"].status == "running"
+    await drain
+
+
+async def test_first_response_is_the_answer(bench: Bench) -> None:
+    """A later one is recorded and changes nothing."""
+    job = await awaited(bench, [respond("first", 1), respond("second", 2)], "hook>first", "first>second")
+    await bench.drain()
+    assert (await answer(bench, job))["response"]["body"] == 1
+    state = await bench.state(job)
+    assert state.response == {"node_id": "first", "status": 200, "headers": {}, "body": 1}
+    assert state.output == {"status": 200, "headers": {}, "body": 2}
+
+
+async def test_run_without_a_response_answers_with_its_output(bench: Bench) -> None:
+    """As soon as it has ended."""
+    job = await awaited(bench, [transform("t", [1, 2])], "hook>t")
+    await bench.drain()
+    assert await told(bench, job) == {"status": "succeeded", "output": [1, 2]}
+
+
+async def test_failure_answers_at_once(bench: Bench) -> None:
+    """Nobody waits for a run that has failed."""
+    job = await awaited(bench, [{"id": "f", "type": "fail", "parameters": {}}], "hook>f")
+    await bench.drain()
+    assert await told(bench, job) == {"status": "failed", "output": None}
+
+
+async def test_all_who_wait_are_told_the_same(bench: Bench) -> None:
+    """A duplicate's sender waits for the same run, and one who comes later is told at once."""
+    job = await awaited(bench, [delay("d", seconds=0.3), respond("r", "x")], "hook>d", "d>r")
+    waiting = [asyncio.create_task(answer(bench, job)) for _ in range(4)]
+    await bench.drain()
+    assert [one["response"]["body"] for one in [*await asyncio.gather(*waiting), await answer(bench, job)]] == ["x"] * 5
+
+
+async def test_nobody_is_told_where_nobody_waits(bench: Bench) -> None:
+    """A run that nobody waits for costs Redis nothing."""
+    job = bench.delivery(await bench.publish([HOOK, respond("r", 1)], "hook>r"))
+    await bench.services.queue.enqueue([job])
+    await bench.drain()
+    assert await told(bench, job) is None
+
+
+async def test_large_answer_is_read_from_the_store(bench: Bench) -> None:
+    """Redis carries no megabytes."""
+    job = await awaited(bench, [respond("r", "x" * MAX_TOLD_CHARACTERS)], "hook>r")
+    await bench.drain()
+    assert await told(bench, job) == {"stored": True}
+    assert len((await answer(bench, job))["response"]["body"]) == MAX_TOLD_CHARACTERS
+
+
+async def test_answer_is_in_the_store_when_redis_is_lost(bench: Bench) -> None:
+    """Redis is a hint: the same answer comes without it."""
+    job = await awaited(bench, [respond("r", "kept")], "hook>r")
+    await bench.drain()
+    nowhere = Answers(connect(Settings("", "", redis_port=1)), OwnKeys.of("{bull}", new_id()))
+    parts = bench.services
+    found = await await_answer(nowhere, parts.events, parts.executions, bench.tenant_id, job.execution_id, 10)
+    assert found == {"response": {"status": 200, "headers": {}, "body": "kept"}}
+
+
+async def test_run_that_takes_longer_has_no_answer_yet(bench: Bench) -> None:
+    """A wait that is over is `None`; the run is none the worse for it."""
+    job = await awaited(bench, [delay("d", seconds=60), respond("r", 1)], "hook>d", "d>r")
+    await bench.drain()
+    assert await answer(bench, job, 0.5) is None
+    assert (await bench.state(job)).status == "waiting"
+
+
+async def test_response_within_a_run_that_waits_is_told(bench: Bench) -> None:
+    """The job that comes back after a timer still knows that somebody waits."""
+    job = await awaited(bench, [delay("d", seconds=2.2), respond("r", 1)], "hook>d", "d>r")
+    waiting = asyncio.create_task(answer(bench, job))
+    while not waiting.done():
+        await bench.drain()
+    assert (await waiting)["response"]["body"] == 1
+    assert (await told(bench, job))["response"]["body"] == 1
+
+
+@pytest.mark.parametrize("disabled", [True, False])
+async def test_disabled_node_does_not_respond(bench: Bench, disabled: bool) -> None:
+    """It passes its input on, as any disabled node does."""
+    job = await awaited(bench, [{**respond("r", 5), "disabled": disabled}], "hook>r")
+    state: ExecutionState = await bench.execute(job)
+    assert (state.response is None) == disabled
