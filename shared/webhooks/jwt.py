@@ -131,14 +131,14 @@ def _check_times(scheme: Scheme, claims: dict[str, Any], now: float) -> None:
 def _check_claims(scheme: Scheme, delivery: Delivery) -> None:
     facts = Facts(delivery)
     facts.lets = {name: template.render for name, template in scheme.lets.items()}
-    for name, template in scheme.claims:
-        wanted = template.render(facts)
+    for name, templates in scheme.claims:
+        wanted = [text for template in templates if (text := template.render(facts))]
         if not wanted:
             # An option that was left empty must not be met by a claim that is empty.
             raise RefusedError(f"claim_mismatch: {name}")
         found = next(values(delivery.claims, parse_path(name)), None)
         texts = [text_of(each) for each in (found if isinstance(found, list) else [found])]
         candidates = [text.encode("utf-8", "surrogatepass") for text in texts if text is not None]
-        if not matches([wanted], candidates):
-            covered = "body" in template.words
+        if not matches(wanted, candidates):
+            covered = any("body" in template.words for template in templates)
             raise RefusedError("body_modified" if covered else f"claim_mismatch: {name}")

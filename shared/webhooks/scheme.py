@@ -24,11 +24,11 @@ in = "header:X-Signature" where it stands: any word but ts; a list: in each of t
 encoding = "base64"       hex, base64, base64url, text (of tokens)
 format = "single"         single: one value after `prefix`; list: values parted by `separator`, of which those with
 prefix = "v1,"            `prefix` count; pairs: `name=value` parted by `separator`, of which those named `name` count;
-separator = " "           json: base64 of a JSON object, of which the member `name` counts
+separator = " "           json: base64 of a JSON object, of which the member `name` counts. A list: each separates
 name = "v1"               a text or a list of names
 assign = "="              what parts a pair's name from its value
 
-[scheme.claims]           of jwt: claims that must have the text of a template
+[scheme.claims]           of jwt: claims that must have the text of a template, or of one in a list
 sha256 = "{body|sha256|hex}"
 
 [scheme.let]              texts of templates, for {let:name}
@@ -94,7 +94,7 @@ class Signature:
     encoding: str
     format: str
     prefix: str
-    separator: str
+    separators: tuple[str, ...]
     names: tuple[str, ...]
     assign: str
 
@@ -145,7 +145,7 @@ class Scheme:
     signature: Signature | None
     timestamp: Timestamp | None
     items: Word | None
-    claims: tuple[tuple[str, Template], ...]
+    claims: tuple[tuple[str, tuple[Template, ...]], ...]
     lets: Mapping[str, Template]
     fetch: Fetch | None
     detached: bool
@@ -157,6 +157,11 @@ class Scheme:
     def signs_timestamp(self) -> bool:
         """Whether a changed timestamp breaks the signature."""
         return bool(self.timestamp and self.timestamp.place.startswith(("claim:", "protected:"))) or self.signs("ts")
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the provider signs with a private key, and the webhook has the public one."""
+        return self.kind == "asymmetric" or (self.kind == "jwt" and not self.algorithm.startswith("HS"))
 
     def signs(self, place: str) -> bool:
         """Whether what stands there (`header:…`, `json:…`, `query:…`) is covered by the signature, whichever content
@@ -175,7 +180,8 @@ def _covers(content: Content, place: str) -> bool:
     words = {word.lower() for word in content.template.words}
     words |= {word.lower() for _, template in content.equal for word in template.words}
     if place.startswith(("json:", "form:", "body")):
-        return "body" in words or (place.startswith("form:") and "form_sorted" in words) or place.lower() in words
+        has_form = not words.isdisjoint(("form_sorted", "form_sorted:unique"))
+        return "body" in words or (place.startswith("form:") and has_form) or place.lower() in words
     if place.startswith("query:") and "url" in words:
         return True
     return place.lower() in words
@@ -201,7 +207,7 @@ def compile_scheme(scheme: Mapping[str, Any], timestamp: Mapping[str, Any] | Non
         signature=None if kind == "none" else _signature(kind, scheme.get("signature") or {}),
         timestamp=_timestamp(timestamp) if timestamp else None,
         items=parse_word(table.text("items")) if "items" in scheme else None,
-        claims=tuple((name, parse_template(text)) for name, text in table.texts_of("claims").items()),
+        claims=_claims(scheme),
         lets=lets,
         fetch=parse_fetch(scheme["fetch"]) if "fetch" in scheme else None,
         detached=table.truth("detached", False),
@@ -242,10 +248,16 @@ def _covers_body(scheme: Scheme) -> bool:
     if scheme.kind in ("token", "basic", "none"):
         return False
     if scheme.kind == "jwt":
-        claimed = {word for _, template in scheme.claims for word in template.words}
+        claimed = {word for _, templates in scheme.claims for template in templates for word in template.words}
         place = scheme.signature.place if scheme.signature else ""
         return scheme.detached or place.partition("|")[0] == "body" or "body" in claimed
     return all(_covers(content, "body") or _covers(content, "form:") for content in scheme.contents)
+
+
+def _claims(scheme: Mapping[str, Any]) -> tuple[tuple[str, tuple[Template, ...]], ...]:
+    table = Table("scheme.claims", scheme.get("claims", {}))
+    named = scheme.get("claims", {})
+    return tuple((name, tuple(parse_template(text) for text in table.texts(name))) for name in named)
 
 
 def _digest_size(kind: str, algorithm: str) -> int:
@@ -292,13 +304,13 @@ def _signature(kind: str, data: Mapping[str, Any]) -> Signature:
         encoding=table.one_of("encoding", written, {"token": "text", "jwt": "base64url"}.get(kind)),
         format=table.one_of("format", FORMATS, "single"),
         prefix=table.text("prefix", ""),
-        separator=table.text("separator", ","),
+        separators=table.texts("separator") or (",",),
         names=table.texts("name"),
         assign=table.text("assign", "="),
     )
     table.has_only("in", "encoding", "format", "prefix", "separator", "name", "assign")
-    if not found.separator or not found.assign:
-        raise ValueError("scheme.signature.separator must not be empty.")
+    if not found.assign:
+        raise ValueError("scheme.signature.assign must not be empty.")
     if found.format in ("pairs", "json") and not found.names:
         raise ValueError(f"scheme.signature.name must say which of the {found.format} is the signature.")
     return found

@@ -5,15 +5,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import Any
 
 from shared.webhooks.clock import WRITTEN
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.encodings import ENCODERS
+from shared.webhooks.paths import parse_path, values
 from shared.webhooks.provider import Provider
 from shared.webhooks.scheme import Scheme, Signature
-from shared.webhooks.verification import keys_of
+from shared.webhooks.verification import keys_of, written
 from shared.webhooks.words import Facts
+from shared.webhooks.writing import chosen, put, put_in_items, swapped
+
+# Stands in a body where its proof will; no sender writes this.
+PLACEHOLDER = "7e5d0b1f-the-proof-will-stand-here"
+
+Pairs = list[tuple[str, str]]
 
 
 def sign(provider: Provider, delivery: Delivery, secret: str, now: float) -> Mapping[str, str]:
@@ -22,51 +29,105 @@ def sign(provider: Provider, delivery: Delivery, secret: str, now: float) -> Map
     Headers that the signature covers (such as the delivery's id) must be there already; what cannot be signed like
     this, or with this secret, raises `ValueError`.
     """
+    found = signed(provider, delivery, secret, now)
+    if found.body != delivery.body or found.raw_query != delivery.raw_query:
+        raise ValueError("This provider signs in the request's body or URL.")
+    return found.headers
+
+
+def signed(provider: Provider, delivery: Delivery, secret: str, now: float) -> Delivery:
+    """The delivery with its proof where the provider puts it: in headers, the query or the body.
+
+    `secret` is the private key in PEM where the provider signs with one. What stands in the proof beside the signature
+    is kept from a proof that is there already. `ValueError` for what cannot be signed.
+    """
     scheme, signature = provider.scheme, provider.scheme.signature
     if signature is None:
-        return dict(delivery.headers)
+        return delivery
     if scheme.kind == "jwt":
-        from shared.webhooks.token_signing import sign_token
+        from shared.webhooks.token_signing import with_token
 
-        return sign_token(provider, delivery, secret, now)
-    if not signature.place.lower().startswith("header:"):
-        raise ValueError("This provider signs in the request's body or URL.")
-    headers, timestamp = dict(delivery.headers), None
-    if scheme.timestamp:
-        timestamp = "" if scheme.timestamp.unit == "opaque" else WRITTEN[scheme.timestamp.unit](now)
-        if scheme.timestamp.place.startswith("header:"):
-            name = scheme.timestamp.place.removeprefix("header:").lower()
-            timestamp = timestamp or headers.get(name, "")
-            headers[name] = timestamp
-    pairs = [("t", timestamp)] if timestamp is not None else []
-    if scheme.timestamp and scheme.timestamp.from_signature and timestamp is not None:
-        pairs = [(scheme.timestamp.place.removeprefix("signature:"), timestamp)]
-    digest = _signed(scheme, replace(delivery, headers=headers), secret, timestamp, pairs)
+        return with_token(provider, delivery, secret, now)
+    delivery, timestamp = _timed(scheme, delivery, now)
+    if scheme.items is not None:
+        return _item_by_item(scheme, signature, delivery, secret, timestamp)
+    place = chosen(signature.places, delivery)
+    pairs = _pairs(scheme, signature, delivery, timestamp)
+    if place.startswith("header:"):
+        proof = _proof(scheme, signature, delivery, secret, timestamp, pairs)
+        return put(delivery, place.partition("|")[0], proof)
+    delivery = put(delivery, place, PLACEHOLDER)
+    return swapped(delivery, PLACEHOLDER, _proof(scheme, signature, delivery, secret, timestamp, pairs))
+
+
+def _timed(scheme: Scheme, delivery: Delivery, now: float) -> tuple[Delivery, str | None]:
+    """The delivery with the time where the provider writes it, and its text."""
+    timestamp = scheme.timestamp
+    if timestamp is None:
+        return delivery, None
+    if timestamp.unit == "opaque":
+        return delivery, "" if timestamp.from_signature else timestamp.source(delivery) or ""
+    text = WRITTEN[timestamp.unit](now)
+    return delivery if timestamp.from_signature else put(delivery, chosen([timestamp.place], delivery), text), text
+
+
+def _pairs(scheme: Scheme, signature: Signature, delivery: Delivery, timestamp: str | None) -> Pairs:
+    """What stands in the proof beside the signature: the time, and whatever an earlier proof has there."""
+    name = "t"
+    if scheme.timestamp is not None and scheme.timestamp.from_signature:
+        name = scheme.timestamp.place.removeprefix("signature:")
+    facts = Facts(delivery)
+    before = next((text for source in signature.sources if (text := source.as_text(facts)) is not None), None)
+    if before is not None and signature.format == "pairs":
+        written(signature, before, facts)
+    others = [pair for pair in facts.pairs if pair[0] not in (name, *signature.names)]
+    return [*([] if timestamp is None else [(name, timestamp)]), *others]
+
+
+def _item_by_item(
+    scheme: Scheme, signature: Signature, delivery: Delivery, secret: str, timestamp: str | None
+) -> Delivery:
+    assert scheme.items is not None, "only schemes with items come here"
+    path = scheme.items.text.removeprefix("json:")
+    texts: list[tuple[Any, str]] = [
+        (item, _proof(scheme, signature, delivery, secret, timestamp, [], item))
+        for item in values(delivery.json, parse_path(path))
+    ]
+    return put_in_items(delivery, path, texts, signature.place.removeprefix("item:"))
+
+
+def _proof(
+    scheme: Scheme,
+    signature: Signature,
+    delivery: Delivery,
+    secret: str,
+    timestamp: str | None,
+    pairs: Pairs,
+    item: Any = None,
+) -> str:
+    digest = _digest(scheme, delivery, secret, timestamp, pairs, item)
     text = digest.decode() if signature.encoding == "text" else ENCODERS[signature.encoding](digest)
-    headers[signature.place.partition(":")[2].lower()] = _written(scheme, signature, text, timestamp)
-    return headers
+    return _written(scheme, signature, text, timestamp, pairs)
 
 
-def _signed(
-    scheme: Scheme, delivery: Delivery, secret: str, timestamp: str | None, pairs: list[tuple[str, str]]
+def _digest(
+    scheme: Scheme, delivery: Delivery, secret: str, timestamp: str | None, pairs: Pairs, item: Any = None
 ) -> bytes:
-    private = None
-    if scheme.kind == "asymmetric":
-        from shared.webhooks.private_keys import sign_with
-
-        private = sign_with
-        keys = [(secret, secret.encode())]
-    else:
-        keys = keys_of(scheme.key, [secret], delivery)
+    asymmetric = scheme.kind == "asymmetric"
+    keys = [(secret, secret.encode())] if asymmetric else keys_of(scheme.key, [secret], delivery)
     for text, key in keys:
-        facts = Facts(delivery, timestamp, pairs, text, key)
+        facts = Facts(delivery, timestamp, pairs, text, key, item)
         facts.lets = {name: template.render for name, template in scheme.lets.items()}
         for content in scheme.contents:
+            if any(word.as_text(facts) is None for word, _ in content.equal):
+                continue
             rendered = content.template.render(facts)
             if rendered is None:
                 continue
-            if private is not None:
-                return private(scheme.algorithm, secret, rendered)
+            if asymmetric:
+                from shared.webhooks.private_keys import sign_with
+
+                return sign_with(scheme.algorithm, secret, rendered)
             if scheme.kind == "hmac":
                 return hmac.digest(key, rendered, scheme.algorithm)
             if scheme.kind == "hash":
@@ -75,17 +136,15 @@ def _signed(
     raise ValueError("This cannot be signed: the secret is unusable, or something that is signed is missing.")
 
 
-def _written(scheme: Scheme, signature: Signature, text: str, timestamp: str | None) -> str:
-    from_signature = scheme.timestamp is not None and scheme.timestamp.from_signature
-    name = scheme.timestamp.place.removeprefix("signature:") if scheme.timestamp else ""
+def _written(scheme: Scheme, signature: Signature, text: str, timestamp: str | None, pairs: Pairs) -> str:
     match signature.format:
         case "pairs":
-            pairs = [(signature.names[0], text)]
-            if from_signature:
-                pairs.insert(0, (name, str(timestamp)))
-            return signature.separator.join(f"{key}{signature.assign}{value}" for key, value in pairs)
-        case "list" if from_signature:
-            return signature.separator.join([str(timestamp), signature.prefix + text])
+            inside = scheme.timestamp is not None and scheme.timestamp.from_signature
+            beside = pairs if inside or timestamp is None else pairs[1:]
+            found = [*beside, (signature.names[0], text)]
+            return signature.separators[0].join(f"{name}{signature.assign}{value}" for name, value in found)
+        case "list" if scheme.timestamp is not None and scheme.timestamp.from_signature:
+            return signature.separators[0].join([str(timestamp), signature.prefix + text])
         case "json":
             import base64
             import json

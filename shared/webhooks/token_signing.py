@@ -4,44 +4,54 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.encodings import ENCODERS
 from shared.webhooks.jwt import HMACS, PUBLIC
 from shared.webhooks.provider import Provider
+from shared.webhooks.scheme import Scheme
 from shared.webhooks.verification import keys_of
 from shared.webhooks.words import Facts
+from shared.webhooks.writing import chosen, put
+
+LIFETIME_SECONDS = 300
 
 
-def sign_token(provider: Provider, delivery: Delivery, secret: str, now: float) -> Mapping[str, str]:
-    """The delivery's headers with the token's."""
+def with_token(provider: Provider, delivery: Delivery, secret: str, now: float) -> Delivery:
+    """The delivery with its token; where that is the body, it says what the delivery's JSON body did."""
     scheme = provider.scheme
     assert scheme.signature is not None, "a token stands somewhere"
-    place = scheme.signature.place
-    if not place.lower().startswith("header:"):
-        raise ValueError("This provider's body is the token.")
+    place = chosen(scheme.signature.places, delivery).partition("|")[0]
+    claims = _claims(scheme, delivery, now, said=delivery.json if place == "body" else None)
+    write = ENCODERS["base64url"]
+    first = write(json.dumps({"alg": scheme.algorithm, "typ": "JWT"}).encode())
+    second = "" if scheme.detached else write(json.dumps(claims).encode())
+    content = first.encode() + b"." + (delivery.body if scheme.detached else second.encode())
+    token = f"{scheme.signature.prefix}{first}.{second}.{write(_signature(scheme, delivery, secret, content))}"
+    return replace(delivery, body=token.encode()) if place == "body" else put(delivery, place, token)
+
+
+def _claims(scheme: Scheme, delivery: Delivery, now: float, said: Any) -> dict[str, Any]:
     facts = Facts(delivery)
     facts.lets = {name: template.render for name, template in scheme.lets.items()}
-    claims: dict[str, object] = {"iat": int(now), "nbf": int(now), "exp": int(now) + 300}
-    for name, template in scheme.claims:
-        text = template.render(facts)
+    claims: dict[str, Any] = dict(said) if isinstance(said, dict) else {}
+    claims |= {"iat": int(now), "nbf": int(now), "exp": int(now) + LIFETIME_SECONDS}
+    for name, templates in scheme.claims:
+        text = next((text for template in templates if (text := template.render(facts)) is not None), None)
         if text is None:
             raise ValueError(f"The claim {name} needs something that the delivery lacks.")
         claims[name] = text.decode()
-    head = {"alg": scheme.algorithm, "typ": "JWT"}
-    write = ENCODERS["base64url"]
-    first = write(json.dumps(head).encode())
-    second = "" if scheme.detached else write(json.dumps(claims).encode())
-    signed = first.encode() + b"." + (delivery.body if scheme.detached else second.encode())
+    return claims
+
+
+def _signature(scheme: Scheme, delivery: Delivery, secret: str, content: bytes) -> bytes:
     if scheme.algorithm in HMACS:
         keys = keys_of(scheme.key, [secret], delivery)
         if not keys:
             raise ValueError("This cannot be signed: the secret is unusable.")
-        signature = hmac.digest(keys[0][1], signed, HMACS[scheme.algorithm])
-    else:
-        from shared.webhooks.private_keys import sign_with
+        return hmac.digest(keys[0][1], content, HMACS[scheme.algorithm])
+    from shared.webhooks.private_keys import sign_with
 
-        signature = sign_with(PUBLIC[scheme.algorithm], secret, signed)
-    header = place.partition(":")[2].lower()
-    return {**delivery.headers, header: f"{scheme.signature.prefix}{first}.{second}.{write(signature)}"}
+    return sign_with(PUBLIC[scheme.algorithm], secret, content)

@@ -212,15 +212,22 @@ def written(signature: Signature, text: str, facts: Facts) -> list[str]:
             is_scheme = prefix.endswith(" ") and text[: len(prefix)].lower() == prefix.lower()
             return [text[len(prefix) :]] if is_scheme else []
         case "list":
-            items = [item.strip() for item in text.split(signature.separator)]
+            items = [item.strip() for item in _split(signature, text)]
             facts.pairs = [*facts.pairs, *((str(place), item) for place, item in enumerate(items))]
             return [item[len(prefix) :] for item in items if item.startswith(prefix)]
         case "pairs":
-            pairs = [_pair(item, signature.assign) for item in text.split(signature.separator)]
+            pairs = [_pair(item, signature.assign) for item in _split(signature, text)]
         case _:
             pairs = _members(text)
     facts.pairs = [*facts.pairs, *pairs]
     return [value for name, value in pairs if name in signature.names]
+
+
+def _split(signature: Signature, text: str) -> list[str]:
+    first, *others = signature.separators
+    for other in others:
+        text = text.replace(other, first)
+    return text.split(first)
 
 
 def _pair(item: str, assign: str) -> tuple[str, str]:
