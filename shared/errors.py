@@ -10,7 +10,8 @@ WorkflowEngineError                   500 internal_error
 ├── ConflictError                     409 conflict
 │   ├── StreamConflictError           409 stream_conflict       somebody else appended first
 │   ├── IdempotencyConflictError      409 idempotency_conflict  the same key with another request
-│   └── ExecutionFinishedError        409 execution_finished    a terminal run cannot change
+│   ├── ExecutionFinishedError        409 execution_finished    a terminal run cannot change
+│   └── ExecutionNotFinishedError     409 execution_not_finished  only what has ended can go on
 ├── GoneError                         410 webhook_paused
 ├── PreconditionFailedError           412 precondition_failed   a stale If-Match
 ├── PayloadTooLargeError              413 payload_too_large
@@ -119,6 +120,12 @@ class ExecutionFinishedError(ConflictError):
     """The execution has finished and can no longer change."""
 
     code = "execution_finished"
+
+
+class ExecutionNotFinishedError(ConflictError):
+    """The execution has not finished; only one that has failed or was cancelled can be redriven."""
+
+    code = "execution_not_finished"
 
 
 class GoneError(WorkflowEngineError):

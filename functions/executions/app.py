@@ -1,7 +1,8 @@
-"""/api/executions: list, get, events, cancel, signal."""
+"""/api/executions: list, get, events, cancel, signal; what else can be done with a run is in `verbs`."""
 
 from __future__ import annotations
 
+from functions.executions import verbs
 from shared.commands.cancel_execution import CancelExecution, cancel_execution
 from shared.commands.send_signal import SendSignal, send_signal
 from shared.commands.services import services
@@ -9,6 +10,7 @@ from shared.http.api import Api
 from shared.http.cursor import decode_keyset, decode_position
 from shared.http.idempotency_key import idempotency_key
 from shared.http.operations import executions as operations
+from shared.http.operations.execution_verbs import REDRIVE_EXECUTION, VERIFY_EXECUTION
 from shared.http.operations.executions import GetExecution, ListExecutionEvents, ListExecutions
 from shared.http.paging import paged
 from shared.http.request import Request
@@ -20,6 +22,8 @@ from shared.queue.job import ExecutionJob
 
 api = Api("executions")
 handler = api.handler
+api.route(VERIFY_EXECUTION)(verbs.verify)
+api.route(REDRIVE_EXECUTION)(verbs.redrive)
 
 
 async def peek(execution_id: str) -> ExecutionJob | None:

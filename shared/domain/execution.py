@@ -20,6 +20,7 @@ from shared.events.execution import (
     ExecutionCancelled,
     ExecutionFailed,
     ExecutionQueued,
+    ExecutionRedriven,
     ExecutionStarted,
     ExecutionSucceeded,
     ItemFailed,
@@ -171,6 +172,8 @@ class ExecutionState:
             self._map(fact, happened_at)
         elif isinstance(fact, SignalReceived):
             self._receive(fact)
+        elif isinstance(fact, ExecutionRedriven):
+            self._redrive(fact)
         else:
             raise TypeError(f"{type(fact).__name__} is no fact about an execution.")
 
@@ -213,6 +216,12 @@ class ExecutionState:
             for inner_index in list(inner.under_way) if inner is not None else ():
                 self._forget(inner, inner_index)  # type: ignore[arg-type]  # there are none without it
 
+    def _redrive(self, fact: ExecutionRedriven) -> None:
+        self.phase = "queued" if self.started_at is None else "running"
+        self.output = self.error = self.finished_at = None
+        for path in fact.nodes:
+            self.nodes[path].reset()
+
     def _receive(self, fact: SignalReceived) -> None:
         self.signal_count += 1
         self.signals.append(fact)
@@ -244,7 +253,11 @@ class ExecutionState:
         elif isinstance(fact, NodeStarted):
             record = self.node(fact.node_id)
             record.status, record.attempts, record.retry_at = "running", fact.attempt, None
-            record.parameters, record.evaluated_at = fact.parameters, fact.evaluated_at
+            record.parameters, record.evaluated_at, record.key = (
+                fact.parameters,
+                fact.evaluated_at,
+                fact.idempotency_key,
+            )
             record.started_at = record.started_at or happened_at
             self.running.add(fact.node_id)
             self.waiting.discard(fact.node_id)
@@ -303,5 +316,10 @@ def fold(events: Iterable[RecordedEvent]) -> ExecutionState | None:
 
 def apply_event(state: ExecutionState, event: RecordedEvent) -> None:
     """Takes one more event of its stream into the state."""
+    state.apply(*execution_fact(event))
+
+
+def execution_fact(event: RecordedEvent) -> tuple[ExecutionFact, str]:
+    """The fact in an event of a run's stream, and when it happened, in the service's form of time."""
     fact = decode(event.event_type, event.payload, event.metadata.get("schema_version", 1))
-    state.apply(fact, in_utc(event.timestamp) or event.timestamp)  # type: ignore[arg-type]  # the stream's type is `execution`
+    return fact, in_utc(event.timestamp) or event.timestamp  # type: ignore[return-value]  # the stream's type is `execution`

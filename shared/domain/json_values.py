@@ -68,6 +68,20 @@ def storable(value: Any) -> Any:
     return value
 
 
+def same_json(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON, whatever the order of keys; numbers are compared as JSONata's are, as
+    doubles, for the database writes 1e+23 with all its digits."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_json(value, other[name]) for name, value in one.items())
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return one == other or float(one) == float(other)
+    return bool(one == other)
+
+
 def pointer_of(*path: str | int) -> str:
     """The JSON pointer (RFC 6901) of a path of names and indices; of none, the whole document's: an empty text."""
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)

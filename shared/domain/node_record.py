@@ -15,7 +15,8 @@ JsonObject = dict[str, Any]
 class NodeRecord:
     """One node of a run. `handles` are the chosen ones; `parameters` the resolved ones of a started effect or wait.
 
-    `items` is set for a map that has started.
+    `items` is set for a map that has started, `key` for an effect. `attempts_before` is how many attempts had been made
+    when the run was last redriven: retriers count from there.
     """
 
     status: str = "pending"
@@ -33,6 +34,24 @@ class NodeRecord:
     signal: str | None = None
     undefined: Sequence[str] = ()
     items: MapItems | None = None
+    key: str | None = None
+    attempts_before: int = 0
+
+    def reset(self) -> None:
+        """Takes the node's end back, so that its fate is decided anew.
+
+        An effect sends again what it has sent before, for it carries the same key; all others begin with the data and
+        the clock of then. A map keeps the items that succeeded and goes on with those under way.
+        """
+        self.status, self.handles, self.handled, self.signal = "pending", (), None, None
+        self.output = self.error = self.finished_at = self.retry_at = self.wake_at = None
+        self.attempts_before = self.attempts
+        if self.items is not None:
+            self.items.errors.clear()
+            self.status = "running" if self.items.under_way else "pending"
+        elif self.key is None:
+            self.started_at = self.parameters = self.evaluated_at = None
+            self.undefined = ()
 
     @property
     def is_open_map(self) -> bool:

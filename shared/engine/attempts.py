@@ -134,8 +134,10 @@ class Attempts(Resolution):
 
     def _pause(self, step: Step, attempt: int, error: NodeError) -> float | None:
         """How long to wait before the next attempt, recorded; `None` when this was the last."""
+        record = self._state.nodes.get(step.path)
+        made = attempt - (record.attempts_before if record is not None else 0)
         draw = random.random()  # noqa: S311  # jitter; what came of it is recorded
-        pause = delay_seconds(step.one.node.retry, error.code, attempt, draw, error.retry_after_seconds)
+        pause = delay_seconds(step.one.node.retry, error.code, made, draw, error.retry_after_seconds)
         if pause is not None:
             retry_at = timestamp(self._recorder.clock() + pause)
             self._recorder.record(NodeRetryScheduled(step.path, attempt, error.as_json(), pause, retry_at))

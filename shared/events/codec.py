@@ -38,6 +38,7 @@ ExecutionFact = (
     | execution.ExecutionSucceeded
     | execution.ExecutionFailed
     | execution.ExecutionCancelled
+    | execution.ExecutionRedriven
 )
 Fact = WorkflowFact | WebhookFact | ApiKeyFact | ExecutionFact
 

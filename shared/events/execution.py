@@ -8,6 +8,9 @@ than a drain should by `NodeWaiting`.
 `node_id` is the node's id in the graph, or within a map's item its path: `each[3].charge`. A map begins with
 `MapStarted`; then the facts of its items' nodes come like any others, each item ends with `ItemSucceeded` or
 `ItemFailed`, and last the map's own end comes.
+
+A run that has failed or was cancelled goes on after `ExecutionRedriven`, and ends again. A forked run begins with facts
+of the nodes that keep what they did, copied from the run that it was forked from: their metadata has `copied_from`.
 """
 
 from __future__ import annotations
@@ -188,3 +191,14 @@ class ExecutionCancelled:
     """Somebody stopped the run before its next node."""
 
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRedriven:
+    """Somebody had a failed or cancelled run go on. `nodes` (paths) have their fate decided anew.
+
+    Those are the nodes that failed the run or were cancelled, and those that were skipped after one of them. An effect
+    among them keeps its parameters and its idempotency key; a map keeps the items that succeeded.
+    """
+
+    nodes: list[str]

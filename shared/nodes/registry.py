@@ -9,7 +9,9 @@ from pathlib import Path
 from shared.nodes.node_type import NodeType
 
 # The modules of this package that support node types and are none.
-SUPPORT = frozenset({"__init__", "node_type", "registry", "validation", "graph_shape", "outbound", "http_response"})
+SUPPORT = frozenset(
+    {"__init__", "node_type", "registry", "validation", "graph_shape", "outbound", "http_response", "bodies"}
+)
 
 
 @cache

@@ -13,6 +13,7 @@ from shared.commands.cancel_execution import CancelExecution, cancel_execution
 from shared.commands.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
 from shared.commands.publish_workflow import publish_workflow
+from shared.commands.redrive_execution import redrive_execution
 from shared.commands.send_signal import SendSignal, send_signal
 from shared.commands.services import Services
 from shared.domain.actor import Actor
@@ -23,6 +24,7 @@ from shared.engine.engine import Engine
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
+from shared.engine.verify_execution import verify_execution
 from shared.events.record import RecordedEvent
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
@@ -123,6 +125,19 @@ class Bench:
         state = fold(await self.events(job))
         assert state is not None
         return state
+
+    async def redrive(self, job: ExecutionJob) -> ExecutionState:
+        """The run after it was redriven and claimed once more."""
+        await redrive_execution(self.services, self.actor, job.execution_id)
+        await self.engine.execute(job, is_first_claim=False)
+        return await self.state(job)
+
+    async def verify(self, job: ExecutionJob) -> JsonObject:
+        """Whether the run can be derived again."""
+        parts = self.services
+        return await verify_execution(
+            parts.events, parts.workflows, self.guard, parts.queue.peek, self.tenant_id, job.execution_id
+        )
 
     async def drain(self, seconds: float = 30.0, engine: Engine | None = None) -> Summary:
         """What one invocation of the drain did."""

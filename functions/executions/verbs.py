@@ -1,0 +1,40 @@
+"""What can be done with a run afterwards: verify, redrive."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from shared.commands.redrive_execution import redrive_execution
+from shared.commands.services import services
+from shared.engine.expressions import ExpressionGuard
+from shared.engine.verify_execution import verify_execution
+from shared.http.base_url import base_url
+from shared.http.request import Request
+from shared.http.responses import Response, accepted, ok
+
+
+async def verify(request: Request) -> Response:
+    """Whether the run can be derived again."""
+    found = services()
+    verified = verify_execution(
+        found.events, found.workflows, _guard(), found.queue.peek, request.tenant_id, request.id
+    )
+    return ok(await verified)
+
+
+async def redrive(request: Request) -> Response:
+    """The run goes on."""
+    state = await redrive_execution(services(), request.actor, request.id)
+    return _started(request, state.id, state.status)
+
+
+def _started(request: Request, execution_id: str, status: str) -> Response:
+    location = f"/api/executions/{execution_id}"
+    url = base_url(request.event) + location
+    return accepted({"execution_id": execution_id, "status": status, "url": url}, location)
+
+
+@cache
+def _guard() -> ExpressionGuard:
+    """This process's guard; its child is started when a run is first verified, and stays warm."""
+    return ExpressionGuard()

@@ -1,0 +1,61 @@
+"""Let a run that has failed or was cancelled go on from where it stopped."""
+
+from __future__ import annotations
+
+from shared.commands._begun_delivery import begun_delivery
+from shared.commands._hint import hint
+from shared.commands.change import repeated_on_conflict
+from shared.commands.record import now, record
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution_row import row
+from shared.domain.graph import parse_graph
+from shared.domain.redrive import redriven_nodes
+from shared.errors import ExecutionFinishedError, ExecutionNotFinishedError, InvalidGraphError
+from shared.events.execution import ExecutionRedriven
+from shared.nodes.bodies import graph_at
+from shared.repositories.event_store import Append
+
+
+async def redrive_execution(services: Services, actor: Actor, execution_id: str) -> ExecutionState:
+    """The run under way again, under its own id and on its own version.
+
+    Its failed and cancelled nodes, and those skipped after them, are done again; whatever completed is not. Raises
+    `NotFoundError`, `ExecutionFinishedError` for a run that has succeeded, and `ExecutionNotFinishedError`.
+    """
+
+    async def attempt() -> ExecutionState:
+        state = fold(await services.events.read_all(actor.tenant_id, execution_id))
+        if state is None:
+            state, _, _ = await begun_delivery(services, actor, execution_id)
+        if not state.is_terminal:
+            raise ExecutionNotFinishedError(f"The execution is {state.status}; there is nothing to redrive.")
+        if state.phase == "succeeded":
+            raise ExecutionFinishedError("The execution has succeeded; fork or replay it instead.")
+        fact, happened_at, version = ExecutionRedriven(await _reset(services, state)), now(), state.stream_version
+        state.apply(fact, happened_at)
+        append = Append(
+            tenant_id=state.tenant_id,
+            stream_id=state.id,
+            stream_type="execution",
+            expected_version=version,
+            events=record(actor, happened_at, fact),
+            row=row(state, wake_at=happened_at),
+        )
+        await services.events.append_one(append)
+        return state
+
+    state = await repeated_on_conflict(attempt)
+    await hint(services, actor.tenant_id, execution_id)
+    return state
+
+
+async def _reset(services: Services, state: ExecutionState) -> list[str]:
+    if state.started_at is None or state.workflow_version is None:
+        return []
+    saved = await services.workflows.version(state.tenant_id, state.workflow_id, state.workflow_version)
+    graph, problems = parse_graph(saved["nodes"], saved["edges"]) if saved else (None, [])
+    if graph is None:
+        raise InvalidGraphError("The version that the execution runs on cannot be read.", problems=tuple(problems))
+    return redriven_nodes(lambda prefix: graph_at(graph, prefix), state)

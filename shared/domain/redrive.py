@@ -1,0 +1,35 @@
+"""Which nodes of a run that has failed or was cancelled are done again when it is redriven."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shared.domain.execution import ExecutionState
+from shared.domain.graph import Graph
+from shared.domain.paths import split_path
+
+
+def redriven_nodes(graph_at: Callable[[str], Graph], state: ExecutionState) -> list[str]:
+    """The paths of the nodes to reset: those that failed the run or were cancelled, and those skipped after them.
+
+    A failure that the workflow handles (`continue`, `route`) is an outcome like any other and stays. `graph_at` gives
+    the graph whose nodes have a prefix: the run's own for the empty one, else the body of a map.
+    """
+    found: list[str] = []
+    for prefix in dict.fromkeys(["", *(split_path(path)[0] for path in state.nodes)]):
+        graph = graph_at(prefix)
+        open_nodes = [node_id for node_id in graph.nodes if _is_unfinished(state, prefix + node_id)]
+        reset = dict.fromkeys(open_nodes)
+        while open_nodes:
+            for target in graph.successors[open_nodes.pop()]:
+                record = state.nodes.get(prefix + target)
+                if record is not None and record.status == "skipped" and target not in reset:
+                    reset[target] = None
+                    open_nodes.append(target)
+        found += [prefix + node_id for node_id in graph.nodes if node_id in reset]
+    return found
+
+
+def _is_unfinished(state: ExecutionState, path: str) -> bool:
+    record = state.nodes.get(path)
+    return record is not None and (record.status == "cancelled" or record.handled == "fail")

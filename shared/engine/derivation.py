@@ -1,0 +1,129 @@
+"""The fact that today's code would have recorded next, derived from a run's state for the one that is recorded.
+
+What comes from outside is taken from the recorded one as it stands: what started the run, signals, cancellations, what
+effects answered, when things happened, and how long a retry's jitter was drawn.
+"""
+
+from __future__ import annotations
+
+from shared.domain.execution import ExecutionState
+from shared.domain.fates import fate, item_outcome, outcome
+from shared.domain.paths import split_path
+from shared.domain.redrive import redriven_nodes
+from shared.engine.node_derivation import ImpossibleError, NodeDerivation
+from shared.engine.program import Program
+from shared.engine.resolution import Resolution
+from shared.engine.scopes import Scope
+from shared.events.codec import ExecutionFact
+from shared.events.execution import (
+    ExecutionCancelled,
+    ExecutionFailed,
+    ExecutionQueued,
+    ExecutionRedriven,
+    ExecutionStarted,
+    ExecutionSucceeded,
+    ItemFailed,
+    ItemSucceeded,
+    NodeSkipped,
+    SignalReceived,
+)
+
+# A drain that cannot carry a run out, or that dies of it again and again, ends it so; the events do not tell why.
+_GIVEN_UP = frozenset({"drain_died", "internal_error"})
+_NO_GRAPH = frozenset({"not_published", "invalid_graph"})
+
+
+class Derivation:
+    """One run's facts, derived from the state in which the facts before them leave it."""
+
+    def __init__(self, state: ExecutionState, program: Program | None, resolution: Resolution | None) -> None:
+        """`program` and `resolution` are unset for a run that was never started."""
+        self._state, self._program, self._resolution = state, program, resolution
+        self._nodes = NodeDerivation(state, resolution) if resolution is not None else None
+
+    async def fact(self, recorded: ExecutionFact, happened_at: str) -> ExecutionFact:
+        """The fact that should stand where `recorded` does; where no such fact may, it raises `ImpossibleError`."""
+        state = self._state
+        if isinstance(recorded, ExecutionQueued):
+            return recorded if state.stream_version == 0 else _impossible("A run is queued once, at its beginning.")
+        if state.stream_version == 0:
+            return _impossible("A run begins with ExecutionQueued.")
+        if isinstance(recorded, ExecutionRedriven):
+            return self._redriven()
+        if state.is_terminal:
+            return _impossible(f"The run had {state.phase}.")
+        if isinstance(recorded, (SignalReceived, ExecutionCancelled)):
+            return recorded
+        if isinstance(recorded, ExecutionStarted):
+            return self._started(recorded)
+        if isinstance(recorded, ExecutionFailed) and recorded.error.get("code") in _GIVEN_UP:
+            return recorded
+        if isinstance(recorded, (ExecutionSucceeded, ExecutionFailed)):
+            return self._end(recorded)
+        if self._nodes is None or state.phase != "running":
+            return _impossible("The run had not been started.")
+        if isinstance(recorded, (ItemSucceeded, ItemFailed)):
+            return self._item(recorded)
+        if isinstance(recorded, NodeSkipped):
+            return self._skipped(recorded)
+        return await self._nodes.fact(recorded, happened_at)
+
+    def _redriven(self) -> ExecutionFact:
+        if self._state.phase not in ("failed", "cancelled"):
+            return _impossible("Only a run that has failed or was cancelled can be redriven.")
+        if self._resolution is None:
+            return ExecutionRedriven([])
+        scopes = self._resolution.scopes
+        return ExecutionRedriven(redriven_nodes(lambda prefix: scopes.at(prefix).body.graph, self._state))
+
+    def _started(self, recorded: ExecutionStarted) -> ExecutionFact:
+        state = self._state
+        if state.phase != "queued":
+            return _impossible("A run is started once.")
+        if self._program is None:
+            return _impossible("The workflow has no such version.")
+        trigger = self._program.trigger_for(state.trigger)
+        if state.forked_from is not None or trigger is None:
+            trigger = recorded.trigger_node_id if recorded.trigger_node_id in self._program.nodes else "no trigger"
+        return ExecutionStarted(state.workflow_version or recorded.workflow_version, trigger)
+
+    def _end(self, recorded: ExecutionSucceeded | ExecutionFailed) -> ExecutionFact:
+        state, program = self._state, self._program
+        if state.phase == "queued":
+            codes = _NO_GRAPH if program is None else {"no_trigger"} if not program.trigger_for(state.trigger) else ()
+            is_right = isinstance(recorded, ExecutionFailed) and recorded.error.get("code") in codes
+            return recorded if is_right else _impossible("The run had not been started.")
+        assert program is not None, "a run that has started has a program"
+        open_nodes = [node_id for node_id in program.graph.nodes if not state.is_settled(node_id)]
+        if open_nodes:
+            return _impossible(f"The run was not over: {open_nodes[0]!r} was not settled.")
+        return outcome(program.graph, state)
+
+    def _item(self, recorded: ItemSucceeded | ItemFailed) -> ExecutionFact:
+        assert self._resolution is not None, "a run that has started has a program"
+        scope = self._scope(f"{recorded.node_id}[{recorded.index}].")
+        graph, prefix = scope.body.graph, scope.prefix
+        open_nodes = [node_id for node_id in graph.nodes if not self._state.is_settled(prefix + node_id)]
+        if open_nodes:
+            return _impossible(f"The item was not over: {open_nodes[0]!r} was not settled.")
+        self._resolution.forget(scope)
+        return item_outcome(graph, self._state, prefix)
+
+    def _scope(self, prefix: str) -> Scope:
+        assert self._nodes is not None, "a run that has started has a program"
+        return self._nodes.scope(prefix)
+
+    def _skipped(self, recorded: NodeSkipped) -> ExecutionFact:
+        prefix, node_id = split_path(recorded.node_id)
+        scope, record = self._scope(prefix), self._state.nodes.get(recorded.node_id)
+        if node_id not in scope.body.graph.nodes:
+            return _impossible("The graph has no such node.")
+        if record is not None and record.status != "pending":
+            return _impossible(f"The node was {record.status}.")
+        if fate(scope.body.graph, self._state, node_id, prefix) != "skipped":
+            return _impossible("Its predecessors do not say that the node is skipped.")
+        return recorded
+
+
+def _impossible(reason: str) -> ExecutionFact:
+    raise ImpossibleError(reason)

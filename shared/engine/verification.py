@@ -1,0 +1,99 @@
+"""Whether a run is what its inputs make of it: every decision and every pure output is derived again from its events.
+
+Event by event, the fact that today's code would have recorded there is compared with the one that is. What comes from
+outside is taken as it stands: what started the run, signals, cancellations, what effects answered, when things
+happened, and how long the draw of a retry's jitter was. Of an error the code is compared, not its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from shared.domain.execution import ExecutionState, execution_fact
+from shared.domain.json_values import same_json
+from shared.engine.derivation import Derivation
+from shared.engine.expressions import ExpressionGuard
+from shared.engine.node_derivation import ImpossibleError
+from shared.engine.program import Program
+from shared.engine.resolution import Resolution
+from shared.events.codec import encode, event_type
+from shared.events.record import RecordedEvent
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where a run leaves what its inputs make of it. `expected` is unset where no such fact may stand here at all."""
+
+    event: RecordedEvent
+    expected: JsonObject | None
+    reason: str
+
+    def as_json(self) -> JsonObject:
+        """`{sequence_number, stream_version, event_type, node_id, reason, expected, recorded}`."""
+        event = self.event
+        return {
+            "sequence_number": event.sequence_number,
+            "stream_version": event.stream_version,
+            "event_type": event.event_type,
+            "node_id": event.payload.get("node_id"),
+            "reason": self.reason,
+            "expected": self.expected,
+            "recorded": event.payload,
+        }
+
+
+async def first_difference(
+    events: Iterable[RecordedEvent], program: Program | None, guard: ExpressionGuard
+) -> Difference | None:
+    """The first event that today's code would not have recorded there; `None` when there is none such.
+
+    `program` is that of the version on which the run was started, unset where it never was.
+    """
+    verification: _Verification | None = None
+    try:
+        for event in events:
+            verification = verification or _Verification(event, program, guard)
+            difference = await verification.difference(event)
+            if difference is not None:
+                return difference
+    finally:
+        if verification is not None:
+            verification.close()
+    return None
+
+
+class _Verification:
+    """The run as the events so far leave it."""
+
+    def __init__(self, first: RecordedEvent, program: Program | None, guard: ExpressionGuard) -> None:
+        self._state = ExecutionState(first.stream_id, first.tenant_id)
+        self._resolution = Resolution(self._state, program, guard) if program is not None else None
+        self._derivation = Derivation(self._state, program, self._resolution)
+
+    def close(self) -> None:
+        """Lets go of what the expressions' process was given."""
+        if self._resolution is not None:
+            self._resolution.close()
+
+    async def difference(self, event: RecordedEvent) -> Difference | None:
+        """What is wrong with the next event; it is taken into the state when nothing is."""
+        fact, happened_at = execution_fact(event)
+        try:
+            expected = fact if self._is_copied(event) else await self._derivation.fact(fact, happened_at)
+        except ImpossibleError as refusal:
+            return Difference(event, None, str(refusal))
+        if type(expected) is not type(fact):
+            return Difference(event, encode(expected), f"It should be {event_type(expected)}.")
+        named = [name for name in fact.__slots__ if not same_json(getattr(expected, name), getattr(fact, name))]
+        if named:
+            return Difference(event, encode(expected), f"It differs in {', '.join(named)}.")
+        self._state.apply(fact, happened_at)
+        return None
+
+    def _is_copied(self, event: RecordedEvent) -> bool:
+        """Whether the fact was taken over from the run that this one was forked from: verify that one."""
+        return self._state.forked_from is not None and "copied_from" in event.metadata

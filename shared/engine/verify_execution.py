@@ -1,0 +1,64 @@
+"""Is this run what its inputs make of it, and is what is stored of it what was recorded?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from shared.engine.expressions import ExpressionGuard
+from shared.engine.program import Program
+from shared.engine.verification import Difference, first_difference
+from shared.errors import InvalidGraphError, NotFoundError
+from shared.events.record import RecordedEvent
+from shared.queries.queued_delivery import Peek, queued_delivery
+from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.workflows import WorkflowRepository
+
+JsonObject = dict[str, Any]
+
+
+async def verify_execution(
+    events: EventStoreRepository,
+    workflows: WorkflowRepository,
+    guard: ExpressionGuard,
+    peek: Peek,
+    tenant_id: str,
+    execution_id: str,
+) -> JsonObject:
+    """`{valid, events_checked, first_difference}`: the hash chain is whole, and every fact can be derived again.
+
+    `first_difference` is `Difference.as_json`, or null. A delivery that was accepted and not yet begun has nothing to
+    check. Raises `NotFoundError`, and `UnavailableError` where an expression takes too long on this machine.
+    """
+    recorded = await events.read_all(tenant_id, execution_id)
+    if not recorded and await queued_delivery(peek, tenant_id, execution_id) is None:
+        raise NotFoundError("There is no such execution.")
+    # Read after the events, so that it covers all of them.
+    chain = await events.verify_stream(tenant_id, execution_id)
+    broken = chain.get("first_difference")
+    sound = [event for event in recorded if broken is None or event.stream_version < broken]
+    difference = await first_difference(sound, await _program(workflows, tenant_id, sound), guard)
+    if difference is None and len(sound) < len(recorded):
+        reason = (
+            "The event, or the number of events before it, was changed after it was recorded: its hash does not fit."
+        )
+        difference = Difference(recorded[len(sound)], None, reason)
+    return {
+        "valid": difference is None,
+        "events_checked": len(recorded) if difference is None else difference.event.stream_version,
+        "first_difference": None if difference is None else difference.as_json(),
+    }
+
+
+async def _program(workflows: WorkflowRepository, tenant_id: str, events: Sequence[RecordedEvent]) -> Program | None:
+    """The program that the run was started on; `None` where it was not, or where its graph cannot run."""
+    started = next((event.payload for event in events if event.event_type == "ExecutionStarted"), None)
+    asked = started or (events[0].payload if events else {})
+    if asked.get("workflow_version") is None:
+        return None
+    workflow_id, version = events[0].payload["workflow_id"], asked["workflow_version"]
+    row = await workflows.version(tenant_id, workflow_id, version)
+    try:
+        return Program.from_row({**row, "workflow_id": workflow_id, "version": version}) if row else None
+    except InvalidGraphError:
+        return None

@@ -1,0 +1,166 @@
+"""Runs that failed or were cancelled, and go on: what is done again, what is not, and under which keys."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from shared.commands.cancel_execution import CancelExecution, cancel_execution
+from shared.commands.create_workflow import CreateWorkflow, create_workflow
+from shared.commands.publish_workflow import publish_workflow
+from shared.commands.redrive_execution import redrive_execution
+from shared.engine.graphs import PUBLISHED_SECONDS
+from shared.errors import ExecutionFinishedError, ExecutionNotFinishedError, NotFoundError
+from shared.ids import new_id
+from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
+from tests.integration.engine.sink import Sink
+
+EDGE = {"source": "hook", "target": "last"}
+
+
+def _broken_until(sink: Sink, count: int) -> None:
+    """The path /broken is answered 500 until it has been asked so often."""
+    asked = sink.received
+    sink.answer = lambda one: (
+        (500, {}, b"")
+        if one.path == "/broken" and sum(r.path == "/broken" for r in asked) <= count
+        else (200, {}, b"{}")
+    )
+
+
+async def test_redrive_does_what_failed_and_what_never_ran(bench: Bench, sink: Sink) -> None:
+    """The failed effect is sent again with its key, what was skipped after it runs, and what completed does not."""
+    _broken_until(sink, 1)
+    workflow_id = await bench.publish(
+        [HOOK, request("one", sink.url + "/fine"), request("two", sink.url + "/broken"), transform("last", "done")],
+        *("hook>one", "one>two", "two>last"),
+    )
+    job = bench.delivery(workflow_id)
+    failed = await bench.execute(job)
+    assert (failed.status, failed.nodes["last"].status) == ("failed", "skipped")
+    state = await bench.redrive(job)
+    assert (state.status, state.output, state.error) == ("succeeded", "done", None)
+    assert [one.path for one in sink.received] == ["/fine", "/broken", "/broken"]
+    assert sink.received[1].key == sink.received[2].key
+    assert (state.nodes["two"].attempts, state.nodes["one"].attempts) == (2, 1)
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_row_of_a_redriven_run_is_due_until_it_ends_again(bench: Bench, sink: Sink) -> None:
+    """In the read model the run is running again, without its error and its end, and somebody will look at it."""
+    sink.answer = lambda _request: (500, {}, b"")
+    job = bench.delivery(await bench.publish([HOOK, request("call", sink.url)], "hook>call"))
+    await bench.execute(job)
+    await redrive_execution(bench.services, bench.actor, job.execution_id)
+    row = await bench.services.executions.get(bench.tenant_id, job.execution_id)
+    assert row is not None
+    assert (row["status"], row["error"], row["finished_at"]) == ("running", None, None)
+    assert row["wake_at"] is not None
+    with pytest.raises(ExecutionNotFinishedError):
+        await redrive_execution(bench.services, bench.actor, job.execution_id)
+
+
+async def test_retriers_count_from_the_redrive(bench: Bench, sink: Sink) -> None:
+    """Attempts go on counting; how many a retrier allows is counted anew."""
+    sink.answer = lambda _request: (500, {}, b"")
+    retry = [{"errors": ["http_5xx"], "max_attempts": 2, "initial_interval_seconds": 0}]
+    job = bench.delivery(await bench.publish([HOOK, request("call", sink.url, retry=retry)], "hook>call"))
+    await bench.execute(job)
+    state = await bench.redrive(job)
+    assert (state.status, state.nodes["call"].attempts, len(sink.received)) == ("failed", 4, 4)
+    assert (await bench.verify(job))["valid"]
+
+
+async def test_cancelled_wait_begins_anew(bench: Bench) -> None:
+    """A redriven delay waits for its whole time from then, and the run goes on after it."""
+    workflow_id = await bench.publish(
+        [HOOK, delay("pause", seconds=3600), transform("last", 1)], "hook>pause", "pause>last"
+    )
+    job = bench.delivery(workflow_id)
+    before = (await bench.execute(job)).nodes["pause"].wake_at
+    await cancel_execution(bench.services, bench.actor, job.execution_id, CancelExecution(reason=None))
+    state = await bench.redrive(job)
+    after = state.nodes["pause"].wake_at
+    assert before is not None
+    assert after is not None
+    assert (state.status, after > before) == ("waiting", True)
+    ended = await bench.execute_later(job, 3600)
+    assert (ended.status, ended.output) == ("succeeded", 1)
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_handled_failure_is_not_done_again(bench: Bench, sink: Sink) -> None:
+    """A failure that the workflow routes is an outcome like any other: only what failed the run is redriven."""
+    _broken_until(sink, 99)
+    workflow_id = await bench.publish(
+        [
+            HOOK,
+            request("routed", sink.url + "/broken", on_error="route"),
+            transform("sorry", 1),
+            {"id": "no", "type": "fail", "parameters": {}},
+        ],
+        *("hook>routed", "routed.error>sorry", "hook>no"),
+    )
+    job = bench.delivery(workflow_id)
+    await bench.execute(job)
+    state = await bench.redrive(job)
+    assert (state.status, state.nodes["no"].attempts) == ("failed", 2)
+    assert (state.nodes["routed"].attempts, len(sink.received)) == (1, 1)
+
+
+async def test_map_does_its_failed_items_again(bench: Bench, sink: Sink) -> None:
+    """Items that succeeded are kept with their outputs; the failed one is sent again, with its key."""
+    _broken_until(sink, 1)
+    body = {"nodes": [request("send", sink.url + "{% $item %}"), transform("n", "{% $index %}")]}
+    body["edges"] = [{"source": "send", "target": "n"}]
+    each = {"id": "each", "type": "map", "parameters": {"items": ["/a", "/broken", "/c"], "body": body}}
+    job = bench.delivery(await bench.publish([HOOK, each], "hook>each"))
+    assert (await bench.execute(job)).status == "failed"
+    state = await bench.redrive(job)
+    assert (state.status, state.output) == ("succeeded", [0, 1, 2])
+    sent = [one.path for one in sink.received]
+    assert (sorted(sent[:3]), sent[3:]) == (["/a", "/broken", "/c"], ["/broken"])
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_map_that_was_cancelled_goes_on(bench: Bench, sink: Sink) -> None:
+    """Items that waited when the run was cancelled wait again; those that had ended are not run again."""
+    nodes = [transform("n", "{% $item %}"), delay("pause", seconds="{% $item = 2 ? 3600 : 0 %}")]
+    body = {"nodes": nodes, "edges": [{"source": "n", "target": "pause"}]}
+    each = {"id": "each", "type": "map", "parameters": {"items": [1, 2, 3], "body": body}}
+    job = bench.delivery(await bench.publish([HOOK, each], "hook>each"))
+    await bench.execute(job)
+    await cancel_execution(bench.services, bench.actor, job.execution_id, CancelExecution(reason=None))
+    waiting = await bench.redrive(job)
+    assert waiting.status == "waiting"
+    state = await bench.execute_later(job, 3600)
+    assert (state.status, state.output) == ("succeeded", [1, 2, 3])
+    started = [one.payload for one in await bench.events(job) if one.event_type == "ItemSucceeded"]
+    assert [one["index"] for one in started] == [0, 2, 1]
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_run_that_could_not_start_is_started(bench: Bench) -> None:
+    """Once its workflow is published, a redrive starts what had failed for want of a version."""
+    workflow = await create_workflow(
+        bench.services, bench.actor, CreateWorkflow(name="late", nodes=[HOOK, transform("last", 1)], edges=[EDGE])
+    )
+    job = bench.delivery(workflow.id)
+    assert ((await bench.execute(job)).error or {})["code"] == "not_published"
+    assert (await bench.verify(job))["valid"]
+    await publish_workflow(bench.services, bench.actor, workflow.id)
+    await asyncio.sleep(PUBLISHED_SECONDS)
+    state = await bench.redrive(job)
+    assert (state.status, state.output) == ("succeeded", 1)
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_only_what_failed_or_was_cancelled_is_redriven(bench: Bench) -> None:
+    """A run that succeeded has nothing to redo, and an unknown one is not found."""
+    job = bench.delivery(await bench.publish([HOOK, transform("last", 1)], "hook>last"))
+    await bench.execute(job)
+    with pytest.raises(ExecutionFinishedError):
+        await redrive_execution(bench.services, bench.actor, job.execution_id)
+    with pytest.raises(NotFoundError):
+        await redrive_execution(bench.services, bench.actor, new_id())

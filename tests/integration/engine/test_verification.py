@@ -1,0 +1,116 @@
+"""Runs that were changed after they were recorded, and where verification finds it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from local.gateway import SupabaseGateway
+from shared.engine.program import Program
+from shared.engine.verification import Difference, first_difference
+from shared.events.record import RecordedEvent
+from shared.queue.job import ExecutionJob
+from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
+from tests.integration.engine.sink import Sink
+
+JsonObject = dict[str, Any]
+
+RETRY = [{"errors": ["http_5xx"], "max_attempts": 2, "initial_interval_seconds": 0.01}]
+NODES = [
+    {"id": "check", "type": "if", "parameters": {"condition": "{% $trigger.body.n > 1 %}"}},
+    transform("sum", "{% $trigger.body.n + $random() %}"),
+    transform("not", 1),
+    delay("pause", seconds=3600),
+]
+EDGES = ("hook>check", "check.true>sum", "check.false>not", "sum>send", "send>pause", "pause>each")
+
+
+async def _recorded(bench: Bench, sink: Sink) -> tuple[ExecutionJob, list[RecordedEvent], Program]:
+    """A run with something of everything in it."""
+    sink.answer = lambda _request: (500 if len(sink.received) == 1 else 200, {}, b"{}")
+    send = request("send", sink.url, retry=RETRY, parameters={"body": "{% $nodes.sum %}"})
+    body = {"nodes": [transform("double", "{% $item * 2 %}")]}
+    each = {"id": "each", "type": "map", "parameters": {"items": [1, 2], "body": body}}
+    workflow_id = await bench.publish([HOOK, *NODES, send, each], *EDGES)
+    job = bench.delivery(workflow_id, {"n": 2})
+    await bench.execute(job)
+    assert (await bench.execute_later(job, 3600)).status == "succeeded"
+    row = await bench.services.workflows.version(bench.tenant_id, workflow_id, 1)
+    assert row is not None
+    return job, await bench.events(job), Program.from_row(row)
+
+
+def _position(events: list[RecordedEvent], event_type: str, node_id: str | None) -> int:
+    return next(
+        index
+        for index, one in enumerate(events)
+        if one.event_type == event_type and one.payload.get("node_id") == node_id
+    )
+
+
+CHANGES: list[tuple[str, str | None, JsonObject]] = [
+    ("ExecutionStarted", None, {"trigger_node_id": "sum"}),
+    ("NodeSucceeded", "check", {"handles": ["false"]}),
+    ("NodeSucceeded", "check", {"evaluated_at": 1, "output": "ours", "output_of": None}),
+    ("NodeSucceeded", "sum", {"output": 3}),
+    ("NodeSucceeded", "sum", {"undefined": ["/value"]}),
+    ("NodeSkipped", "not", {"node_id": "send"}),
+    ("NodeStarted", "send", {"idempotency_key": "another"}),
+    ("NodeStarted", "send", {"parameters": {"method": "POST", "url": "https://example.com"}}),
+    ("NodeRetryScheduled", "send", {"delay_seconds": 90_000.0}),
+    ("NodeRetryScheduled", "send", {"error": {"code": "http_4xx", "message": ""}}),
+    ("NodeSucceeded", "send", {"attempt": 1}),
+    ("NodeSucceeded", "send", {"handles": ["other"]}),
+    ("NodeWaiting", "pause", {"wake_at": "2026-01-01T00:00:00.000000Z"}),
+    ("MapStarted", "each", {"parameters": {"items": [1]}}),
+    ("NodeSucceeded", "each[1].double", {"output": 5}),
+    ("ItemSucceeded", "each", {"output_of": []}),
+    ("ItemSucceeded", "each", {"index": 7}),
+    ("NodeSucceeded", "each", {"output": [1]}),
+    ("ExecutionSucceeded", None, {"output": "another"}),
+]
+
+
+async def test_changed_fact_is_found_where_it_stands(bench: Bench, sink: Sink) -> None:
+    """Whatever is changed in a fact that follows from others is the first difference."""
+    _, events, program = await _recorded(bench, sink)
+    assert await first_difference(events, program, bench.guard) is None
+    for event_type, node_id, changes in CHANGES:
+        index = _position(events, event_type, node_id)
+        changed = list(events)
+        changed[index] = replace(events[index], payload={**events[index].payload, **changes})
+        found = await first_difference(changed, program, bench.guard)
+        assert isinstance(found, Difference), (event_type, node_id, changes)
+        assert found.event is changed[index], (event_type, node_id, changes, found)
+
+
+@pytest.mark.parametrize("event_type", ["NodeSkipped", "NodeStarted", "MapStarted", "ItemSucceeded", "NodeWaiting"])
+async def test_missing_fact_is_found(bench: Bench, sink: Sink, event_type: str) -> None:
+    """Without one of its facts, what is recorded afterwards cannot be derived."""
+    _, events, program = await _recorded(bench, sink)
+    index = next(position for position, one in enumerate(events) if one.event_type == event_type)
+    assert await first_difference(events[:index] + events[index + 1 :], program, bench.guard) is not None
+
+
+async def test_repeated_fact_is_found(bench: Bench, sink: Sink) -> None:
+    """No fact may stand twice, with few exceptions: a signal may, and a start without an end has none here."""
+    _, events, program = await _recorded(bench, sink)
+    for index, event in enumerate(events):
+        found = await first_difference([*events[: index + 1], *events[index:]], program, bench.guard)
+        assert found is not None, event
+
+
+async def test_changed_answer_breaks_the_chain(bench: Bench, sink: Sink, supabase_gateway: SupabaseGateway) -> None:
+    """What an effect answered cannot be derived; that it was changed in the store is found by its hash."""
+    job, events, _ = await _recorded(bench, sink)
+    index = _position(events, "NodeSucceeded", "send")
+    payload = json.dumps({**events[index].payload, "output": "ours"})
+    with psycopg.connect(supabase_gateway.database_url, autocommit=True) as connection:
+        connection.execute("update event_store set payload = %s where id = %s", [payload, events[index].id])
+    verified = await bench.verify(job)
+    assert (verified["valid"], verified["first_difference"]["stream_version"]) == (False, index + 1)
+    assert "hash" in verified["first_difference"]["reason"]
