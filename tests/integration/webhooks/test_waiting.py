@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def waiting(wired: Services) -> Sender:
 def graph(sender: Sender, *nodes: dict[str, Any]) -> None:
     """Publishes a chain of these nodes after the trigger."""
     chain = [{"id": "hook", "type": "webhook_trigger"}, *nodes]
-    edges = [{"source": one["id"], "target": two["id"]} for one, two in zip(chain, chain[1:], strict=False)]
+    edges = [{"source": one["id"], "target": two["id"]} for one, two in pairwise(chain)]
     command = UpdateWorkflow(name="w", nodes=chain, edges=edges)
     run(update_workflow(sender.services, sender.actor, sender.workflow_id, command))
     run(publish_workflow(sender.services, sender.actor, sender.workflow_id))
