@@ -113,9 +113,8 @@ class ExecutionState:
         record = self.nodes.get(node_id)
         if record is None:
             record = self.nodes[node_id] = NodeRecord()
-            prefix = split_path(node_id)[0]
-            if prefix:
-                items, index = self._item(prefix)
+            if "]" in node_id:
+                items, index = self._item(split_path(node_id)[0])
                 items.under_way.setdefault(index, []).append(node_id)
         return record
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 def split_path(path: str) -> tuple[str, str]:
     """The prefix (empty outside of every map) and the node's own id."""
-    end = path.rfind("].") + 2
-    return (path[:end], path[end:]) if end > 1 else ("", path)
+    if "]" not in path:
+        return "", path
+    end = path.rindex("].") + 2
+    return path[:end], path[end:]
 
 
 def item_prefix(map_path: str, index: int) -> str:

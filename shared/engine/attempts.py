@@ -61,6 +61,16 @@ class Attempts(Resolution):
                 await asyncio.sleep(pause)
                 attempt, is_repeated = attempt + 1, False
 
+    def end_map(self, path: str, is_success: bool) -> None:
+        """Records what becomes of a map whose last item has ended."""
+        step, record = self.scopes.step(path), self._state.nodes[path]
+        if is_success:
+            # Its output is that of its items, which the state has.
+            self._succeed(step, record.attempts, Completed(), record.evaluated_at or 0, list(record.undefined))
+        else:
+            message = "More items have failed than are tolerated, or too few are left to succeed."
+            self.fail(step, record.attempts, NodeError("items_failed", message))
+
     def fail(self, step: Step, attempt: int, error: NodeError) -> float | None:
         """Records that an attempt has failed: the seconds until the next, or `None` when this was the last."""
         pause = self._pause(step, attempt, error)

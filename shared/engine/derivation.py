@@ -106,7 +106,7 @@ class Derivation:
         open_nodes = [node_id for node_id in graph.nodes if not self._state.is_settled(prefix + node_id)]
         if open_nodes:
             return _impossible(f"The item was not over: {open_nodes[0]!r} was not settled.")
-        self._resolution.forget(scope)
+        self._resolution.scopes.drop(prefix)
         return item_outcome(graph, self._state, prefix)
 
     def _scope(self, prefix: str) -> Scope:

@@ -34,11 +34,7 @@ class Resolution:
     def __init__(self, state: ExecutionState, program: Program, guard: ExpressionGuard) -> None:
         """Expressions are evaluated by `guard`, which keeps what it is given of the run until `close`."""
         self._state, self._guard = state, guard
-        self.scopes = Scopes(program, state)
-
-    def forget(self, scope: Scope) -> None:
-        """An item has ended: its scope and what the expressions' process has of it may go."""
-        self._guard.forget(self.scopes.drop(scope.prefix).data)
+        self.scopes = Scopes(program, lambda scope: guard.forget(scope.data))
 
     def close(self) -> None:
         """The run is over, here at least: what the expressions' process has of it may go."""

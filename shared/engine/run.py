@@ -7,17 +7,13 @@ everything before it is durable; meanwhile the rest of the run goes on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
-from shared.domain.execution import SETTLED
-from shared.domain.fates import decide, outcome
+from shared.domain.fates import outcome
 from shared.domain.timestamps import unix_seconds
 from shared.engine.attempts import LONGEST_WAIT_SECONDS, Attempts
-from shared.engine.maps import Maps
+from shared.engine.frontier import Frontier
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
-from shared.engine.scopes import Scope
-from shared.events.execution import NodeSkipped
 
 # So many facts of nodes that need no storage are stored at once, so that a crash costs no more than these.
 MAX_UNSAVED = 500
@@ -30,7 +26,7 @@ class Run:
         """`recorder` holds the facts so far, the start included."""
         self._recorder, self._program, self._attempts = recorder, program, attempts
         self._state, self._scopes = recorder.state, attempts.scopes
-        self._maps = Maps(recorder, attempts)
+        self._frontier = Frontier(self._state, self._scopes, recorder.record, attempts.end_map)
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._saving: asyncio.Task[None] | None = None
         self._answering: asyncio.Task[None] | None = None
@@ -43,10 +39,11 @@ class Run:
         Facts of somebody else raise `StreamConflictError`: whoever wrote them has the run now.
         """
         try:
-            await self._nodes([*self._interrupted(), *self._begun()])
+            started = [path for path in self._state.nodes if path in self._state.running]
+            await self._nodes([*started, *self._due(), *self._frontier.begun()])
             while self._state.waiting:
                 await self._recorder.durable()
-                due = self._interrupted()
+                due = self._due()
                 if not due:
                     break
                 # While that was being stored, a signal came or a timer ran out.
@@ -74,7 +71,7 @@ class Run:
                 for path in ready:
                     self._tasks[asyncio.create_task(self._attempts.settle(path))] = path
                 done = await self._next_done()
-            ready = self._following(done)
+            ready = [*self._frontier.following(done), *self._due()]
             if self._recorder.unsaved >= MAX_UNSAVED:
                 await self._save()
             if self._answering is None and self._recorder.owes_answer:
@@ -83,7 +80,7 @@ class Run:
         self._recorder.is_busy = False
 
     async def _next_done(self) -> list[str]:
-        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(self._tasks, timeout=self._seconds_to_timer(), return_when=asyncio.FIRST_COMPLETED)
         # In the order in which they were started, so that what follows does not depend on a set's order.
         finished = [(task, path) for task, path in self._tasks.items() if task in done]
         for task, _path in finished:
@@ -102,59 +99,25 @@ class Run:
         if self._saving is None:
             self._saving = asyncio.create_task(self._recorder.durable())
 
-    def _interrupted(self) -> list[str]:
-        """Nodes whose start is recorded and whose end is not, and those whose timer is due or whose signal is there."""
-        nodes, running = self._state.nodes, self._state.running
-        due = {
+    def _due(self) -> list[str]:
+        """Waiting nodes whose timer is due or whose signal is there, and that nobody is at yet."""
+        if not self._state.waiting:
+            return []
+        soon = self._recorder.clock() + LONGEST_WAIT_SECONDS
+        busy = set(self._tasks.values())
+        found = [
             path
             for path in self._state.waiting
-            if self._is_soon(nodes[path].timer or "") or self._state.signal_for(path) is not None
-        }
-        return [path for path in nodes if path in running or path in due] if running or due else []
+            if path not in busy
+            and (unix_seconds(self._state.nodes[path].timer or "") <= soon or self._state.signal_for(path) is not None)
+        ]
+        return sorted(found)
 
-    def _begun(self) -> list[str]:
-        """What is ready where the facts so far leave off; what never will be is recorded as skipped."""
-        ready: dict[str, None] = {}
-        # Maps within maps first, so that each is looked at once its items have been.
-        followed = [path for path, record in self._state.nodes.items() if record.is_open_map][::-1]
-        for scope in (self._scopes.root, *self._maps.begun()):
-            self._decide(scope, None, ready, followed)
-        return self._follow(followed, ready)
-
-    def _following(self, done: Iterable[str]) -> list[str]:
-        """The nodes that are ready now that `done` have been settled, wait, or are maps that have started."""
-        return self._follow(list(done), {})
-
-    def _follow(self, followed: list[str], ready: dict[str, None]) -> list[str]:
-        for path in followed:
-            record = self._state.nodes.get(path)
-            if record is None:
-                continue  # its item has ended, and it was one of the last there
-            if record.is_open_map:
-                for scope in self._maps.advance(path):
-                    self._decide(scope, None, ready, followed)
-                if record.retry_at is not None and self._is_soon(record.retry_at):
-                    ready[path] = None
-            if record.status in SETTLED:
-                step = self._scopes.step(path)
-                self._decide(step.scope, (step.one.node.id,), ready, followed)
-        return list(ready)
-
-    def _decide(self, scope: Scope, settled: Iterable[str] | None, ready: dict[str, None], followed: list[str]) -> None:
-        """Adds what is ready in this scope now, and to `followed` what has to be looked at next."""
-        graph, prefix = scope.body.graph, scope.prefix
-        decided = decide(graph, self._state, settled, prefix)
-        for node_id, fate in decided:
-            if fate == "ready":
-                ready[prefix + node_id] = None
-            else:
-                self._recorder.record(NodeSkipped(prefix + node_id))
-                followed.append(prefix + node_id)
-        if not decided and prefix and all(self._state.is_settled(prefix + node_id) for node_id in graph.nodes):
-            followed.append(self._maps.end_item(scope))
-
-    def _is_soon(self, moment: str) -> bool:
-        return unix_seconds(moment) <= self._recorder.clock() + LONGEST_WAIT_SECONDS
+    def _seconds_to_timer(self) -> float | None:
+        """How long until a waiting node wants to be looked at; the others' work does not make it late."""
+        busy = set(self._tasks.values())
+        timers = [unix_seconds(self._state.nodes[path].timer or "") for path in self._state.waiting if path not in busy]
+        return max(0.0, min(timers) - LONGEST_WAIT_SECONDS - self._recorder.clock()) if timers else None
 
     def _longest_timeout(self) -> float:
         return max((self._scopes.step(path).one.timeout_seconds for path in self._state.running), default=0.0)

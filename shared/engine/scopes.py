@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from shared.domain.execution import ExecutionState
 from shared.domain.paths import item_of, split_path
 from shared.engine.expressions import RunData
 from shared.engine.program import Body, ProgramNode
@@ -14,12 +13,13 @@ from shared.engine.program import Body, ProgramNode
 @dataclass(slots=True)
 class Scope:
     """One graph being run. `outer` is where the map stands whose item this is; `data` is what the expressions'
-    process has been given of it."""
+    process has been given of it; `steps` are the nodes that have been asked for, by id."""
 
     body: Body
     prefix: str = ""
     outer: Scope | None = None
     data: RunData = field(default_factory=RunData)
+    steps: dict[str, Step] = field(default_factory=dict)
 
     def levels(self) -> Iterator[Scope]:
         """This one, and those around it outwards."""
@@ -29,7 +29,7 @@ class Scope:
             level = level.outer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step:
     """One node where it stands. `path` is its name in facts and in the run's state."""
 
@@ -41,16 +41,20 @@ class Step:
 class Scopes:
     """The scopes of one run: its own, and one for each item under way, made when it is first asked for."""
 
-    def __init__(self, body: Body, state: ExecutionState) -> None:
+    def __init__(self, body: Body, dropped: Callable[[Scope], None] = lambda _scope: None) -> None:
+        """`dropped` is told of each scope whose item has ended."""
         self.root = Scope(body)
-        self._state = state
+        self._dropped = dropped
         self._items: dict[str, Scope] = {}
 
     def step(self, path: str) -> Step:
         """The node at a path."""
         prefix, node_id = split_path(path)
         scope = self.at(prefix)
-        return Step(path, scope.body.nodes[node_id], scope)
+        step = scope.steps.get(node_id)
+        if step is None:
+            step = scope.steps[node_id] = Step(path, scope.body.nodes[node_id], scope)
+        return step
 
     def at(self, prefix: str) -> Scope:
         """The scope whose nodes have this prefix."""
@@ -63,9 +67,9 @@ class Scopes:
             scope = self._items[prefix] = Scope(around.one.body, prefix, around.scope)
         return scope
 
-    def drop(self, prefix: str) -> Scope:
-        """Forgets the scope of an item that has ended, and returns it."""
-        return self._items.pop(prefix)
+    def drop(self, prefix: str) -> None:
+        """Forgets the scope of an item that has ended."""
+        self._dropped(self._items.pop(prefix))
 
     def all(self) -> Iterator[Scope]:
         """Every scope there is."""

@@ -248,3 +248,23 @@ async def test_documented_map_prices_an_order(bench: Bench) -> None:
     job = await bench.start(await bench.publish_documented("price an order"), {"lines": lines})
     state = await bench.execute(job)
     assert (state.nodes["each"].output, state.output) == ([8, None, 5], 13)
+
+
+async def test_timer_of_one_item_does_not_wait_for_another_items_work(bench: Bench, sink: Sink) -> None:
+    """What is due goes on while a request of another item is under way."""
+    sink.pause_seconds = 2.5
+    body = [
+        {"id": "which", "type": "if", "parameters": {"condition": "{% $index = 0 %}"}},
+        delay("pause", seconds=2.05),
+        request("call", sink.url),
+    ]
+    drawn = each(body)
+    drawn["parameters"]["body"]["edges"] = [
+        {"source": "which", "source_handle": "true", "target": "pause"},
+        {"source": "which", "source_handle": "false", "target": "call"},
+    ]
+    workflow_id = await bench.publish([HOOK, drawn], "hook>each")
+    job = bench.delivery(workflow_id, {"items": [1, 2]})
+    await bench.execute(job)
+    ended = [event.payload["index"] for event in await bench.events(job) if event.event_type == "ItemSucceeded"]
+    assert ended == [0, 1]

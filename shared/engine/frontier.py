@@ -1,0 +1,120 @@
+"""Where a run stands: which nodes are ready, now that others have been settled.
+
+It decides from the run's state alone, and records what follows without any work: nodes that are skipped, items and maps
+that have ended. Items are run in the run's own stream, each in a scope of its own. At most `max_concurrency` of a map's
+items are under way, waiting ones included, and the next to start is always the first that has not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from shared.domain.execution import SETTLED, ExecutionState
+from shared.domain.fates import decide, item_outcome
+from shared.domain.map_items import MapItems
+from shared.domain.paths import item_of, item_prefix
+from shared.engine.scopes import Scope, Scopes
+from shared.events.codec import ExecutionFact
+from shared.events.execution import NodeSkipped
+from shared.nodes.node_type import Spread
+
+
+@dataclass(slots=True)
+class _OpenMap:
+    spread: Spread
+    items: MapItems
+    under_way: set[int]
+    following: int = 0
+
+    def next_items(self) -> list[int]:
+        """The items that start now."""
+        found: list[int] = []
+        if self.spread.is_decided(len(self.items.outputs), len(self.items.errors)):
+            return found
+        while self.following < self.spread.total and len(self.under_way) < self.spread.max_concurrency:
+            index, self.following = self.following, self.following + 1
+            if index not in self.items.outputs and index not in self.items.errors and index not in self.under_way:
+                self.under_way.add(index)
+                found.append(index)
+        return found
+
+
+class Frontier:
+    """What is ready in one run; told of every node that anything has become of."""
+
+    def __init__(
+        self,
+        state: ExecutionState,
+        scopes: Scopes,
+        record: Callable[[ExecutionFact], None],
+        end_map: Callable[[str, bool], None],
+    ) -> None:
+        """`record` takes a fact into the state; `end_map` records that the map at a path has succeeded, or has not."""
+        self._state, self._scopes, self._record, self._end_map = state, scopes, record, end_map
+        self._maps: dict[str, _OpenMap] = {}
+
+    def begun(self) -> list[str]:
+        """The nodes that are ready where the facts so far leave off and that nothing has happened to."""
+        ready: dict[str, None] = {}
+        maps = [(path, record.items) for path, record in self._state.nodes.items() if record.items is not None]
+        # Maps within maps first, so that each is looked at once its items have been.
+        followed = [path for path, _ in reversed(maps)]
+        self._decide(self._scopes.root, None, ready, followed)
+        for path, items in maps:
+            for index in list(items.under_way):
+                self._decide(self._scopes.at(item_prefix(path, index)), None, ready, followed)
+        return self._follow(followed, ready)
+
+    def following(self, changed: Iterable[str]) -> list[str]:
+        """The nodes that are ready now that those at `changed` have been settled, or wait, or are maps that have
+        started."""
+        return self._follow(list(changed), {})
+
+    def _follow(self, followed: list[str], ready: dict[str, None]) -> list[str]:
+        for path in followed:
+            record = self._state.nodes.get(path)
+            if record is None:
+                continue  # its item has ended, and it was one of the last there
+            if record.is_open_map:
+                self._advance(path, ready, followed)
+            if record.status in SETTLED:
+                step = self._scopes.step(path)
+                self._decide(step.scope, (step.one.node.id,), ready, followed)
+        return list(ready)
+
+    def _decide(self, scope: Scope, settled: Iterable[str] | None, ready: dict[str, None], followed: list[str]) -> None:
+        """Adds what is ready in this scope now, and to `followed` what has to be looked at next."""
+        graph, prefix = scope.body.graph, scope.prefix
+        decided = decide(graph, self._state, settled, prefix)
+        for node_id, fate in decided:
+            if fate == "ready":
+                ready[prefix + node_id] = None
+            else:
+                self._record(NodeSkipped(prefix + node_id))
+                followed.append(prefix + node_id)
+        if not decided and prefix and all(self._state.is_settled(prefix + node_id) for node_id in graph.nodes):
+            map_path, index = item_of(prefix)
+            self._record(item_outcome(graph, self._state, prefix))
+            self._scopes.drop(prefix)
+            self._open(map_path).under_way.discard(index)
+            followed.append(map_path)
+
+    def _advance(self, path: str, ready: dict[str, None], followed: list[str]) -> None:
+        """Starts the items whose turn it is; when there is none, and none is under way, the map ends."""
+        one = self._open(path)
+        for index in one.next_items():
+            self._decide(self._scopes.at(item_prefix(path, index)), None, ready, followed)
+        if not one.under_way:
+            del self._maps[path]
+            self._end_map(path, one.spread.is_success(len(one.items.outputs), len(one.items.errors)))
+
+    def _open(self, path: str) -> _OpenMap:
+        found = self._maps.get(path)
+        if found is None:
+            record, kind = self._state.nodes[path], self._scopes.step(path).one.type
+            assert record.items is not None, f"{path} is no map that has started"
+            assert kind.spread is not None, f"{path} is no map"
+            spread = kind.spread(kind.parse(record.parameters or {}))
+            found = self._maps[path] = _OpenMap(spread, record.items, set(record.items.under_way))
+        return found
