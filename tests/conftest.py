@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from local import migrations
@@ -19,6 +20,9 @@ from local.tokens import LocalKeys
 
 # Tests use servers of their own, whatever ones the shell names: some empty Redis, and kill what runs.
 os.environ["LOCAL_STACK"] = "tests"
+
+# `--hypothesis-profile=long`, for the property tests of the engine: see CONTRIBUTING.md.
+hypothesis.settings.register_profile("long", max_examples=50_000)
 
 MIGRATED = "migrated"
 
