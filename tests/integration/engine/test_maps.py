@@ -242,14 +242,6 @@ async def test_cancelled_run_cancels_its_map(bench: Bench) -> None:
     assert (state.status, state.nodes["each"].status) == ("cancelled", "cancelled")
 
 
-async def test_documented_map_prices_an_order(bench: Bench) -> None:
-    """The example of the documentation, as it stands there."""
-    lines = [{"price": 4, "count": 2}, {"count": 1}, {"price": 1, "count": 5}]
-    job = await bench.start(await bench.publish_documented("price an order"), {"lines": lines})
-    state = await bench.execute(job)
-    assert (state.nodes["each"].output, state.output) == ([8, None, 5], 13)
-
-
 async def test_timer_of_one_item_does_not_wait_for_another_items_work(bench: Bench, sink: Sink) -> None:
     """What is due goes on while a request of another item is under way."""
     sink.pause_seconds = 2.5
