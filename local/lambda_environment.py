@@ -46,6 +46,16 @@ class Runtime:
         pattern = f".local/lambda/tools/lib/python3.*/site-packages/samcli/local/rapid/aws-lambda-rie-{machine}"
         return cls(noted["python"], noted["runtime"], str(next(ROOT.glob(pattern))))
 
+    @property
+    def interpreter(self) -> tuple[str, ...]:
+        """The command that starts Python as AWS's image has it: nothing but the artifact, its layers and the runtime.
+
+        -S: what is installed beside this machine's interpreter could stand in for what the artifact lacks, and what
+        runs from there at each start would count as the function's. -P: the task's root is on the path, not the
+        current folder.
+        """
+        return (self.python, "-S", "-P")
+
 
 class LambdaEnvironment:
     """A worker of a `FunctionPool`."""
@@ -61,8 +71,7 @@ class LambdaEnvironment:
         addresses = (f"127.0.0.1:{self._port}", f"127.0.0.1:{free_port()}")
         command = [runtime.emulator, "--runtime-interface-emulator-address", addresses[0]]
         command += ["--runtime-api-address", addresses[1], "--log-level", "error"]
-        # -P: on AWS the current folder is not on the path, the task's root is.
-        command += [runtime.python, "-P", "-m", "awslambdaric", function.handler]
+        command += [*runtime.interpreter, "-m", "awslambdaric", function.handler]
         layers = [str(layer / "python") for layer in function.layers]
         environment = pool.environment() | {
             "PYTHONPATH": os.pathsep.join((str(function.code_folder), *layers, runtime.packages)),
@@ -133,7 +142,9 @@ class LambdaEnvironment:
         self._pool.became_free(self)
 
     async def _invoke(self, invocation: Invocation) -> None:
-        self._signal(signal.SIGCONT)
+        for process in self._frozen:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
         try:
             answer = await self._client.post(
                 "/2015-03-31/functions/function/invocations",
@@ -149,18 +160,22 @@ class LambdaEnvironment:
         except httpx.TransportError:
             self.kill()
             return
-        self._frozen = self._signal(signal.SIGSTOP)
+        self._answer(invocation, answer)
+        await asyncio.sleep(0)  # whoever waits has the answer first, as on Lambda
+        self._frozen = self._freeze()
         self._current = None
+        if self.retired:
+            self.kill()
+        else:
+            self._pool.became_free(self)
+
+    def _answer(self, invocation: Invocation, answer: httpx.Response) -> None:
         if answer.content.startswith(_TIMED_OUT):
             with self._pool.log.open("ab") as log:
                 log.write(b"%s %s\n" % (invocation.request_id.encode(), answer.content))
             invocation.fail("Sandbox.Timedout", answer.text)
         else:
             invocation.settle(answer.content, failed=answer.status_code != 200 or _is_error(answer.content))
-        if self.retired:
-            self.kill()
-        else:
-            self._pool.became_free(self)
 
     async def _bury(self) -> None:
         while self._process.poll() is None:  # noqa: ASYNC110 -- no event tells of it
@@ -181,11 +196,11 @@ class LambdaEnvironment:
         except psutil.NoSuchProcess:
             return []
 
-    def _signal(self, number: signal.Signals) -> list[psutil.Process]:
+    def _freeze(self) -> list[psutil.Process]:
         inside = self._inside()
         for process in inside:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+                process.send_signal(signal.SIGSTOP)
         return inside
 
 

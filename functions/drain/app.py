@@ -20,12 +20,13 @@ from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
 from shared.ids import new_id
 from shared.observability import count_cold_start
 from shared.queries.drain_metrics import drain_metrics
-from shared.runtime import run
+from shared.runtime import run, use_uvloop
 from shared.snapstart import modules, prepare
 
 logger = logging.getLogger(__name__)
 # Lines of the ledger that are left this close to the end are the next drain's.
 LEDGER_RESERVE_SECONDS = 3.0
+use_uvloop()
 prepare(modules("bullmq", "httpx", "postgrest"), lambda: services().close())
 
 
@@ -48,8 +49,7 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, int]:
 
 async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     """The same, on the caller's event loop."""
-    name = new_id()
-    parts, guard = services(), expression_guard()
+    name, parts, guard = new_id(), services(), expression_guard()
     events = CarryingEvents(parts.database)
     journal = Journal(events)
     allow, tell = parts.settings.outbound_allow, parts.answers.tell

@@ -11,10 +11,14 @@ from shared.commands.services import services
 from shared.errors import PayloadTooLargeError, WorkflowEngineError
 from shared.http.responses import problem
 from shared.runtime import run
+from shared.snapstart import modules, prepare
 from shared.webhooks.answer import Answer
 from shared.webhooks.intake import MAX_BODY_BYTES, Arrival, Intake
 
 logger = logging.getLogger(__name__)
+# What a first delivery may need besides: a webhook that Redis does not know, its secret, a drain to be woken.
+WARM = ("bullmq", "httpx", "postgrest", "cryptography.hazmat.primitives.ciphers.aead", "shared.queue.wake", "boto3")
+prepare(modules(*WARM), lambda: services().close())
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

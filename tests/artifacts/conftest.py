@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,11 +29,24 @@ def short_drains(
     build: Path, postgres_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalStack]:
     """A stack whose drains have twelve seconds, with a schedule of seconds."""
-    folder = tmp_path_factory.mktemp("short")
+    with _short(build, postgres_template, tmp_path_factory.mktemp("short"), schedule_seconds=2) as running:
+        yield running
+
+
+@pytest.fixture
+def unscheduled_drains(
+    build: Path, postgres_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalStack]:
+    """The same, where no schedule ever comes."""
+    with _short(build, postgres_template, tmp_path_factory.mktemp("unscheduled"), schedule_seconds=86_400) as running:
+        yield running
+
+
+@contextmanager
+def _short(build: Path, postgres_template: Path, folder: Path, *, schedule_seconds: int) -> Iterator[LocalStack]:
     environment = {"LOCK_SECONDS": "2", "LEASE_SECONDS": "5", "DRAIN_LINGER_SECONDS": "1", "DRAIN_CONCURRENCY": "4"}
-    before = os.environ.get("LOCAL_SCHEDULE_SECONDS")
-    os.environ["LOCAL_SCHEDULE_SECONDS"] = "2"
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCAL_SCHEDULE_SECONDS", str(schedule_seconds))
         with LocalStack(
             folder,
             postgres_template=postgres_template,
@@ -43,8 +56,4 @@ def short_drains(
             parameters={"DrainTimeoutSeconds": "12"},
         ) as running:
             yield running
-    finally:
-        os.environ.pop("LOCAL_SCHEDULE_SECONDS")
-        if before is not None:
-            os.environ["LOCAL_SCHEDULE_SECONDS"] = before
     shutil.rmtree(folder / "postgres", ignore_errors=True)

@@ -39,7 +39,7 @@ def test_heavy_packages_are_imported_where_they_are_used(build: Path) -> None:
     for name, function in functions(build).items():
         heavy = (*HEAVY, *HEAVY_FOR.get(name, ()))
         code = f"import sys, {function.handler.rpartition('.')[0]}; print(*(n for n in {heavy!r} if n in sys.modules))"
-        command = [runtime.python, "-P", "-c", code]
+        command = [*runtime.interpreter, "-c", code]
         environment = dict(paths(function, runtime))
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         if done.stdout.strip():

@@ -87,7 +87,7 @@ def paths(function: Function, runtime: Runtime) -> Mapping[str, str]:
 
 def modules(function: Function, runtime: Runtime) -> int:
     """How many modules importing the function's handler adds to a bare interpreter."""
-    command = [runtime.python, "-P", "-c", COUNT.format(module=function.handler.rpartition(".")[0])]
+    command = [*runtime.interpreter, "-c", COUNT.format(module=function.handler.rpartition(".")[0])]
     done = subprocess.run(command, env=paths(function, runtime), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{function.name} cannot be imported:\n{done.stderr}")
@@ -96,7 +96,7 @@ def modules(function: Function, runtime: Runtime) -> int:
 
 def heaviest(function: Function, runtime: Runtime, count: int = 10) -> list[tuple[str, float]]:
     """The imports that take longest by themselves and what only they import, top packages first, in ms."""
-    command = [runtime.python, "-P", "-X", "importtime", "-c", f"import {function.handler.rpartition('.')[0]}"]
+    command = [*runtime.interpreter, "-X", "importtime", "-c", f"import {function.handler.rpartition('.')[0]}"]
     done = subprocess.run(command, env=paths(function, runtime), capture_output=True, text=True, check=True)
     found: dict[str, float] = {}
     for line in done.stderr.splitlines():
