@@ -35,7 +35,7 @@ from shared.ids import new_id
 _TUNABLE = (
     *("LOG_LEVEL", "QUEUE_NAME", "QUEUE_PREFIX", "REDIS_PASSWORD", "REDIS_TLS", "JWKS_URL", "SECRETS_KEY"),
     *("DRAIN_CONCURRENCY", "DRAIN_LINGER_SECONDS", "LOCK_SECONDS", "LEASE_SECONDS", "DELIVERY_MEMORY_SECONDS"),
-    "PUBLIC_URL",
+    *("PUBLIC_URL", "AWS_ENDPOINT_URL"),
 )
 
 
@@ -321,6 +321,7 @@ class LocalStack:
             **self._servers(),
             # The first tenant's workflows may call this machine; a deployed service's may not.
             "OUTBOUND_ALLOW": f"{self.tenant_id}=127.0.0.1,{self._outside.get('OUTBOUND_ALLOW', '')}",
+            "AWS_ALLOW": f"{self.tenant_id}=*",
             **self._extra,
         }
 

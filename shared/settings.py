@@ -31,6 +31,7 @@ class Settings:
     delivery_memory_seconds: int = 86_400
     tenant_deliveries_per_second: int = 0
     outbound_allow: tuple[str, ...] = ()
+    aws_allow: tuple[str, ...] = ()
     public_url: str | None = None
     jwks_url: str | None = None
     log_level: str = "INFO"
@@ -60,11 +61,16 @@ class Settings:
             lease_seconds=_decimal(environment, "LEASE_SECONDS", 60.0),
             delivery_memory_seconds=_number(environment, "DELIVERY_MEMORY_SECONDS", 86_400),
             tenant_deliveries_per_second=_number(environment, "TENANT_DELIVERIES_PER_SECOND", 0),
-            outbound_allow=tuple(part for part in (read("OUTBOUND_ALLOW") or "").replace(",", " ").split() if part),
+            outbound_allow=_words(environment, "OUTBOUND_ALLOW"),
+            aws_allow=_words(environment, "AWS_ALLOW"),
             public_url=(read("PUBLIC_URL") or "").rstrip("/") or None,
             jwks_url=read("JWKS_URL") or None,
             log_level=read("LOG_LEVEL") or "INFO",
         )
+
+
+def _words(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple((environment.get(name) or "").replace(",", " ").split())
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -14,6 +14,7 @@ import pytest
 from local import migrations
 from local.gateway import SupabaseGateway
 from local.postgres import PostgresServer, template
+from local.process import free_port
 from local.redis import RedisServer
 from local.stack import LocalStack, Tenant
 from local.tokens import LocalKeys
@@ -84,14 +85,24 @@ def supabase_gateway(
 
 
 @pytest.fixture(scope="session")
+def aws_port() -> int:
+    """Where the stack's effects on AWS go; nobody is there unless a test starts a server on it."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
 def stack(
-    postgres_template: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+    postgres_template: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, aws_port: int
 ) -> Iterator[LocalStack]:
     """The whole service in processes of its own: `.api_url`, `.api_key`, `.tenant_id`, `.environment`, `.workers()`."""
     folder = tmp_path_factory.mktemp("stack")
     artifacts = pytestconfig.getoption("artifacts")
     with LocalStack(
-        folder, postgres_template=postgres_template, durable=False, artifacts=artifacts and artifacts.absolute()
+        folder,
+        postgres_template=postgres_template,
+        durable=False,
+        artifacts=artifacts and artifacts.absolute(),
+        environment={"AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws_port}"},
     ) as running:
         yield running
     shutil.rmtree(folder / "postgres", ignore_errors=True)

@@ -18,6 +18,7 @@ from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
 from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
 from shared.ids import new_id
+from shared.nodes.node_type import Reach
 from shared.observability import count_cold_start
 from shared.queries.drain_metrics import drain_metrics
 from shared.runtime import run, use_uvloop
@@ -51,9 +52,8 @@ async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     """The same, on the caller's event loop."""
     name, parts, guard = new_id(), services(), expression_guard()
     events = CarryingEvents(parts.database)
-    journal = Journal(events)
-    allow, tell = parts.settings.outbound_allow, parts.answers.tell
-    engine = Engine(parts.events, journal, graph_loader(), guard, name, allow, tell=tell)
+    reach = Reach(parts.settings.outbound_allow, parts.settings.aws_allow)
+    engine = Engine(parts.events, Journal(events), graph_loader(), guard, name, reach, tell=parts.answers.tell)
     work = Drain(parts.queue, parts.executions, engine, parts.settings, name, remaining_seconds)
     writer = LedgerWriter(parts.queue, parts.webhooks, events, name)
     keeper = asyncio.create_task(writer.keep())

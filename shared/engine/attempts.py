@@ -22,7 +22,7 @@ from shared.events.execution import (
     NodeWaiting,
 )
 from shared.ids import derived_id
-from shared.nodes.node_type import Completed, Effect, NodeError, Wait
+from shared.nodes.node_type import Completed, Effect, NodeError, Reach, Wait
 
 JsonObject = dict[str, Any]
 
@@ -33,12 +33,10 @@ LONGEST_WAIT_SECONDS = 2.0
 class Attempts(Resolution):
     """The nodes of one run, each to be run once at a time."""
 
-    def __init__(
-        self, recorder: Recorder, program: Program, guard: ExpressionGuard, outbound_allow: tuple[str, ...]
-    ) -> None:
+    def __init__(self, recorder: Recorder, program: Program, guard: ExpressionGuard, reach: Reach) -> None:
         """What every node of the run shares."""
         super().__init__(recorder.state, program, guard)
-        self._recorder, self._outbound_allow = recorder, outbound_allow
+        self._recorder, self._reach = recorder, reach
 
     async def settle(self, path: str) -> None:
         """Makes the node's attempts until it is settled or a map whose items are to be run, or until it waits for
@@ -106,7 +104,7 @@ class Attempts(Resolution):
             self._recorder.record(NodeStarted(path, attempt, key, resolved, evaluated_at))
         # The rule that all else rests on: nothing leaves before everything it depends on is durable.
         await self._recorder.durable()
-        effect = Effect(self._state.tenant_id, key, one.timeout_seconds, self._recorder.clock, self._outbound_allow)
+        effect = Effect(self._state.tenant_id, key, one.timeout_seconds, self._recorder.clock, self._reach)
         self._succeed(step, attempt, await one.type.perform(parameters, effect), evaluated_at, undefined)
 
     async def _pure(

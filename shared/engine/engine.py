@@ -21,6 +21,7 @@ from shared.engine.recorder import Recorder
 from shared.engine.run import Run
 from shared.errors import InvalidGraphError, StreamConflictError
 from shared.events.execution import ExecutionFailed, ExecutionQueued, ExecutionStarted
+from shared.nodes.node_type import Reach
 from shared.queue.job import ExecutionJob
 from shared.repositories.event_store import EventStoreRepository
 
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 # How often a run is read again because somebody else wrote: a cancellation, or a drain that was thought dead.
 MAX_RELOADS = 3
+NOTHING = Reach()
 
 
 class Engine:
@@ -40,14 +42,14 @@ class Engine:
         graphs: GraphLoader,
         guard: ExpressionGuard,
         name: str,
-        outbound_allow: tuple[str, ...] = (),
+        reach: Reach = NOTHING,
         clock: Callable[[], float] = time.time,
         tell: Tell | None = None,
     ) -> None:
         """`name` is the drain's: it stands in the metadata of every event that this engine writes. `tell` takes answers
         to those who wait for them."""
         self._events, self._journal, self._graphs, self._guard = events, journal, graphs, guard
-        self._actor, self._outbound_allow, self._clock = f"drain:{name}", outbound_allow, clock
+        self._actor, self._reach, self._clock = f"drain:{name}", reach, clock
         self._tell = tell
 
     async def execute(self, job: ExecutionJob, is_first_claim: bool = True) -> float | None:
@@ -109,7 +111,7 @@ class Engine:
         if program is None:
             await recorder.durable()
             return None
-        attempts = Attempts(recorder, program, self._guard, self._outbound_allow)
+        attempts = Attempts(recorder, program, self._guard, self._reach)
         try:
             return await Run(recorder, program, attempts).drive()
         finally:

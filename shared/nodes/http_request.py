@@ -77,7 +77,7 @@ class HttpRequest(Parameters):
 
 
 async def _perform(parameters: HttpRequest, effect: Effect) -> Completed:
-    client = client_for(allowed_of(effect.tenant_id, effect.outbound_allow))
+    client = client_for(allowed_of(effect.tenant_id, effect.reach.outbound))
     try:
         request = _request(client, parameters, effect.idempotency_key)
         async with asyncio.timeout(effect.timeout_seconds):

@@ -75,14 +75,23 @@ class Inputs:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """What this deployment lets effects reach besides the public internet, by entries `tenant_id=…`: private hosts, and
+    resources on AWS."""
+
+    outbound: tuple[str, ...] = ()
+    aws: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
-    """What an effect may know: on whose behalf it acts, under which key, and how long it may take."""
+    """What an effect may know: on whose behalf it acts, under which key, how long it may take, what it may reach."""
 
     tenant_id: str
     idempotency_key: str
     timeout_seconds: float
     now: Callable[[], float]
-    outbound_allow: tuple[str, ...] = ()
+    reach: Reach = Reach()
 
 
 @dataclass(frozen=True, slots=True)

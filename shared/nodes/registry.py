@@ -10,7 +10,10 @@ from shared.nodes.node_type import NodeType
 
 # The modules of this package that support node types and are none.
 SUPPORT = frozenset(
-    {"__init__", "node_type", "registry", "validation", "graph_shape", "outbound", "http_response", "bodies"}
+    {
+        *("__init__", "node_type", "registry", "validation", "graph_shape", "bodies"),
+        *("outbound", "http_response", "aws_effect"),
+    }
 )
 
 

@@ -27,6 +27,7 @@ from shared.engine.journal import Journal
 from shared.engine.verify_execution import verify_execution
 from shared.events.record import RecordedEvent
 from shared.ids import new_id
+from shared.nodes.node_type import Reach
 from shared.queue.job import ExecutionJob
 
 JsonObject = dict[str, Any]
@@ -44,10 +45,10 @@ class Bench:
     def new_engine(self, name: str = "test", clock: Callable[[], float] = time.time) -> Engine:
         """Another drain's engine, perhaps at another time."""
         services = self.services
-        allow = services.settings.outbound_allow
+        reach = Reach(services.settings.outbound_allow, services.settings.aws_allow)
         tell = services.answers.tell
         journal = Journal(services.events)
-        return Engine(services.events, journal, self.graphs, self.guard, name, allow, clock, tell)
+        return Engine(services.events, journal, self.graphs, self.guard, name, reach, clock, tell)
 
     async def publish(self, nodes: list[JsonObject], *edges: str) -> str:
         """The id of a published workflow; an edge is `source>target` or `source.handle>target`."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.nodes import outbound
-from shared.nodes.node_type import Completed, Effect, NodeError
+from shared.nodes.node_type import Completed, Effect, NodeError, Reach
 from shared.nodes.registry import node_type
 from tests.integration.engine.sink import Sink, as_json
 
@@ -28,7 +28,7 @@ async def send(sink: Sink, path: str = "/", timeout_seconds: float = 5.0, **para
     """One request to the sink."""
     kind = node_type("http_request")
     assert kind.perform is not None
-    effect = Effect(TENANT, "the-key", timeout_seconds, time.time, (f"{TENANT}=127.0.0.1:{sink.port}",))
+    effect = Effect(TENANT, "the-key", timeout_seconds, time.time, Reach((f"{TENANT}=127.0.0.1:{sink.port}",)))
     return await kind.perform(kind.parse({"url": sink.url + path, **parameters}), effect)
 
 
@@ -143,7 +143,7 @@ async def test_nobody_there_is_a_network_error(sink: Sink) -> None:
     """A refused connection."""
     kind = node_type("http_request")
     assert kind.perform is not None
-    effect = Effect(TENANT, "key", 2.0, time.time, (f"{TENANT}=127.0.0.1",))
+    effect = Effect(TENANT, "key", 2.0, time.time, Reach((f"{TENANT}=127.0.0.1",)))
     with pytest.raises(NodeError) as error:
         await kind.perform(kind.parse({"url": "http://127.0.0.1:1/"}), effect)
     assert error.value.code == "network"
@@ -182,7 +182,7 @@ async def test_other_tenant_cannot_use_the_kept_connection(sink: Sink) -> None:
     await send(sink)
     kind = node_type("http_request")
     assert kind.perform is not None
-    effect = Effect("another", "key", 2.0, time.time, (f"{TENANT}=127.0.0.1:{sink.port}",))
+    effect = Effect("another", "key", 2.0, time.time, Reach((f"{TENANT}=127.0.0.1:{sink.port}",)))
     with pytest.raises(NodeError) as error:
         await kind.perform(kind.parse({"url": sink.url}), effect)
     assert error.value.code == "outbound_refused"

@@ -1,0 +1,109 @@
+"""One call of an AWS service on behalf of a workflow: in a thread, under a timeout, its errors in retry's classes.
+
+boto3 makes no attempts of its own: a node's retriers do, and each of theirs is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+# So many calls of one process at a time; more wait, within their timeouts.
+MAX_CALLS = 32
+CONNECT_TIMEOUT_SECONDS = 3
+# What the services call too many requests: https://docs.aws.amazon.com/general/latest/gr/api-retries.html
+_THROTTLED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "KMSThrottlingException",
+        "EC2ThrottledException",
+        "KmsThrottled",
+        "SlowDown",
+        "SendingPausedException",
+    }
+)
+
+
+class AwsCallError(Exception):
+    """A call failed. `code` is its error class, `details` has what the service said: `{code, status, request_id}`."""
+
+    def __init__(self, code: str, message: str, details: Mapping[str, Any] | None = None) -> None:
+        self.code, self.message, self.details = code, message, dict(details or {})
+        super().__init__(f"{code}: {message}")
+
+
+async def call(service: str, operation: str, timeout_seconds: float, region: str | None, **arguments: Any) -> Any:
+    """What the service answers to boto3's `operation`; bodies that it streams are read.
+
+    `region` unset is the process's own. Raises `AwsCallError`: `timeout`, `network`, `http_429` (throttled),
+    `http_5xx`, `http_4xx`, and `invalid_parameters` for what boto3 itself refuses.
+    """
+    work = asyncio.get_running_loop().run_in_executor(
+        _threads(), lambda: _call(service, operation, timeout_seconds, region, arguments)
+    )
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await work
+    except TimeoutError as error:
+        raise AwsCallError("timeout", f"There was no answer within {timeout_seconds:g} s.") from error
+
+
+def _call(
+    service: str, operation: str, timeout_seconds: float, region: str | None, arguments: Mapping[str, Any]
+) -> Any:
+    from botocore import exceptions
+
+    try:
+        client = _client(service, region, math.ceil(timeout_seconds))
+        answer = getattr(client, operation)(**arguments)
+        return {name: value.read() if hasattr(value, "read") else value for name, value in answer.items()}
+    except exceptions.ClientError as error:
+        raise _refused(error) from error
+    except exceptions.ParamValidationError as error:
+        raise AwsCallError("invalid_parameters", str(error)) from error
+    except (exceptions.ReadTimeoutError, exceptions.ConnectTimeoutError) as error:
+        raise AwsCallError("timeout", f"{type(error).__name__} after {timeout_seconds:g} s.") from error
+    except (exceptions.HTTPClientError, exceptions.BotoCoreError) as error:
+        raise AwsCallError("network", str(error) or type(error).__name__) from error
+
+
+def _refused(error: ClientError) -> AwsCallError:
+    said, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
+    name, status = said.get("Code", "Unknown"), meta.get("HTTPStatusCode", 400)
+    code = "http_429" if name in _THROTTLED or status == 429 else "http_5xx" if status >= 500 else "http_4xx"
+    details = {"code": name, "status": status, "request_id": meta.get("RequestId")}
+    return AwsCallError(code, f"{name}: {said.get('Message', '')}".rstrip(": "), details)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    # Not asyncio's own, whose few threads resolve names for the requests of all other nodes.
+    return ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="aws")
+
+
+@lru_cache(maxsize=64)
+def _client(service: str, region: str | None, read_timeout_seconds: int) -> Any:
+    import boto3.session
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=min(CONNECT_TIMEOUT_SECONDS, read_timeout_seconds),
+        read_timeout=read_timeout_seconds,
+        retries={"total_max_attempts": 1},
+        max_pool_connections=MAX_CALLS,
+    )
+    # A session of its own: boto3's default one is not for several threads.
+    return boto3.session.Session().client(service, region_name=region, config=config)  # type: ignore[call-overload]

@@ -1,0 +1,69 @@
+"""What the effects on AWS share: the tenant's allow-list, and AWS's errors as a node's.
+
+All tenants' runs have the drain's one role. So a resource is only used when the deployment's allow-list gives it to the
+tenant: by entries `tenant_id=resource`, or `*=resource` for all. A resource is written there as in the node's parameter
+(an ARN, a queue's URL, a sender's address), and `*` in it stands for anything. IAM is the outer wall: the role has no
+more than `template.yaml` is told to give it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from shared.nodes.node_type import Effect, NodeError
+
+Arn = Annotated[str, Field(max_length=2_048, pattern=r"^arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]+:\d{12}:.+$")]
+GroupId = Annotated[str, Field(min_length=1, max_length=128)]
+_ANY = re.escape("*")
+
+
+def is_allowed(tenant_id: str, resource: str, entries: Iterable[str]) -> bool:
+    """Whether the allow-list's entries `tenant_id=resource` give the resource to the tenant."""
+    given = (entry.partition("=") for entry in entries)
+    return any(
+        tenant in (tenant_id, "*") and re.fullmatch(re.escape(pattern).replace(_ANY, ".*"), resource)
+        for tenant, _, pattern in given
+    )
+
+
+async def aws_call(effect: Effect, resource: str, service: str, operation: str, **arguments: Any) -> Any:
+    """What the service answers; a resource that is not the tenant's, and every failure, raises `NodeError`."""
+    if not is_allowed(effect.tenant_id, resource, effect.reach.aws):
+        raise NodeError("aws_refused", f"{resource} is not among the resources that this tenant's workflows may use.")
+    from shared.aws.calls import AwsCallError, call
+
+    region = resource.split(":")[3] if resource.startswith("arn:") else None
+    try:
+        return await call(service, operation, effect.timeout_seconds, region, **arguments)
+    except AwsCallError as error:
+        raise NodeError(error.code, error.message, error.details) from error
+
+
+def given(**arguments: Any) -> dict[str, Any]:
+    """The arguments without those that are unset: boto3 refuses None."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _attribute_names(attributes: dict[str, Any]) -> dict[str, Any]:
+    for name in attributes:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,256}", name):
+            raise ValueError(f"{name!r} is no attribute name")
+    return attributes
+
+
+# Attributes of a message: texts and numbers by name.
+Attributes = Annotated[dict[str, str | int | float], Field(max_length=10), AfterValidator(_attribute_names)]
+
+
+def message_attributes(attributes: Attributes | None) -> dict[str, dict[str, str]] | None:
+    """The attributes as SQS and SNS take them."""
+    if not attributes:
+        return None
+    return {
+        name: {"DataType": "String" if isinstance(value, str) else "Number", "StringValue": str(value)}
+        for name, value in attributes.items()
+    }

@@ -1,0 +1,66 @@
+"""Invokes a Lambda function and yields `{status_code, payload, executed_version?}`.
+
+The run's idempotency key is `context.client_context.custom["idempotency_key"]` in the function, where it waits for its
+answer (https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html); with `Event`, Lambda passes no context.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Literal
+
+from shared.nodes.aws_effect import Arn, aws_call, given
+from shared.nodes.node_type import Completed, Effect, NodeError, NodeType, Parameters
+
+
+class InvokeLambda(Parameters):
+    """`function_name` is the function's ARN, with a version or an alias at its end if one is meant.
+
+    `invocation_type`: `RequestResponse` waits for what the function returns, `Event` does not. A function that fails is
+    an error `function_error`.
+    """
+
+    function_name: Arn
+    payload: Any = None
+    invocation_type: Literal["RequestResponse", "Event"] = "RequestResponse"
+
+
+async def _perform(parameters: InvokeLambda, effect: Effect) -> Completed:
+    waits = parameters.invocation_type == "RequestResponse"
+    context = json.dumps({"custom": {"idempotency_key": effect.idempotency_key}}).encode()
+    answer = await aws_call(
+        effect,
+        parameters.function_name,
+        "lambda",
+        "invoke",
+        **given(
+            FunctionName=parameters.function_name,
+            InvocationType=parameters.invocation_type,
+            Payload=json.dumps(parameters.payload).encode(),
+            ClientContext=base64.b64encode(context).decode() if waits else None,
+        ),
+    )
+    payload = _payload(answer.get("Payload") or b"")
+    if answer.get("FunctionError"):
+        kind = payload.get("errorType") if isinstance(payload, dict) else None
+        message = payload.get("errorMessage") if isinstance(payload, dict) else str(payload)
+        raise NodeError("function_error", f"{kind or 'Error'}: {message}"[:2_000], given(error_type=kind))
+    version = answer.get("ExecutedVersion")
+    return Completed(given(status_code=answer["StatusCode"], executed_version=version) | {"payload": payload})
+
+
+def _payload(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        return raw.decode(errors="replace")
+
+
+NODE = NodeType(
+    "invoke_lambda",
+    "Invoke a Lambda function",
+    InvokeLambda,
+    handles=lambda _parameters: ("out", "error"),
+    perform=_perform,
+)

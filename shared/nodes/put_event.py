@@ -1,0 +1,52 @@
+"""Puts one event on an EventBridge bus and yields `{event_id}`.
+
+EventBridge knows no deduplication: an attempt that is repeated may be a second event. Put something into `detail` by
+which those who get it know it again, such as `{% $execution.id %}`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from shared.nodes.aws_effect import Arn, aws_call
+from shared.nodes.node_type import Completed, Effect, NodeError, NodeType, Parameters
+
+
+def _source(text: str) -> str:
+    if text.startswith("aws."):
+        raise ValueError("sources that begin with aws. are AWS's own")
+    return text
+
+
+class PutEvent(Parameters):
+    """`event_bus_name` is the bus's ARN."""
+
+    event_bus_name: Arn
+    source: Annotated[str, Field(pattern=r"^[^\s]{1,256}$"), AfterValidator(_source)]
+    detail_type: Annotated[str, Field(min_length=1, max_length=128)]
+    detail: dict[str, Any]
+    resources: Annotated[list[str], Field(max_length=10)] = Field(default_factory=list)
+
+
+async def _perform(parameters: PutEvent, effect: Effect) -> Completed:
+    entry = {
+        "EventBusName": parameters.event_bus_name,
+        "Source": parameters.source,
+        "DetailType": parameters.detail_type,
+        "Detail": json.dumps(parameters.detail, ensure_ascii=False),
+        "Resources": parameters.resources,
+    }
+    answer = await aws_call(effect, parameters.event_bus_name, "events", "put_events", Entries=[entry])
+    (outcome,) = answer["Entries"]
+    if "EventId" not in outcome:
+        # The call succeeded and the entry did not: its code says which of the two sides failed.
+        name = outcome.get("ErrorCode", "Unknown")
+        code = "http_429" if name == "ThrottlingException" else "http_5xx" if name == "InternalFailure" else "http_4xx"
+        raise NodeError(code, f"{name}: {outcome.get('ErrorMessage', '')}".rstrip(": "), {"code": name})
+    return Completed({"event_id": outcome["EventId"]})
+
+
+NODE = NodeType("put_event", "Put an event", PutEvent, handles=lambda _parameters: ("out", "error"), perform=_perform)
