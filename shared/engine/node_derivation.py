@@ -223,4 +223,5 @@ def _is_over(wait: Wait, record: NodeRecord | None, evaluated_at: int, happened_
 
 def _success(path: str, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]) -> NodeSucceeded:
     sources = None if completed.output_of is None else list(completed.output_of)
-    return NodeSucceeded(path, attempt, completed.output, list(completed.handles), evaluated_at, undefined, sources)
+    handles, responds = list(completed.handles), completed.responds
+    return NodeSucceeded(path, attempt, completed.output, handles, evaluated_at, undefined, sources, responds)

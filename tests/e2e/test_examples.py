@@ -14,8 +14,6 @@ from shared.nodes.registry import names
 from tests.e2e.examples import Example, Reader, differs, examples
 
 EXAMPLES = tuple(examples())
-# Types that were there before their example: what is listed here is a debt.
-WITHOUT = frozenset({"map"})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,7 +43,7 @@ def test_example_does_what_it_says(stack: LocalStack, example: Example) -> None:
 def test_every_node_type_has_an_example() -> None:
     """docs/examples/ has a page for each type, with an example of its name."""
     shown = {one.name for one in EXAMPLES if one.document == f"examples/{one.name}.md"}
-    assert set(names()) - shown <= WITHOUT
+    assert set(names()) - shown == set()
 
 
 def test_names_of_examples_are_their_own() -> None:

@@ -79,6 +79,7 @@ async def test_first_response_is_the_answer(bench: Bench) -> None:
     state = await bench.state(job)
     assert state.response == {"node_id": "first", "status": 200, "headers": {}, "body": 1}
     assert state.output == {"status": 200, "headers": {}, "body": 2}
+    assert (await bench.verify(job))["first_difference"] is None
 
 
 async def test_run_without_a_response_answers_with_its_output(bench: Bench) -> None:
