@@ -30,7 +30,7 @@ LIMITS: Mapping[str, Any] = {
     "max_steps": 1_000_000,
     "max_string_length": 1_048_576,
     "max_array_length": 10_000,
-    "max_result_size": 262_144,
+    "max_result_size": 1_048_576,
 }
 
 # Before each expression: its scope is read lazily from the input (bindings would be converted whole), and `$eval`,

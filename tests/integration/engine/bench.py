@@ -121,6 +121,25 @@ class Bench:
         """What is recorded of the job's run."""
         return await self.services.events.read_all(self.tenant_id, job.execution_id)
 
+    async def appends(self, job: ExecutionJob) -> int:
+        """In how many appends the run was recorded: the store's clock stands still within a transaction."""
+        moments, after = set[str](), 0
+        while True:
+            rows = await self.services.database.select(
+                "event_store",
+                "stream_version,created_at",
+                lambda query, after=after: (
+                    query.eq("stream_id", job.execution_id)
+                    .gt("stream_version", after)
+                    .order("stream_version")
+                    .limit(1000)
+                ),
+            )
+            moments.update(row["created_at"] for row in rows)
+            if len(rows) < 1000:
+                return len(moments)
+            after = rows[-1]["stream_version"]
+
     async def state(self, job: ExecutionJob) -> ExecutionState:
         """The run as its events say."""
         state = fold(await self.events(job))

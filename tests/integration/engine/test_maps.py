@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from shared.domain.execution import ExecutionState, apply_event
+from shared.engine.run import MAX_UNSAVED
 from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
@@ -260,3 +262,31 @@ async def test_timer_of_one_item_does_not_wait_for_another_items_work(bench: Ben
     await bench.execute(job)
     ended = [event.payload["index"] for event in await bench.events(job) if event.event_type == "ItemSucceeded"]
     assert ended == [0, 1]
+
+
+async def test_ten_thousand_items_cost_ten_thousand_times_one(bench: Bench) -> None:
+    """Facts and appends grow with the items and no faster, and what is kept of them while they run does not grow."""
+    body = [transform("double", {"n": "{% $item * 2 %}", "at": "{% $index %}"})]
+    nodes = [HOOK, each(body), transform("sum", "{% $sum($input.n) %}")]
+    workflow_id = await bench.publish(nodes, "hook>each", "each>sum")
+    counts = {}
+    for size in (100, 10_000):
+        job = bench.delivery(workflow_id, {"items": list(range(size))})
+        state = await bench.execute(job)
+        assert (state.status, state.output) == ("succeeded", size * (size - 1))
+        counts[size] = await bench.appends(job)
+        assert state.stream_version == 2 * size + 6
+    assert counts[100] == 1
+    assert counts[10_000] <= 2 * 10_000 / MAX_UNSAVED + 2
+
+
+async def test_state_of_a_map_is_as_small_as_what_is_under_way(bench: Bench) -> None:
+    """Halfway through many items, the run's state has the nodes of no more than may be under way."""
+    workflow_id = await bench.publish([HOOK, each([transform("same", "{% $item %}")])], "hook>each")
+    job = bench.delivery(workflow_id, {"items": list(range(2_000))})
+    await bench.execute(job)
+    state, largest = ExecutionState(job.execution_id, bench.tenant_id), 0
+    for event in await bench.events(job):
+        apply_event(state, event)
+        largest = max(largest, len(state.nodes))
+    assert largest <= 2 + 10
