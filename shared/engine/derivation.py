@@ -90,7 +90,10 @@ class Derivation:
     def _end(self, recorded: ExecutionSucceeded | ExecutionFailed) -> ExecutionFact:
         state, program = self._state, self._program
         if state.phase == "queued":
-            codes = _NO_GRAPH if program is None else {"no_trigger"} if not program.trigger_for(state.trigger) else ()
+            # Which version was published when it was to start, if any, is a fact from outside.
+            codes = set(_NO_GRAPH) if program is None or state.workflow_version is None else set()
+            if program is None or not program.trigger_for(state.trigger):
+                codes.add("no_trigger")
             is_right = isinstance(recorded, ExecutionFailed) and recorded.error.get("code") in codes
             return recorded if is_right else _impossible("The run had not been started.")
         assert program is not None, "a run that has started has a program"
