@@ -1,14 +1,16 @@
-"""What can be done with a run afterwards: verify, redrive."""
+"""What can be done with a run afterwards: verify, redrive, fork."""
 
 from __future__ import annotations
 
 from functools import cache
 
+from shared.commands.fork_execution import ForkExecution, fork_execution
 from shared.commands.redrive_execution import redrive_execution
 from shared.commands.services import services
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.verify_execution import verify_execution
 from shared.http.base_url import base_url
+from shared.http.idempotency_key import idempotency_key
 from shared.http.request import Request
 from shared.http.responses import Response, accepted, ok
 
@@ -26,6 +28,12 @@ async def redrive(request: Request) -> Response:
     """The run goes on."""
     state = await redrive_execution(services(), request.actor, request.id)
     return _started(request, state.id, state.status)
+
+
+async def fork(request: Request) -> Response:
+    """A new run from one of its nodes."""
+    command, key = request.body(ForkExecution), idempotency_key(request.headers)
+    return _started(request, await fork_execution(services(), request.actor, request.id, command, key), "queued")
 
 
 def _started(request: Request, execution_id: str, status: str) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.commands._begun_delivery import begun_delivery
+from shared.commands._chosen_version import version_graph
 from shared.commands._hint import hint
 from shared.commands.change import repeated_on_conflict
 from shared.commands.record import now, record
@@ -10,9 +11,8 @@ from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState, fold
 from shared.domain.execution_row import row
-from shared.domain.graph import parse_graph
 from shared.domain.redrive import redriven_nodes
-from shared.errors import ExecutionFinishedError, ExecutionNotFinishedError, InvalidGraphError
+from shared.errors import ExecutionFinishedError, ExecutionNotFinishedError
 from shared.events.execution import ExecutionRedriven
 from shared.nodes.bodies import graph_at
 from shared.repositories.event_store import Append
@@ -54,8 +54,5 @@ async def redrive_execution(services: Services, actor: Actor, execution_id: str)
 async def _reset(services: Services, state: ExecutionState) -> list[str]:
     if state.started_at is None or state.workflow_version is None:
         return []
-    saved = await services.workflows.version(state.tenant_id, state.workflow_id, state.workflow_version)
-    graph, problems = parse_graph(saved["nodes"], saved["edges"]) if saved else (None, [])
-    if graph is None:
-        raise InvalidGraphError("The version that the execution runs on cannot be read.", problems=tuple(problems))
+    graph = await version_graph(services, state.tenant_id, state.workflow_id, state.workflow_version)
     return redriven_nodes(lambda prefix: graph_at(graph, prefix), state)

@@ -13,6 +13,7 @@ from shared.domain.graph import Graph, Node, parse_graph
 from shared.domain.templates import Literal, TemplateError, compile_template, reads
 from shared.engine.expressions import GuardedTemplate
 from shared.errors import InvalidGraphError, Problem
+from shared.nodes.graph_shape import trigger_for
 from shared.nodes.node_type import DEFAULT_TIMEOUT_SECONDS, NodeType
 from shared.nodes.registry import node_type
 
@@ -122,17 +123,8 @@ class Program(Body):
         return cls(row["workflow_id"], row["version"], graph)
 
     def trigger_for(self, trigger: JsonObject) -> str | None:
-        """The trigger node that a run with this trigger starts from; `None` when the graph has none that fits.
-
-        A run by hand starts from any trigger, so that a webhook's workflow can be tried out.
-        """
-        triggers = {name: one.node.type for name, one in self.nodes.items() if one.type.is_trigger}
-        if trigger.get("node_id") is not None:
-            return trigger["node_id"] if trigger["node_id"] in triggers else None
-        fitting = [name for name, kind in triggers.items() if kind == f"{trigger.get('type')}_trigger"]
-        if not fitting and trigger.get("type") == "manual":
-            fitting = list(triggers)
-        return fitting[0] if fitting else None
+        """As `shared.nodes.graph_shape.trigger_for`."""
+        return trigger_for(self.graph, trigger)
 
 
 def _compile(node: Node) -> ProgramNode:

@@ -95,5 +95,7 @@ class _Verification:
         return None
 
     def _is_copied(self, event: RecordedEvent) -> bool:
-        """Whether the fact was taken over from the run that this one was forked from: verify that one."""
-        return self._state.forked_from is not None and "copied_from" in event.metadata
+        """Whether the fact was taken over from the run that this one was forked from (verify that one), or was given
+        with the fork."""
+        is_given = "copied_from" in event.metadata or "given" in event.metadata
+        return is_given and self._state.forked_from is not None

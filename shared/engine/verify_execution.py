@@ -12,6 +12,7 @@ from shared.errors import InvalidGraphError, NotFoundError
 from shared.events.record import RecordedEvent
 from shared.queries.queued_delivery import Peek, queued_delivery
 from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.payload import content_hash
 from shared.repositories.workflows import WorkflowRepository
 
 JsonObject = dict[str, Any]
@@ -35,7 +36,7 @@ async def verify_execution(
         raise NotFoundError("There is no such execution.")
     # Read after the events, so that it covers all of them.
     chain = await events.verify_stream(tenant_id, execution_id)
-    broken = chain.get("first_difference")
+    broken = _first_broken(recorded, chain.get("first_difference"))
     sound = [event for event in recorded if broken is None or event.stream_version < broken]
     difference = await first_difference(sound, await _program(workflows, tenant_id, sound), guard)
     if difference is None and len(sound) < len(recorded):
@@ -48,6 +49,18 @@ async def verify_execution(
         "events_checked": len(recorded) if difference is None else difference.event.stream_version,
         "first_difference": None if difference is None else difference.as_json(),
     }
+
+
+def _first_broken(events: Sequence[RecordedEvent], link: int | None) -> int | None:
+    """The first version at which the chain breaks: at a link of it, or at a payload that is kept by its content and has
+    another one now."""
+    changed = (
+        event.stream_version
+        for event in events
+        if event.payload_sha256 is not None and content_hash(event.payload) != event.payload_sha256
+    )
+    found = [version for version in (link, next(changed, None)) if version is not None]
+    return min(found, default=None)
 
 
 async def _program(workflows: WorkflowRepository, tenant_id: str, events: Sequence[RecordedEvent]) -> Program | None:

@@ -10,7 +10,8 @@ than a drain should by `NodeWaiting`.
 `ItemFailed`, and last the map's own end comes.
 
 A run that has failed or was cancelled goes on after `ExecutionRedriven`, and ends again. A forked run begins with facts
-of the nodes that keep what they did, copied from the run that it was forked from: their metadata has `copied_from`.
+of the nodes that keep what they did, copied from the run that it was forked from: their metadata has `copied_from`
+(`execution_id`, `sequence_number`), and that of an output which was given with the fork has `given`.
 """
 
 from __future__ import annotations

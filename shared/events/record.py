@@ -24,7 +24,7 @@ class NewEvent:
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
     """A fact in the store: `sequence_number` is its global position, `stream_version` its place in the
-    stream, from 1."""
+    stream, from 1. `payload_sha256` is the hash of a payload that is kept by its content."""
 
     id: str
     tenant_id: str
@@ -36,8 +36,9 @@ class RecordedEvent:
     timestamp: str
     payload: JsonObject
     metadata: JsonObject
+    payload_sha256: str | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> RecordedEvent:
         """The event in a row of `event_store`, its payload already whole."""
-        return cls(**{name: row[name] for name in cls.__slots__})
+        return cls(**{name: row[name] for name in cls.__slots__ if name in row})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from shared.domain.graph import Graph, Node
 from shared.errors import Problem
@@ -12,6 +13,20 @@ from shared.nodes.registry import names, node_type
 def is_trigger(node: Node) -> bool:
     """Whether runs start at the node."""
     return node.type in names() and node_type(node.type).is_trigger
+
+
+def trigger_for(graph: Graph, trigger: dict[str, Any]) -> str | None:
+    """The trigger node that a run with this trigger starts from; `None` when the graph has none that fits.
+
+    A run by hand starts from any trigger, so that a webhook's workflow can be tried out.
+    """
+    triggers = {node.id: node.type for node in graph.nodes.values() if is_trigger(node)}
+    if trigger.get("node_id") is not None:
+        return trigger["node_id"] if trigger["node_id"] in triggers else None
+    fitting = [name for name, kind in triggers.items() if kind == f"{trigger.get('type')}_trigger"]
+    if not fitting and trigger.get("type") == "manual":
+        fitting = list(triggers)
+    return fitting[0] if fitting else None
 
 
 def shape_problems(graph: Graph, pointer: str) -> Iterator[Problem]:

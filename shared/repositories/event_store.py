@@ -37,6 +37,7 @@ class Append:
     versions: tuple[JsonObject, ...] = ()
     secret: JsonObject | None = None
     deliveries: tuple[JsonObject, ...] = ()
+    stored_payloads: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ def _argument(appends: Sequence[Append]) -> JsonObject:
         )
         for version, event in enumerate(append.events, append.expected_version + 1):
             stored, large = payload.store(event.payload)
-            if large is not None:
+            if large is not None and large["sha256"] not in append.stored_payloads:
                 payloads.append({"tenant_id": append.tenant_id, **large})
             argument["events"].append(
                 {

@@ -30,9 +30,24 @@ def store(payload: JsonObject) -> tuple[JsonObject, JsonObject | None]:
         stored = {"$base64": base64.b64encode(text.encode()).decode()}
     if len(text) <= INLINE_LIMIT_BYTES:
         return stored, None
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    sha256 = _content_hash(text)
     reference = {"$payload": sha256, "size_bytes": len(text)}
     return reference, {"sha256": sha256, "body": stored, "size_bytes": len(text)}
+
+
+def content_hash(payload: JsonObject) -> str:
+    """The SHA-256 under which `store` keeps the payload: the same before it is stored and after it is loaded.
+
+    jsonb orders keys its own way and writes 1e+16 with all its digits, so the hash is that of the JSON with sorted
+    keys, its numbers as doubles.
+    """
+    return _content_hash(json.dumps(payload))
+
+
+def _content_hash(text: str) -> str:
+    # Adding zero takes the sign off -0.0, which jsonb does not keep.
+    value = json.loads(text, parse_int=float, parse_float=lambda digits: float(digits) + 0.0)
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def load(stored: JsonObject) -> JsonObject:

@@ -6,13 +6,17 @@ from typing import Annotated
 
 from pydantic import Field
 
+from shared.commands.fork_execution import ForkExecution
 from shared.errors import (
     ExecutionFinishedError,
     ExecutionNotFinishedError,
+    IdempotencyConflictError,
     InvalidGraphError,
+    NotPublishedError,
     StreamConflictError,
+    UnprocessableError,
 )
-from shared.http.operation import Answer, Operation
+from shared.http.operation import Answer, Operation, RequestHeader
 from shared.http.operations.executions import TAG, StartedView
 from shared.http.operations.views import Object, View
 
@@ -66,4 +70,21 @@ REDRIVE_EXECUTION = Operation(
     answers={202: Answer("The run goes on", StartedView, {"Location": "Where the run is."})},
     errors=(ExecutionFinishedError, ExecutionNotFinishedError, InvalidGraphError, StreamConflictError),
 )
-OPERATIONS = (VERIFY_EXECUTION, REDRIVE_EXECUTION)
+FORK_EXECUTION = Operation(
+    id="fork_execution",
+    method="POST",
+    path="/api/executions/{id}/fork",
+    summary="Fork a run",
+    description=(
+        "A new run from one node on: it and all that comes after it are done anew, on a version of one's choice. Nodes "
+        "that do not come after it keep what they did. With `output`, the node is not run but yields that."
+    ),
+    tag=TAG,
+    role="editor",
+    scope="executions:write",
+    body=ForkExecution,
+    headers=(RequestHeader("Idempotency-Key", "Makes repetitions of this request one run."),),
+    answers={202: Answer("The new run", StartedView, {"Location": "Where the new run is."})},
+    errors=(IdempotencyConflictError, NotPublishedError, InvalidGraphError, StreamConflictError, UnprocessableError),
+)
+OPERATIONS = (VERIFY_EXECUTION, REDRIVE_EXECUTION, FORK_EXECUTION)

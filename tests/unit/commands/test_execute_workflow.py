@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 
+from shared.commands._new_run import NewRun
 from shared.commands.execute_workflow import ExecuteWorkflow
+from shared.domain.actor import Actor
 
 
-def fingerprint(**fields: Any) -> str:
-    """The fingerprint of a request with these fields to workflow `a`."""
-    return ExecuteWorkflow.model_validate(fields).fingerprint("a")
+def fingerprint(workflow_id: str = "a", **fields: Any) -> str:
+    """The fingerprint of a request with these fields to a workflow."""
+    asked = ExecuteWorkflow.model_validate(fields).asked
+    return NewRun.asked(Actor("t", "test", "editor"), "execute", workflow_id, asked, None).fingerprint
 
 
 def test_order_and_defaults_do_not_matter() -> None:
@@ -21,5 +24,4 @@ def test_order_and_defaults_do_not_matter() -> None:
 def test_every_difference_matters(fields: dict[str, Any]) -> None:
     """Another input, another type of input or another version is another request; so is another workflow."""
     assert fingerprint(**fields) != fingerprint()
-    command = ExecuteWorkflow.model_validate(fields)
-    assert command.fingerprint("a") != command.fingerprint("b")
+    assert fingerprint(**fields) != fingerprint("b", **fields)

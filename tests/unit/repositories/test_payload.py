@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.repositories.payload import INLINE_LIMIT_BYTES, load, store
+from shared.repositories.payload import INLINE_LIMIT_BYTES, content_hash, load, store
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters()) | st.text("\x00\ud800\udc00\\u0a"),
@@ -44,3 +44,10 @@ def test_a_large_payload_is_referenced_by_its_content() -> None:
 
     assert first == again != other
     assert set(first) == {"$payload", "size_bytes"}
+
+
+def test_hash_is_the_same_after_the_database() -> None:
+    """Neither the order of keys nor the way in which a number is written changes it; the content does."""
+    sent = {"output": {"b": 1e16, "a": [1e23, 1.0, -0.0]}}
+    read = {"output": {"a": [100000000000000000000000, 1, 0], "b": 10000000000000000}}
+    assert content_hash(sent) == content_hash(read) != content_hash({"output": {}})

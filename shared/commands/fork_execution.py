@@ -1,0 +1,131 @@
+"""Start a new run from the middle of another: from one of its nodes, with what came before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import Field, StrictInt
+
+from shared.commands._begun_delivery import begun_delivery
+from shared.commands._chosen_version import chosen_version, version_graph
+from shared.commands._new_run import NewRun
+from shared.commands._workflow_changes import load
+from shared.commands.model import Command
+from shared.commands.record import now, record
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.domain.execution import ExecutionState, fold
+from shared.domain.fork import kept_events, kept_nodes
+from shared.domain.graph import Graph
+from shared.domain.graph_fields import nearest
+from shared.errors import Problem, UnprocessableError
+from shared.events.execution import ExecutionQueued, ExecutionStarted, NodeSucceeded
+from shared.events.record import NewEvent, RecordedEvent
+from shared.ids import new_id
+from shared.nodes.registry import node_type
+
+
+class ForkExecution(Command):
+    """Where the new run begins, and with what."""
+
+    from_node: str = Field(min_length=1, max_length=100, description="The node that is done anew, and all after it.")
+    version: Literal["published", "draft"] | StrictInt | None = Field(
+        None, description="The published version, the draft, or a version's number; unset, the run's own."
+    )
+    output: Any = Field(None, description="The output of `from_node`, which then is not run: any JSON, null too.")
+
+    @property
+    def has_output(self) -> bool:
+        """Whether an output was given."""
+        return "output" in self.model_fields_set
+
+
+async def fork_execution(
+    services: Services, actor: Actor, execution_id: str, command: ForkExecution, idempotency_key: str | None = None
+) -> str:
+    """The id of the new run, or of the one that this key has begun before.
+
+    Nodes that do not come after `from_node` keep what they did; the others run. Raises `NotFoundError`,
+    `NotPublishedError` for an archived workflow, `InvalidGraphError` for a draft that cannot run,
+    `IdempotencyConflictError`, and `UnprocessableError` with a pointer to what cannot be done.
+    """
+    asked = [command.from_node, command.version, [command.output] if command.has_output else None]
+    run = NewRun.asked(actor, "fork", execution_id, asked, idempotency_key)
+    if idempotency_key is not None and await run.has_begun(services, actor):
+        return run.execution_id
+    events = await services.events.read_all(actor.tenant_id, execution_id)
+    state = fold(events)
+    if state is None:
+        state, _, _ = await begun_delivery(services, actor, execution_id)
+    if state.workflow_version is None or state.trigger_node_id is None:
+        raise UnprocessableError("The execution has not started, so that there is nothing to fork; replay it instead.")
+    workflow = await load(services, actor, state.workflow_id)
+    version = await chosen_version(services, workflow, command.version or state.workflow_version)
+    graph = await version_graph(services, actor.tenant_id, workflow.id, version)
+    before = graph
+    if version != state.workflow_version:
+        before = await version_graph(services, actor.tenant_id, workflow.id, state.workflow_version)
+    kept = kept_nodes(graph, state, command.from_node) if command.from_node in graph.nodes else set()
+    problems = [*_place(graph, state, command), *_changed(graph, before, {*kept, state.trigger_node_id})]
+    if problems:
+        raise UnprocessableError("The execution cannot be forked so.", problems=tuple(problems))
+    copies = list(kept_events(state, events, kept))
+    stored = frozenset(one.payload_sha256 for one in copies if one.payload_sha256 is not None)
+    first = _first_events(actor, state, version, copies, command)
+    await run.begin(services, actor, first, stored_payloads=stored)
+    return run.execution_id
+
+
+def _first_events(
+    actor: Actor, state: ExecutionState, version: int, copies: Sequence[RecordedEvent], command: ForkExecution
+) -> list[NewEvent]:
+    """Queued, started, what is kept, and the output that was given."""
+    assert state.trigger_node_id is not None, "the run has started"
+    happened_at = now()
+    queued = ExecutionQueued(state.workflow_id, version, state.trigger, forked_from=state.id)
+    found = list(record(actor, happened_at, queued, ExecutionStarted(version, state.trigger_node_id)))
+    for one in copies:
+        origin = {"execution_id": one.stream_id, "sequence_number": one.sequence_number}
+        metadata = {**one.metadata, "copied_from": origin}
+        found.append(NewEvent(new_id(), one.event_type, one.timestamp, one.payload, metadata))
+    if command.has_output:
+        fact = NodeSucceeded(command.from_node, 1, command.output, ["out"], int(time.time() * 1000), [])
+        (given,) = record(actor, happened_at, fact)
+        found.append(replace(given, metadata={**given.metadata, "given": True}))
+    return found
+
+
+def _place(graph: Graph, state: ExecutionState, command: ForkExecution) -> Iterable[Problem]:
+    """What is wrong with the node, and with the output that it is given."""
+    name = command.from_node
+    if name not in graph.nodes:
+        hint = nearest(name, graph.nodes)
+        if "[" in name:
+            hint = "A run is forked from a node of its own, such as the map that this one is in."
+        yield Problem("/from_node", f"There is no node {name!r} in this version.", hint)
+        return
+    node = graph.nodes[name]
+    kind = node_type(node.type)
+    if kind.is_trigger and name != state.trigger_node_id:
+        yield Problem(
+            "/from_node", f"The execution was not started by {name!r}.", f"It was by {state.trigger_node_id!r}."
+        )
+    elif command.has_output and kind.is_trigger:
+        yield Problem("/output", "A trigger's output is what started the run.", "Replay the run with another input.")
+    elif command.has_output and not node.disabled and "out" not in kind.handles(node.parameters):
+        message = f"A node of the type {node.type} chooses where the run goes on, which an output does not say."
+        yield Problem("/output", message, "Give the output of the node before it, or of the one after it.")
+
+
+def _changed(graph: Graph, before: Graph, kept: Iterable[str]) -> Iterable[Problem]:
+    """The nodes that would keep what they did, and have become others in the version that was chosen."""
+    for name in kept:
+        was, now_is = before.nodes.get(name), graph.nodes.get(name)
+        if now_is is None:
+            yield Problem("/version", f"The version has no node {name!r}, which started the run.")
+        elif was is not None and was.type != now_is.type:
+            message = f"The node {name!r} was of the type {was.type} and is of the type {now_is.type} in this version."
+            yield Problem("/version", message, "Fork from it, or from a node before it.")

@@ -1,0 +1,56 @@
+"""What a forked run takes over from the other: the outcome of what does not come after the fork."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from shared.domain.execution import ExecutionState, execution_fact
+from shared.domain.graph import Graph
+from shared.domain.paths import split_path
+from shared.events.codec import encode
+from shared.events.execution import NodeFailed, NodeSucceeded
+from shared.events.record import RecordedEvent
+
+
+def kept_nodes(graph: Graph, state: ExecutionState, from_node: str) -> set[str]:
+    """The ids of the nodes whose outcome a run on `graph` that is forked from `from_node` keeps.
+
+    Those are the ones that completed or whose failure was handled, and that do not come after `from_node`. What was
+    skipped is decided anew, and what failed the run, or was never done, is done.
+    """
+    undone = graph.descendants(from_node) | {from_node}
+    return {
+        node_id
+        for node_id in graph.nodes
+        if node_id not in undone
+        and (record := state.nodes.get(node_id)) is not None
+        and record.status in ("succeeded", "failed")
+        and record.handled != "fail"
+        and node_id != state.trigger_node_id
+    }
+
+
+def kept_events(state: ExecutionState, events: Iterable[RecordedEvent], kept: set[str]) -> Iterator[RecordedEvent]:
+    """The events of the kept nodes' ends, in order, as the forked run records them.
+
+    A map's items are not taken over one by one: its end then carries its output itself. So does a node that passed on
+    the output of one that is not kept.
+    """
+    ends: dict[str, RecordedEvent] = {}
+    for event in events:
+        node_id = event.payload.get("node_id", "")
+        if event.event_type in ("NodeSucceeded", "NodeFailed") and node_id in kept and not split_path(node_id)[0]:
+            ends.pop(node_id, None)  # of a node that was redriven, the last end counts
+            ends[node_id] = event
+    for node_id, event in ends.items():
+        fact, _ = execution_fact(event)
+        record = state.nodes[node_id]
+        has_own = isinstance(fact, NodeFailed) or (
+            record.items is None and set(getattr(fact, "output_of", None) or ()) <= kept | {state.trigger_node_id}
+        )
+        if has_own:
+            yield event
+        elif isinstance(fact, NodeSucceeded):
+            own = replace(fact, output=record.output, output_of=None)
+            yield replace(event, payload=encode(own), payload_sha256=None)
