@@ -19,6 +19,8 @@ FAILURE_SECONDS = 30.0
 # A key that is not in the set may be new; so often the set may be fetched again for that.
 REFETCH_SECONDS = 60.0
 
+_Place = tuple[str, frozenset[str]]
+
 
 @dataclass(slots=True)
 class _Document:
@@ -27,15 +29,17 @@ class _Document:
 
 
 class FetchedKeys:
-    """The keys of this process. `allowed` are hosts that may be reached although they are not public."""
+    """The keys of this process. `allowed` are everywhere hosts that a tenant may reach although they are not public;
+    what was fetched for one such list is not given to another."""
 
-    def __init__(self, allowed: frozenset[str] = frozenset()) -> None:
+    def __init__(self) -> None:
         """Nothing is fetched before it is asked for."""
-        self._allowed = allowed
-        self._documents: dict[str, _Document] = {}
-        self._under_way: dict[str, asyncio.Task[bytes | None]] = {}
+        self._documents: dict[_Place, _Document] = {}
+        self._under_way: dict[_Place, asyncio.Task[bytes | None]] = {}
 
-    async def find(self, scheme: Scheme, delivery: Delivery, now: float) -> list[Any]:
+    async def find(
+        self, scheme: Scheme, delivery: Delivery, now: float, allowed: frozenset[str] = frozenset()
+    ) -> list[Any]:
         """The keys that may have signed this delivery; none where the place is not the provider's or is silent."""
         assert scheme.fetch is not None, "only schemes with a place are asked for"
         url = scheme.fetch.url_for(Facts(delivery))
@@ -46,37 +50,39 @@ class FetchedKeys:
             from shared.webhooks.jwt import key_id
 
             wanted = key_id(scheme, delivery)
-        raw = await self.document(url, scheme.fetch.max_age_seconds)
+        place = (url, allowed)
+        raw = await self.document(url, scheme.fetch.max_age_seconds, allowed)
         found, is_known = keys_in_document(raw, scheme.fetch.format, wanted, now)
-        if not is_known and self._age(url) > REFETCH_SECONDS:
-            self._documents.pop(url, None)
-            raw = await self.document(url, scheme.fetch.max_age_seconds)
+        if not is_known and self._age(place) > REFETCH_SECONDS:
+            self._documents.pop(place, None)
+            raw = await self.document(url, scheme.fetch.max_age_seconds, allowed)
             found, _ = keys_in_document(raw, scheme.fetch.format, wanted, now)
         return found
 
-    def _age(self, url: str) -> float:
-        document = self._documents.get(url)
+    def _age(self, place: _Place) -> float:
+        document = self._documents.get(place)
         return 0.0 if document is None else time.monotonic() - document.fetched_at
 
-    async def document(self, url: str, max_age_seconds: int) -> bytes | None:
+    async def document(self, url: str, max_age_seconds: int, allowed: frozenset[str] = frozenset()) -> bytes | None:
         """What is at the URL, remembered for its time; asked for once, however many want it at once."""
-        document = self._documents.get(url)
+        place = (url, allowed)
+        document = self._documents.get(place)
         if document is not None:
             lifetime = FAILURE_SECONDS if document.raw is None else max_age_seconds
-            if self._age(url) < lifetime:
+            if self._age(place) < lifetime:
                 return document.raw
-        if url not in self._under_way:
-            self._under_way[url] = asyncio.create_task(self._fetch(url))
+        if place not in self._under_way:
+            self._under_way[place] = asyncio.create_task(self._fetch(place))
         try:
-            return await asyncio.shield(self._under_way[url])
+            return await asyncio.shield(self._under_way[place])
         finally:
-            self._under_way.pop(url, None)
+            self._under_way.pop(place, None)
 
-    async def _fetch(self, url: str) -> bytes | None:
-        raw = await fetch_document(url, self._allowed)
+    async def _fetch(self, place: _Place) -> bytes | None:
+        raw = await fetch_document(*place)
         if len(self._documents) >= MAX_REMEMBERED:
             self._documents.clear()
-        self._documents[url] = _Document(time.monotonic(), raw)
+        self._documents[place] = _Document(time.monotonic(), raw)
         return raw
 
 

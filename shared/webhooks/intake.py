@@ -95,7 +95,7 @@ class Intake:
         if hook.provider is None:
             raise await self._refused(hook, delivery, now, "config_unusable")
         provider, secrets = hook.provider, hook.usable_secrets(now)
-        keys = await self._keys.find(provider.scheme, delivery, now) if provider.scheme.fetch else ()
+        keys = await self._fetched_keys(hook, provider, delivery, now) if provider.scheme.fetch else ()
         examined = examine(provider, delivery, secrets, now, keys)
         if examined.handshake is not None:
             return await self._shake(hook, delivery, now, examined.handshake)
@@ -146,10 +146,19 @@ class Intake:
             except ConflictError:
                 raise await self._refused(hook, delivery, now, "handshake_refused: the secret is set") from None
             self._hooks.forget(hook.id)
-        if found.fetch is not None and await fetch_document(found.fetch, frozenset()) is None:
+        if found.fetch is not None and await fetch_document(found.fetch, self._reachable(hook)) is None:
             raise await self._refused(hook, delivery, now, "handshake_refused: its URL did not answer")
         await self._note(hook, _facts(hook, delivery, now), "handshake", None if found.accepted else "refused")
         return found.answer
+
+    async def _fetched_keys(self, hook: Hook, provider: Provider, delivery: Delivery, now: float) -> list[Any]:
+        return await self._keys.find(provider.scheme, delivery, now, self._reachable(hook))
+
+    def _reachable(self, hook: Hook) -> frozenset[str]:
+        """The hosts that this webhook's tenant may reach although they are not public."""
+        from shared.nodes.outbound import allowed_of  # with httpx, which only providers of public keys need
+
+        return allowed_of(hook.tenant_id, self._services.settings.outbound_allow)
 
     async def _refused(self, hook: Hook, delivery: Delivery, now: float, reason: str) -> InvalidSignatureError:
         """The refusal, recorded. The reason is for the webhook's owner; a sender who must guess learns nothing."""

@@ -70,8 +70,9 @@ async def test_our_own_network_is_not_asked(host: str) -> None:
 
 async def test_a_document_is_asked_for_once(host: str) -> None:
     """However many deliveries want it at once, and afterwards; failures too."""
-    keys = FetchedKeys(frozenset({host}))
+    keys, allowed = FetchedKeys(), frozenset({host})
     for path in ("/key", "/gone"):
-        await asyncio.gather(*(keys.document(f"http://{host}{path}", 60) for _ in range(5)))
-        await keys.document(f"http://{host}{path}", 60)
+        await asyncio.gather(*(keys.document(f"http://{host}{path}", 60, allowed) for _ in range(5)))
+        await keys.document(f"http://{host}{path}", 60, allowed)
     assert Site.asked == ["/key", "/gone"]
+    assert await keys.document(f"http://{host}/key", 60) is None
