@@ -21,12 +21,13 @@ import signal
 import socket
 import struct
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+from local.clock import follow_clock, machine_time
 
 INVOCATION = struct.Struct(">Id36s")
 ANSWER = struct.Struct(">BI")
@@ -54,7 +55,7 @@ class LambdaContext:
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the process is killed."""
-        return max(0, math.floor((self.deadline - time.time()) * 1000))
+        return max(0, math.floor((self.deadline - machine_time()) * 1000))
 
     def log(self, message: object) -> None:
         """Write to the function's log."""
@@ -75,6 +76,7 @@ def main(descriptor: int, handler_name: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.set_inheritable(descriptor, False)
     connection = socket.socket(fileno=descriptor)
+    follow_clock()
     handler = _load(handler_name)
     environment = os.environ
     name = environment["AWS_LAMBDA_FUNCTION_NAME"]

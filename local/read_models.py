@@ -9,6 +9,7 @@ from typing import Any
 from shared.domain import api_key, webhook, workflow
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_row import row as execution_row
+from shared.domain.schedule_rows import schedule_rows
 from shared.domain.timestamps import in_utc
 from shared.events.codec import decode
 from shared.events.record import RecordedEvent
@@ -20,7 +21,8 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A read model. `beside` are its columns that no fact tells: secrets, hints and the moving lease."""
+    """A read model. `beside` are its columns that no fact tells: secrets, hints, the moving lease and the
+    moving tick."""
 
     name: str
     key: tuple[str, ...]
@@ -35,6 +37,7 @@ class Table:
 TABLES = (
     Table("workflows", ("id",)),
     Table("workflow_versions", ("workflow_id", "version")),
+    Table("schedules", ("workflow_id", "node_id"), ("next_at",)),
     Table("webhooks", ("id",), ("secret", "previous_secret", "last_triggered_at")),
     Table("api_keys", ("id",), ("key_hash", "last_used_at")),
     Table("executions", ("id",), ("wake_at",)),
@@ -51,6 +54,7 @@ class ReadModels:
         self._api_keys: dict[str, api_key.ApiKey] = {}
         self._executions: dict[str, ExecutionState] = {}
         self._versions: dict[Key, Row] = {}
+        self._schedules: dict[str, dict[str, Row]] = {}
 
     def take(self, events: Iterable[RecordedEvent]) -> ReadModels:
         """These read models after more events; those of a stream must come in its order."""
@@ -60,8 +64,11 @@ class ReadModels:
             place = (event.tenant_id, event.stream_id, happened_at)
             match event.stream_type:
                 case "workflow":
-                    after = workflow.apply(self._workflows.get(event.stream_id), fact, *place)
-                    self._take_version(self._workflows.get(event.stream_id), after, fact, happened_at)
+                    before = self._workflows.get(event.stream_id)
+                    after = workflow.apply(before, fact, *place)
+                    self._take_version(before, after, fact, happened_at)
+                    if after.published_version != (before and before.published_version):
+                        self._take_schedules(after, happened_at)
                     self._workflows[event.stream_id] = after
                 case "webhook":
                     known = self._webhooks.get(event.stream_id)
@@ -81,6 +88,8 @@ class ReadModels:
                 rows = [workflow.row(state) for state in self._workflows.values()]
             case "workflow_versions":
                 return dict(self._versions)
+            case "schedules":
+                rows = [row for nodes in self._schedules.values() for row in nodes.values()]
             case "webhooks":
                 rows = [webhook.row(state) for state in self._webhooks.values()]
             case "api_keys":
@@ -96,3 +105,10 @@ class ReadModels:
             self._versions[after.id, after.version] = workflow.version_row(after)
         if isinstance(fact, WorkflowPublished):
             self._versions[after.id, fact.version]["published_at"] = happened_at
+
+    def _take_schedules(self, after: workflow.Workflow, happened_at: str) -> None:
+        nodes = self._schedules.setdefault(after.id, {})
+        for row in nodes.values():
+            row["next_at"] = None
+        for row in schedule_rows(after, happened_at) if after.published_version is not None else ():
+            nodes[row["node_id"]] = {"workflow_id": after.id, "tenant_id": after.tenant_id, **row}

@@ -143,6 +143,7 @@ def _columns(table: Table, name: str, implied: Row, found: Row) -> Iterator[str]
     for column, value in implied.items():
         if column not in table.beside and found[column] != value:
             yield f"{name}: {column} is {found[column]!r:.200}, the events say {value!r:.200}"
-    # The lease moves without a fact; that there is one, while the run has not ended, is what counts.
-    if "wake_at" in implied and (implied["wake_at"] is None) != (found["wake_at"] is None):
-        yield f"{name}: wake_at is {found['wake_at']!r}, the events say {implied['wake_at']!r}"
+    # Leases and ticks move without a fact; that there is one, while the run or the schedule lives, is what counts.
+    for column in ("wake_at", "next_at"):
+        if column in implied and (implied[column] is None) != (found[column] is None):
+            yield f"{name}: {column} is {found[column]!r}, the events say {implied[column]!r}"

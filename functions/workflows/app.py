@@ -1,7 +1,8 @@
-"""/api/workflows: create, list, get, update, archive, validate, versions."""
+"""/api/workflows: create, list, get, update, archive, validate, versions, schedules."""
 
 from dataclasses import asdict
 
+from functions.workflows.versions import add_to
 from shared.commands.archive_workflow import archive_workflow
 from shared.commands.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.services import services
@@ -9,21 +10,19 @@ from shared.commands.update_workflow import UpdateWorkflow, update_workflow
 from shared.commands.validate_workflow import ValidateWorkflow, validate_workflow
 from shared.domain.workflow import Workflow
 from shared.http.api import Api
-from shared.http.cursor import decode_keyset, decode_position
+from shared.http.cursor import decode_keyset
 from shared.http.etag import check_if_match, etag
 from shared.http.operations import workflows as operations
 from shared.http.operations.workflows import ListWorkflows
 from shared.http.paging import paged
-from shared.http.query import PageQuery
 from shared.http.request import Request
 from shared.http.responses import Response, created, no_content, ok
 from shared.queries.get_workflow import get_workflow, view
-from shared.queries.get_workflow_version import get_workflow_version
-from shared.queries.list_workflow_versions import list_workflow_versions
 from shared.queries.list_workflows import list_workflows
 
 api = Api("workflows")
 handler = api.handler
+add_to(api)
 
 
 @api.route(operations.CREATE_WORKFLOW)
@@ -59,19 +58,6 @@ async def update(request: Request) -> Response:
 async def archive(request: Request) -> Response:
     await archive_workflow(services(), request.actor, request.id)
     return no_content()
-
-
-@api.route(operations.LIST_WORKFLOW_VERSIONS)
-async def versions(request: Request) -> Response:
-    query = request.query(PageQuery)
-    where = (request.tenant_id, request.id, query.limit, decode_position(query.cursor))
-    return paged(await list_workflow_versions(services().workflows, *where))
-
-
-@api.route(operations.GET_WORKFLOW_VERSION)
-async def version(request: Request) -> Response:
-    which = (request.tenant_id, request.id, request.path["version"])
-    return ok(await get_workflow_version(services().workflows, *which))
 
 
 @api.route(operations.VALIDATE_WORKFLOW)

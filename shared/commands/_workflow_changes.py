@@ -9,6 +9,7 @@ from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain import workflow as workflows
 from shared.domain.actor import Actor
+from shared.domain.schedule_rows import schedule_rows
 from shared.domain.workflow import Workflow
 from shared.errors import ConflictError, NotFoundError
 from shared.events.codec import WorkflowFact
@@ -45,11 +46,18 @@ async def append(
             stream_type="workflow",
             expected_version=before.stream_version if before else 0,
             events=record(actor, happened_at, *facts),
-            row=workflows.row(after),
+            row=workflows.row(after) | _schedules(before, after, happened_at),
             versions=_versions(before, after, happened_at),
         )
     )
     return after
+
+
+def _schedules(before: Workflow | None, after: Workflow, happened_at: str) -> dict[str, Any]:
+    """What is scheduled from now on, where another version is published than before, or none any more."""
+    if after.published_version == (before and before.published_version):
+        return {}
+    return {"schedules": schedule_rows(after, happened_at) if after.published_version is not None else []}
 
 
 def _versions(before: Workflow | None, after: Workflow, happened_at: str) -> tuple[dict[str, Any], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import time
 from typing import Any
 
 from pydantic import Field, SecretStr
@@ -14,6 +14,7 @@ from shared.commands.remember import remember_webhook
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.provider import ProviderRules, secret_problems
+from shared.domain.timestamps import timestamp
 from shared.errors import Problem, UnprocessableError
 from shared.events.webhook import WebhookSecretRotated
 
@@ -48,7 +49,7 @@ async def rotate_webhook_secret(
         previous = row.get("secret") if row else None
         expires_at = None
         if previous and command.grace_seconds:
-            expires_at = (datetime.now(UTC) + timedelta(seconds=command.grace_seconds)).isoformat()
+            expires_at = timestamp(time.time() + command.grace_seconds)
         fact = WebhookSecretRotated(previous_secret_expires_at=expires_at)
         previous = previous if expires_at else None
         changed = await append(services, actor, current, [fact], secret, previous_secret=previous)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from shared.queue.answers import Answers
     from shared.queue.execution_queue import ExecutionQueue
     from shared.queue.hints import Hints
+    from shared.repositories.schedules import ScheduleRepository
 
 
 class Services:
@@ -63,6 +64,13 @@ class Services:
         from shared.queue.execution_queue import ExecutionQueue
 
         return ExecutionQueue(self.redis, self.settings)
+
+    @cached_property
+    def schedules(self) -> ScheduleRepository:
+        """The schedules of published workflows, which most functions do without."""
+        from shared.repositories.schedules import ScheduleRepository
+
+        return ScheduleRepository(self.database)
 
     async def close(self) -> None:
         """Ends the connections, for those who do not live as long as their process."""

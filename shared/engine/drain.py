@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from shared.domain.timestamps import timestamp
 from shared.engine.engine import Engine
+from shared.engine.schedules import Schedules
 from shared.errors import QueueUnavailableError, UnavailableError
 from shared.ids import new_id
 from shared.queue.execution_queue import ExecutionQueue
@@ -62,13 +64,14 @@ class Drain:
         self,
         queue: ExecutionQueue,
         executions: ExecutionRepository,
+        schedules: Schedules,
         engine: Engine,
         settings: Settings,
         name: str,
         remaining_seconds: Callable[[], float],
     ) -> None:
         """`remaining_seconds` is how much of the invocation's time is left; `name` is this drain's alone."""
-        self._queue, self._executions, self._engine = queue, executions, engine
+        self._queue, self._executions, self._schedules, self._engine = queue, executions, schedules, engine
         self._settings, self._name, self._remaining = settings, name, remaining_seconds
         self._reserve = min(RESERVE_SECONDS, remaining_seconds() / 4)
         self._active: dict[str, ClaimedJob] = {}
@@ -239,7 +242,7 @@ class Drain:
             await asyncio.sleep(self._settings.lock_seconds)
 
     async def _keep_sweeping(self) -> None:
-        """Brings back runs that the store says are due and that nobody has brought back."""
+        """Brings back runs that the store says are due and that nobody has brought back, and fires schedules."""
         while True:
             full = False
             try:
@@ -249,16 +252,18 @@ class Drain:
             await asyncio.sleep(0.1 if full else SWEEP_SECONDS)
 
     async def _sweep(self) -> bool:
-        """Whether there may be more: due runs are enqueued or, where Redis is out of reach, run here."""
-        due = await self._executions.claim_due(SWEEP_LIMIT, self._settings.lease_seconds)
-        jobs = [ExecutionJob(row["tenant_id"], row["execution_id"], "resume") for row in due]
+        """Whether there may be more: what is due is enqueued or, where Redis is out of reach, run here."""
+        now = timestamp(self._engine.clock())
+        due = await self._executions.claim_due(SWEEP_LIMIT, self._settings.lease_seconds, now)
+        jobs = [ExecutionJob(row["tenant_id"], row["execution_id"], "resume") for row in due if "execution_id" in row]
+        jobs += await self._schedules.fire([row for row in due if "cron" in row])
         self.summary.swept += len(jobs)
         try:
             await self._queue.enqueue(jobs)
         except QueueUnavailableError:
             for job in jobs:
                 self._start(self._direct(job))
-        return len(jobs) == SWEEP_LIMIT
+        return len(due) >= SWEEP_LIMIT
 
     async def _direct(self, job: ExecutionJob) -> None:
         try:

@@ -49,7 +49,7 @@ class Engine:
         """`name` is the drain's: it stands in the metadata of every event that this engine writes. `tell` takes answers
         to those who wait for them."""
         self._events, self._journal, self._graphs, self._guard = events, journal, graphs, guard
-        self._actor, self._reach, self._clock = f"drain:{name}", reach, clock
+        self._actor, self._reach, self.clock = f"drain:{name}", reach, clock
         self._tell = tell
 
     async def execute(self, job: ExecutionJob, is_first_claim: bool = True) -> float | None:
@@ -93,14 +93,14 @@ class Engine:
             start = job.start or {}
             trigger = {"type": "manual", "body": storable(start["input"]), "headers": {}, "query": {}, "method": "POST"}
             fact = ExecutionQueued(start["workflow_id"], None, trigger)
-        recorder = Recorder(state, self._events, self._journal, self._actor, self._clock, ledger)
+        recorder = Recorder(state, self._events, self._journal, self._actor, self.clock, ledger)
         recorder.record(fact)
         return recorder
 
     async def _continued(self, job: ExecutionJob) -> Recorder | None:
         state = fold(await self._events.read_all(job.tenant_id, job.execution_id))
         if state is not None:
-            return Recorder(state, self._events, self._journal, self._actor, self._clock)
+            return Recorder(state, self._events, self._journal, self._actor, self.clock)
         if job.kind != "resume":
             return self._begun(job)
         logger.warning("run_unknown", extra={"execution_id": job.execution_id})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
+from shared.domain.timestamps import timestamp, unix_seconds
 from shared.errors import WorkflowEngineError
 from shared.observability import emit
 from shared.repositories.database import Database
@@ -36,8 +37,8 @@ async def drain_metrics(
 
 
 async def _oldest_due_seconds(database: Database) -> float:
-    now = datetime.now(UTC)
+    now = time.time()
     due = await database.select(
-        "executions", "wake_at", lambda query: query.lt("wake_at", now.isoformat()).order("wake_at").limit(1)
+        "executions", "wake_at", lambda query: query.lt("wake_at", timestamp(now)).order("wake_at").limit(1)
     )
-    return (now - datetime.fromisoformat(due[0]["wake_at"])).total_seconds() if due else 0.0
+    return now - unix_seconds(due[0]["wake_at"]) if due else 0.0

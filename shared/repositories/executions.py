@@ -55,12 +55,18 @@ class ExecutionRepository:
 
         return [in_service_form(row) for row in await self._database.select("executions", COLUMNS, configure)]
 
-    async def claim_due(self, limit: int, lease_seconds: float) -> Rows:
-        """`{tenant_id, execution_id}` of runs that are due, oldest first; each goes to one caller per lease."""
-        claimed: Rows = await self._database.rpc("claim_due", {"limit": limit, "lease_seconds": lease_seconds})
+    async def claim_due(self, limit: int, lease_seconds: float, now: str) -> Rows:
+        """What is due at `now`, oldest first; each goes to one caller per lease.
+
+        Runs are `{tenant_id, execution_id}`, schedules `{tenant_id, workflow_id, node_id, version, cron, timezone,
+        due_at}`.
+        """
+        argument = {"limit": limit, "lease_seconds": lease_seconds, "now": now}
+        claimed: Rows = await self._database.rpc("claim_due", argument)
         return claimed
 
     async def invariant_violations(self, overdue_seconds: float = 300) -> Rows:
-        """`{invariant, execution_id, detail}` of at most 100 runs that nobody picked up in time."""
+        """`{invariant, execution_id | workflow_id, detail}` of at most 100 runs and schedules that nobody picked up in
+        time."""
         found: Rows = await self._database.rpc("invariant_violations", {"overdue_seconds": overdue_seconds})
         return found

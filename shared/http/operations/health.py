@@ -27,10 +27,11 @@ class HealthView(View):
 
 
 class ViolationView(View):
-    """A run that broke a promise."""
+    """A run, or a workflow's schedule, that broke a promise."""
 
     invariant: str
-    execution_id: Id
+    execution_id: Id | None = None
+    workflow_id: Id | None = None
     detail: str
 
 
@@ -56,7 +57,7 @@ GET_INVARIANTS = Operation(
     method="GET",
     path="/health/invariants",
     summary="Runs that broke a promise",
-    description="There are none. A run that nobody picked up in time is named here.",
+    description="There are none. A run or a schedule that nobody picked up in time is named here.",
     tag=TAG,
     role=None,
     answers={200: Answer("The violations, at most 100", InvariantsView)},

@@ -67,6 +67,23 @@ class VersionPage(View):
     next_cursor: str | None
 
 
+class ScheduleView(View):
+    """A schedule trigger of the published version, and its next tick."""
+
+    node_id: str
+    version: int
+    cron: str
+    timezone: str
+    next_at: Time
+
+
+class SchedulePage(View):
+    """All schedules of a workflow: there is but one page."""
+
+    items: list[ScheduleView]
+    next_cursor: None
+
+
 class ValidationView(View):
     """Whether the graph could be published, and everything that is wrong with it."""
 
@@ -164,6 +181,17 @@ GET_WORKFLOW_VERSION = Operation(
     scope="workflows:read",
     answers={200: Answer("The version", VersionView)},
 )
+LIST_SCHEDULES = Operation(
+    id="list_schedules",
+    method="GET",
+    path="/api/workflows/{id}/schedules",
+    summary="List the schedules",
+    description="When the published version runs by itself next. A tick that is due starts its run within a minute.",
+    tag=TAG,
+    role="viewer",
+    scope="workflows:read",
+    answers={200: Answer("The schedules by node id", SchedulePage)},
+)
 VALIDATE_WORKFLOW = Operation(
     id="validate_workflow",
     method="POST",
@@ -184,5 +212,6 @@ OPERATIONS = (
     ARCHIVE_WORKFLOW,
     LIST_WORKFLOW_VERSIONS,
     GET_WORKFLOW_VERSION,
+    LIST_SCHEDULES,
     VALIDATE_WORKFLOW,
 )

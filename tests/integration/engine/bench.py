@@ -24,6 +24,7 @@ from shared.engine.engine import Engine
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
+from shared.engine.schedules import Schedules
 from shared.engine.verify_execution import verify_execution
 from shared.events.record import RecordedEvent
 from shared.ids import new_id
@@ -49,6 +50,11 @@ class Bench:
         tell = services.answers.tell
         journal = Journal(services.events)
         return Engine(services.events, journal, self.graphs, self.guard, name, reach, clock, tell)
+
+    def schedules(self, clock: Callable[[], float]) -> Schedules:
+        """What fires the schedules of a drain at this time."""
+        services = self.services
+        return Schedules(services.events, Journal(services.events), services.schedules, "test", clock)
 
     async def publish(self, nodes: list[JsonObject], *edges: str) -> str:
         """The id of a published workflow; an edge is `source>target` or `source.handle>target`."""
@@ -142,7 +148,11 @@ class Bench:
 
     async def state(self, job: ExecutionJob) -> ExecutionState:
         """The run as its events say."""
-        state = fold(await self.events(job))
+        return await self.state_of(job.execution_id)
+
+    async def state_of(self, execution_id: str) -> ExecutionState:
+        """The same, by its id."""
+        state = fold(await self.services.events.read_all(self.tenant_id, execution_id))
         assert state is not None
         return state
 
@@ -162,11 +172,13 @@ class Bench:
     async def drain(self, seconds: float = 30.0, engine: Engine | None = None) -> Summary:
         """What one invocation of the drain did."""
         ends_at = time.monotonic() + seconds
+        services, engine = self.services, engine or self.engine
         drain = Drain(
-            self.services.queue,
-            self.services.executions,
-            engine or self.engine,
-            self.services.settings,
+            services.queue,
+            services.executions,
+            self.schedules(engine.clock),
+            engine,
+            services.settings,
             new_id(),
             lambda: ends_at - time.monotonic(),
         )

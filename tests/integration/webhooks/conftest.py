@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from functions.drain import app as drain
+from functions.drain import work as drain
 from functions.intake import app
 from local.gateway import SupabaseGateway
 from local.redis import RedisServer

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from functions.drain.app import drain
+from functions.drain.work import drain
 from functions.intake import app
 from shared.commands.redeliver import redeliver
 from shared.commands.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from functions.drain.app import drain
+from functions.drain.work import drain
 from functions.intake import app
 from shared.commands.publish_workflow import publish_workflow
 from shared.commands.services import Services

@@ -149,7 +149,7 @@ def test_cycle_is_a_problem_of_its_nodes() -> None:
 def test_graph_without_a_trigger_is_a_problem() -> None:
     """Nothing could start it."""
     (found,) = problems([], [])
-    assert (found.pointer, found.hint) == ("/nodes", "Add a webhook_trigger or a manual_trigger.")
+    assert (found.pointer, found.hint) == ("/nodes", "Add a webhook_trigger, a schedule_trigger or a manual_trigger.")
 
 
 def test_reference_to_a_node_that_runs_elsewhere_is_a_problem() -> None:

@@ -1,0 +1,33 @@
+"""The schedules of a workflow that is being published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.domain.timestamps import unix_seconds
+from shared.domain.workflow import Workflow
+
+TRIGGER = "schedule_trigger"
+
+
+def schedule_rows(workflow: Workflow, happened_at: str) -> list[dict[str, Any]]:
+    """`{node_id, version, cron, timezone, next_at}` for each schedule trigger of the draft that is published now."""
+    nodes = [node for node in workflow.nodes if node["type"] == TRIGGER]
+    if not nodes:
+        return []
+    # Cron expressions and time zones are needed by those alone who have schedules.
+    from shared.domain.schedule import next_tick
+
+    found = []
+    for node in nodes:
+        cron, timezone = node["parameters"]["cron"], node["parameters"].get("timezone", "UTC")
+        found.append(
+            {
+                "node_id": node["id"],
+                "version": workflow.version,
+                "cron": cron,
+                "timezone": timezone,
+                "next_at": next_tick(cron, timezone, unix_seconds(happened_at)),
+            }
+        )
+    return found

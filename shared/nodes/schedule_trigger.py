@@ -1,0 +1,27 @@
+"""A run starts at each tick of a cron schedule, while the workflow is published.
+
+`$trigger.body` is `{scheduled_at, timezone, cron, missed}`; `missed` counts the ticks before this one at which nothing
+ran, because the service was down: they are made up for by one run. Each tick starts exactly one run.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from shared.domain.schedule import check_cron, check_timezone
+from shared.nodes.node_type import NodeType, Parameters
+
+
+class ScheduleTrigger(Parameters):
+    """`cron` has five fields: minute, hour, day of month, month, day of week; `timezone` is one of the IANA's names.
+
+    A time that a change of the clock skips is due right after the change, one that it repeats is due once.
+    """
+
+    cron: Annotated[str, AfterValidator(check_cron)]
+    timezone: Annotated[str, AfterValidator(check_timezone)] = "UTC"
+
+
+NODE = NodeType("schedule_trigger", "Schedule", ScheduleTrigger, literal=frozenset({"cron", "timezone"}))

@@ -1,0 +1,140 @@
+"""Schedules: what publishing makes of them, and that each tick starts one run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.gateway import SupabaseGateway
+from local.tokens import LocalKeys
+from shared.commands.archive_workflow import archive_workflow
+from shared.commands.publish_workflow import publish_workflow
+from shared.commands.unpublish_workflow import unpublish_workflow
+from shared.commands.update_workflow import UpdateWorkflow, update_workflow
+from shared.domain.schedule import next_tick
+from shared.domain.timestamps import timestamp, unix_seconds
+from shared.engine.engine import Engine
+from tests.integration.engine.bench import Bench, transform
+
+JsonObject = dict[str, Any]
+HOUR = 3600.0
+
+
+@pytest.fixture
+def supabase_gateway(new_database: Callable[[], str], tmp_path: Path) -> Iterator[SupabaseGateway]:
+    """A database of each test's own: a drain whose clock is ahead finds what other tests' runs wait for, too."""
+    gateway = SupabaseGateway(new_database(), LocalKeys.of(tmp_path), tmp_path / "gateway.log").start()
+    yield gateway
+    gateway.stop()
+
+
+def schedule(cron: str = "0 * * * *", **parameters: Any) -> JsonObject:
+    """A schedule trigger."""
+    return {"id": "clock", "type": "schedule_trigger", "parameters": {"cron": cron, **parameters}}
+
+
+async def published(bench: Bench, cron: str = "0 * * * *", **parameters: Any) -> str:
+    """The id of a published workflow that runs by a schedule."""
+    nodes = [schedule(cron, **parameters), transform("at", "{% $trigger.body.scheduled_at %}")]
+    return await bench.publish(nodes, "clock>at")
+
+
+async def due(bench: Bench, workflow_id: str) -> str:
+    """The tick that the workflow's only schedule waits for."""
+    (row,) = await bench.services.schedules.list(bench.tenant_id, workflow_id)
+    assert row["next_at"] is not None
+    return str(row["next_at"])
+
+
+def at(bench: Bench, moment: float, name: str = "then") -> Engine:
+    """An engine to whom it is this moment."""
+    return bench.new_engine(name, lambda: moment)
+
+
+async def runs(bench: Bench, workflow_id: str) -> list[JsonObject]:
+    """The workflow's runs, newest first."""
+    return await bench.services.executions.list(bench.tenant_id, 50, workflow_id=workflow_id)
+
+
+async def test_publishing_schedules_the_next_tick(bench: Bench) -> None:
+    """In the time zone that was given."""
+    workflow_id = await published(bench, "30 2 * * *", timezone="Europe/Berlin")
+    row = await bench.services.workflows.get(bench.tenant_id, workflow_id)
+    assert row is not None
+    assert await due(bench, workflow_id) == next_tick("30 2 * * *", "Europe/Berlin", unix_seconds(row["updated_at"]))
+
+
+async def test_tick_starts_one_run_however_many_drains_see_it(bench: Bench) -> None:
+    """Five drains sweep at once; the run knows its tick and is pinned to the published version."""
+    workflow_id = await published(bench)
+    tick = await due(bench, workflow_id)
+    engines = [at(bench, unix_seconds(tick) + 1, f"drain-{number}") for number in range(5)]
+    await asyncio.gather(*(bench.drain(engine=engine) for engine in engines))
+    (run,) = await runs(bench, workflow_id)
+    assert (run["status"], run["trigger"], run["workflow_version"]) == (
+        "succeeded",
+        {"type": "schedule", "node_id": "clock"},
+        1,
+    )
+    state = await bench.state_of(run["id"])
+    assert (state.output, state.trigger["body"]["missed"]) == (tick, 0)
+    assert unix_seconds(await due(bench, workflow_id)) == unix_seconds(tick) + HOUR
+
+
+async def test_tick_that_a_drain_died_over_is_not_fired_again(bench: Bench) -> None:
+    """The run was stored, the schedule was not moved on: the next drain moves it on, and there is still one run."""
+    workflow_id = await published(bench)
+    tick = await due(bench, workflow_id)
+    row = {"tenant_id": bench.tenant_id, "workflow_id": workflow_id, "node_id": "clock", "version": 1}
+    row |= {"cron": "0 * * * *", "timezone": "UTC", "due_at": tick}
+    now = unix_seconds(tick) + 1
+    (first,) = await bench.schedules(lambda: now).fire([row])
+    await bench.services.schedules.advance([{**row, "due_at": await due(bench, workflow_id), "next_at": tick}])
+    (second,) = await bench.schedules(lambda: now).fire([row])
+    assert first == second
+    await bench.drain(engine=at(bench, now))
+    assert [run["id"] for run in await runs(bench, workflow_id)] == [first.execution_id]
+    assert unix_seconds(await due(bench, workflow_id)) == unix_seconds(tick) + HOUR
+
+
+async def test_ticks_that_nobody_fired_are_made_up_for_by_one_run(bench: Bench) -> None:
+    """After five hours without a drain the latest tick runs, and says how many were missed."""
+    workflow_id = await published(bench)
+    tick = unix_seconds(await due(bench, workflow_id))
+    await bench.drain(engine=at(bench, tick + 5.5 * HOUR))
+    (run,) = await runs(bench, workflow_id)
+    state = await bench.state_of(run["id"])
+    assert unix_seconds(state.output) == tick + 5 * HOUR
+    assert state.trigger["body"]["missed"] == 5
+
+
+async def test_unpublished_workflow_is_due_no_more(bench: Bench) -> None:
+    """Nor is an archived one; publishing again starts with the next tick."""
+    workflow_id = await published(bench)
+    tick = unix_seconds(await due(bench, workflow_id))
+    await unpublish_workflow(bench.services, bench.actor, workflow_id)
+    await bench.drain(engine=at(bench, tick + 1))
+    assert await runs(bench, workflow_id) == []
+    await publish_workflow(bench.services, bench.actor, workflow_id)
+    assert unix_seconds(await due(bench, workflow_id)) >= tick
+    await archive_workflow(bench.services, bench.actor, workflow_id)
+    (row,) = await bench.services.schedules.list(bench.tenant_id, workflow_id)
+    assert row["next_at"] is None
+
+
+async def test_new_version_keeps_the_tick_that_is_due(bench: Bench) -> None:
+    """Publishing in the very moment of a tick does not swallow it, unless the schedule itself has changed."""
+    workflow_id = await published(bench)
+    tick = await due(bench, workflow_id)
+    earlier = timestamp(unix_seconds(tick) - 10 * HOUR)
+    row = {"workflow_id": workflow_id, "node_id": "clock", "due_at": tick, "next_at": earlier}
+    await bench.services.schedules.advance([row])
+    same = [schedule(), transform("at", 2)]
+    command = UpdateWorkflow(name="test", nodes=same, edges=[{"source": "clock", "target": "at"}])
+    await update_workflow(bench.services, bench.actor, workflow_id, command)
+    await publish_workflow(bench.services, bench.actor, workflow_id)
+    assert await due(bench, workflow_id) == earlier
