@@ -9,9 +9,10 @@ from functions.drain.work import drain
 from shared.commands.services import services
 from shared.observability import count_cold_start
 from shared.queries.drain_metrics import drain_metrics
-from shared.runtime import run
+from shared.runtime import run, use_uvloop
 from shared.snapstart import modules, prepare
 
+use_uvloop()
 prepare(modules("bullmq", "httpx", "postgrest"), lambda: services().close())
 
 
