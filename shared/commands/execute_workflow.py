@@ -13,6 +13,9 @@ from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
+from shared.domain.json_schema import mismatches
+from shared.domain.workflow import Workflow
+from shared.errors import UnprocessableError
 from shared.events.execution import ExecutionQueued
 
 
@@ -41,17 +44,32 @@ async def execute_workflow(
     """The id of the run that was started, or of the one that this key has started before. `awaited`: the caller is
     going to wait for its answer.
 
-    Raises `NotFoundError`, `NotPublishedError`, `InvalidGraphError` for a draft that cannot run, and
-    `IdempotencyConflictError` when the key was used for another request.
+    Raises `NotFoundError`, `NotPublishedError`, `InvalidGraphError` for a draft that cannot run, `UnprocessableError`
+    for an input that does not fit the trigger's schema, and `IdempotencyConflictError` when the key was used for
+    another request.
     """
     workflow = await load(services, actor, workflow_id)
     run = NewRun.asked(actor, "execute", workflow_id, command.asked, idempotency_key)
     if idempotency_key is not None and await run.has_begun(services, actor):
         return run.execution_id
+    version = await chosen_version(services, workflow, command.version)
+    await _check_input(services, workflow, version, command.input)
     fact = ExecutionQueued(
         workflow_id=workflow_id,
-        workflow_version=await chosen_version(services, workflow, command.version),
+        workflow_version=version,
         trigger={"type": "manual", "body": command.input, "headers": {}, "query": {}, "method": "POST"},
     )
     await run.begin(services, actor, record(actor, now(), fact), awaited)
     return run.execution_id
+
+
+async def _check_input(services: Services, workflow: Workflow, version: int, given: Any) -> None:
+    """Refuses an input that does not fit the schema of the first `manual_trigger`, where the run starts."""
+    nodes = workflow.nodes
+    if version != workflow.version:
+        nodes = ((await services.workflows.version(workflow.tenant_id, workflow.id, version)) or {}).get("nodes", [])
+    trigger = next((node for node in nodes if node["type"] == "manual_trigger"), {})
+    schema = (trigger.get("parameters") or {}).get("input_schema")
+    problems = tuple(mismatches(schema, given, "input")) if schema is not None else ()
+    if problems:
+        raise UnprocessableError("The input is not what the workflow wants.", problems=problems)

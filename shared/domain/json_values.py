@@ -82,6 +82,11 @@ def same_json(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def size_bytes(value: Any) -> int:
+    """How many bytes the value takes as JSON."""
+    return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+
 def pointer_of(*path: str | int) -> str:
     """The JSON pointer (RFC 6901) of a path of names and indices; of none, the whole document's: an empty text."""
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)

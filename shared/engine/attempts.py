@@ -105,7 +105,7 @@ class Attempts(Resolution):
         # The rule that all else rests on: nothing leaves before everything it depends on is durable.
         await self._recorder.durable()
         effect = Effect(self._state.tenant_id, key, one.timeout_seconds, self._recorder.clock, self._reach)
-        self._succeed(step, attempt, await one.type.perform(parameters, effect), evaluated_at, undefined)
+        self._succeed(step, attempt, await one.type.achieves(parameters, effect), evaluated_at, undefined)
 
     async def _pure(
         self, step: Step, attempt: int, resolved: JsonObject, evaluated_at: int, undefined: list[str]
@@ -119,7 +119,7 @@ class Attempts(Resolution):
             fact = NodeWaiting(path, attempt, until, resolved, evaluated_at, undefined, wait.signal)
             if not await self._waited(wait, fact):
                 return
-        self._succeed(step, attempt, kind.run(parameters, self.inputs(step)), evaluated_at, undefined)
+        self._succeed(step, attempt, kind.yields(parameters, self.inputs(step)), evaluated_at, undefined)
 
     async def _waited(self, wait: Wait, fact: NodeWaiting) -> bool:
         """Whether the wait is over. That it has begun is recorded, once, where the drain may not see its end."""

@@ -154,7 +154,7 @@ class NodeDerivation:
             candidates = [inputs] * (inputs.signal is not None) + [replace(inputs, signal=None)] * is_over
             if not candidates:
                 raise ImpossibleError("The wait was not over.")
-        found = [_success(path, attempt, kind.run(parameters, one), evaluated_at, undefined) for one in candidates]
+        found = [_success(path, attempt, kind.yields(parameters, one), evaluated_at, undefined) for one in candidates]
         return next((one for one in found if one == recorded), found[0])
 
     def _map_ended(self, step: Step, record: NodeRecord | None) -> bool:
@@ -205,7 +205,7 @@ class NodeDerivation:
             resolved, _, _ = await self._filled(step, record, now)
             parameters = one.type.parse(resolved)
             if one.type.run is not None:
-                one.type.run(parameters, self._resolution.inputs(step))
+                one.type.yields(parameters, self._resolution.inputs(step))
         except NodeError as failure:
             if failure.code == "timeout":
                 raise UnavailableError("An expression took too long to be derived again; try again.") from failure

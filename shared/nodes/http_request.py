@@ -18,7 +18,7 @@ import httpx
 from pydantic import AfterValidator, Field
 
 from shared.nodes.http_response import completed
-from shared.nodes.node_type import Completed, Effect, NodeError, NodeType, Parameters
+from shared.nodes.node_type import MAX_OUTPUT_BYTES, Completed, Effect, NodeError, NodeType, Parameters
 from shared.nodes.outbound import OutboundRefusedError, allowed_of, client_for
 
 USER_AGENT = "workflow-engine/1"
@@ -74,6 +74,11 @@ class HttpRequest(Parameters):
     success: list[Status] = Field(default_factory=lambda: list[int | str](["2xx"]))
     follow_redirects: bool = True
     max_response_bytes: Annotated[int, Field(ge=1, le=4_194_304)] = 1_048_576
+
+
+def _output_bytes(parameters: HttpRequest) -> int:
+    # Base64 makes a body longer by a third, and headers come with it.
+    return max(MAX_OUTPUT_BYTES, parameters.max_response_bytes * 3 // 2)
 
 
 async def _perform(parameters: HttpRequest, effect: Effect) -> Completed:
@@ -141,4 +146,5 @@ NODE = NodeType(
     HttpRequest,
     handles=lambda _parameters: ("out", "error"),
     perform=_perform,
+    output_bytes=_output_bytes,
 )

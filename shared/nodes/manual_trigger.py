@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from shared.nodes.node_type import NodeType, Parameters
+from shared.nodes.node_type import NodeType, Parameters, Schema
 
 
 class ManualTrigger(Parameters):
-    """`input_schema` documents the input's shape as a JSON Schema; it is shown, not enforced."""
+    """`input_schema` is the JSON Schema that the input of `POST /api/workflows/{id}/execute` must fit."""
 
-    input_schema: dict[str, Any] | None = None
+    input_schema: Schema | None = None
 
 
-NODE = NodeType("manual_trigger", "Manual start", ManualTrigger)
+NODE = NodeType("manual_trigger", "Manual start", ManualTrigger, verbatim=frozenset({"input_schema"}))

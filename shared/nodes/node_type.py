@@ -6,16 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from shared.domain.graph import Graph
-from shared.domain.json_values import pointer_of
+from shared.domain.json_schema import schema_problems
+from shared.domain.json_values import pointer_of, size_bytes
 
 JsonObject = dict[str, Any]
 
 # The handle of a node that failed and whose `on_error` is `route`.
 ERROR_HANDLE = "error"
+# What one node may yield, unless its type knows better: outputs are kept for good, and read by every node after it.
+MAX_OUTPUT_BYTES = 1_048_576
 DEFAULT_TIMEOUT_SECONDS = 30.0
 
 
@@ -136,6 +139,7 @@ class NodeType:
     `handles` gives the handles that a node with these parameters, as drawn, can choose. `complete` gives resolved
     parameters a value where a condition led nowhere. `needs` are parameters that must be given although an expression
     may lead nowhere; `literal` names those, at any depth, that must be known when the graph is published.
+    `output_bytes` is how large an output may be, as JSON.
     """
 
     name: str
@@ -151,6 +155,7 @@ class NodeType:
     needs: tuple[str, ...] = ()
     literal: frozenset[str] = frozenset()
     verbatim: frozenset[str] = frozenset()
+    output_bytes: Callable[[Any], int] = field(default=lambda _parameters: MAX_OUTPUT_BYTES)
 
     @property
     def is_trigger(self) -> bool:
@@ -171,6 +176,24 @@ class NodeType:
             code = "expression" if any(one["type"] == "condition" for one in details) else "invalid_parameters"
             raise NodeError(code, "; ".join(_sentence(one) for one in details[:5])) from None
 
+    def yields(self, parameters: Any, inputs: Inputs) -> Completed:
+        """What a pure node yields; one that fails, or yields too much, raises `NodeError`."""
+        assert self.run is not None, f"{self.name} is not pure"
+        return self._bounded(parameters, self.run(parameters, inputs))
+
+    async def achieves(self, parameters: Any, effect: Effect) -> Completed:
+        """What an effect yields once it has happened; the same goes for it."""
+        assert self.perform is not None, f"{self.name} is no effect"
+        return self._bounded(parameters, await self.perform(parameters, effect))
+
+    def _bounded(self, parameters: Any, completed: Completed) -> Completed:
+        # What is passed on is not stored again.
+        if completed.output_of is None and completed.output is not None:
+            limit, size = self.output_bytes(parameters), size_bytes(completed.output)
+            if size > limit:
+                raise NodeError("limit", f"The output has {size} bytes as JSON; a node may yield {limit}.")
+        return completed
+
 
 def _sentence(detail: ErrorDetails) -> str:
     return f"{pointer_of(*detail['loc']) or 'parameters'}: {detail['msg']}"
@@ -184,5 +207,14 @@ def _condition(value: Any) -> Any:
     raise PydanticCustomError("condition", "A condition must be true or false, not {kind}.", {"kind": kind})
 
 
+def _sound(schema: JsonObject) -> JsonObject:
+    problems = schema_problems(schema)
+    if problems:
+        raise ValueError(f"{problems[0].pointer or 'the schema'}: {problems[0].message}")
+    return schema
+
+
+# A JSON Schema, of the part that is known here.
+Schema = Annotated[JsonObject, AfterValidator(_sound)]
 # A boolean; what is none is an error of the expression that gave it.
 Condition = Annotated[bool, BeforeValidator(_condition)]

@@ -6,21 +6,13 @@ output is null.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from shared.domain.json_schema import schema_problems
-from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters, Wait
+from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters, Schema, Wait
 
 LONGEST_SECONDS = 31_622_400
-
-
-def _schema(value: dict[str, Any]) -> dict[str, Any]:
-    problems = schema_problems(value)
-    if problems:
-        raise ValueError(f"{problems[0].pointer or 'the schema'}: {problems[0].message}")
-    return value
 
 
 class WaitForSignal(Parameters):
@@ -28,7 +20,7 @@ class WaitForSignal(Parameters):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
     timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)] = LONGEST_SECONDS
-    payload_schema: Annotated[dict[str, Any], AfterValidator(_schema)] | None = Field(None, alias="schema")
+    payload_schema: Schema | None = Field(None, alias="schema")
 
 
 def _wait(parameters: WaitForSignal, now: float) -> Wait:

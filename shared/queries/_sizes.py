@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from shared.domain.json_values import size_bytes
+
 MAX_ANSWER_BYTES = 4_500_000
-
-
-def size_bytes(value: Any) -> int:
-    """How many bytes the value takes in an answer."""
-    return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 def fitting(items: list[dict[str, Any]]) -> list[dict[str, Any]]:

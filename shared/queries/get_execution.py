@@ -7,9 +7,10 @@ from typing import Any
 from shared.domain.delivery import queued
 from shared.domain.execution import ExecutionState, fold
 from shared.domain.execution_view import node_view, view
+from shared.domain.json_values import size_bytes
 from shared.domain.node_record import NodeRecord
 from shared.errors import NotFoundError
-from shared.queries._sizes import MAX_ANSWER_BYTES, size_bytes
+from shared.queries._sizes import MAX_ANSWER_BYTES
 from shared.queries.queued_delivery import Peek, queued_delivery
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.workflows import WorkflowRepository

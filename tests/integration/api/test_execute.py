@@ -62,6 +62,61 @@ def test_same_key_with_another_request_is_refused(client: Client, workflow: dict
     assert (refused.status, refused.code) == (409, "idempotency_conflict")
 
 
+SCHEMA = {
+    "type": "object",
+    "required": ["n"],
+    "properties": {"n": {"type": "integer", "minimum": 1}},
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture
+def strict(client: Client) -> dict[str, Any]:
+    """A published workflow whose input has a schema, and whose draft has moved on to another."""
+    hand: dict[str, Any] = {"id": "hand", "type": "manual_trigger", "parameters": {"input_schema": SCHEMA}}
+    found: dict[str, Any] = client.request(
+        "POST", "/api/workflows", {"name": "strict", "nodes": [hand], "edges": []}
+    ).json
+    assert client.request("POST", f"/api/workflows/{found['id']}/publish").status == 200
+    looser = {**hand, "parameters": {"input_schema": {"type": "object"}}}
+    draft = {"name": "strict", "nodes": [looser], "edges": []}
+    assert client.request("PUT", f"/api/workflows/{found['id']}", draft).status == 200
+    return found
+
+
+@pytest.mark.parametrize(
+    ("given", "pointers"),
+    [
+        ({}, ["/input/n"]),
+        ({"n": 0}, ["/input/n"]),
+        ({"n": 1, "m": 2}, ["/input/m"]),
+        ([], ["/input"]),
+        (None, ["/input"]),
+    ],
+)
+def test_input_that_does_not_fit_is_refused(
+    client: Client, strict: dict[str, Any], given: Any, pointers: list[str]
+) -> None:
+    """Before anything is recorded, with a pointer to each mistake."""
+    refused = execute(client, strict, {"input": given})
+    assert (refused.status, refused.code, refused.pointers) == (422, "unprocessable", pointers)
+    assert client.request("GET", "/api/executions").json["items"] == []
+
+
+def test_input_is_held_against_the_version_that_runs(client: Client, strict: dict[str, Any]) -> None:
+    """The published schema for published runs, the draft's for the draft's."""
+    assert execute(client, strict, {"input": {"n": 1}}).status == 202
+    assert execute(client, strict, {"input": {}, "version": "draft"}).status == 202
+
+
+def test_schema_that_is_not_known_is_refused_when_published(client: Client) -> None:
+    """Rather than ignored at execute."""
+    hand = {"id": "hand", "type": "manual_trigger", "parameters": {"input_schema": {"pattern": "x"}}}
+    found = client.request("POST", "/api/workflows", {"name": "w", "nodes": [hand], "edges": []}).json
+    refused = client.request("POST", f"/api/workflows/{found['id']}/publish")
+    assert (refused.status, refused.pointers) == (422, ["/nodes/0/parameters/input_schema"])
+
+
 def test_keys_of_two_tenants_are_apart(client: Client, workflow: dict[str, Any]) -> None:
     """An Idempotency-Key means something to one tenant's workflow alone."""
     other = Client()

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from shared.queries._sizes import MAX_ANSWER_BYTES, fitting, size_bytes
+from shared.domain.json_values import size_bytes
+from shared.queries._sizes import MAX_ANSWER_BYTES, fitting
 
 
 def an_item(size: int) -> dict[str, Any]:
