@@ -47,7 +47,9 @@ def nodes_page() -> str:
     for name in names():
         kind = node_type(name)
         module = importlib.import_module(f"shared.nodes.{name}")
-        marks = ["trigger" if kind.is_trigger else "effect" if kind.is_effect else "waits" if kind.wait else "pure"]
+        marks = ["calls" if kind.call else "waits" if kind.wait else "pure"]
+        if kind.is_trigger or kind.is_effect:
+            marks = ["trigger" if kind.is_trigger else "effect"]
         example = f" · [example](../examples/{name}.md)" if (ROOT / f"docs/examples/{name}.md").exists() else ""
         lines += [f"## `{name}`", "", _paragraphs(module.__doc__), "", f"*{', '.join(marks)}*{example}", ""]
         model = kind.parameters

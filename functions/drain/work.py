@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 
+from shared.commands._hint import hint
 from shared.commands.services import services
 from shared.engine.drain import Drain
 from shared.engine.engine import Engine
@@ -30,7 +31,8 @@ async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     events = CarryingEvents(parts.database)
     journal = Journal(events)
     reach = Reach(parts.settings.outbound_allow, parts.settings.aws_allow)
-    engine = Engine(parts.events, journal, graph_loader(), guard, name, reach, tell=parts.answers.tell)
+    tell, hints = parts.answers.tell, partial(hint, parts)
+    engine = Engine(parts.events, journal, graph_loader(), guard, name, reach, tell=tell, hint=hints)
     schedules = Schedules(parts.events, journal, parts.schedules, name, engine.clock)
     work = Drain(parts.queue, parts.executions, schedules, engine, parts.settings, name, remaining_seconds)
     writer = LedgerWriter(parts.queue, parts.webhooks, events, name)

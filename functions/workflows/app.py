@@ -62,5 +62,5 @@ async def archive(request: Request) -> Response:
 
 @api.route(operations.VALIDATE_WORKFLOW)
 async def validate(request: Request) -> Response:
-    problems = validate_workflow(request.body(ValidateWorkflow))
+    problems = await validate_workflow(services(), request.tenant_id, request.body(ValidateWorkflow))
     return ok({"valid": not problems, "errors": [problem.as_json() for problem in problems]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.commands._references import reference_problems
 from shared.commands.services import Services
 from shared.domain.graph import Graph, parse_graph
 from shared.domain.workflow import Workflow
@@ -29,6 +30,7 @@ async def chosen_version(services: Services, workflow: Workflow, asked: str | in
     if saved["published_at"] is None:
         graph, problems = parse_graph(saved["nodes"], saved["edges"])
         problems = problems or (validate_graph(graph) if graph else [])
+        problems = problems or await reference_problems(services, workflow.tenant_id, saved["nodes"])
         if problems:
             raise InvalidGraphError(problems=tuple(problems))
     return version

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pydantic import Field
 
 from shared.commands._begun_delivery import begun_delivery
+from shared.commands._hint import hint
 from shared.commands.change import repeated_on_conflict
 from shared.commands.model import Command
 from shared.commands.record import now, record
@@ -31,7 +32,8 @@ async def cancel_execution(
 ) -> ExecutionState:
     """The cancelled run; one that was cancelled before stays as it was.
 
-    No further node starts: the drain that runs it finds its next append refused. Raises `NotFoundError`, and
+    No further node starts: the drain that runs it finds its next append refused. All runs that it has called are
+    cancelled with it; where that was interrupted, the same request again finishes it. Raises `NotFoundError`, and
     `ExecutionFinishedError` for a run that has succeeded or failed.
     """
 
@@ -48,7 +50,13 @@ async def cancel_execution(
         await services.events.append_one(_append(state, version, record(actor, happened_at, fact)))
         return state
 
-    return await repeated_on_conflict(attempt)
+    state = await repeated_on_conflict(attempt)
+    if state.has_called:
+        reason = f"The execution {execution_id}, which called this one, was cancelled."
+        await services.events.cancel_called(actor.tenant_id, execution_id, reason, actor.name, now(), itself=False)
+    if state.parent_id is not None and state.is_awaited:
+        await hint(services, actor.tenant_id, state.parent_id)
+    return state
 
 
 async def _cancel_queued(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.commands._references import reference_problems
 from shared.commands._workflow_changes import append, load, refuse_archived
 from shared.commands.change import repeated_on_conflict
 from shared.commands.remember import remember_workflow
@@ -26,7 +27,7 @@ async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -
         refuse_archived(workflow)
         if workflow.published_version == workflow.version:
             return workflow
-        refuse_invalid(workflow)
+        await refuse_invalid(services, workflow)
         return await append(services, actor, workflow, workflow_id, [WorkflowPublished(workflow.version)])
 
     workflow = await repeated_on_conflict(attempt)
@@ -34,10 +35,11 @@ async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -
     return workflow
 
 
-def refuse_invalid(workflow: Workflow) -> None:
+async def refuse_invalid(services: Services, workflow: Workflow) -> None:
     """Passes for a draft that can run; else raises `InvalidGraphError` with every problem."""
     graph, problems = parse_graph(workflow.nodes, workflow.edges)
     if graph is not None and not problems:
         problems = validate_graph(graph)
+        problems = problems or await reference_problems(services, workflow.tenant_id, workflow.nodes)
     if problems:
         raise InvalidGraphError(problems=tuple(problems))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from shared.commands._references import reference_problems
 from shared.commands._workflow_draft import Edges, Nodes
 from shared.commands.model import Command
+from shared.commands.services import Services
 from shared.domain.graph import parse_graph
 from shared.errors import Problem
 from shared.nodes.validation import validate_graph
@@ -16,7 +18,9 @@ class ValidateWorkflow(Command):
     edges: Edges
 
 
-def validate_workflow(command: ValidateWorkflow) -> list[Problem]:
-    """Every problem of the graph; none means that it could be published."""
+async def validate_workflow(services: Services, tenant_id: str, command: ValidateWorkflow) -> list[Problem]:
+    """Every problem of the graph; none means that the tenant could publish it."""
     graph, problems = parse_graph(command.nodes, command.edges)
-    return validate_graph(graph) if graph is not None and not problems else problems
+    if graph is None or problems:
+        return problems
+    return validate_graph(graph) or await reference_problems(services, tenant_id, command.nodes)

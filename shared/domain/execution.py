@@ -49,7 +49,8 @@ LEASE_SECONDS = 60.0
 class ExecutionState:
     """A run after its events. `nodes` holds those that anything has happened to, by path.
 
-    `running` and `waiting` are paths of nodes that do so themselves; a map does neither, its items' nodes do.
+    `running` and `waiting` are paths of nodes that do so themselves; a map does neither, its items' nodes do. `calls`
+    has, by path, the runs that waiting nodes have called; `has_called`: there may be others that nobody waits for.
     """
 
     id: str
@@ -63,6 +64,7 @@ class ExecutionState:
     output: Any = None
     error: JsonObject | None = None
     parent_id: str | None = None
+    caller: JsonObject | None = None
     forked_from: str | None = None
     replayed_from: str | None = None
     created_at: str | None = None
@@ -72,6 +74,8 @@ class ExecutionState:
     stream_version: int = 0
     running: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
+    calls: dict[str, str] = field(default_factory=dict)
+    has_called: bool = False
     signals: list[SignalReceived] = field(default_factory=list)
     signal_keys: dict[str, SignalReceived] = field(default_factory=dict)
     signal_count: int = 0
@@ -81,6 +85,21 @@ class ExecutionState:
     def is_terminal(self) -> bool:
         """Whether the run has ended."""
         return self.phase in TERMINAL
+
+    @property
+    def depth(self) -> int:
+        """How many runs above this one have called one another."""
+        return self.caller["depth"] if self.caller is not None else 0
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the run that called this one waits for its end."""
+        return self.caller is not None and self.caller["is_awaited"]
+
+    @property
+    def handles_error(self) -> bool:
+        """Whether this run, or one above it, is that of an error workflow."""
+        return self.caller is not None and self.caller["handles_error"]
 
     @property
     def status(self) -> str:
@@ -193,7 +212,7 @@ class ExecutionState:
                 fact.evaluated_at,
                 fact.undefined,
             )
-            self.waiting.discard(fact.node_id)
+            self._no_longer_waits(fact.node_id)
             if record.items is None:
                 record.items = MapItems(fact.parameters["items"])
             # Another attempt is one at the items that failed; those that succeeded are kept.
@@ -210,7 +229,7 @@ class ExecutionState:
     def _forget(self, items: MapItems, index: int) -> None:
         for path in items.under_way.pop(index, ()):
             self.running.discard(path)
-            self.waiting.discard(path)
+            self._no_longer_waits(path)
             inner = self.nodes.pop(path).items
             for inner_index in list(inner.under_way) if inner is not None else ():
                 self._forget(inner, inner_index)  # type: ignore[arg-type]  # there are none without it
@@ -235,7 +254,7 @@ class ExecutionState:
                 fact.trigger,
             )
             self.parent_id, self.forked_from, self.replayed_from = fact.parent_id, fact.forked_from, fact.replayed_from
-            self.created_at = happened_at
+            self.caller, self.created_at = fact.caller, happened_at
         else:
             self.phase, self.started_at = "running", happened_at
             self.workflow_version, self.trigger_node_id = fact.workflow_version, fact.trigger_node_id
@@ -258,8 +277,10 @@ class ExecutionState:
                 fact.idempotency_key,
             )
             record.started_at = record.started_at or happened_at
+            if fact.workflow_version is not None:
+                record.workflow_version, record.called, self.has_called = fact.workflow_version, None, True
             self.running.add(fact.node_id)
-            self.waiting.discard(fact.node_id)
+            self._no_longer_waits(fact.node_id)
         else:
             record = self.node(fact.node_id)
             record.status, record.attempts = "waiting", fact.attempt
@@ -267,8 +288,11 @@ class ExecutionState:
                 record.started_at, record.wake_at = record.started_at or happened_at, fact.wake_at
                 record.parameters, record.evaluated_at = fact.parameters, fact.evaluated_at
                 record.undefined, record.signal = fact.undefined, fact.signal
+                if fact.execution_id is not None:
+                    record.called = self.calls[fact.node_id] = fact.execution_id
             else:
                 record.retry_at, record.wake_at, record.error = fact.retry_at, None, fact.error
+                self._no_longer_waits(fact.node_id)
             self.waiting.add(fact.node_id)
             self.running.discard(fact.node_id)
 
@@ -279,9 +303,14 @@ class ExecutionState:
         record.status, record.attempts, record.finished_at, record.handles = status, attempt, happened_at, handles
         record.retry_at = record.wake_at = record.error = None
         self.running.discard(node_id)
-        self.waiting.discard(node_id)
+        self._no_longer_waits(node_id)
         if record.evaluated_at is None:
             record.evaluated_at = evaluated_at
+
+    def _no_longer_waits(self, path: str) -> None:
+        self.waiting.discard(path)
+        if self.calls:
+            self.calls.pop(path, None)
 
     def _end(self, fact: ExecutionSucceeded | ExecutionFailed | ExecutionCancelled, happened_at: str) -> None:
         self.finished_at = happened_at
@@ -301,6 +330,7 @@ class ExecutionState:
                 )
         self.running.clear()
         self.waiting.clear()
+        self.calls.clear()
 
 
 def fold(events: Iterable[RecordedEvent]) -> ExecutionState | None:

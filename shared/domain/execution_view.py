@@ -25,6 +25,8 @@ def view(state: ExecutionState) -> JsonObject:
         "started_at": state.started_at,
         "finished_at": state.finished_at,
     }
+    if state.caller is not None and state.caller["node_id"] is not None:
+        found["parent_node_id"] = state.caller["node_id"]
     optional = ("error", "response", "parent_id", "forked_from", "replayed_from")
     return {**found, **{name: getattr(state, name) for name in optional if getattr(state, name) is not None}}
 
@@ -54,6 +56,8 @@ def node_view(record: NodeRecord) -> JsonObject:
         found["wake_at"] = record.wake_at
         if record.signal is not None:
             found["signal"] = record.signal
+    if record.called is not None:
+        found["execution_id"] = record.called
     if record.items is not None:
         found["items"] = record.items.view()
     return found

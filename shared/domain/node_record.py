@@ -15,8 +15,9 @@ JsonObject = dict[str, Any]
 class NodeRecord:
     """One node of a run. `handles` are the chosen ones; `parameters` the resolved ones of a started effect or wait.
 
-    `items` is set for a map that has started, `key` for an effect. `attempts_before` is how many attempts had been made
-    when the run was last redriven: retriers count from there.
+    `items` is set for a map that has started, `key` for an effect, and `workflow_version` for a call; `called` is the
+    run that a node has called and waits for, or waited for. `attempts_before` is how many attempts had been made when
+    the run was last redriven: retriers count from there.
     """
 
     status: str = "pending"
@@ -35,6 +36,8 @@ class NodeRecord:
     undefined: Sequence[str] = ()
     items: MapItems | None = None
     key: str | None = None
+    called: str | None = None
+    workflow_version: int | None = None
     attempts_before: int = 0
 
     def reset(self) -> None:
@@ -44,7 +47,7 @@ class NodeRecord:
         the clock of then. A map keeps the items that succeeded and goes on with those under way.
         """
         self.status, self.handles, self.handled, self.signal = "pending", (), None, None
-        self.output = self.error = self.finished_at = self.retry_at = self.wake_at = None
+        self.output = self.error = self.finished_at = self.retry_at = self.wake_at = self.called = None
         self.attempts_before = self.attempts
         if self.items is not None:
             self.items.errors.clear()

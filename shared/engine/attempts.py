@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.domain.retry import delay_seconds
 from shared.domain.timestamps import timestamp, unix_seconds
+from shared.engine.calls import Calls
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
@@ -33,10 +34,12 @@ LONGEST_WAIT_SECONDS = 2.0
 class Attempts(Resolution):
     """The nodes of one run, each to be run once at a time."""
 
-    def __init__(self, recorder: Recorder, program: Program, guard: ExpressionGuard, reach: Reach) -> None:
+    def __init__(
+        self, recorder: Recorder, program: Program, guard: ExpressionGuard, reach: Reach, calls: Calls
+    ) -> None:
         """What every node of the run shares."""
         super().__init__(recorder.state, program, guard)
-        self._recorder, self._reach = recorder, reach
+        self._recorder, self._reach, self.calls = recorder, reach, calls
 
     async def settle(self, path: str) -> None:
         """Makes the node's attempts until it is settled or a map whose items are to be run, or until it waits for
@@ -94,6 +97,12 @@ class Attempts(Resolution):
             one.type.parse(resolved)
             given = one.type.complete(resolved) if one.type.complete else resolved
             self._recorder.record(MapStarted(path, attempt, given, evaluated_at, undefined))
+            return
+        if one.type.call is not None:
+            wait = NodeWaiting(path, attempt, "", resolved, evaluated_at, undefined)
+            completed = await self.calls.attempt(step, one.type.call(one.type.parse(resolved)), wait)
+            if completed is not None:
+                self._succeed(step, attempt, completed, evaluated_at, undefined)
             return
         if one.type.perform is None:
             await self._pure(step, attempt, resolved, evaluated_at, undefined)

@@ -12,6 +12,7 @@ from shared.domain.delivery import ledger_row, queued
 from shared.domain.execution import ExecutionState, fold
 from shared.domain.json_values import storable
 from shared.engine.attempts import Attempts
+from shared.engine.calls import CalledRuns, Calls, Hint
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
@@ -20,7 +21,7 @@ from shared.engine.promise import Promise, Tell
 from shared.engine.recorder import Recorder
 from shared.engine.run import Run
 from shared.errors import InvalidGraphError, StreamConflictError
-from shared.events.execution import ExecutionFailed, ExecutionQueued, ExecutionStarted
+from shared.events.execution import ExecutionCancelled, ExecutionFailed, ExecutionQueued, ExecutionStarted
 from shared.nodes.node_type import Reach
 from shared.queue.job import ExecutionJob
 from shared.repositories.event_store import EventStoreRepository
@@ -45,12 +46,14 @@ class Engine:
         reach: Reach = NOTHING,
         clock: Callable[[], float] = time.time,
         tell: Tell | None = None,
+        hint: Hint | None = None,
     ) -> None:
         """`name` is the drain's: it stands in the metadata of every event that this engine writes. `tell` takes answers
-        to those who wait for them."""
+        to those who wait for them; `hint` tells drains of runs to look at."""
         self._events, self._journal, self._graphs, self._guard = events, journal, graphs, guard
         self._actor, self._reach, self.clock = f"drain:{name}", reach, clock
         self._tell = tell
+        self._called = CalledRuns(events, journal, graphs, self._actor, clock, hint)
 
     async def execute(self, job: ExecutionJob, is_first_claim: bool = True) -> float | None:
         """The seconds until the run's next timer, or `None` when there is nothing left to do; all of it is durable.
@@ -65,7 +68,9 @@ class Engine:
             if job.awaited and self._tell is not None:
                 recorder.promise = Promise(recorder.state, self._tell)
             try:
-                return await self._drive(recorder)
+                timer = await self._drive(recorder)
+                await self._wake_caller(recorder.state)
+                return timer
             except StreamConflictError:
                 is_new = False
         # Somebody else keeps writing, so somebody else has the run; if not, its lease ends and the sweep finds it.
@@ -81,7 +86,13 @@ class Engine:
             recorder.record(ExecutionFailed({"code": code, "message": message}))
             with contextlib.suppress(StreamConflictError):
                 await recorder.durable()
+                await self._wake_caller(recorder.state)
                 return
+
+    async def _wake_caller(self, state: ExecutionState) -> None:
+        """Tells a drain of the run that waited for this one's end; by its row it is due already."""
+        if state.parent_id is not None and state.is_terminal and state.is_awaited:
+            await self._called.hint(state.tenant_id, state.parent_id)
 
     def _begun(self, job: ExecutionJob) -> Recorder:
         state = ExecutionState(job.execution_id, job.tenant_id)
@@ -107,15 +118,27 @@ class Engine:
         return None
 
     async def _drive(self, recorder: Recorder) -> float | None:
-        program = await self._started(recorder)
+        program = None if await self._is_orphan(recorder) else await self._started(recorder)
         if program is None:
             await recorder.durable()
             return None
-        attempts = Attempts(recorder, program, self._guard, self._reach)
+        attempts = Attempts(recorder, program, self._guard, self._reach, Calls(recorder, self._called))
         try:
             return await Run(recorder, program, attempts).drive()
         finally:
             attempts.close()
+
+    async def _is_orphan(self, recorder: Recorder) -> bool:
+        """Whether this run was called by one that was cancelled, or that has ended without waiting for it: then it is
+        cancelled before it starts. A cancellation that came earlier did not find it."""
+        state = recorder.state
+        if state.parent_id is None or state.caller is None or state.stream_version > 1:
+            return False
+        end = (await self._called.outcomes(state.tenant_id, [state.parent_id])).get(state.parent_id)
+        if end is None or not (state.is_awaited or end.event_type == "ExecutionCancelled"):
+            return False
+        recorder.record(ExecutionCancelled("The run that called this one has ended."))
+        return True
 
     async def _started(self, recorder: Recorder) -> Program | None:
         """The program of a run that has started; a run that cannot start is recorded as failed."""

@@ -12,6 +12,7 @@ from shared.domain.paths import item_of
 from shared.domain.retry import LONGEST_RETRY_AFTER_SECONDS, delay_seconds
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.attempts import LONGEST_WAIT_SECONDS
+from shared.engine.call_derivation import begun_call, call_code, ended_call
 from shared.engine.resolution import Resolution
 from shared.engine.scopes import Scope, Step
 from shared.errors import UnavailableError
@@ -68,9 +69,11 @@ class NodeDerivation:
         record = self._state.nodes.get(step.path)
         if isinstance(recorded, (NodeFailed, NodeRetryScheduled)):
             return await self._failure(step, record, recorded, happened_at)
-        if isinstance(recorded, NodeSucceeded) and step.one.is_effect:
-            return self._answered(step, record, recorded)
         try:
+            if isinstance(recorded, (NodeStarted, NodeWaiting, NodeSucceeded)) and _calls(step):
+                return await self._called(step, record, recorded)
+            if isinstance(recorded, NodeSucceeded) and step.one.is_effect:
+                return self._answered(step, record, recorded)
             if isinstance(recorded, NodeSucceeded):
                 return await self._succeeded(step, record, recorded, happened_at)
             return await self._begun(step, record, recorded)
@@ -122,6 +125,23 @@ class NodeDerivation:
             raise ImpossibleError("A node of this type does not wait.")
         wait = one.type.wait(parameters, evaluated_at / 1000)
         return NodeWaiting(path, attempt, timestamp(wait.until), resolved, evaluated_at, undefined, wait.signal)
+
+    async def _called(
+        self, step: Step, record: NodeRecord | None, recorded: NodeStarted | NodeWaiting | NodeSucceeded
+    ) -> ExecutionFact:
+        """A call begins, waits or has succeeded."""
+        resolved, _, evaluated_at = await self._filled(step, record, recorded.evaluated_at)
+        assert step.one.type.call is not None, "a node that calls"
+        call = step.one.type.call(step.one.type.parse(resolved))
+        found: NodeStarted | NodeWaiting | NodeSucceeded | None
+        if isinstance(recorded, NodeSucceeded):
+            found = ended_call(self._state, step, record, call, replace(recorded, evaluated_at=evaluated_at))
+        else:
+            given = replace(recorded, attempt=self._attempt(record), parameters=resolved, evaluated_at=evaluated_at)
+            found = begun_call(self._state, step, record, call, given)
+        if found is None:
+            raise ImpossibleError("The node's call has not come so far.")
+        return found
 
     def _answered(self, step: Step, record: NodeRecord | None, recorded: NodeSucceeded) -> ExecutionFact:
         """An effect's answer is taken as it stands."""
@@ -204,6 +224,8 @@ class NodeDerivation:
             # The moment at which the parameters were filled in is not recorded of a failure: it was just before.
             resolved, _, _ = await self._filled(step, record, now)
             parameters = one.type.parse(resolved)
+            if one.type.call is not None:
+                return call_code(self._state, record, step.path, code)
             if one.type.run is not None:
                 one.type.yields(parameters, self._resolution.inputs(step))
         except NodeError as failure:
@@ -211,6 +233,10 @@ class NodeDerivation:
                 raise UnavailableError("An expression took too long to be derived again; try again.") from failure
             return failure.code
         return None
+
+
+def _calls(step: Step) -> bool:
+    return step.one.type.call is not None and not step.one.node.disabled
 
 
 def _is_over(wait: Wait, record: NodeRecord | None, evaluated_at: int, happened_at: str) -> bool:

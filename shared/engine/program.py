@@ -37,7 +37,7 @@ class ProgramNode:
     @property
     def is_effect(self) -> bool:
         """Whether the node may only start once everything before it is durable."""
-        return self.type.is_effect and not self.node.disabled
+        return (self.type.is_effect or self.type.call is not None) and not self.node.disabled
 
     @property
     def timeout_seconds(self) -> float:

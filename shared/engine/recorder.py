@@ -49,6 +49,8 @@ class Recorder:
         self.longest_timeout_seconds: Callable[[], float] = lambda: 0.0
         # While nodes are at work here, a timer of another node does not say when somebody must look again.
         self.is_busy = False
+        # What the stored row says of when somebody must look again, as far as it was written here.
+        self._row_wake_at: str | None = None
         # Set where somebody waits for the run's answer.
         self.promise: Promise | None = None
 
@@ -89,9 +91,20 @@ class Recorder:
                     self._broken = error
                     raise
 
+    async def rest(self) -> None:
+        """Returns when the row of this waiting run, whose facts are durable, says when it is to be looked at again.
+
+        It does after an append at rest. After one while nodes were at work, or when the sweep has brought the run here
+        in vain, it names the end of a lease, and the run would be looked at with every lease that ends.
+        """
+        state = self.state
+        if self._row_wake_at != state.wake_at:
+            calls = tuple(state.calls.values())
+            await self._events.rest(state.tenant_id, state.id, self._stored_version, state.wake_at, calls)
+
     async def _write(self) -> None:
         for _ in range(MAX_REBASES):
-            events = tuple(self._unsaved)
+            events, new_row = tuple(self._unsaved), row(self.state, self._wake_at())
             appended = await self._journal.append(
                 Append(
                     tenant_id=self.state.tenant_id,
@@ -99,11 +112,13 @@ class Recorder:
                     stream_type="execution",
                     expected_version=self._stored_version,
                     events=events,
-                    row=row(self.state, self._wake_at()),
+                    row=new_row,
                     deliveries=self._deliveries if self._stored_version == 0 else (),
+                    calls=tuple(self.state.calls.values()) if self.state.calls else (),
                 )
             )
             if appended.status != "conflict":
+                self._row_wake_at = new_row["wake_at"]
                 del self._unsaved[: len(events)]
                 self._stored_version += len(events)
                 self._saved += len(events)

@@ -25,7 +25,7 @@ class Run:
     def __init__(self, recorder: Recorder, program: Program, attempts: Attempts) -> None:
         """`recorder` holds the facts so far, the start included."""
         self._recorder, self._program, self._attempts = recorder, program, attempts
-        self._state, self._scopes = recorder.state, attempts.scopes
+        self._state, self._scopes, self._calls = recorder.state, attempts.scopes, attempts.calls
         self._frontier = Frontier(self._state, self._scopes, recorder.record, attempts.end_map)
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._saving: asyncio.Task[None] | None = None
@@ -39,20 +39,24 @@ class Run:
         Facts of somebody else raise `StreamConflictError`: whoever wrote them has the run now.
         """
         try:
+            await self._calls.look()
             started = [path for path in self._state.nodes if path in self._state.running]
             await self._nodes([*started, *self._due(), *self._frontier.begun()])
             while self._state.waiting:
                 await self._recorder.durable()
+                await self._calls.look()
                 due = self._due()
                 if not due:
                     break
-                # While that was being stored, a signal came or a timer ran out.
+                # While that was being stored, a signal came, a timer ran out, or a called run ended.
                 await self._nodes(due)
         finally:
             await self._abandon()
         if self._state.waiting:
-            if any(self._state.nodes[path].signal for path in self._state.waiting):
-                # No delayed job may stand in the way of the one that a signal adds; the row's time is enough.
+            await self._recorder.rest()
+            if self._state.calls or any(self._state.nodes[path].signal for path in self._state.waiting):
+                # No delayed job may stand in the way of the one that a signal or a called run adds; the row's time is
+                # enough.
                 return None
             timers = [unix_seconds(self._state.nodes[path].timer or "") for path in self._state.waiting]
             return max(0.0, min(timers) - self._recorder.clock())
@@ -100,7 +104,8 @@ class Run:
             self._saving = asyncio.create_task(self._recorder.durable())
 
     def _due(self) -> list[str]:
-        """Waiting nodes whose timer is due or whose signal is there, and that nobody is at yet."""
+        """Waiting nodes whose timer is due, whose signal is there or whose called run has ended, and that nobody is at
+        yet."""
         if not self._state.waiting:
             return []
         soon = self._recorder.clock() + LONGEST_WAIT_SECONDS
@@ -109,7 +114,11 @@ class Run:
             path
             for path in self._state.waiting
             if path not in busy
-            and (unix_seconds(self._state.nodes[path].timer or "") <= soon or self._state.signal_for(path) is not None)
+            and (
+                unix_seconds(self._state.nodes[path].timer or "") <= soon
+                or self._state.signal_for(path) is not None
+                or self._calls.has_ended(path)
+            )
         ]
         return sorted(found)
 

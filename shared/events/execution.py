@@ -26,7 +26,8 @@ class ExecutionQueued:
 
     `workflow_version` is the version asked for; unset means the one published when it starts. `trigger` is
     `{type, node_id?, body, headers, query, method, webhook_id?, provider?, delivery_id?, delivery_key?, event_type?}`
-    with type `webhook`, `manual` or `schedule`.
+    with type `webhook`, `manual`, `call` or `schedule`. `caller` is set where another run, `parent_id`, started this
+    one: `{node_id, depth, is_awaited, handles_error}`, the depth counted from 1.
     """
 
     workflow_id: str
@@ -35,6 +36,7 @@ class ExecutionQueued:
     parent_id: str | None = None
     forked_from: str | None = None
     replayed_from: str | None = None
+    caller: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,17 @@ class ExecutionStarted:
 
 @dataclass(frozen=True, slots=True)
 class NodeStarted:
-    """An effect is about to begin its attempt number `attempt` (from 1) with these resolved parameters."""
+    """An effect is about to begin its attempt number `attempt` (from 1) with these resolved parameters.
+
+    `workflow_version`: the node is about to call this version of a workflow.
+    """
 
     node_id: str
     attempt: int
     idempotency_key: str | None
     parameters: dict[str, Any]
     evaluated_at: int
+    workflow_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,8 @@ class NodeRetryScheduled:
 class NodeWaiting:
     """A node waits, with these resolved parameters, until `wake_at` at the latest.
 
-    `signal`: or until the run receives a signal of this name, if that comes first.
+    `signal`: or until the run receives a signal of this name, if that comes first. `execution_id`: or until this run,
+    which the node has called, has ended.
     """
 
     node_id: str
@@ -116,6 +123,7 @@ class NodeWaiting:
     evaluated_at: int
     undefined: list[str]
     signal: str | None = None
+    execution_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

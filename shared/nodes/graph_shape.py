@@ -18,13 +18,15 @@ def is_trigger(node: Node) -> bool:
 def trigger_for(graph: Graph, trigger: dict[str, Any]) -> str | None:
     """The trigger node that a run with this trigger starts from; `None` when the graph has none that fits.
 
-    A run by hand starts from any trigger, so that a webhook's workflow can be tried out.
+    A run by hand starts from any trigger, so that a webhook's workflow can be tried out; so does one that is called.
     """
     triggers = {node.id: node.type for node in graph.nodes.values() if is_trigger(node)}
     if trigger.get("node_id") is not None:
         return trigger["node_id"] if trigger["node_id"] in triggers else None
-    fitting = [name for name, kind in triggers.items() if kind == f"{trigger.get('type')}_trigger"]
-    if not fitting and trigger.get("type") == "manual":
+    by_hand = trigger.get("type") in ("manual", "call")
+    wanted = "manual_trigger" if by_hand else f"{trigger.get('type')}_trigger"
+    fitting = [name for name, kind in triggers.items() if kind == wanted]
+    if not fitting and by_hand:
         fitting = list(triggers)
     return fitting[0] if fitting else None
 

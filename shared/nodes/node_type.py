@@ -106,6 +106,15 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """Which workflow a node runs, on what input, and whether it waits for that run to end."""
+
+    workflow_id: str
+    input: Any
+    wait: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Spread:
     """How a map runs its items: how many there are, how many at once, how many may fail, how many are enough."""
 
@@ -128,13 +137,13 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class NodeType:
-    """One node type. `perform` is set for effects, `run` for pure types, neither for triggers.
+    """One node type. `perform` is set for effects, `run` for pure types, none of these for triggers.
 
     `wait` says what a pure node waits for before it runs, from its parameters and the moment (Unix seconds) at which
     they were resolved; like `run`, it looks at nothing else.
 
-    `body` gives the graph that a map's parameters, as drawn, hold, and `spread` how its items are to be run; `verbatim`
-    names parameters that are no templates.
+    `call` says which workflow a node runs, from its parameters alone. `body` gives the graph that a map's parameters,
+    as drawn, hold, and `spread` how its items are to be run; `verbatim` names parameters that are no templates.
 
     `handles` gives the handles that a node with these parameters, as drawn, can choose. `complete` gives resolved
     parameters a value where a condition led nowhere. `needs` are parameters that must be given although an expression
@@ -151,6 +160,7 @@ class NodeType:
     wait: Callable[[Any, float], Wait] | None = None
     body: Callable[[JsonObject], Graph] | None = None
     spread: Callable[[Any], Spread] | None = None
+    call: Callable[[Any], Call] | None = None
     complete: Callable[[JsonObject], JsonObject] | None = None
     needs: tuple[str, ...] = ()
     literal: frozenset[str] = frozenset()
@@ -160,7 +170,7 @@ class NodeType:
     @property
     def is_trigger(self) -> bool:
         """Whether runs start here."""
-        return self.run is None and self.perform is None and self.spread is None
+        return self.run is None and self.perform is None and self.spread is None and self.call is None
 
     @property
     def is_effect(self) -> bool:

@@ -31,7 +31,8 @@ RETRY_DELAYS_SECONDS = (0.02, 0.2)
 TIMEOUT_SECONDS = 10.0
 
 # SQLSTATEs (whole, or their class of two characters) and PostgREST codes that say "later", not "never".
-_UNAVAILABLE = ("08", "53", "57", "55P03", "PGRST000", "PGRST001", "PGRST002", "PGRST003")
+# A deadlock (40P01) is broken by refusing one of the calls, which may be made again like any other.
+_UNAVAILABLE = ("08", "40P01", "53", "57", "55P03", "PGRST000", "PGRST001", "PGRST002", "PGRST003")
 _INVALID = ("22", "23502", "23514", "PGRST100", "PGRST102")
 _BY_STATUS: dict[str, type[WorkflowEngineError]] = {
     "PT400": InvalidRequestError,

@@ -25,7 +25,7 @@ class Append:
     `expected_version` is the stream's version that the writer has seen (0: the stream must not exist). `row` is the
     aggregate as it is after the events, for its read model; `versions` are rows of `workflow_versions`; `secret` holds
     the columns of the row that are no facts (`secret`, `previous_secret`; `key_hash`); `deliveries` are rows of the
-    webhook ledger.
+    webhook ledger; `calls` are the runs that a waiting execution waits for.
     """
 
     tenant_id: str
@@ -38,6 +38,7 @@ class Append:
     secret: JsonObject | None = None
     deliveries: tuple[JsonObject, ...] = ()
     stored_payloads: frozenset[str] = frozenset()
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +122,54 @@ class EventStoreRepository:
         rows = await self._database.rpc("read_history", {"after": after, "limit": limit})
         return [_event(row) for row in rows]
 
+    async def read_outcomes(self, tenant_id: str, execution_ids: Sequence[str]) -> dict[str, RecordedEvent]:
+        """The last event of each of these executions that has ended, by its id."""
+        argument = {"tenant_id": tenant_id, "execution_ids": list(execution_ids)}
+        events = [_event(row) for row in await self._database.rpc("read_outcomes", argument)]
+        return {event.stream_id: event for event in events}
+
+    async def rest(
+        self, tenant_id: str, execution_id: str, stream_version: int, wake_at: str | None, calls: Sequence[str]
+    ) -> None:
+        """Says when a waiting execution is to be looked at again, unless it has got any further; `calls` as in an
+        append."""
+        argument = {
+            "tenant_id": tenant_id,
+            "execution_id": execution_id,
+            "stream_version": stream_version,
+            "wake_at": wake_at,
+            "calls": _calls(execution_id, calls),
+        }
+        await self._database.rpc("rest_execution", argument)
+
+    async def cancel_called(
+        self, tenant_id: str, execution_id: str, reason: str | None, actor: str, happened_at: str, *, itself: bool
+    ) -> None:
+        """Cancels all executions that this one has called, all the way down, and with `itself` this one too.
+
+        Those that have ended stay as they are; repeating it finishes what was left.
+        """
+        argument = {
+            "tenant_id": tenant_id,
+            "execution_id": execution_id,
+            "itself": itself,
+            "reason": reason,
+            "metadata": {"actor": actor, "schema_version": 1},
+            "timestamp": happened_at,
+        }
+        while not (await self._database.rpc("cancel_called", argument))["is_complete"]:
+            pass
+
     async def verify_stream(self, tenant_id: str, stream_id: str) -> JsonObject:
         """`{valid, events_checked, first_difference?}`: whether the stream's hash chain is whole."""
         verified: JsonObject = await self._database.rpc(
             "verify_stream", {"tenant_id": tenant_id, "stream_id": stream_id}
         )
         return verified
+
+
+def _calls(caller_id: str, execution_ids: Sequence[str]) -> list[JsonObject]:
+    return [{"execution_id": called, "caller_id": caller_id} for called in execution_ids]
 
 
 def _event(row: JsonObject) -> RecordedEvent:
@@ -168,6 +211,10 @@ def _argument(appends: Sequence[Append]) -> JsonObject:
         if append.row is not None:
             row = {**append.row, **append.secret} if append.secret else append.row
             argument.setdefault(_ROWS[append.stream_type], []).append(row)
+            if row.get("parent_id") is not None and row["wake_at"] is None:
+                argument.setdefault("ended", []).append({"execution_id": row["id"], "caller_id": row["parent_id"]})
+        if append.calls:
+            argument.setdefault("calls", []).extend(_calls(append.stream_id, append.calls))
         if append.versions:
             argument.setdefault("versions", []).extend(append.versions)
         if append.deliveries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from shared.repositories.database import Database
@@ -53,6 +54,15 @@ class WorkflowRepository:
             return page(query, limit, before)
 
         return [in_service_form(row) for row in await self._database.select("workflows", SUMMARY, configure)]
+
+    async def known(self, tenant_id: str, workflow_ids: Collection[str]) -> set[str]:
+        """Those of these ids that are the tenant's workflows and not archived."""
+        rows = await self._database.select(
+            "workflows",
+            "id",
+            lambda query: query.eq("tenant_id", tenant_id).in_("id", sorted(workflow_ids)).neq("status", "archived"),
+        )
+        return {row["id"] for row in rows}
 
     async def version(self, tenant_id: str, workflow_id: str, version: int) -> Row | None:
         """One saved graph, published or not; `None` when there is none such."""

@@ -40,7 +40,7 @@ class ErrorView(View):
 class TriggerView(View):
     """What started the run; in the list, without what was sent."""
 
-    type: Literal["webhook", "manual", "schedule"]
+    type: Literal["webhook", "manual", "call", "schedule"]
     node_id: str = may_be_missing()
     webhook_id: Id = may_be_missing()
     provider: str = may_be_missing()
@@ -69,6 +69,7 @@ class ExecutionNodeView(View):
     retry_at: Time = may_be_missing("When the next attempt starts.")
     wake_at: Time = may_be_missing("When the node's wait ends.")
     signal: str = may_be_missing("The name of the signal that it waits for.")
+    execution_id: Id = may_be_missing("The run that it has called and waits for, or waited for.")
 
 
 class ResponseView(View):
@@ -103,6 +104,7 @@ class ExecutionView(ExecutionSummary):
 
     output: Any
     output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+    parent_node_id: str = may_be_missing("The node of the parent that has called this run.")
     response: ResponseView = may_be_missing("What those who wait for the run are answered.")
     nodes: dict[str, ExecutionNodeView]
 

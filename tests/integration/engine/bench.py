@@ -6,9 +6,11 @@ import json
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from shared.commands._hint import hint
 from shared.commands.cancel_execution import CancelExecution, cancel_execution
 from shared.commands.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
@@ -16,6 +18,8 @@ from shared.commands.publish_workflow import publish_workflow
 from shared.commands.redrive_execution import redrive_execution
 from shared.commands.send_signal import SendSignal, send_signal
 from shared.commands.services import Services
+from shared.commands.unpublish_workflow import unpublish_workflow
+from shared.commands.update_workflow import UpdateWorkflow, update_workflow
 from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState, fold
 from shared.domain.timestamps import timestamp
@@ -47,9 +51,9 @@ class Bench:
         """Another drain's engine, perhaps at another time."""
         services = self.services
         reach = Reach(services.settings.outbound_allow, services.settings.aws_allow)
-        tell = services.answers.tell
+        tell, tell_drains = services.answers.tell, partial(hint, services)
         journal = Journal(services.events)
-        return Engine(services.events, journal, self.graphs, self.guard, name, reach, clock, tell)
+        return Engine(services.events, journal, self.graphs, self.guard, name, reach, clock, tell, tell_drains)
 
     def schedules(self, clock: Callable[[], float]) -> Schedules:
         """What fires the schedules of a drain at this time."""
@@ -63,6 +67,16 @@ class Bench:
         workflow = await create_workflow(self.services, self.actor, command)
         await publish_workflow(self.services, self.actor, workflow.id)
         return workflow.id
+
+    async def publish_again(self, workflow_id: str, nodes: list[JsonObject], *edges: str) -> None:
+        """Publishes another graph of the workflow."""
+        command = UpdateWorkflow(name="test", nodes=nodes, edges=[_edge(edge) for edge in edges])
+        await update_workflow(self.services, self.actor, workflow_id, command)
+        await publish_workflow(self.services, self.actor, workflow_id)
+
+    async def unpublish(self, workflow_id: str) -> None:
+        """Stops new runs of the workflow."""
+        await unpublish_workflow(self.services, self.actor, workflow_id)
 
     async def publish_documented(self, name: str) -> str:
         """The id of the published workflow of this name, as it stands in docs/."""
@@ -197,6 +211,12 @@ HOOK: JsonObject = {"id": "hook", "type": "webhook_trigger"}
 def transform(node_id: str, value: Any, **fields: Any) -> JsonObject:
     """A transform."""
     return {"id": node_id, "type": "transform", "parameters": {"value": value}, **fields}
+
+
+def call(node_id: str, workflow_id: str, **fields: Any) -> JsonObject:
+    """A call of a workflow; `parameters` adds to it."""
+    parameters = {"workflow_id": workflow_id, "input": "{% $input.body %}", **fields.pop("parameters", {})}
+    return {"id": node_id, "type": "call_workflow", "parameters": parameters, **fields}
 
 
 def delay(node_id: str, **parameters: Any) -> JsonObject:

@@ -1,0 +1,40 @@
+"""What a workflow refers to outside of itself: the workflows that it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from shared.commands.services import Services
+from shared.errors import Problem
+
+JsonObject = dict[str, Any]
+
+
+async def reference_problems(services: Services, tenant_id: str, nodes: list[JsonObject]) -> list[Problem]:
+    """A problem for each workflow named in these nodes that the tenant does not have.
+
+    One that is not published yet is no problem, for two may call each other. The store is asked only where a workflow
+    is named; one that an expression names is looked for when it is called.
+    """
+    named = list(_called(nodes, "/nodes"))
+    if not named:
+        return []
+    known = await services.workflows.known(tenant_id, {workflow_id for _, workflow_id in named})
+    hint = "GET /api/workflows lists those that there are."
+    return [
+        Problem(pointer, f"There is no workflow {workflow_id}.", hint)
+        for pointer, workflow_id in named
+        if workflow_id not in known
+    ]
+
+
+def _called(nodes: list[JsonObject], pointer: str) -> Iterator[tuple[str, str]]:
+    """The pointer to each workflow id that stands in a node, those in bodies of maps included, and the id."""
+    for index, node in enumerate(nodes):
+        parameters, where = node.get("parameters") or {}, f"{pointer}/{index}/parameters"
+        workflow_id, body = parameters.get("workflow_id"), parameters.get("body")
+        if node.get("type") in ("call_workflow", "map") and isinstance(workflow_id, str) and "{%" not in workflow_id:
+            yield f"{where}/workflow_id", workflow_id.lower()
+        if node.get("type") == "map" and isinstance(body, dict) and isinstance(body.get("nodes"), list):
+            yield from _called(body["nodes"], f"{where}/body/nodes")

@@ -1,0 +1,184 @@
+"""Runs that call others: each call starts exactly one run, and that run's end comes back to the node that called.
+
+The called run's id is derived from the calling run, its node and the attempt. That the attempt has begun is durable
+before the called run is; so whoever makes the same attempt again finds the run that it has started. The transaction
+that ends a called run makes the one that waits for it due, whatever becomes of the hint in Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_row import row
+from shared.domain.timestamps import timestamp, unix_seconds
+from shared.engine.graphs import GraphLoader
+from shared.engine.journal import Journal
+from shared.engine.recorder import Recorder
+from shared.engine.scopes import Step
+from shared.errors import InvalidGraphError
+from shared.events.codec import encode, event_type
+from shared.events.execution import ExecutionQueued, NodeStarted, NodeWaiting
+from shared.events.record import NewEvent, RecordedEvent
+from shared.ids import derived_id, new_id
+from shared.nodes.node_type import Call, Completed, NodeError
+from shared.repositories.event_store import Append, EventStoreRepository
+
+JsonObject = dict[str, Any]
+# Tells a drain to look at runs of a tenant.
+Hint = Callable[..., Awaitable[None]]
+
+MAX_DEPTH = 10
+LONGEST_SECONDS = 31_622_400.0
+# The codes of a workflow that cannot be called.
+NOT_CALLABLE = frozenset({"not_published", "invalid_graph"})
+
+
+def called_id(state: ExecutionState, path: str, attempt: int) -> str:
+    """The id of the run that this attempt of a node calls."""
+    return derived_id("call", state.id, path, str(attempt))
+
+
+def refuse_depth(state: ExecutionState) -> None:
+    """Passes for a run that may call others; `NodeError` for one that was called through too many."""
+    if state.depth >= MAX_DEPTH:
+        raise NodeError("limit", f"Runs call one another at most {MAX_DEPTH} deep.")
+
+
+class CalledRuns:
+    """Starts runs for others and reads how they ended; shared by all runs of a drain."""
+
+    def __init__(
+        self,
+        events: EventStoreRepository,
+        journal: Journal,
+        graphs: GraphLoader,
+        actor: str,
+        clock: Callable[[], float],
+        hint: Hint | None,
+    ) -> None:
+        """`actor` stands in the metadata of what is written; without `hint`, the sweep finds the runs."""
+        self._events, self._journal, self._graphs = events, journal, graphs
+        self._actor, self._clock, self._hint = actor, clock, hint
+
+    async def version(self, tenant_id: str, workflow_id: str) -> int:
+        """The version that a run called now is pinned to; `NodeError` where there is none that runs."""
+        version = await self._graphs.published_version(tenant_id, workflow_id)
+        try:
+            program = None if version is None else await self._graphs.program(tenant_id, workflow_id, version)
+        except InvalidGraphError as error:
+            raise NodeError(error.code, error.detail) from error
+        if program is None:
+            raise NodeError("not_published", f"There is no published workflow {workflow_id}.")
+        return program.version
+
+    async def start(self, tenant_id: str, execution_id: str, fact: ExecutionQueued) -> None:
+        """Returns when the run is durable and a drain has been told of it."""
+        happened_at = timestamp(self._clock())
+        state = ExecutionState(execution_id, tenant_id)
+        state.apply(fact, happened_at)
+        metadata = {"actor": self._actor, "schema_version": 1}
+        # Due at once: should the hint be lost, the sweep finds it. A conflict says that it was started before.
+        await self._journal.append(
+            Append(
+                tenant_id=tenant_id,
+                stream_id=execution_id,
+                stream_type="execution",
+                expected_version=0,
+                events=(NewEvent(new_id(), event_type(fact), happened_at, encode(fact), metadata),),
+                row=row(state, wake_at=happened_at),
+            )
+        )
+        await self.hint(tenant_id, execution_id)
+
+    async def hint(self, tenant_id: str, execution_id: str) -> None:
+        """Tells a drain to look at this run now."""
+        if self._hint is not None:
+            await self._hint(tenant_id, execution_id)
+
+    async def outcomes(self, tenant_id: str, execution_ids: Sequence[str]) -> dict[str, RecordedEvent]:
+        """The last event of each of these runs that has ended, by its id."""
+        return await self._events.read_outcomes(tenant_id, execution_ids)
+
+    async def stop(self, tenant_id: str, execution_id: str, reason: str, *, itself: bool) -> None:
+        """Cancels what the run has called, all the way down, and with `itself` the run too."""
+        happened_at = timestamp(self._clock())
+        await self._events.cancel_called(tenant_id, execution_id, reason, self._actor, happened_at, itself=itself)
+
+
+class Calls:
+    """What the nodes of one run call."""
+
+    def __init__(self, recorder: Recorder, runs: CalledRuns) -> None:
+        self._recorder, self._state, self._runs = recorder, recorder.state, runs
+        self._ended: dict[str, RecordedEvent] = {}
+
+    async def look(self) -> None:
+        """Finds out which of the runs that nodes wait for have ended."""
+        unknown = [called for called in self._state.calls.values() if called not in self._ended]
+        if unknown:
+            self._ended |= await self._runs.outcomes(self._state.tenant_id, unknown)
+
+    def has_ended(self, path: str) -> bool:
+        """Whether the run that this node waits for was found to have ended."""
+        return self._state.calls.get(path) in self._ended
+
+    async def attempt(self, step: Step, call: Call, given: NodeWaiting) -> Completed | None:
+        """What the node yields, or `None` when it waits for the run that it has called.
+
+        `given` is the wait as it would be recorded, but for its end and the run. A called run that has failed raises
+        its error as `NodeError`.
+        """
+        if step.path in self._state.calls:
+            return await self._end_of_wait(step.path)
+        called = called_id(self._state, step.path, given.attempt)
+        refuse_depth(self._state)
+        version = await self._begin(call, given)
+        caller = {
+            "node_id": step.path,
+            "depth": self._state.depth + 1,
+            "is_awaited": call.wait,
+            "handles_error": self._state.handles_error,
+        }
+        trigger = {"type": "call", "body": call.input, "headers": {}, "query": {}, "method": "POST"}
+        fact = ExecutionQueued(call.workflow_id, version, trigger, parent_id=self._state.id, caller=caller)
+        await self._runs.start(self._state.tenant_id, called, fact)
+        if not call.wait:
+            return Completed({"execution_id": called})
+        timeout_seconds = step.one.node.timeout_seconds or LONGEST_SECONDS
+        until = timestamp(self._recorder.clock() + timeout_seconds)
+        self._recorder.record(replace(given, wake_at=until, execution_id=called))
+        return None
+
+    async def _begin(self, call: Call, given: NodeWaiting) -> int:
+        """The version to call, once it is durable that this attempt calls it."""
+        record = self._state.nodes.get(given.node_id)
+        if record is not None and record.status == "running" and record.workflow_version is not None:
+            return record.workflow_version  # a start whose drain died
+        version = await self._runs.version(self._state.tenant_id, call.workflow_id)
+        self._recorder.record(
+            NodeStarted(given.node_id, given.attempt, None, given.parameters, given.evaluated_at, version)
+        )
+        await self._recorder.durable()
+        return version
+
+    async def _end_of_wait(self, path: str) -> Completed:
+        called, record = self._state.calls[path], self._state.nodes[path]
+        left = unix_seconds(record.wake_at or "") - self._recorder.clock()
+        if called not in self._ended and left > 0:
+            await asyncio.sleep(left)
+            await self.look()
+        end, details = self._ended.get(called), {"execution_id": called}
+        if end is None:
+            reason = "The run that called this one stopped waiting for it."
+            await self._runs.stop(self._state.tenant_id, called, reason, itself=True)
+            raise NodeError("timeout", "The called run has not ended in time and was cancelled.", details)
+        if end.event_type == "ExecutionSucceeded":
+            return Completed(end.payload["output"])
+        if end.event_type == "ExecutionFailed":
+            error = end.payload["error"]
+            raise NodeError(error["code"], error["message"], details)
+        raise NodeError("cancelled", "The called run was cancelled.", details)

@@ -1,0 +1,39 @@
+"""Runs the published version of another workflow, or of this one, and yields its output.
+
+`$trigger.body` of the run that is called is `input`, and it starts as one by hand does. Which version it runs is
+decided when it is called. A run that is called fails its caller's node with its own error's code; one that is cancelled
+with `cancelled`. Runs call one another at most ten deep.
+
+With `wait: false` the node does not wait: its output is `{execution_id}`. With the node's `timeout_seconds`, a run that
+takes longer is cancelled and the node fails with `timeout`; unset, it may take 366 days.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from shared.ids import is_uuid
+from shared.nodes.node_type import Call, NodeType, Parameters
+
+
+def _uuid(text: str) -> str:
+    if not is_uuid(text.lower()):
+        raise ValueError("A workflow's id is a UUID")
+    return text.lower()
+
+
+class CallWorkflow(Parameters):
+    """`input` is any JSON; one that leads nowhere is null."""
+
+    workflow_id: Annotated[str, AfterValidator(_uuid)]
+    input: Any = None
+    wait: bool = True
+
+
+def _call(parameters: CallWorkflow) -> Call:
+    return Call(parameters.workflow_id, parameters.input, parameters.wait)
+
+
+NODE = NodeType("call_workflow", "Call a workflow", CallWorkflow, call=_call, needs=("workflow_id",))
