@@ -1,17 +1,23 @@
 """Logs and metrics: JSON lines, written at the edges (a function's handler) under an event's name with fields.
 
 Never a secret and never a payload: ids, names, sizes and durations say what happened. Metrics are lines too, in
-CloudWatch's embedded metric format: no call, no client, no import.
+CloudWatch's embedded metric format: no call, no client, no import. What happens often is counted in memory, and a line
+tells of many.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from shared.cause import Cause, current, note
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -19,16 +25,38 @@ if TYPE_CHECKING:
 # The unit of every metric; docs/reference/metrics.md says what each of them means.
 UNITS = {
     "ColdStarts": "Count",
-    "RunsCompleted": "Count",
-    "RunsDelayed": "Count",
+    "DeliveriesAccepted": "Count",
+    "DeliveriesDuplicate": "Count",
+    "DeliveriesFiltered": "Count",
+    "DeliveriesThrottled": "Count",
+    "DeliveriesRejectedSignature": "Count",
+    "DeliveriesRejectedStale": "Count",
+    "DeliveriesRejectedMalformed": "Count",
+    "DeliveriesPaused": "Count",
+    "DeliveriesHandshake": "Count",
+    "DeliveriesSpilled": "Count",
+    "RunsSucceeded": "Count",
     "RunsFailed": "Count",
+    "RunsCancelled": "Count",
+    "RunsWaiting": "Count",
     "RunsSwept": "Count",
-    "RunsHandedBack": "Count",
+    "JobsCompleted": "Count",
+    "JobsDelayed": "Count",
+    "JobsFailed": "Count",
+    "JobsHandedBack": "Count",
+    "QueueAgeSeconds": "Seconds",
+    "AppendBatchSize": "Count",
     "DrainSeconds": "Seconds",
+    "DrainPlacesPercent": "Percent",
+    "DrainCpuPercent": "Percent",
     "InvariantViolations": "Count",
     "OldestDueSeconds": "Seconds",
 }
 _warm = False
+_fields: ContextVar[Mapping[str, str] | None] = ContextVar("fields", default=None)
+
+
+# -- logs ------------------------------------------------------------------------------------------------------------
 
 
 def edge_logger(service: str) -> Logger:
@@ -36,7 +64,67 @@ def edge_logger(service: str) -> Logger:
     # Imported here: the functions that every delivery waits for do without it.
     from aws_lambda_powertools import Logger
 
-    return Logger(service=service, utc=True)
+    logger = Logger(service=service, utc=True)
+    logger.addFilter(_add_fields)
+    return logger
+
+
+def begin(service: str, event: Mapping[str, Any]) -> None:
+    """What an HTTP function does first: notes the request as the cause of all that follows, in log lines too."""
+    count_cold_start(service)
+    note(Cause.of_request(event))
+
+
+@contextmanager
+def tagged(**fields: str) -> Iterator[None]:
+    """Inside, log lines have these fields, in this task and in those it starts."""
+    token = _fields.set({**(_fields.get() or {}), **fields})
+    try:
+        yield
+    finally:
+        _fields.reset(token)
+
+
+def _add_fields(record: logging.LogRecord) -> bool:
+    """A filter that drops nothing. What a line says itself stays."""
+    for name, value in (_fields.get() or {}).items():
+        record.__dict__.setdefault(name, value)
+    if (cause := current()) is not None:
+        record.__dict__.setdefault("correlation_id", cause.correlation_id)
+    return True
+
+
+# -- metrics ---------------------------------------------------------------------------------------------------------
+
+_sums: dict[str, float] = {}
+_highest: dict[str, float] = {}
+_means: dict[str, tuple[float, int]] = {}
+
+
+def count(name: str, more: float = 1) -> None:
+    """Adds to a metric of the next line."""
+    _sums[name] = _sums.get(name, 0) + more
+
+
+def highest(name: str, value: float) -> None:
+    """The next line has the highest of these values."""
+    if value > _highest.get(name, -1.0):
+        _highest[name] = value
+
+
+def mean(name: str, value: float) -> None:
+    """The next line has the mean of these values."""
+    total, size = _means.get(name, (0.0, 0))
+    _means[name] = (total + value, size + 1)
+
+
+def flush(**properties: str) -> None:
+    """Write what has been counted since the last line, if anything has."""
+    values = {**_sums, **_highest, **{name: total / size for name, (total, size) in _means.items()}}
+    for kept in (_sums, _highest, _means):
+        kept.clear()
+    if values:
+        emit({name: round(value, 3) for name, value in values.items()}, **properties)
 
 
 def emit(values: Mapping[str, float], **properties: str) -> None:
@@ -57,8 +145,10 @@ def emit(values: Mapping[str, float], **properties: str) -> None:
 
 
 def count_cold_start(service: str) -> None:
-    """Count this process's first invocation; later ones are not."""
+    """Count this process's first invocation, and let its log lines have fields; later ones change nothing."""
     global _warm  # one per process, by design
     if not _warm:
         _warm = True
+        for handler in logging.getLogger().handlers:  # the runtime's own
+            handler.addFilter(_add_fields)
         emit({"ColdStarts": 1}, service=service)

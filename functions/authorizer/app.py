@@ -11,7 +11,7 @@ from shared.domain.actor import Actor
 from shared.domain.api_key_text import PREFIX
 from shared.http.auth import context_of
 from shared.http.user_tokens import UserTokens
-from shared.observability import edge_logger
+from shared.observability import begin, edge_logger
 from shared.queries.authenticate_api_key import authenticate_api_key
 from shared.runtime import run
 from shared.settings import settings
@@ -23,6 +23,7 @@ prepare(modules("httpx", "jwt", "postgrest"), lambda: services().close())
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """`{isAuthorized, context}`; whatever goes wrong, the answer is no."""
+    begin("authorizer", event)
     try:
         actor = run(authenticate(credentials_in(event)))
     except Exception:  # the edge: fails closed, and says so

@@ -17,6 +17,7 @@ from shared.http.docs_page import page
 from shared.http.landing_page import LANDING_PAGE
 from shared.http.openapi import document
 from shared.http.responses import PROBLEM, problem
+from shared.observability import begin
 from shared.runtime import loop
 
 HEADERS = {
@@ -63,6 +64,7 @@ def adapter() -> Mangum:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """The response (payload 2.0) to an API Gateway event."""
+    begin("console", event)
     # Mangum looks for the thread's current loop, when it is made and when it runs.
     asyncio.set_event_loop(loop())
     return adapter()(event, context)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Protocol
 
-from functions.drain.work import drain
+from functions.drain.work import drain, tell_overdue
 from shared.commands.services import services
 from shared.observability import count_cold_start
-from shared.queries.drain_metrics import drain_metrics
 from shared.runtime import run, use_uvloop
 from shared.snapstart import modules, prepare
 
@@ -26,8 +24,11 @@ class Context(Protocol):
 def handler(event: dict[str, Any], context: Context) -> dict[str, int]:
     """How many jobs were completed, delayed, failed, swept and handed back."""
     count_cold_start("drain")
-    started = time.monotonic()
-    summary = run(drain(lambda: context.get_remaining_time_in_millis() / 1000))
-    scheduled = event.get("source") == "schedule"
-    run(drain_metrics(services().database, services().executions, summary, time.monotonic() - started, scheduled))
+
+    def remaining_seconds() -> float:
+        return context.get_remaining_time_in_millis() / 1000
+
+    summary = run(drain(remaining_seconds))
+    if event.get("source") == "schedule":  # one a minute
+        run(tell_overdue(remaining_seconds()))
     return summary

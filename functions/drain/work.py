@@ -11,14 +11,18 @@ from functools import cache, partial
 from shared.commands._hint import hint
 from shared.commands.services import services
 from shared.engine.drain import Drain
+from shared.engine.drain_meter import DrainMeter
 from shared.engine.engine import Engine
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
 from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
 from shared.engine.schedules import Schedules
+from shared.errors import WorkflowEngineError
 from shared.ids import new_id
 from shared.nodes.node_type import Reach
+from shared.observability import emit
+from shared.queries.overdue import overdue
 
 logger = logging.getLogger(__name__)
 # Lines of the ledger that are left this close to the end are the next drain's.
@@ -36,16 +40,28 @@ async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     schedules = Schedules(parts.events, journal, parts.schedules, name, engine.clock)
     work = Drain(parts.queue, parts.executions, schedules, engine, parts.settings, name, remaining_seconds)
     writer = LedgerWriter(parts.queue, parts.webhooks, events, name)
-    keeper = asyncio.create_task(writer.keep())
+    meter = DrainMeter(work)
+    keepers = [asyncio.create_task(keep) for keep in (writer.keep(), meter.keep())]
     try:
         summary = asdict(await work.run())
     finally:
-        keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
         while await writer.write() and remaining_seconds() > LEDGER_RESERVE_SECONDS:
             pass
+        meter.finish()
     logger.info("drained", extra=summary)
     return summary
+
+
+async def tell_overdue(remaining_seconds: float) -> None:
+    """Writes what is overdue as metrics; a drain that has no time left for it leaves it to the next minute's."""
+    try:
+        async with asyncio.timeout(max(0.0, remaining_seconds - 1)):
+            emit(await overdue(services().database, services().executions), service="drain")
+    except (TimeoutError, WorkflowEngineError) as error:
+        logger.warning("metrics_incomplete", extra={"error": type(error).__name__})
 
 
 @cache

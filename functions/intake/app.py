@@ -10,6 +10,7 @@ from typing import Any
 from shared.commands.services import services
 from shared.errors import PayloadTooLargeError, WorkflowEngineError
 from shared.http.responses import problem
+from shared.observability import begin
 from shared.runtime import run
 from shared.snapstart import modules, prepare
 from shared.webhooks.answer import Answer
@@ -23,6 +24,7 @@ prepare(modules(*WARM), lambda: services().close())
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """The answer to a request of an HTTP API (payload format 2.0)."""
+    begin("intake", event)
     return run(handle(event))
 
 

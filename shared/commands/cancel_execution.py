@@ -18,7 +18,10 @@ from shared.domain.execution_row import row
 from shared.errors import ExecutionFinishedError
 from shared.events.execution import ExecutionCancelled
 from shared.events.record import NewEvent
+from shared.observability import emit
 from shared.repositories.event_store import Append
+
+CANCELLED = {"RunsCancelled": 1.0}
 
 
 class CancelExecution(Command):
@@ -48,6 +51,7 @@ async def cancel_execution(
         fact, happened_at, version = ExecutionCancelled(command.reason), now(), state.stream_version
         state.apply(fact, happened_at)
         await services.events.append_one(_append(state, version, record(actor, happened_at, fact)))
+        emit(CANCELLED, service="executions")
         return state
 
     state = await repeated_on_conflict(attempt)
@@ -71,6 +75,7 @@ async def _cancel_queued(
     state.apply(fact, happened_at)
     events = (*begun, *record(actor, happened_at, fact))
     await services.events.append_one(replace(_append(state, 0, events), deliveries=(ledger,)))
+    emit(CANCELLED, service="executions")
     return state
 
 

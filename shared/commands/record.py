@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from shared.cause import Cause, current
 from shared.domain.actor import Actor
 from shared.domain.timestamps import timestamp
 from shared.events.codec import SCHEMA_VERSIONS, Fact, encode, event_type
@@ -17,8 +18,8 @@ def now() -> str:
 
 
 def record(actor: Actor, happened_at: str, *facts: Fact) -> tuple[NewEvent, ...]:
-    """The events of facts that `actor` caused at `happened_at`."""
-    correlation_id = new_id()
+    """The events of facts that `actor` caused at `happened_at`, with the request that led to them."""
+    cause = current() or Cause(new_id())
     return tuple(
         NewEvent(
             id=new_id(),
@@ -27,8 +28,8 @@ def record(actor: Actor, happened_at: str, *facts: Fact) -> tuple[NewEvent, ...]
             payload=encode(fact),
             metadata={
                 "actor": actor.name,
-                "correlation_id": correlation_id,
                 "schema_version": SCHEMA_VERSIONS.get(event_type(fact), 1),
+                **cause.metadata(),
             },
         )
         for fact in facts

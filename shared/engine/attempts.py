@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from typing import Any
 
@@ -24,8 +25,11 @@ from shared.events.execution import (
 )
 from shared.ids import derived_id
 from shared.nodes.node_type import Completed, Effect, NodeError, Reach, Wait
+from shared.observability import tagged
 
 JsonObject = dict[str, Any]
+
+logger = logging.getLogger(__name__)
 
 # Waits up to this long happen in the drain, longer ones are timers that outlive it.
 LONGEST_WAIT_SECONDS = 2.0
@@ -75,6 +79,7 @@ class Attempts(Resolution):
     def fail(self, step: Step, attempt: int, error: NodeError) -> float | None:
         """Records that an attempt has failed: the seconds until the next, or `None` when this was the last."""
         pause = self._pause(step, attempt, error)
+        logger.info("node_failed", extra={"node_id": step.path, "attempt": attempt, "code": error.code})
         if pause is None:
             self._recorder.record(NodeFailed(step.path, attempt, error.as_json(), step.one.node.on_error, self._now()))
         return pause
@@ -114,7 +119,9 @@ class Attempts(Resolution):
         # The rule that all else rests on: nothing leaves before everything it depends on is durable.
         await self._recorder.durable()
         effect = Effect(self._state.tenant_id, key, one.timeout_seconds, self._recorder.clock, self._reach)
-        self._succeed(step, attempt, await one.type.achieves(parameters, effect), evaluated_at, undefined)
+        with tagged(node_id=path):
+            completed = await one.type.achieves(parameters, effect)
+        self._succeed(step, attempt, completed, evaluated_at, undefined)
 
     async def _pure(
         self, step: Step, attempt: int, resolved: JsonObject, evaluated_at: int, undefined: list[str]

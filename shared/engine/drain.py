@@ -18,6 +18,7 @@ from shared.engine.engine import Engine
 from shared.engine.schedules import Schedules
 from shared.errors import QueueUnavailableError, UnavailableError
 from shared.ids import new_id
+from shared.observability import highest
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import ClaimedJob, ExecutionJob
 from shared.queue.wake import wake_drain
@@ -148,6 +149,11 @@ class Drain:
             return True
         return False
 
+    @property
+    def places_used(self) -> float:
+        """The share of its places that are at work now."""
+        return len(self._fibers) / self._settings.drain_concurrency
+
     def _is_time_short(self) -> bool:
         return self._remaining() <= self._reserve
 
@@ -183,6 +189,8 @@ class Drain:
                 timer = None
             else:
                 is_first = claimed.attempts_started <= 1 and claimed.attempts_made == 0
+                if is_first:
+                    highest("QueueAgeSeconds", time.time() - claimed.added_at)
                 timer = await self._engine.execute(claimed.job, is_first)
         except UnavailableError:
             return await self._delay(claimed, UNAVAILABLE_PAUSE_SECONDS, more)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from shared.cause import Cause, note
 from shared.domain.delivery import ledger_row, queued
 from shared.domain.execution import ExecutionState, fold
 from shared.domain.json_values import storable
@@ -23,6 +24,7 @@ from shared.engine.run import Run
 from shared.errors import InvalidGraphError, StreamConflictError
 from shared.events.execution import ExecutionCancelled, ExecutionFailed, ExecutionQueued, ExecutionStarted
 from shared.nodes.node_type import Reach
+from shared.observability import count, tagged
 from shared.queue.job import ExecutionJob
 from shared.repositories.event_store import EventStoreRepository
 
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 # How often a run is read again because somebody else wrote: a cancellation, or a drain that was thought dead.
 MAX_RELOADS = 3
 NOTHING = Reach()
+# The metric of a run that a drain is done with, by its status; another says that it waits.
+_OUTCOMES = {"succeeded": "RunsSucceeded", "failed": "RunsFailed", "cancelled": "RunsCancelled"}
 
 
 class Engine:
@@ -60,7 +64,10 @@ class Engine:
 
         `is_first_claim` says that the job has not been claimed before: then a delivery's run need not be looked for.
         """
-        is_new = is_first_claim and job.kind != "resume"
+        with tagged(execution_id=job.execution_id):
+            return await self._execute(job, is_first_claim and job.kind != "resume")
+
+    async def _execute(self, job: ExecutionJob, is_new: bool) -> float | None:
         for _ in range(MAX_RELOADS):
             recorder = self._begun(job) if is_new else await self._continued(job)
             if recorder is None or recorder.state.is_terminal:
@@ -69,12 +76,13 @@ class Engine:
                 recorder.promise = Promise(recorder.state, self._tell)
             try:
                 timer = await self._drive(recorder)
+                count(_OUTCOMES.get(recorder.state.status, "RunsWaiting"))
                 await self._wake_caller(recorder.state)
                 return timer
             except StreamConflictError:
                 is_new = False
         # Somebody else keeps writing, so somebody else has the run; if not, its lease ends and the sweep finds it.
-        logger.warning("run_abandoned", extra={"execution_id": job.execution_id})
+        logger.warning("run_abandoned")
         return None
 
     async def fail(self, job: ExecutionJob, code: str, message: str) -> None:
@@ -86,6 +94,7 @@ class Engine:
             recorder.record(ExecutionFailed({"code": code, "message": message}))
             with contextlib.suppress(StreamConflictError):
                 await recorder.durable()
+                count("RunsFailed")
                 await self._wake_caller(recorder.state)
                 return
 
@@ -97,6 +106,7 @@ class Engine:
     def _begun(self, job: ExecutionJob) -> Recorder:
         state = ExecutionState(job.execution_id, job.tenant_id)
         ledger: tuple[dict[str, Any], ...] = ()
+        note(job.cause)
         if job.delivery is not None:
             fact = queued(job.delivery)
             ledger = (ledger_row(job.delivery, job.tenant_id, job.execution_id),)
@@ -109,8 +119,10 @@ class Engine:
         return recorder
 
     async def _continued(self, job: ExecutionJob) -> Recorder | None:
-        state = fold(await self._events.read_all(job.tenant_id, job.execution_id))
+        events = await self._events.read_all(job.tenant_id, job.execution_id)
+        state = fold(events)
         if state is not None:
+            note(Cause.of(events[0].metadata, job.execution_id))
             return Recorder(state, self._events, self._journal, self._actor, self.clock)
         if job.kind != "resume":
             return self._begun(job)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import dataclass
 
 from shared.errors import StorageUnavailableError, WorkflowEngineError
+from shared.observability import mean
 from shared.repositories.event_store import Append, Appended, EventStoreRepository
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,8 @@ class Journal:
         self._waiting.append(_Waiting(append, future))
         if self._writer is None:
             # The task starts in the loop's next turn: what this turn appends goes with it.
-            self._writer = loop.create_task(self._write())
+            # In nobody's context: what it logs is not about the run that happens to come first.
+            self._writer = loop.create_task(self._write(), context=Context())
         return await future
 
     async def _write(self) -> None:
@@ -95,6 +98,7 @@ class Journal:
             await self._commit(batch[:middle])
             await self._commit(batch[middle:])
         else:
+            mean("AppendBatchSize", sum(len(waiting.append.events) for waiting in batch))
             for waiting, result in zip(batch, results, strict=True):
                 if not waiting.future.done():
                     waiting.future.set_result(result)

@@ -14,6 +14,7 @@ from typing import Any
 
 from shared.errors import UnavailableError, WorkflowEngineError
 from shared.ids import derived_id
+from shared.observability import count
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.ledger import Notes
 from shared.repositories.event_store import Append, Appended, EventStoreRepository
@@ -47,6 +48,13 @@ class CarryingEvents(EventStoreRepository):
 
     async def append(self, appends: Sequence[Append], lines: Sequence[Line] = ()) -> list[Appended]:
         """As the event store does. Lines that the database does not take fail no run."""
+        appended = await self._append(appends, lines)
+        for one, outcome in zip(appends, appended, strict=True):
+            if one.deliveries and outcome.status == "appended":
+                count_deliveries(one.deliveries)
+        return appended
+
+    async def _append(self, appends: Sequence[Append], lines: Sequence[Line]) -> list[Appended]:
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             return await super().append(appends, lines)
@@ -86,6 +94,7 @@ class LedgerWriter:
             is_light = sum(len(line.get("body", "")) for line in lines) <= CARRIED_BYTES
             if not (is_light and await self._events.carry(lines)):
                 await self._webhooks.record(lines)
+            count_deliveries(lines)
             await self._queue.finish_notes(self._name, notes)
         except UnavailableError:
             # The lines stay where they are; another turn writes them, or another drain.
@@ -100,7 +109,7 @@ def rows_of(notes: Notes) -> list[Line]:
     """The rows to be written: the lines, and for each flood how many more there were in a minute. Always the same ones
     for the same notes."""
     rows = list(notes.lines)
-    for field, count in notes.counts.items():
+    for field, number in notes.counts.items():
         tenant_id, webhook_id, verdict, minute = field.split(" ")
         rows.append(
             {
@@ -113,10 +122,16 @@ def rows_of(notes: Notes) -> list[Line]:
                 "execution_id": None,
                 "headers": {},
                 "size_bytes": 0,
-                "count": count,
+                "count": number,
             }
         )
     return rows
+
+
+def count_deliveries(lines: Sequence[Line]) -> None:
+    """Counts lines that have been written, each under its verdict: `rejected_stale` is `DeliveriesRejectedStale`."""
+    for line in lines:
+        count(f"Deliveries{line['verdict'].title().replace('_', '')}", line.get("count", 1))
 
 
 def _settle(future: asyncio.Future[bool], carried: bool) -> None:

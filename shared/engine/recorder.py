@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from shared.cause import Cause, current
 from shared.domain.execution import LEASE_SECONDS, ExecutionState, apply_event
 from shared.domain.execution_row import row
 from shared.domain.timestamps import timestamp
@@ -39,7 +40,11 @@ class Recorder:
     ) -> None:
         """`actor` stands in each event's metadata; `deliveries` are ledger rows that go with the first append."""
         self.state, self.clock = state, clock
-        self._events, self._journal, self._actor, self._deliveries = events, journal, actor, deliveries
+        self._events, self._journal, self._deliveries = events, journal, deliveries
+        cause = current() or Cause(state.id)
+        self._about = {"actor": actor, "correlation_id": cause.correlation_id}
+        # The first event alone has the trace; whoever goes on with the run finds it there.
+        self._first = cause.metadata() if state.stream_version == 0 else {}
         self._stored_version = state.stream_version
         # Counted apart from the stream's versions, in which somebody else's signals may come between.
         self._recorded = self._saved = 0
@@ -64,7 +69,8 @@ class Recorder:
         happened_at = timestamp(self.clock())
         self.state.apply(fact, happened_at)
         name = event_type(fact)
-        metadata = {"actor": self._actor, "schema_version": SCHEMA_VERSIONS.get(name, 1)}
+        metadata = {**self._about, **self._first, "schema_version": SCHEMA_VERSIONS.get(name, 1)}
+        self._first = {}
         self._recorded += 1
         if self.promise is not None:
             self.promise.recorded(self._recorded)

@@ -28,7 +28,7 @@ from shared.errors import NotFoundError, WorkflowEngineError
 from shared.http.operation import Operation
 from shared.http.request import Request
 from shared.http.responses import Response, problem
-from shared.observability import edge_logger
+from shared.observability import begin, edge_logger
 from shared.runtime import run
 from shared.snapstart import modules, prepare
 
@@ -42,6 +42,7 @@ class Api:
         """`service` is the function's name; it stands in every log line."""
         self._resolver = APIGatewayHttpResolver()
         self._resolver.not_found(_no_route)
+        self._service = service
         self._logger = edge_logger(service)
         self.operations: list[Operation] = []
         prepare(modules("httpx", "postgrest"), lambda: services().close())
@@ -64,6 +65,7 @@ class Api:
 
     def handler(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The response (payload 2.0) to an API Gateway event; never raises for what a caller sent."""
+        begin(self._service, event)
         return run(self._resolver.resolve_async(event, context))
 
     async def _answer(

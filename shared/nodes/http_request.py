@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 import httpx
 from pydantic import AfterValidator, Field
 
+from shared.cause import current
 from shared.nodes.http_response import completed
 from shared.nodes.node_type import MAX_OUTPUT_BYTES, Completed, Effect, NodeError, NodeType, Parameters
 from shared.nodes.outbound import OutboundRefusedError, allowed_of, client_for
@@ -103,6 +104,8 @@ async def _perform(parameters: HttpRequest, effect: Effect) -> Completed:
 
 def _request(client: httpx.AsyncClient, parameters: HttpRequest, idempotency_key: str) -> httpx.Request:
     headers = {"user-agent": USER_AGENT, IDEMPOTENCY_HEADER: idempotency_key}
+    if (cause := current()) is not None:
+        headers |= cause.headers(idempotency_key)
     content = None
     if parameters.body is not None:
         content = _content(parameters.body, parameters.body_type)

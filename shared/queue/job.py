@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from shared.cause import Cause
 from shared.ids import derived_id, is_uuid
 
 JOB_NAME = "execution"
@@ -18,8 +19,9 @@ class ExecutionJob:
 
     `delivery`: start it from `delivery`, `{workflow_id, node_id, webhook_id, provider, delivery_id, delivery_key,
     event_type, received_at, method, headers, query, body, body_encoding: utf8|base64, body_sha256, size_bytes,
-    content_type}`. `resume`: continue what its events say. `start`: a job that another BullMQ client added, which
-    starts the published version by hand from `start`, `{workflow_id, input}`. `awaited`: somebody waits for the answer.
+    content_type, correlation_id?, trace?}`. `resume`: continue what its events say. `start`: a job that another BullMQ
+    client added, which starts the published version by hand from `start`, `{workflow_id, input}`. `awaited`: somebody
+    waits for the answer.
     """
 
     tenant_id: str
@@ -28,6 +30,11 @@ class ExecutionJob:
     delivery: dict[str, Any] | None = None
     start: dict[str, Any] | None = None
     awaited: bool = False
+
+    @property
+    def cause(self) -> Cause:
+        """What led to a run that this job starts."""
+        return Cause.of(self.delivery or {}, self.execution_id)
 
     def data(self) -> dict[str, Any]:
         """The BullMQ job's data."""
@@ -45,8 +52,9 @@ class ExecutionJob:
 class ClaimedJob:
     """A job that is ours while its lock lives; `job` is unset, and `malformed` says why, when its data makes no sense.
 
-    `attempts_made` counts delays and failures, `attempts_started` claims. `deferred_failure` is set when the job
-    stalled too often: whoever claims it must fail its execution with this reason instead of running it.
+    `attempts_made` counts delays and failures, `attempts_started` claims; `added_at` is Unix time.
+    `deferred_failure` is set when the job stalled too often: whoever claims it must fail its execution with this
+    reason instead of running it.
     """
 
     id: str
@@ -56,6 +64,7 @@ class ClaimedJob:
     attempts_made: int
     attempts_started: int
     deferred_failure: str | None
+    added_at: float = 0.0
 
 
 def claimed_job(job_id: str, token: str, fields: Mapping[str, str]) -> ClaimedJob:
@@ -69,6 +78,7 @@ def claimed_job(job_id: str, token: str, fields: Mapping[str, str]) -> ClaimedJo
         attempts_made=int(fields.get("atm") or 0),
         attempts_started=int(fields.get("ats") or 0),
         deferred_failure=fields.get("defa") or None,
+        added_at=int(fields.get("timestamp") or 0) / 1000,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.cause import current
 from shared.commands.services import Services
 from shared.domain.delivery import JWT, body_bytes, ledger_note, queued
 from shared.domain.json_values import storable
@@ -25,6 +26,7 @@ from shared.errors import (
     ThrottledError,
 )
 from shared.ids import derived_id, is_uuid, new_id
+from shared.observability import emit
 from shared.queue.job import ExecutionJob
 from shared.queue.limit import Limit
 from shared.webhooks.answer import Answer, json_answer
@@ -240,6 +242,7 @@ class Intake:
         spilled = await spill(self._services.events, job)
         if spilled.mismatch:
             raise _contradiction(job)
+        emit({"DeliveriesSpilled": 1}, service="intake")
         return _answer(job, spilled.delivery_id, spilled.duplicate)
 
     async def _wake(self) -> None:
@@ -285,6 +288,7 @@ def _facts(hook: Hook, delivery: Delivery, now: float) -> dict[str, Any]:
         "body_sha256": hashlib.sha256(delivery.body).hexdigest(),
         "size_bytes": len(delivery.body),
         "content_type": headers.get("content-type", ""),
+        **(cause.metadata() if (cause := current()) is not None else {}),
     }
 
 

@@ -43,7 +43,7 @@ async def spill(events: EventStoreRepository, job: ExecutionJob) -> Spilled:
                 event_type=event_type(fact),
                 timestamp=happened_at,
                 payload=encode(fact),
-                metadata={"actor": f"webhook:{delivery['webhook_id']}"},
+                metadata={"actor": f"webhook:{delivery['webhook_id']}", **job.cause.metadata()},
             ),
         ),
         row=row(state, wake_at=happened_at),

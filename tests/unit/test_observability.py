@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
+from logging.handlers import BufferingHandler
+from typing import get_args
 
 import pytest
 
 from shared import observability
-from shared.observability import UNITS, count_cold_start, emit
+from shared.cause import note
+from shared.domain.verdict import Verdict
+from shared.engine.ledger_writer import count_deliveries
+from shared.observability import UNITS, begin, count, count_cold_start, edge_logger, emit, flush, highest, mean, tagged
 
 
 def test_metrics_are_lines_of_the_embedded_format(
@@ -15,13 +21,13 @@ def test_metrics_are_lines_of_the_embedded_format(
 ) -> None:
     """One line has the values, their units and the namespace."""
     monkeypatch.setenv("METRICS_NAMESPACE", "engine")
-    emit({"RunsCompleted": 3, "DrainSeconds": 1.5}, service="drain")
+    emit({"RunsSucceeded": 3, "DrainSeconds": 1.5}, service="drain")
     line = json.loads(capsys.readouterr().out)
-    assert (line["RunsCompleted"], line["DrainSeconds"], line["service"]) == (3, 1.5, "drain")
+    assert (line["RunsSucceeded"], line["DrainSeconds"], line["service"]) == (3, 1.5, "drain")
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "engine"
     assert {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]} == {
-        "RunsCompleted": "Count",
+        "RunsSucceeded": "Count",
         "DrainSeconds": "Seconds",
     }
 
@@ -31,7 +37,7 @@ def test_nothing_is_written_where_nobody_reads_metrics(
 ) -> None:
     """Without METRICS_NAMESPACE there are none."""
     monkeypatch.delenv("METRICS_NAMESPACE", raising=False)
-    emit({"RunsCompleted": 3})
+    emit({"RunsSucceeded": 3})
     assert capsys.readouterr().out == ""
 
 
@@ -42,6 +48,55 @@ def test_a_process_starts_cold_once(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     count_cold_start("drain")
     count_cold_start("drain")
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_what_happens_often_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Counts are added, of ages the highest is told and of sizes the mean, and the next line begins anew."""
+    monkeypatch.setenv("METRICS_NAMESPACE", "engine")
+    flush()
+    capsys.readouterr()
+    for value in (1, 2):
+        count("RunsSucceeded", value)
+        highest("QueueAgeSeconds", value)
+        mean("AppendBatchSize", value)
+    flush(service="drain")
+    flush(service="drain")
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (line["RunsSucceeded"], line["QueueAgeSeconds"], line["AppendBatchSize"]) == (3, 2, 1.5)
+
+
+@pytest.mark.parametrize("verdict", get_args(Verdict))
+def test_every_verdict_has_a_metric(
+    verdict: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lines of the ledger are counted under their verdict; a line that stands for a flood counts for all of it."""
+    monkeypatch.setenv("METRICS_NAMESPACE", "engine")
+    flush()
+    capsys.readouterr()
+    count_deliveries([{"verdict": verdict}, {"verdict": verdict, "count": 41}])
+    flush()
+    line = json.loads(capsys.readouterr().out)
+    assert [value for name, value in line.items() if name.startswith("Deliveries")] == [42]
+
+
+def test_log_lines_say_what_led_to_them(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """After a function has begun, its lines have the request's id, and those of a node's work the node's."""
+    monkeypatch.setattr(observability, "_warm", False)
+    logger, runtime = edge_logger("workflows"), BufferingHandler(10)
+    logging.getLogger().addHandler(runtime)
+    try:
+        begin("workflows", {"requestContext": {"requestId": "JKJaXmPLvHcESHA="}})
+        with tagged(execution_id="e", node_id="n"):
+            logger.info("request", status=200)
+            logging.getLogger("nodes").warning("odd", extra={"execution_id": "its own"})
+    finally:
+        note(None)
+        logging.getLogger().removeHandler(runtime)
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (line["correlation_id"], line["execution_id"], line["node_id"]) == ("JKJaXmPLvHcESHA=", "e", "n")
+    record = next(one for one in runtime.buffer if one.name == "nodes")
+    found = (record.__dict__["correlation_id"], record.__dict__["execution_id"], record.__dict__["node_id"])
+    assert found == ("JKJaXmPLvHcESHA=", "its own", "n")
 
 
 def test_every_metric_is_documented() -> None:

@@ -1,0 +1,22 @@
+"""What ought to have happened by now, as metrics."""
+
+from __future__ import annotations
+
+import time
+
+from shared.domain.timestamps import timestamp, unix_seconds
+from shared.repositories.database import Database
+from shared.repositories.executions import ExecutionRepository
+
+
+async def overdue(database: Database, executions: ExecutionRepository) -> dict[str, float]:
+    """`{InvariantViolations, OldestDueSeconds}`: how many rules are broken, and for how long the longest due run has
+    been waiting. `StorageUnavailableError` when nobody can tell."""
+    now = time.time()
+    due = await database.select(
+        "executions", "wake_at", lambda query: query.lt("wake_at", timestamp(now)).order("wake_at").limit(1)
+    )
+    return {
+        "InvariantViolations": float(len(await executions.invariant_violations())),
+        "OldestDueSeconds": now - unix_seconds(due[0]["wake_at"]) if due else 0.0,
+    }

@@ -1,0 +1,43 @@
+"""What led to a run goes with it: from the delivery into its events, and out with the requests of its effects."""
+
+from __future__ import annotations
+
+from shared.cause import Cause, note
+from tests.integration.engine.bench import HOOK, Bench, delay, request
+from tests.integration.engine.sink import Sink
+
+TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+TRACEPARENT = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01"
+
+
+async def test_delivery_gives_its_cause_to_the_run(bench: Bench, sink: Sink) -> None:
+    """Every event names the request, the first one the trace, and the effect's request carries it."""
+    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
+    job = bench.delivery(workflow_id, correlation_id="JKJaXmPLvHcESHA=", trace=TRACE)
+    await bench.execute(job)
+    events = await bench.events(job)
+    assert {event.metadata["correlation_id"] for event in events} == {"JKJaXmPLvHcESHA="}
+    assert [event.metadata.get("trace") for event in events] == [TRACE, *[None] * (len(events) - 1)]
+    (received,) = sink.received
+    assert (received.headers["x-amzn-trace-id"], received.headers["traceparent"]) == (TRACE, TRACEPARENT)
+
+
+async def test_another_drain_goes_on_with_the_cause(bench: Bench, sink: Sink) -> None:
+    """A run that was started by hand and waited names the request that started it, whoever continues it."""
+    workflow_id = await bench.publish(
+        [HOOK, delay("wait", seconds=60), request("call", sink.url)], "hook>wait", "wait>call"
+    )
+    note(Cause("request", TRACE))
+    job = await bench.start(workflow_id)
+    note(None)
+    await bench.execute(job)
+    await bench.execute_later(job, 61)
+    assert {event.metadata["correlation_id"] for event in await bench.events(job)} == {"request"}
+    assert sink.received[0].headers["traceparent"] == TRACEPARENT
+
+
+async def test_run_that_nobody_asked_for_names_itself(bench: Bench) -> None:
+    """A job of an older version states no cause."""
+    job = bench.delivery(await bench.publish([HOOK]))
+    await bench.execute(job)
+    assert {event.metadata["correlation_id"] for event in await bench.events(job)} == {job.execution_id}

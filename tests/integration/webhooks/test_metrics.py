@@ -1,0 +1,116 @@
+"""What intake and the drain tell of themselves: metrics, and the id of the request."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from functions.drain import app as drain
+from shared.commands.record import now, record
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_row import row
+from shared.events.codec import ExecutionFact
+from shared.events.execution import ExecutionFailed, ExecutionQueued
+from shared.ids import new_id
+from shared.observability import flush
+from shared.queries.overdue import overdue
+from shared.repositories.event_store import Append
+from shared.runtime import run
+from tests.integration.webhooks.sender import Sender
+
+
+class Context:
+    """A drain's, with time for a short one."""
+
+    def __init__(self) -> None:
+        self._ends_at = time.monotonic() + 20
+
+    def get_remaining_time_in_millis(self) -> int:
+        """What is left."""
+        return int((self._ends_at - time.monotonic()) * 1000)
+
+
+def scheduled_drain(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """The metrics of one."""
+    flush()
+    capsys.readouterr()
+    drain.handler({"source": "schedule"}, Context())
+    found: dict[str, Any] = {}
+    for line in capsys.readouterr().out.splitlines():
+        found |= json.loads(line)
+    return found
+
+
+def happen(sender: Sender, state: ExecutionState, fact: ExecutionFact, wake_at: str | None = None) -> None:
+    """One more fact of a run that no queue knows of, and when it is due."""
+    version = state.stream_version
+    state.apply(fact, now())
+    append = Append(
+        tenant_id=state.tenant_id,
+        stream_id=state.id,
+        stream_type="execution",
+        expected_version=version,
+        events=record(sender.actor, now(), fact),
+        row=row(state, wake_at),
+    )
+    run(sender.services.events.append_one(append))
+
+
+@pytest.fixture
+def metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics are written, and drains do not linger."""
+    monkeypatch.setenv("METRICS_NAMESPACE", "engine")
+    monkeypatch.setenv("DRAIN_LINGER_SECONDS", "0.5")
+
+
+@pytest.mark.usefixtures("metrics")
+def test_drain_tells_what_came_and_what_became_of_it(sender: Sender, capsys: pytest.CaptureFixture[str]) -> None:
+    """Deliveries by verdict, runs by outcome, the queue's age, how busy it was, how large its appends were."""
+    body = b'{"n": 1}'
+    assert sender.send(body, x_github_delivery="one").status == 202
+    assert sender.send(body, x_github_delivery="one").status == 200
+    assert sender.send(body, signed={**sender.signed(body), "x-hub-signature-256": "sha256=00"}).status == 401
+    found = scheduled_drain(capsys)
+    counts = {name: value for name, value in found.items() if name.startswith(("Deliveries", "Runs", "Jobs")) and value}
+    assert counts == {
+        "DeliveriesAccepted": 1,
+        "DeliveriesDuplicate": 1,
+        "DeliveriesRejectedSignature": 1,
+        "RunsSucceeded": 1,
+        "JobsCompleted": 1,
+    }
+    assert found["AppendBatchSize"] == 4  # queued, started, the transform, succeeded
+    assert 0 < found["QueueAgeSeconds"] < 20
+    assert 0.5 < found["DrainSeconds"] < 20
+    assert 0 <= found["DrainPlacesPercent"] < 100
+    assert found["DrainCpuPercent"] > 0
+    assert (found["InvariantViolations"], found["OldestDueSeconds"]) == (0, 0)
+
+
+def test_what_is_overdue_is_told(sender: Sender) -> None:
+    """The longest due run's age in seconds, and the rule that this breaks after five minutes."""
+    found, state = sender.services, ExecutionState(new_id(), sender.actor.tenant_id)
+    queued = ExecutionQueued(sender.workflow_id, None, {"type": "manual", "body": None})
+    happen(sender, state, queued, wake_at="2020-01-01T00:00:00Z")
+    values = run(overdue(found.database, found.executions))
+    happen(sender, state, ExecutionFailed({"code": "test", "message": "It is over."}))
+    expected = time.time() - datetime(2020, 1, 1, tzinfo=UTC).timestamp()
+    assert (values["InvariantViolations"], values["OldestDueSeconds"]) == (1, pytest.approx(expected, abs=60))
+
+
+def test_queued_delivery_names_its_request(sender: Sender) -> None:
+    """The gateway's id of the request and its trace stand in the job."""
+    event = sender.event(b"{}")
+    event["requestContext"]["requestId"] = "JKJaXmPLvHcESHA="
+    event["headers"]["x-amzn-trace-id"] = "Root=1-5759e988-bd862e3fe1be46a994272793"
+    execution_id = sender.invoke(event).json["execution_id"]
+    job = run(sender.services.queue.peek(execution_id))
+    assert job is not None
+    assert job.cause.metadata() == {
+        "correlation_id": "JKJaXmPLvHcESHA=",
+        "trace": "Root=1-5759e988-bd862e3fe1be46a994272793",
+    }
