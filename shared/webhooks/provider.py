@@ -11,8 +11,8 @@ Beside the scheme (see `shared/webhooks/scheme.py`) a file has:
     [[handshake]] answered at once; starts no run: see `shared/webhooks/handshake.py`
     [answer]      status, content_type, body, headers: what an accepted delivery is answered, where 202 is not right
     [options.x]   title, sets = "scheme.algorithm" what a webhook's config may set: the value goes there, through
-                  pattern = "header:{}"            `pattern`; `choices` and `required` bound it; without `sets` it is
-                                                   there for {config:x}
+                  pattern = "header:{}"            `pattern`, and with it `also` what this table says; `choices` and
+                  also = { "scheme.a" = "" }       `required` bound it; without `sets` it is there for {config:x}
     [variants.x]  scheme, timestamp, delivery, event, handshake in place of those above, for `config.variant = "x"`
     [vectors.good], [vectors.forged]               deliveries that must verify, and must not
 """
@@ -86,6 +86,8 @@ def fitted_data(data: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str,
     for name, option in options.items():
         if name in config and "sets" in option:
             _set(fitted, option, config[name])
+            for place, value in option.get("also", {}).items():
+                _set(fitted, {"sets": place}, value)
     if "tolerance_seconds" in config and "tolerance_seconds" not in options and "timestamp" in fitted:
         fitted["timestamp"]["tolerance_seconds"] = config["tolerance_seconds"]
     return fitted

@@ -208,6 +208,22 @@ def test_ledger_begins_empty(client: Client, webhook: dict[str, Any]) -> None:
     assert client.request("GET", path, query={"verdict": "accepted"}).json == {"items": [], "next_cursor": None}
 
 
+def test_no_verification_is_asked_for_shown_and_recorded(client: Client, workflow: dict[str, Any]) -> None:
+    """It must be said twice, is shown with the webhook, and the audit feed says who wanted it."""
+    config: dict[str, Any] = {"variant": "unverified"}
+    body = a_webhook(workflow, provider="generic_token", config=config)
+    refused = client.request("POST", "/api/webhooks", body)
+    assert (refused.status, refused.pointers) == (422, ["/config/accept_unverified"])
+    config["accept_unverified"] = True
+    created = client.request("POST", "/api/webhooks", body)
+    assert (created.status, created.json["secret"]) == (201, None)
+    shown = client.request("GET", f"/api/webhooks/{created.json['id']}").json
+    assert shown["config"] == config
+    (event,) = client.request("GET", "/api/events", query={"stream_id": created.json["id"]}).json["items"]
+    assert event["payload"]["config"] == config
+    assert event["metadata"]["actor"]
+
+
 def test_many_deliveries_are_run_again_by_a_filter(client: Client, webhook: dict[str, Any]) -> None:
     """The answer says how many were, and where to go on; a filter that makes no sense is pointed at."""
     path = f"/api/webhooks/{webhook['id']}/deliveries/redeliver"

@@ -19,7 +19,7 @@ from shared.ids import derived_id, is_uuid, new_id
 from shared.runtime import run
 from shared.webhooks import intake
 from shared.webhooks.catalog import provider_rules
-from tests.integration.webhooks.sender import Sender
+from tests.integration.webhooks.sender import Sender, ledger
 
 PUSH = Path(__file__).parents[3] / "events" / "intake" / "github_push.json"
 
@@ -48,6 +48,28 @@ def test_a_signed_delivery_is_queued_under_the_id_that_it_answers(sender: Sender
         "content_type": "application/json",
     }
     assert {name: job.delivery[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(("place", "name"), [("header:X-Token", "x-token"), ("query:token", "token")])
+def test_where_the_secret_itself_is_sent_it_is_not_kept(wired: Services, place: str, name: str) -> None:
+    """Neither in the job of a run nor in the ledger's line of a refusal."""
+    sender = Sender.of(wired, "generic_token", place=place)
+    sent: dict[str, Any] = {"signed": {name: sender.secret}} if "header" in place else {"signed": {}}
+    if "query" in place:
+        sent["query"] = {name: sender.secret, "other": "1"}
+    job = run(wired.queue.peek(sender.send(**sent).json["execution_id"]))
+    assert job is not None
+    assert sender.secret not in json.dumps(job.data())
+    wrong = sender.secret[:-1] + "~"
+    sent = json.loads(json.dumps(sent).replace(sender.secret, wrong))
+    assert sender.send(**sent).status == 401
+    assert wrong not in json.dumps(ledger(sender))
+
+
+def test_an_unverified_webhook_takes_everything(wired: Services) -> None:
+    """Its owner has said so."""
+    sender = Sender.of(wired, "generic_token", variant="unverified", accept_unverified=True)
+    assert sender.send(b'{"n": 1}', signed={}).status == 202
 
 
 def test_the_same_delivery_again_is_a_duplicate(sender: Sender) -> None:

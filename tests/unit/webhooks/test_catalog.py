@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,15 +173,3 @@ def test_samples_are_really_signed(name: str) -> None:
     assert accepted is (name != "github_forged")
     assert int(event["headers"]["content-length"]) == len(delivery.body)
     assert f"`{name}`" in (SAMPLES / "README.md").read_text()
-
-
-def test_only_one_function_compares_digests() -> None:
-    """A second comparison would be one to get wrong: `matches` is the only one."""
-    folder = Path(__file__).parents[3] / "shared" / "webhooks"
-    callers = [
-        function.name
-        for path in folder.glob("*.py")
-        for function in ast.walk(ast.parse(path.read_text()))
-        if isinstance(function, ast.FunctionDef) and "compare_digest" in ast.unparse(function)
-    ]
-    assert callers == ["matches"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from shared.webhooks.catalog import provider_ids
 from shared.webhooks.delivery import Delivery
+from shared.webhooks.diagnosis import diagnose
 from shared.webhooks.encodings import DECODERS
+from shared.webhooks.examination import examine
 from shared.webhooks.identity import delivery_key, event_type
 from shared.webhooks.provider import Provider
 from shared.webhooks.verification import keys_of, verify, written
@@ -80,7 +83,8 @@ def test_a_changed_header_is_refused(provider_id: str, data: st.DataObject) -> N
     before = delivery.headers[name]
     place = data.draw(st.integers(0, len(before)))
     flipped = before[:place] + data.draw(anything) + before[place + 1 :]
-    changes = [flipped, f"{before},{before}", before.swapcase(), before[::-1], before * 200]
+    parts = [",".join(before.split(",")[::-1]), " ".join(before.split(" ")[::-1])]
+    changes = [flipped, f"{before},{before}", before.swapcase(), before[::-1], before * 200, *parts]
     after = data.draw(st.one_of(st.none(), anything, *(st.just(each) for each in changes)))
     headers = {n: v for n, v in delivery.headers.items() if n != name} | ({} if after is None else {name: after})
     changed = replace(delivery, headers=headers, claims={}, protected={})
@@ -96,6 +100,59 @@ def test_a_changed_header_is_refused(provider_id: str, data: st.DataObject) -> N
         assert signature is not None
         assert any(f"header:{name}" == each.lower() for each in signature.places)
         assert proofs(provider, before, delivery) & proofs(provider, after, changed)
+
+
+def urls_are_signed(provider: Provider) -> bool:
+    """Whether the registered URL is part of whatever is signed."""
+    contents = provider.scheme.contents
+    in_claims = any("url" in template.words for _, templates in provider.scheme.claims for template in templates)
+    return in_claims or (bool(contents) and all("url" in content.template.words for content in contents))
+
+
+@pytest.mark.parametrize("provider_id", provider_ids())
+@few
+@given(data=st.data())
+def test_a_changed_url_is_refused(provider_id: str, data: st.DataObject) -> None:
+    """A signed URL or parameter replaced or gone is never accepted; others may change, and none is an exception."""
+    provider, delivery, vector = good(provider_id)
+    url = data.draw(st.sampled_from([f"{delivery.url}/x", delivery.url.upper(), "http://other.example", ""]))
+    accepted = verdict(provider, replace(delivery, url=url, claims={}, protected={}), vector).accepted
+    assert not (accepted and url != delivery.url and urls_are_signed(provider))
+    for name, before in delivery.query.items():
+        after = data.draw(st.one_of(st.none(), anything, st.just(before[::-1]), st.just(before * 200)))
+        query = {n: v for n, v in delivery.query.items() if n != name} | ({} if after is None else {name: after})
+        raw_query = urlencode(query, errors="surrogatepass")
+        changed = replace(delivery, query=query, raw_query=raw_query, claims={}, protected={})
+        places = provider.scheme.signature.places if provider.scheme.signature else ()
+        if verdict(provider, changed, vector).accepted and after != before:
+            assert f"query:{name}" not in places or (after or "").lower() == before.lower()
+            assert not provider.scheme.signs(f"query:{name}")
+
+
+@pytest.mark.parametrize("provider_id", provider_ids())
+@few
+@given(data=st.data())
+def test_whatever_is_sent_has_a_verdict(provider_id: str, data: st.DataObject) -> None:
+    """Any method, headers, query and body: answered, refused with a reason, or not meant for us; never an exception,
+    and never accepted without the proof."""
+    provider, whole, vector = good(provider_id)
+    names = st.sampled_from([*whole.headers, "content-type", "content-encoding", "authorization", "x-other"])
+    delivery = Delivery(
+        method=data.draw(st.sampled_from(["POST", "POST", "GET", "HEAD", "OPTIONS"])),
+        headers=data.draw(st.dictionaries(names, anything, max_size=4)),
+        body=data.draw(st.one_of(st.binary(max_size=100), st.just(whole.body), st.just(b"[" * 10_000))),
+        query=data.draw(st.dictionaries(st.sampled_from([*whole.query, "challenge", "hub.challenge"]), anything)),
+        url=whole.url,
+        config=whole.config,
+    )
+    secrets = [vector["secret"]] if "secret" in vector else []
+    examined = examine(provider, delivery, secrets, vector["now"])
+    if examined.verification is not None:
+        why = examined.verification.reason
+        if why is not None:
+            assert diagnose(provider, delivery, secrets, vector["now"], why)[0].startswith("rejected_")
+        else:
+            assert provider.scheme.kind == "none" or delivery.body == whole.body  # what is proven in the body alone
 
 
 @pytest.mark.parametrize("provider_id", provider_ids())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -20,7 +21,9 @@ from shared.webhooks.private_keys import sign_with
 from shared.webhooks.provider import Provider, fit
 from shared.webhooks.public_keys import ed25519_key
 from shared.webhooks.signing import sign
+from shared.webhooks.transforms import MAX_INFLATED_BYTES
 from shared.webhooks.verification import verify
+from tests.unit.webhooks.builders import fitted
 
 NOW = 1_700_000_000.0
 HEADER = {"in": "header:S", "encoding": "hex"}
@@ -248,6 +251,24 @@ def test_canonical_json_is_never_a_fallback() -> None:
     assert reason(provider, Delivery("POST", {"s": mac}, b'{ "a" : 1 }'), "key") is None
 
 
+def test_inflating_is_never_a_fallback() -> None:
+    """Bytes are signed as they came unless the file says otherwise; a bomb is no body."""
+    packed, scheme = gzip.compress(b"{}"), {"kind": "hmac", "algorithm": "sha256", "signature": HEADER}
+    plain = made({**scheme, "content": "{body}"})
+    inflated = made({**scheme, "content": "{body|gunzip}"})
+
+    def verdict(provider: Provider, signed: bytes, body: bytes) -> str | None:
+        mac = hmac.new(b"key", signed, hashlib.sha256).hexdigest()
+        return reason(provider, Delivery("POST", {"s": mac, "content-encoding": "gzip"}, body), "key")
+
+    assert verdict(plain, packed, packed) is None
+    assert verdict(plain, b"{}", packed) == "signature_mismatch"
+    assert verdict(inflated, b"{}", packed) is None
+    assert verdict(inflated, b"{}", packed[:-1]) == "header_missing: body|gunzip"
+    bomb = gzip.compress(b"0" * (MAX_INFLATED_BYTES + 1))
+    assert verdict(inflated, b"{}", bomb) == "header_missing: body|gunzip"
+
+
 def test_a_challenge_is_no_event() -> None:
     """What is signed for anybody as a challenge is not taken for a delivery, and an event is not signed."""
     handshake = {
@@ -286,6 +307,26 @@ def test_no_verification_is_an_explicit_choice() -> None:
     (problem,) = config_problems(data, {})
     assert problem.pointer == "/accept_unverified"
     assert config_problems(data, {"accept_unverified": True}) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "delivery"),
+    [
+        ({}, Delivery("POST", {"authorization": "Bearer token-1"}, b"")),
+        ({"place": "header:X-Token"}, Delivery("POST", {"x-token": "token-1"}, b"")),
+        ({"place": "query:token"}, Delivery("POST", {}, b"", {"token": "token-1"})),
+        ({"place": "json:auth.token"}, Delivery("POST", {}, b'{"auth": {"token": "token-1"}}')),
+        (
+            {"place": "header:Authorization", "prefix": "Token "},
+            Delivery("POST", {"authorization": "Token token-1"}, b""),
+        ),
+    ],
+)
+def test_a_token_stands_where_the_configuration_says(config: dict[str, Any], delivery: Delivery) -> None:
+    """As it is there, unless a prefix is named: the default's `Bearer` belongs to the default's header."""
+    provider = fitted("generic_token", **config)
+    assert reason(provider, delivery, "token-1") is None
+    assert reason(provider, delivery, "token-2") == "signature_mismatch"
 
 
 @pytest.mark.parametrize(

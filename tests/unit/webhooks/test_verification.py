@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import replace
 
 import pytest
@@ -125,6 +127,23 @@ def test_each_unit_reads_what_it_writes(unit: str) -> None:
     scheme = fitted("generic_hmac", **config).scheme
     assert verify(scheme, delivery, ["key"], NOW + 1).accepted
     assert verify(scheme, delivery, ["key"], NOW + 1000).reason == "timestamp_too_old: 1000 s"
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "reason"),
+    [
+        ("s", "1700000000000", "timestamp_in_future"),
+        ("ms", "1700000000", "timestamp_too_old"),
+        ("s", "2023-11-14T22:13:20Z", "timestamp_malformed"),
+        ("iso8601", "1700000000", "timestamp_malformed"),
+    ],
+)
+def test_a_unit_is_never_guessed(unit: str, text: str, reason: str) -> None:
+    """A time in another unit than the provider's is no time that is near, however well it is signed."""
+    config = {"content": "{ts}.{body}", "timestamp_header": "X-Time", "timestamp_unit": unit}
+    mac = hmac.new(b"key", text.encode() + b".{}", hashlib.sha256).hexdigest()
+    delivery = Delivery("POST", {"x-time": text, "x-signature": mac}, b"{}")
+    assert (verify(fitted("generic_hmac", **config).scheme, delivery, ["key"], NOW).reason or "").startswith(reason)
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha384", "sha512"])
