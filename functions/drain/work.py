@@ -13,7 +13,7 @@ from shared.commands.services import services
 from shared.engine.drain import Drain
 from shared.engine.drain_meter import DrainMeter
 from shared.engine.engine import Engine
-from shared.engine.expressions import ExpressionGuard
+from shared.engine.expressions import expression_guard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
 from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
@@ -62,12 +62,6 @@ async def tell_overdue(remaining_seconds: float) -> None:
             emit(await overdue(services().database, services().executions), service="drain")
     except (TimeoutError, WorkflowEngineError) as error:
         logger.warning("metrics_incomplete", extra={"error": type(error).__name__})
-
-
-@cache
-def expression_guard() -> ExpressionGuard:
-    """This process's guard; its child stays warm between invocations."""
-    return ExpressionGuard()
 
 
 @cache

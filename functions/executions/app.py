@@ -10,7 +10,7 @@ from shared.http.api import Api
 from shared.http.cursor import decode_keyset, decode_position
 from shared.http.idempotency_key import idempotency_key
 from shared.http.operations import executions as operations
-from shared.http.operations.execution_verbs import FORK_EXECUTION, REDRIVE_EXECUTION, VERIFY_EXECUTION
+from shared.http.operations.execution_verbs import FORK_EXECUTION, REDRIVE_EXECUTION, REPLAY_EXECUTION, VERIFY_EXECUTION
 from shared.http.operations.executions import GetExecution, ListExecutionEvents, ListExecutions
 from shared.http.paging import paged
 from shared.http.request import Request
@@ -25,6 +25,7 @@ handler = api.handler
 api.route(VERIFY_EXECUTION)(verbs.verify)
 api.route(REDRIVE_EXECUTION)(verbs.redrive)
 api.route(FORK_EXECUTION)(verbs.fork)
+api.route(REPLAY_EXECUTION)(verbs.replay)
 
 
 async def peek(execution_id: str) -> ExecutionJob | None:

@@ -1,13 +1,13 @@
-"""What can be done with a run afterwards: verify, redrive, fork."""
+"""What can be done with a run afterwards: verify, redrive, fork, replay."""
 
 from __future__ import annotations
 
-from functools import cache
-
 from shared.commands.fork_execution import ForkExecution, fork_execution
 from shared.commands.redrive_execution import redrive_execution
+from shared.commands.replay_execution import ReplayExecution, replay_execution
 from shared.commands.services import services
-from shared.engine.expressions import ExpressionGuard
+from shared.engine.dry_run import dry_run
+from shared.engine.expressions import expression_guard
 from shared.engine.verify_execution import verify_execution
 from shared.http.base_url import base_url
 from shared.http.idempotency_key import idempotency_key
@@ -19,7 +19,7 @@ async def verify(request: Request) -> Response:
     """Whether the run can be derived again."""
     found = services()
     verified = verify_execution(
-        found.events, found.workflows, _guard(), found.queue.peek, request.tenant_id, request.id
+        found.events, found.workflows, expression_guard(), found.queue.peek, request.tenant_id, request.id
     )
     return ok(await verified)
 
@@ -36,13 +36,15 @@ async def fork(request: Request) -> Response:
     return _started(request, await fork_execution(services(), request.actor, request.id, command, key), "queued")
 
 
+async def replay(request: Request) -> Response:
+    """A new run of what started this one, or what it would be."""
+    command, key = request.body(ReplayExecution), idempotency_key(request.headers)
+    if command.mode == "dry_run":
+        return ok(await dry_run(services(), expression_guard(), request.actor, request.id, command))
+    return _started(request, await replay_execution(services(), request.actor, request.id, command, key), "queued")
+
+
 def _started(request: Request, execution_id: str, status: str) -> Response:
     location = f"/api/executions/{execution_id}"
     url = base_url(request.event) + location
     return accepted({"execution_id": execution_id, "status": status, "url": url}, location)
-
-
-@cache
-def _guard() -> ExpressionGuard:
-    """This process's guard; its child is started when a run is first verified, and stays warm."""
-    return ExpressionGuard()

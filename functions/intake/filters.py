@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from shared.domain.templates import compile_template, reads
 from shared.engine.expression_child import EvaluationError
-from shared.engine.expressions import ExpressionGuard, GuardedTemplate, Level, Request, RunData
+from shared.engine.expressions import GuardedTemplate, Level, Request, RunData, expression_guard
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +29,12 @@ async def filters_out(expression: str, trigger: dict[str, Any]) -> str | None:
     level = Level(data, names, [], lambda _: trigger, lambda _: None)
     request = Request(template, level, [], now, 0)
     try:
-        value = (await _guard().fill(request)).parameters.get("value")
+        value = (await expression_guard().fill(request)).parameters.get("value")
     except EvaluationError as error:
         logger.info("filter_failed", extra={"error": error.message})
         return f"filter_failed: {error.message}"[:MAX_REASON_CHARACTERS]
     finally:
-        _guard().forget(data)
+        expression_guard().forget(data)
     if value is None or isinstance(value, bool):
         return None if value else "filter"
     return f"filter_failed: it gave {KINDS.get(type(value), 'a number')}, not true or false"
@@ -44,8 +44,3 @@ async def filters_out(expression: str, trigger: dict[str, Any]) -> str | None:
 def _template(expression: str) -> GuardedTemplate:
     parameters = {"value": expression}
     return GuardedTemplate(parameters, reads(compile_template(parameters)))
-
-
-@cache
-def _guard() -> ExpressionGuard:
-    return ExpressionGuard()

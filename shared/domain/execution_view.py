@@ -47,7 +47,7 @@ def node_view(record: NodeRecord) -> JsonObject:
     if record.error is not None:
         found["error"] = record.error
     if record.handles:
-        found["handle"] = record.handles[0] if len(record.handles) == 1 else list(record.handles)
+        found["handle"] = handle_view(record)
     if record.undefined:
         found["undefined"] = list(record.undefined)
     if record.retry_at is not None:
@@ -61,3 +61,8 @@ def node_view(record: NodeRecord) -> JsonObject:
     if record.items is not None:
         found["items"] = record.items.view()
     return found
+
+
+def handle_view(record: NodeRecord) -> str | list[str] | None:
+    """The handle that the node chose; a list where a switch chose several."""
+    return list(record.handles) if len(record.handles) > 1 else next(iter(record.handles), None)

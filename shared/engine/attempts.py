@@ -13,14 +13,13 @@ from shared.engine.calls import Calls
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
-from shared.engine.resolution import Resolution
+from shared.engine.resolution import Resolution, items_failed, success
 from shared.engine.scopes import Step
 from shared.events.execution import (
     MapStarted,
     NodeFailed,
     NodeRetryScheduled,
     NodeStarted,
-    NodeSucceeded,
     NodeWaiting,
 )
 from shared.ids import derived_id
@@ -73,8 +72,7 @@ class Attempts(Resolution):
             # Its output is that of its items, which the state has.
             self._succeed(step, record.attempts, Completed(), record.evaluated_at or 0, list(record.undefined))
         else:
-            message = "More items have failed than are tolerated, or too few are left to succeed."
-            self.fail(step, record.attempts, NodeError("items_failed", message))
+            self.fail(step, record.attempts, items_failed())
 
     def fail(self, step: Step, attempt: int, error: NodeError) -> float | None:
         """Records that an attempt has failed: the seconds until the next, or `None` when this was the last."""
@@ -150,11 +148,7 @@ class Attempts(Resolution):
         return True
 
     def _succeed(self, step: Step, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]) -> None:
-        sources = None if completed.output_of is None else list(completed.output_of)
-        handles, output, responds = list(completed.handles), completed.output, completed.responds
-        self._recorder.record(
-            NodeSucceeded(step.path, attempt, output, handles, evaluated_at, undefined, sources, responds)
-        )
+        self._recorder.record(success(step.path, attempt, completed, evaluated_at, undefined))
 
     def _pause(self, step: Step, attempt: int, error: NodeError) -> float | None:
         """How long to wait before the next attempt, recorded; `None` when this was the last."""

@@ -12,6 +12,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from shared.engine.expression_child import Child, EvaluationError
@@ -260,3 +261,9 @@ class ExpressionGuard:
                     other.future.set_exception(RuntimeError("The process that evaluates expressions does not start."))
         elif any(not other.future.done() for other in self._waiting.values()):
             self._starting = self._starting or asyncio.get_running_loop().create_task(self._start())
+
+
+@cache
+def expression_guard() -> ExpressionGuard:
+    """This process's guard; its child starts with the first evaluation and stays warm between invocations."""
+    return ExpressionGuard()

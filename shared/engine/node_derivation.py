@@ -13,7 +13,7 @@ from shared.domain.retry import LONGEST_RETRY_AFTER_SECONDS, delay_seconds
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.attempts import LONGEST_WAIT_SECONDS
 from shared.engine.call_derivation import begun_call, call_code, ended_call
-from shared.engine.resolution import Resolution
+from shared.engine.resolution import Resolution, success
 from shared.engine.scopes import Scope, Step
 from shared.errors import UnavailableError
 from shared.events.codec import ExecutionFact
@@ -26,7 +26,7 @@ from shared.events.execution import (
     NodeWaiting,
 )
 from shared.ids import derived_id
-from shared.nodes.node_type import Completed, NodeError, Wait
+from shared.nodes.node_type import NodeError, Wait
 
 JsonObject = dict[str, Any]
 NodeFact = NodeStarted | NodeSucceeded | NodeFailed | NodeRetryScheduled | NodeWaiting | MapStarted
@@ -174,7 +174,7 @@ class NodeDerivation:
             candidates = [inputs] * (inputs.signal is not None) + [replace(inputs, signal=None)] * is_over
             if not candidates:
                 raise ImpossibleError("The wait was not over.")
-        found = [_success(path, attempt, kind.yields(parameters, one), evaluated_at, undefined) for one in candidates]
+        found = [success(path, attempt, kind.yields(parameters, one), evaluated_at, undefined) for one in candidates]
         return next((one for one in found if one == recorded), found[0])
 
     def _map_ended(self, step: Step, record: NodeRecord | None) -> bool:
@@ -245,9 +245,3 @@ def _is_over(wait: Wait, record: NodeRecord | None, evaluated_at: int, happened_
     if is_long and (record is None or record.wake_at is None):
         raise ImpossibleError("The node had not begun to wait.")
     return unix_seconds(happened_at) >= wait.until - EARLY_SECONDS
-
-
-def _success(path: str, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]) -> NodeSucceeded:
-    sources = None if completed.output_of is None else list(completed.output_of)
-    handles, responds = list(completed.handles), completed.responds
-    return NodeSucceeded(path, attempt, completed.output, handles, evaluated_at, undefined, sources, responds)

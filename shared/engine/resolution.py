@@ -18,7 +18,8 @@ from shared.engine.expression_child import EvaluationError
 from shared.engine.expressions import ExpressionGuard, GuardedTemplate, Level, Request
 from shared.engine.program import Program
 from shared.engine.scopes import Scope, Scopes, Step
-from shared.nodes.node_type import Inputs, NodeError, Signal
+from shared.events.execution import NodeSucceeded
+from shared.nodes.node_type import Completed, Inputs, NodeError, Signal
 
 JsonObject = dict[str, Any]
 
@@ -115,3 +116,15 @@ class Resolution:
         if name == "index":
             return item_of(scope.prefix)[1]
         return cut(state.item(scope.prefix) if name == "item" else state.trigger, scope.body.scope_reads[name])
+
+
+def success(path: str, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]) -> NodeSucceeded:
+    """The fact that a node has completed."""
+    sources = None if completed.output_of is None else list(completed.output_of)
+    handles, output, responds = list(completed.handles), completed.output, completed.responds
+    return NodeSucceeded(path, attempt, output, handles, evaluated_at, undefined, sources, responds)
+
+
+def items_failed() -> NodeError:
+    """The error of a map whose items did not succeed as they must."""
+    return NodeError("items_failed", "More items have failed than are tolerated, or too few are left to succeed.")

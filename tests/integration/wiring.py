@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from shared.commands.services import Services, services
+from shared.engine.expressions import expression_guard
 from shared.repositories import database
 from shared.runtime import run
 from shared.settings import settings
@@ -33,6 +34,9 @@ def wired(environment: Mapping[str, str]) -> Iterator[Services]:
 def _close() -> None:
     if services.cache_info().currsize:
         run(services().close())
+    if expression_guard.cache_info().currsize:
+        run(expression_guard().close())
+    expression_guard.cache_clear()
     services.cache_clear()
     settings.cache_clear()
     database._database = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from shared.commands.fork_execution import ForkExecution
+from shared.commands.replay_execution import ReplayExecution
 from shared.errors import (
     ExecutionFinishedError,
     ExecutionNotFinishedError,
@@ -17,8 +18,8 @@ from shared.errors import (
     UnprocessableError,
 )
 from shared.http.operation import Answer, Operation, RequestHeader
-from shared.http.operations.executions import TAG, StartedView
-from shared.http.operations.views import Object, View
+from shared.http.operations.executions import TAG, ErrorView, StartedView
+from shared.http.operations.views import Object, View, may_be_missing
 
 
 class DifferenceView(View):
@@ -39,6 +40,53 @@ class VerificationView(View):
     valid: bool
     events_checked: int
     first_difference: DifferenceView | None
+
+
+class EndView(View):
+    """How a run ended."""
+
+    workflow_version: int | None
+    status: Annotated[str, Field(description="The run's status; `unknown` where a dry run found no answer.")]
+    output: Any
+    output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+    error: ErrorView | None
+
+
+class ComparedNodeView(View):
+    """A node in one of two runs."""
+
+    status: Annotated[str, Field(description="The node's status; `unknown` where a dry run found no answer.")]
+    handle: str | list[str] | None
+    output: Any
+    output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+    error: ErrorView | None
+    parameters: Object | None = may_be_missing("What an effect was or would be sent with.")
+    parameters_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+
+
+class NodeComparisonView(View):
+    """A node in both runs; null where a version has no such node."""
+
+    original: ComparedNodeView | None
+    replayed: ComparedNodeView | None
+    same: bool
+
+
+class PlaceView(View):
+    """Where two runs differ."""
+
+    node_id: Annotated[str | None, Field(description="Null where the nodes are the same and the outcome is not.")]
+    field: Literal["status", "handle", "output", "error", "parameters"]
+
+
+class ComparisonView(View):
+    """Two runs side by side."""
+
+    original: EndView
+    replayed: EndView
+    same: bool
+    nodes: dict[str, NodeComparisonView]
+    first_difference: PlaceView | None
 
 
 VERIFY_EXECUTION = Operation(
@@ -87,4 +135,25 @@ FORK_EXECUTION = Operation(
     answers={202: Answer("The new run", StartedView, {"Location": "Where the new run is."})},
     errors=(IdempotencyConflictError, NotPublishedError, InvalidGraphError, StreamConflictError, UnprocessableError),
 )
-OPERATIONS = (VERIFY_EXECUTION, REDRIVE_EXECUTION, FORK_EXECUTION)
+REPLAY_EXECUTION = Operation(
+    id="replay_execution",
+    method="POST",
+    path="/api/executions/{id}/replay",
+    summary="Replay a run",
+    description=(
+        "From its trigger, on a version of one's choice. `live`: a new run. `dry_run`: nothing is stored and nothing "
+        "leaves; what the run recorded answers for its effects and signals, and the answer compares node by node. A "
+        "node that nothing recorded answers for is `unknown`, and what follows it is not reached."
+    ),
+    tag=TAG,
+    role="editor",
+    scope="executions:write",
+    body=ReplayExecution,
+    headers=(RequestHeader("Idempotency-Key", "Makes repetitions of this request one run."),),
+    answers={
+        200: Answer("The comparison of a dry run", ComparisonView),
+        202: Answer("The new run", StartedView, {"Location": "Where the new run is."}),
+    },
+    errors=(IdempotencyConflictError, NotPublishedError, InvalidGraphError, StreamConflictError, UnprocessableError),
+)
+OPERATIONS = (VERIFY_EXECUTION, REDRIVE_EXECUTION, FORK_EXECUTION, REPLAY_EXECUTION)

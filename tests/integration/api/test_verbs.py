@@ -1,4 +1,4 @@
-"""What can be done with a run over the API: verify, redrive, fork."""
+"""What can be done with a run over the API: verify, redrive, fork, replay."""
 
 from __future__ import annotations
 
@@ -73,9 +73,27 @@ def test_fork_is_a_new_run(client: Client, failed: str) -> None:
     assert refused.json["errors"][0]["hint"] == "Did you mean 'double'?"
 
 
+def test_replay_is_a_new_run_or_a_comparison(client: Client, failed: str) -> None:
+    """`live` starts a run, `dry_run` tells what it would be; without a mode, nothing is guessed."""
+    path, asked = f"/api/executions/{failed}/replay", {"mode": "live", "input": {"n": 3}}
+    live = client.request("POST", path, asked)
+    shown = client.request("GET", f"/api/executions/{live.json['execution_id']}").json
+    assert (live.status, shown["replayed_from"], shown["trigger"]["body"]) == (202, failed, {"n": 3})
+    dry = client.request("POST", path, {**asked, "mode": "dry_run"})
+    assert (dry.status, dry.json["replayed"]["output"], dry.json["original"]["status"]) == (200, 6, "failed")
+    assert dry.json["nodes"]["double"]["original"]["error"]["code"] == "expression"
+    assert client.request("POST", path, {}).status == 400
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
-    [("POST", "redrive", None), ("POST", "fork", {"from_node": "a"}), ("GET", "verify", None)],
+    [
+        ("POST", "redrive", None),
+        ("POST", "fork", {"from_node": "a"}),
+        ("POST", "replay", {"mode": "live"}),
+        ("POST", "replay", {"mode": "dry_run"}),
+        ("GET", "verify", None),
+    ],
 )
 def test_another_tenants_run_is_not_found(client: Client, failed: str, method: str, path: str, body: Any) -> None:
     """Another tenant's run is as unknown as one that does not exist."""
@@ -83,7 +101,7 @@ def test_another_tenants_run_is_not_found(client: Client, failed: str, method: s
     assert client.request(method, f"/api/executions/{new_id()}/{path}", body).status == 404
 
 
-@pytest.mark.parametrize("path", ["redrive", "fork"])
+@pytest.mark.parametrize("path", ["redrive", "fork", "replay"])
 def test_viewer_may_only_look(failed: str, client: Client, path: str) -> None:
     """Verifying is reading; the other verbs need an editor."""
     viewer = Client(tenant_id=client.tenant_id, role="viewer")

@@ -1,0 +1,69 @@
+"""Run again what started another run, from its trigger."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, StrictInt
+
+from shared.commands._begun_delivery import begun_delivery
+from shared.commands._chosen_version import chosen_version, version_graph
+from shared.commands._new_run import NewRun
+from shared.commands._workflow_changes import load
+from shared.commands.model import Command
+from shared.commands.record import now, record
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.domain.execution import fold
+from shared.errors import Problem, UnprocessableError
+from shared.events.execution import ExecutionQueued
+from shared.nodes.graph_shape import trigger_for
+
+JsonObject = dict[str, Any]
+
+
+class ReplayExecution(Command):
+    """On which version, and whether anything happens."""
+
+    mode: Literal["live", "dry_run"] = Field(
+        description="`live`: a new run. `dry_run`: nothing is stored and nothing leaves; the answer is a comparison."
+    )
+    version: Literal["published", "draft"] | StrictInt = Field(
+        "published", description="The published version, the draft, or a version's number."
+    )
+    input: Any = Field(None, description="Another `$trigger.body`: any JSON, null too; unset, the recorded one.")
+
+    def trigger(self, recorded: JsonObject) -> JsonObject:
+        """What starts the replay of a run that this trigger started."""
+        return {**recorded, "body": self.input} if "input" in self.model_fields_set else recorded
+
+
+async def replay_execution(
+    services: Services, actor: Actor, execution_id: str, command: ReplayExecution, idempotency_key: str | None = None
+) -> str:
+    """The id of the new run, or of the one that this key has begun before; the mode is `live`.
+
+    Raises `NotFoundError`, `NotPublishedError`, `InvalidGraphError` for a draft that cannot run,
+    `IdempotencyConflictError`, and `UnprocessableError` where the version has no trigger for it.
+    """
+    given = [command.input] if "input" in command.model_fields_set else None
+    run = NewRun.asked(actor, "replay", execution_id, [command.version, given], idempotency_key)
+    if idempotency_key is not None and await run.has_begun(services, actor):
+        return run.execution_id
+    state = fold(await services.events.read_stream(actor.tenant_id, execution_id, limit=1))
+    if state is None:
+        state, _, _ = await begun_delivery(services, actor, execution_id)
+    workflow = await load(services, actor, state.workflow_id)
+    version = await chosen_version(services, workflow, command.version)
+    trigger = command.trigger(state.trigger)
+    if trigger_for(await version_graph(services, actor.tenant_id, workflow.id, version), trigger) is None:
+        raise no_trigger(version)
+    fact = ExecutionQueued(workflow.id, version, trigger, replayed_from=execution_id)
+    await run.begin(services, actor, record(actor, now(), fact))
+    return run.execution_id
+
+
+def no_trigger(version: int) -> UnprocessableError:
+    """The error of a version that nothing can start as the run was started."""
+    message = f"Version {version} has no trigger for what started the execution."
+    return UnprocessableError(message, problems=(Problem("/version", message, "Choose another version."),))

@@ -1,0 +1,78 @@
+"""Two runs side by side, node by node: what a dry run of a replay shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_view import handle_view
+from shared.domain.graph import Graph
+from shared.domain.json_values import same_json
+from shared.domain.node_record import NodeRecord
+
+JsonObject = dict[str, Any]
+
+# Of a node of the replay, that waits for an answer which the recorded run does not have.
+UNKNOWN = "unknown"
+_COMPARED = ("status", "handle", "output", "error", "parameters")
+
+
+def compared(original: ExecutionState, before: Graph, replayed: ExecutionState, graph: Graph) -> JsonObject:
+    """`{original, replayed, same, nodes, first_difference}`; `graph` is that of the replay, `before` of the original.
+
+    `nodes`, in an order in which a run may take them, are `{id: {original, replayed, same}}`, null where a version has
+    no such node. `first_difference` is `{node_id, field}` of the first that differs, without a node where only the
+    outcome does, or null. Of errors the codes are compared; parameters are those of effects.
+    """
+    nodes: JsonObject = {}
+    first: JsonObject | None = None
+    for node_id in [*_in_order(graph), *(name for name in _in_order(before) if name not in graph.nodes)]:
+        one = _node(original, node_id) if node_id in before.nodes else None
+        other = _node(replayed, node_id, is_tried=True) if node_id in graph.nodes else None
+        field = _difference(one, other)
+        nodes[node_id] = {"original": one, "replayed": other, "same": field is None}
+        if field is not None and first is None:
+            first = {"node_id": node_id, "field": field}
+    ends = _end(original), _end(replayed, is_tried=True)
+    field = _difference(*ends)
+    if field is not None and first is None:
+        first = {"node_id": None, "field": field}
+    return {
+        "original": ends[0],
+        "replayed": ends[1],
+        "same": first is None,
+        "nodes": nodes,
+        "first_difference": first,
+    }
+
+
+def _in_order(graph: Graph) -> list[str]:
+    """The nodes, each after all that it comes after: it has more ancestors than any of them."""
+    return sorted(graph.nodes, key=lambda node_id: len(graph.ancestors(node_id)))
+
+
+def _end(state: ExecutionState, *, is_tried: bool = False) -> JsonObject:
+    status = UNKNOWN if is_tried and not state.is_terminal else state.status
+    found = {"workflow_version": state.workflow_version, "status": status}
+    return {**found, "output": state.output, "error": state.error}
+
+
+def _node(state: ExecutionState, node_id: str, *, is_tried: bool = False) -> JsonObject:
+    record = state.nodes.get(node_id, NodeRecord())
+    # Where a run is only tried, nobody is at work: what has begun and not ended got no answer.
+    status = UNKNOWN if is_tried and record.status in ("running", "waiting") else record.status
+    found = {"status": status, "handle": handle_view(record), "output": record.output, "error": record.error}
+    return {**found, "parameters": record.parameters} if record.key is not None else found
+
+
+def _difference(one: JsonObject | None, other: JsonObject | None) -> str | None:
+    """The first field in which the two differ."""
+    if one is None or other is None:
+        return None if one is other else "status"
+    for field in _COMPARED:
+        left, right = one.get(field), other.get(field)
+        if field == "error":
+            left, right = (left or {}).get("code"), (right or {}).get("code")
+        if not same_json(left, right):
+            return field
+    return None

@@ -1,0 +1,90 @@
+"""What would this version make of what started a run? Nothing is stored and nothing leaves."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from shared.commands._begun_delivery import begun_delivery
+from shared.commands._chosen_version import chosen_version
+from shared.commands._workflow_changes import load
+from shared.commands.replay_execution import ReplayExecution, no_trigger
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.domain.comparison import compared
+from shared.domain.execution import ExecutionState, fold
+from shared.domain.graph import Graph
+from shared.domain.json_values import size_bytes
+from shared.domain.timestamps import timestamp
+from shared.engine.expressions import ExpressionGuard
+from shared.engine.program import Program
+from shared.engine.rehearsal import Answers, Rehearsal
+from shared.errors import UnprocessableError
+from shared.events.execution import ExecutionQueued, ExecutionStarted
+from shared.queries._sizes import MAX_ANSWER_BYTES
+
+JsonObject = dict[str, Any]
+
+# Above this size, outputs and parameters are left out of an answer that would not fit.
+LARGE_BYTES = 65_536
+
+
+async def dry_run(
+    services: Services, guard: ExpressionGuard, actor: Actor, execution_id: str, command: ReplayExecution
+) -> JsonObject:
+    """The comparison of the run with what the version makes of it, as `shared.domain.comparison.compared` has it.
+
+    What effects answered and which signals came is taken from the recorded run, by node and item. Raises what
+    `replay_execution` does.
+    """
+    events = await services.events.read_all(actor.tenant_id, execution_id)
+    original = fold(events)
+    if original is None:
+        original, _, _ = await begun_delivery(services, actor, execution_id)
+    workflow = await load(services, actor, original.workflow_id)
+    version = await chosen_version(services, workflow, command.version)
+    program = await _program(services, original, version)
+    before = await _program(services, original, original.workflow_version)
+    assert program is not None, "the version was found before"
+    state = _started(original, program, version, command.trigger(original.trigger))
+    rehearsal = Rehearsal(state, program, guard, Answers(events, before))
+    try:
+        await rehearsal.run()
+    finally:
+        rehearsal.close()
+        for template in program.templates():
+            guard.drop(template)
+    return _fitted(compared(original, before.graph if before else Graph([], []), state, program.graph))
+
+
+async def _program(services: Services, original: ExecutionState, version: int | None) -> Program | None:
+    if version is None:
+        return None
+    row = await services.workflows.version(original.tenant_id, original.workflow_id, version)
+    return Program.from_row({**row, "workflow_id": original.workflow_id, "version": version}) if row else None
+
+
+def _started(original: ExecutionState, program: Program, version: int, trigger: JsonObject) -> ExecutionState:
+    """A run of the same id and the same moments, so that expressions see what they saw."""
+    node_id = program.trigger_for(trigger)
+    if node_id is None:
+        raise no_trigger(version)
+    now = timestamp(time.time())
+    state = ExecutionState(original.id, original.tenant_id)
+    state.apply(ExecutionQueued(original.workflow_id, version, trigger), original.created_at or now)
+    state.apply(ExecutionStarted(version, node_id), original.started_at or now)
+    return state
+
+
+def _fitted(comparison: JsonObject) -> JsonObject:
+    """The answer without what is large where it would not fit; the original's is in its events."""
+    if size_bytes(comparison) <= MAX_ANSWER_BYTES:
+        return comparison
+    sides = [one[side] for one in comparison["nodes"].values() for side in ("original", "replayed")]
+    for part in (comparison["original"], comparison["replayed"], *filter(None, sides)):
+        for name in ("output", "parameters"):
+            if name in part and size_bytes(part[name]) > LARGE_BYTES:
+                part[name], part[f"{name}_omitted"] = None, True
+    if size_bytes(comparison) > MAX_ANSWER_BYTES:
+        raise UnprocessableError("The comparison is too large for an answer; replay it live instead.")
+    return comparison

@@ -1,0 +1,148 @@
+"""The nodes of a run that is only tried: pure ones run, and what another run recorded answers for all others.
+
+Nothing leaves and nothing is waited for. Each node sees the clock that it saw in the recorded run, so that what differs
+is the workflow's doing.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.domain.execution import ExecutionState, execution_fact
+from shared.domain.fates import outcome
+from shared.domain.timestamps import timestamp
+from shared.engine.expressions import ExpressionGuard
+from shared.engine.frontier import Frontier
+from shared.engine.program import Body, Program
+from shared.engine.resolution import Resolution, items_failed, success
+from shared.engine.scopes import Step
+from shared.events.codec import ExecutionFact
+from shared.events.execution import MapStarted, NodeFailed, NodeStarted, NodeSucceeded, NodeWaiting
+from shared.events.record import RecordedEvent
+from shared.ids import derived_id
+from shared.nodes.node_type import Completed, NodeError
+
+JsonObject = dict[str, Any]
+
+# A node that nothing recorded answers for waits for ever.
+NEVER = timestamp(253_402_300_799)
+_INDEX = re.compile(r"\[\d+\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a node ended in the recorded run, and the clock (Unix milliseconds) that its expressions saw."""
+
+    fact: NodeSucceeded | NodeFailed
+    evaluated_at: int
+
+
+class Answers:
+    """What a run recorded, by the paths of its nodes."""
+
+    def __init__(self, events: Iterable[RecordedEvent], program: Program | None) -> None:
+        """`program` is the recorded run's."""
+        self._found: dict[str, Answer] = {}
+        self._types = dict(_types(program)) if program is not None else {}
+        began: dict[str, int] = {}
+        for event in events:
+            fact, _ = execution_fact(event)
+            if isinstance(fact, (NodeStarted, NodeWaiting, MapStarted)):
+                began[fact.node_id] = fact.evaluated_at
+            elif isinstance(fact, (NodeSucceeded, NodeFailed)):
+                self._found[fact.node_id] = Answer(fact, began.get(fact.node_id, fact.evaluated_at))
+
+    def of(self, step: Step) -> Answer | None:
+        """The answer to a node; `None` where it never ended, or was of another type."""
+        if self._types.get(_INDEX.sub("", step.path)) != step.one.node.type:
+            return None
+        return self._found.get(step.path)
+
+
+class Rehearsal(Resolution):
+    """One run's nodes."""
+
+    def __init__(self, state: ExecutionState, program: Program, guard: ExpressionGuard, answers: Answers) -> None:
+        """`state` is that of a run which has started; `answers` are those of the recorded one."""
+        super().__init__(state, program, guard)
+        self._program, self._answers = program, answers
+
+    async def run(self) -> None:
+        """Takes the run as far as it comes: to its end, or to nodes that nothing recorded answers for."""
+        frontier = Frontier(self._state, self.scopes, self._record, self._end_map)
+        ready = frontier.begun()
+        while ready:
+            for path in ready:
+                await self._settle(self.scopes.step(path))
+            ready = frontier.following(ready)
+        if not self._state.waiting:
+            self._record(outcome(self._program.graph, self._state))
+
+    async def _settle(self, step: Step) -> None:
+        """Settles the node, or opens a map; one that nothing recorded answers for is left waiting."""
+        answer = self._answers.of(step)
+        evaluated_at = answer.evaluated_at if answer is not None else _now()
+        try:
+            await self._attempt(step, answer, evaluated_at)
+        except NodeError as error:
+            self._fail(step, error)
+
+    async def _attempt(self, step: Step, answer: Answer | None, evaluated_at: int) -> None:
+        one, path = step.one, step.path
+        if one.node.disabled:
+            self._record(success(path, 1, Completed(output_of=tuple(self.sources(step))), evaluated_at, []))
+            return
+        resolved, undefined = await self.fill(step, evaluated_at)
+        parameters = one.type.parse(resolved)
+        if one.type.spread is not None:
+            given = one.type.complete(resolved) if one.type.complete else resolved
+            self._record(MapStarted(path, 1, given, evaluated_at, undefined))
+        elif one.type.run is not None and not self._asks_for_signal(step, parameters, evaluated_at):
+            completed = one.type.yields(parameters, self.inputs(step))
+            self._record(success(path, 1, completed, evaluated_at, undefined))
+        else:
+            if one.is_effect:
+                key = derived_id("effect", self._state.id, path)
+                self._record(NodeStarted(path, 1, key, resolved, evaluated_at))
+            self._answer(step, answer, NodeWaiting(path, 1, NEVER, resolved, evaluated_at, undefined))
+
+    def _asks_for_signal(self, step: Step, parameters: Any, evaluated_at: int) -> bool:
+        wait = step.one.type.wait
+        return wait is not None and wait(parameters, evaluated_at / 1000).signal is not None
+
+    def _answer(self, step: Step, answer: Answer | None, unanswered: NodeWaiting) -> None:
+        if answer is None:
+            self._record(unanswered)
+        elif isinstance(answer.fact, NodeFailed):
+            self._record(replace(answer.fact, handled=step.one.node.on_error))
+        else:
+            self._record(replace(answer.fact, undefined=unanswered.undefined))
+
+    def _end_map(self, path: str, is_success: bool) -> None:
+        step, record = self.scopes.step(path), self._state.nodes[path]
+        if is_success:
+            self._record(success(path, 1, Completed(), record.evaluated_at or 0, list(record.undefined)))
+        else:
+            self._fail(step, items_failed())
+
+    def _fail(self, step: Step, error: NodeError) -> None:
+        # No retry: what another attempt would bring, nobody recorded.
+        self._record(NodeFailed(step.path, 1, error.as_json(), step.one.node.on_error, _now()))
+
+    def _record(self, fact: ExecutionFact) -> None:
+        self._state.apply(fact, timestamp(time.time()))
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _types(body: Body, prefix: str = "") -> Iterable[tuple[str, str]]:
+    for node_id, one in body.nodes.items():
+        yield prefix + node_id, one.node.type
+        if one.body is not None:
+            yield from _types(one.body, f"{prefix}{node_id}.")

@@ -1,0 +1,151 @@
+"""Replays: what a dry run shows, that nothing leaves and nothing is stored, and what a live one starts."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from shared.commands.replay_execution import ReplayExecution, replay_execution
+from shared.commands.update_workflow import UpdateWorkflow, update_workflow
+from shared.engine.dry_run import dry_run
+from shared.errors import InvalidGraphError, UnprocessableError
+from shared.queue.job import ExecutionJob
+from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
+from tests.integration.engine.sink import Sink, as_json
+
+JsonObject = dict[str, Any]
+
+
+async def _dry(bench: Bench, job: ExecutionJob, **fields: Any) -> JsonObject:
+    """The comparison of a dry run."""
+    command = ReplayExecution.model_validate({"mode": "dry_run", **fields})
+    return await dry_run(bench.services, bench.guard, bench.actor, job.execution_id, command)
+
+
+async def _draft(bench: Bench, workflow_id: str, *nodes: JsonObject) -> None:
+    """A draft that is not published: these nodes, one after the other."""
+    edges = [{"source": one["id"], "target": other["id"]} for one, other in pairwise(nodes)]
+    command = UpdateWorkflow(name="test", nodes=list(nodes), edges=edges)
+    await update_workflow(bench.services, bench.actor, workflow_id, command)
+
+
+NOW = {"at": "{% $now() %}", "chance": "{% $random() %}", "run": "{% $execution %}"}
+CALLED = transform("text", "{% $nodes.call.body.n & $nodes.call.status %}")
+
+
+async def _run(bench: Bench, sink: Sink, *more: JsonObject) -> tuple[str, ExecutionJob]:
+    """A finished run through a clock, an effect and a text, each after the other."""
+    sink.answer = lambda _request: (200, {}, as_json({"n": 7}))
+    call = request("call", sink.url, parameters={"body": "{% $nodes.clock %}"})
+    nodes = [HOOK, transform("clock", NOW), call, CALLED, *more]
+    edges = [f"{one['id']}>{other['id']}" for one, other in pairwise(nodes)]
+    workflow_id = await bench.publish(nodes, *edges)
+    job = bench.delivery(workflow_id, {"x": 1})
+    assert (await bench.execute(job)).status == "succeeded"
+    return workflow_id, job
+
+
+async def test_same_version_makes_the_same_of_it(bench: Bench, sink: Sink) -> None:
+    """Clock, randomness and the effect's answer are the recorded ones; nothing is sent and nothing is recorded."""
+    each = {
+        "id": "each",
+        "type": "map",
+        "parameters": {"items": [1, 2], "body": {"nodes": [request("send", sink.url)]}},
+    }
+    _, job = await _run(bench, sink, delay("pause", seconds=0.01), each)
+    before, sent = await bench.events(job), len(sink.received)
+    found = await _dry(bench, job)
+    assert (found["same"], found["first_difference"]) == (True, None)
+    assert list(found["nodes"]) == ["hook", "clock", "call", "text", "pause", "each"]
+    assert found["nodes"]["call"]["replayed"]["output"]["body"] == {"n": 7}
+    assert (await bench.events(job), len(sink.received)) == (before, sent)
+    rows = await bench.services.executions.list(bench.tenant_id, 10)
+    assert len(rows) == 1
+
+
+async def test_draft_is_compared_node_by_node(bench: Bench, sink: Sink) -> None:
+    """The recorded answer meets the draft's other text: the first difference is there, and what is the same is told."""
+    workflow_id, job = await _run(bench, sink)
+    call = request("call", sink.url, parameters={"body": "{% $nodes.clock %}"})
+    text = transform("text", "{% 'n is ' & $nodes.call.body.n %}")
+    await _draft(bench, workflow_id, HOOK, transform("clock", NOW), call, text)
+    found = await _dry(bench, job, version="draft")
+    assert found["first_difference"] == {"node_id": "text", "field": "output"}
+    assert found["nodes"]["text"]["replayed"]["output"] == "n is 7"
+    assert (found["nodes"]["call"]["same"], found["replayed"]["workflow_version"], len(sink.received)) == (True, 2, 1)
+
+
+async def test_other_parameters_of_an_effect_are_a_difference(bench: Bench, sink: Sink) -> None:
+    """The recorded answer still answers, but what would be sent is shown to be another thing."""
+    workflow_id, job = await _run(bench, sink)
+    call = request("call", sink.url, parameters={"body": "another"})
+    await _draft(bench, workflow_id, HOOK, transform("clock", NOW), call, CALLED)
+    found = await _dry(bench, job, version="draft")
+    assert found["first_difference"] == {"node_id": "call", "field": "parameters"}
+    assert (found["nodes"]["call"]["replayed"]["parameters"]["body"], found["replayed"]["output"]) == (
+        "another",
+        "7200",
+    )
+
+
+async def test_unrecorded_effect_is_unknown(bench: Bench, sink: Sink) -> None:
+    """A new effect is not sent; what comes after it is not reached, what does not is compared."""
+    workflow_id, job = await _run(bench, sink)
+    await _draft(bench, workflow_id, HOOK, transform("clock", NOW), request("new", sink.url))
+    found = await _dry(bench, job, version="draft")
+    assert found["nodes"]["new"] == {
+        "original": None,
+        "replayed": {**found["nodes"]["new"]["replayed"], "status": "unknown", "output": None},
+        "same": False,
+    }
+    assert (found["nodes"]["call"]["replayed"], found["replayed"]["status"], len(sink.received)) == (None, "unknown", 1)
+
+
+async def test_recorded_failure_and_signal_answer_too(bench: Bench, sink: Sink) -> None:
+    """An effect that failed fails again without being sent; a wait takes the signal that came."""
+    sink.answer = lambda _request: (404, {}, b"{}")
+    wait = {"id": "wait", "type": "wait_for_signal", "parameters": {"name": "go"}}
+    nodes = [HOOK, wait, request("call", sink.url, on_error="continue"), transform("code", "{% $input.code %}")]
+    job = bench.delivery(await bench.publish(nodes, "hook>wait", "wait>call", "call>code"))
+    await bench.execute(job)
+    await bench.signal(job, "go", {"by": "Ada"})
+    await bench.new_engine("next").execute(job, is_first_claim=False)
+    found = await _dry(bench, job)
+    assert (found["same"], found["replayed"]["output"]) == (True, "http_4xx")
+    assert found["nodes"]["wait"]["replayed"]["output"] == {"by": "Ada"}
+
+
+async def test_other_input_takes_another_path(bench: Bench) -> None:
+    """With an input, the run is tried with that instead of what started it."""
+    check = {"id": "check", "type": "if", "parameters": {"condition": "{% $trigger.body.n > 1 %}"}}
+    nodes = [HOOK, check, transform("yes", "yes"), transform("no", "no")]
+    job = bench.delivery(await bench.publish(nodes, "hook>check", "check.true>yes", "check.false>no"), {"n": 5})
+    await bench.execute(job)
+    found = await _dry(bench, job, input={"n": 0})
+    # The trigger's output is what started the run.
+    assert found["first_difference"] == {"node_id": "hook", "field": "output"}
+    assert (found["nodes"]["check"]["replayed"]["handle"], found["replayed"]["output"]) == ("false", "no")
+
+
+async def test_draft_that_cannot_run_is_refused(bench: Bench, sink: Sink) -> None:
+    """A draft with problems says which; one without a fitting trigger says that."""
+    workflow_id, job = await _run(bench, sink)
+    await _draft(bench, workflow_id, HOOK, {"id": "a", "type": "nothing"})
+    with pytest.raises(InvalidGraphError):
+        await _dry(bench, job, version="draft")
+    await _draft(bench, workflow_id, {"id": "start", "type": "manual_trigger"}, transform("a", 1))
+    with pytest.raises(UnprocessableError, match="no trigger"):
+        await _dry(bench, job, version="draft")
+
+
+async def test_live_replay_is_a_new_run(bench: Bench, sink: Sink) -> None:
+    """It starts from the same trigger, sends under keys of its own, and says what it replays."""
+    _, job = await _run(bench, sink)
+    command = ReplayExecution(mode="live", input={"x": 2})
+    execution_id = await replay_execution(bench.services, bench.actor, job.execution_id, command, "key")
+    assert await replay_execution(bench.services, bench.actor, job.execution_id, command, "key") == execution_id
+    state = await bench.execute(ExecutionJob(bench.tenant_id, execution_id, "resume"))
+    assert (state.status, state.replayed_from, state.trigger["body"]) == ("succeeded", job.execution_id, {"x": 2})
+    assert (state.trigger["type"], len({one.key for one in sink.received})) == ("webhook", 2)
