@@ -1,0 +1,130 @@
+"""A drain that is killed at a named point: `python -m tests.faults.dying_drain <point>`, in the drain's environment.
+
+It is made of the real parts, as `functions/drain` makes it; one of them is of a subclass that ends the process with
+SIGKILL the first time that the point is reached. Nothing is flushed, no lock is given back, no `finally` runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from shared.commands.services import Services
+from shared.engine.drain import Drain
+from shared.engine.engine import Engine
+from shared.engine.expressions import ExpressionGuard
+from shared.engine.graphs import GraphLoader
+from shared.engine.journal import Journal
+from shared.engine.ledger_writer import CarryingEvents
+from shared.ids import new_id
+from shared.nodes.node_type import Reach
+from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.job import ClaimedJob
+from shared.repositories.database import Database
+from shared.repositories.event_store import Append, Appended
+from shared.repositories.executions import ExecutionRepository
+from shared.settings import Settings
+
+# How long it may take to reach the point.
+SECONDS = 30.0
+
+
+def die() -> NoReturn:
+    """Ends this process as an operating system would that runs out of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("SIGKILL cannot be survived")
+
+
+class DiesAtAppend(CarryingEvents):
+    """Dies before, or right after, the first append that the point is about."""
+
+    def __init__(self, database: Database, is_fatal: Callable[[Append], bool], is_after: bool) -> None:
+        super().__init__(database)
+        self._is_fatal, self._is_after = is_fatal, is_after
+
+    async def append(self, appends: Sequence[Append], lines: Sequence[dict[str, Any]] = ()) -> list[Appended]:
+        is_fatal = any(self._is_fatal(append) for append in appends)
+        if is_fatal and not self._is_after:
+            die()
+        appended = await super().append(appends, lines)
+        if is_fatal:
+            die()
+        return appended
+
+
+class DiesAfterClaim(ExecutionQueue):
+    """Dies with a job in hand that nothing has been done about."""
+
+    async def claim(self, token: str) -> ClaimedJob | None:
+        claimed = await super().claim(token)
+        return claimed if claimed is None else die()
+
+
+class DiesBeforeAcknowledge(ExecutionQueue):
+    """Dies when everything about a job is durable but the queue has not been told."""
+
+    async def complete(self, claimed: ClaimedJob, fetch_next: bool = True) -> ClaimedJob | None:
+        die()
+
+    async def delay(self, claimed: ClaimedJob, seconds: float) -> None:
+        die()
+
+
+class DiesAfterSweep(ExecutionRepository):
+    """Dies with due runs that it has claimed and that no queue knows of."""
+
+    async def claim_due(self, limit: int, lease_seconds: float) -> list[dict[str, Any]]:
+        due = await super().claim_due(limit, lease_seconds)
+        return die() if due else due
+
+
+def has(*names: str, node_id: str | None = None) -> Callable[[Append], bool]:
+    """Appends with a fact of one of these names, and of this node where one is given."""
+    return lambda append: any(
+        event.event_type in names and node_id in (None, event.payload.get("node_id")) for event in append.events
+    )
+
+
+EVENTS: Mapping[str, tuple[Callable[[Append], bool], bool]] = {
+    "before_first_append": (has("ExecutionQueued"), False),
+    "after_first_append": (has("ExecutionQueued"), True),
+    "after_start_of_effect": (has("NodeStarted", node_id="first"), True),
+    "before_end_of_effect": (has("NodeSucceeded", node_id="first"), False),
+    "after_start_of_map": (has("MapStarted"), True),
+    "before_end_of_item": (has("ItemSucceeded"), False),
+    "after_end_of_item": (has("ItemSucceeded"), True),
+    "before_wait": (has("NodeWaiting"), False),
+    "after_wait": (has("NodeWaiting"), True),
+    "before_end_of_run": (has("ExecutionSucceeded"), False),
+    "after_end_of_run": (has("ExecutionSucceeded"), True),
+}
+QUEUES: Mapping[str, type[ExecutionQueue]] = {
+    "after_claim": DiesAfterClaim,
+    "before_resume": DiesAfterClaim,
+    "before_acknowledge": DiesBeforeAcknowledge,
+}
+SWEEPS: Mapping[str, type[ExecutionRepository]] = {"after_sweep": DiesAfterSweep}
+POINTS = (*EVENTS, *QUEUES, *SWEEPS)
+
+
+async def main(point: str) -> None:
+    """Drains until the point is reached."""
+    settings = Settings.from_environment(os.environ)
+    parts = Services(Database(settings.supabase_url, settings.supabase_key), settings)
+    events = DiesAtAppend(parts.database, *EVENTS[point]) if point in EVENTS else CarryingEvents(parts.database)
+    queue = QUEUES.get(point, ExecutionQueue)(parts.redis, settings)
+    executions = SWEEPS.get(point, ExecutionRepository)(parts.database)
+    guard = ExpressionGuard()
+    graphs = GraphLoader(parts.workflows, parts.hints, guard)
+    engine = Engine(parts.events, Journal(events), graphs, guard, "dying", Reach(settings.outbound_allow))
+    ends_at = time.monotonic() + SECONDS
+    await Drain(queue, executions, engine, settings, new_id(), lambda: ends_at - time.monotonic()).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
