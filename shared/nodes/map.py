@@ -4,6 +4,9 @@ A body has nodes and edges and no trigger: the nodes that nothing leads into sta
 `$input`. Every expression within knows `$item`, `$index` (from 0), and by `$nodes` what ran before the map. An item's
 output is that of the body's leaves, as a run's is. An item that fails, or that is never run, yields null.
 
+With `workflow_id` in the place of a body, that workflow is called for each item, as by a `call_workflow` whose input is
+the item, and its output is the item's.
+
 The map fails with `items_failed` once more items have failed than are tolerated, and succeeds as soon as
 `min_successful` have succeeded; either way items under way are finished and no other is started.
 """
@@ -15,7 +18,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from shared.domain.graph import Graph, parse_graph
+from shared.domain.graph import Graph, Node, parse_graph
 from shared.errors import InvalidGraphError
 from shared.nodes.node_type import JsonObject, NodeType, Parameters, Spread
 
@@ -32,6 +35,7 @@ class Map(Parameters):
 
     items: Annotated[list[Any], Field(max_length=MAX_ITEMS)]
     body: JsonObject | None = None
+    workflow_id: str | None = None
     max_concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] = 10
     tolerated_failure_count: Annotated[int, Field(ge=0)] | None = None
     tolerated_failure_percentage: Annotated[float, Field(ge=0, le=100)] | None = None
@@ -56,6 +60,9 @@ def _spread(parameters: Map) -> Spread:
 
 
 def _body(parameters: JsonObject) -> Graph:
+    if parameters.get("body") is None and "workflow_id" in parameters:
+        call = {"workflow_id": parameters["workflow_id"], "input": "{% $item %}"}
+        return Graph([Node("call", "call_workflow", call)], [])
     drawn = parameters.get("body") or {}
     graph, problems = parse_graph(drawn.get("nodes"), drawn.get("edges", []))
     if graph is None:
@@ -71,5 +78,5 @@ NODE = NodeType(
     spread=_spread,
     complete=_complete,
     needs=("items",),
-    verbatim=frozenset({"body"}),
+    verbatim=frozenset({"body", "workflow_id"}),
 )

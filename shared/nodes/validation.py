@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,7 +25,7 @@ from shared.domain.json_values import pointer_of
 from shared.domain.templates import texts
 from shared.errors import Problem
 from shared.nodes.graph_shape import body_shape_problems, is_trigger, shape_problems
-from shared.nodes.node_type import ERROR_HANDLE, NodeType
+from shared.nodes.node_type import ERROR_HANDLE, JsonObject, NodeType
 from shared.nodes.registry import names, node_type
 
 # Maps within maps: so deep at most.
@@ -93,7 +93,7 @@ def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
     yield from (problem for problem in expressions if isinstance(problem, Problem))
     yield from _parameters(kind, node, f"{pointer}/parameters")
     if kind.body is not None:
-        yield from _body(place, node, f"{pointer}/parameters/body")
+        yield from _body(place, kind, node, f"{pointer}/parameters")
     incoming = len(place.graph.incoming[node.id])
     if isinstance(node.join, int) and node.join > incoming:
         yield Problem(f"{pointer}/join/n", f"Only {incoming} edges lead into this node.")
@@ -101,14 +101,24 @@ def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
         yield Problem(f"{pointer}/disabled", "A trigger cannot be disabled.", "Pause its webhook instead.")
 
 
-def _body(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
-    """What is wrong with a map's body, itself a graph."""
+def _body(place: _Place, kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:
+    """What is wrong with a map's body, itself a graph, or with the workflow that is called in its place."""
     drawn = node.parameters.get("body")
-    if drawn is None:
-        yield Problem(pointer, "A map needs a body: what is done with each item.", "Give it {nodes, edges}.")
-        return
-    if not isinstance(drawn, dict):
-        return  # the parameters' own problem
+    if (drawn is None) == ("workflow_id" not in node.parameters):
+        message = "A map has a body, which says what is done with each item, or a workflow_id: one of the two."
+        yield Problem(f"{pointer}/body", message, "Give it {nodes, edges}." if drawn is None else None)
+    elif drawn is None:
+        assert kind.body is not None, "only a map has a body"
+        called = _Place(kind.body(node.parameters), pointer, place, node.id)
+        for problem in (one for step in called.graph.nodes.values() for one in _node(called, step, "")):
+            # The node that calls is not drawn; its workflow is the map's parameter.
+            if problem.pointer.startswith("/parameters"):
+                yield replace(problem, pointer=pointer + problem.pointer.removeprefix("/parameters"))
+    elif isinstance(drawn, dict):
+        yield from _drawn_body(place, node.id, drawn, f"{pointer}/body")
+
+
+def _drawn_body(place: _Place, map_id: str, drawn: JsonObject, pointer: str) -> Iterator[Problem]:
     for name in drawn:
         if name not in ("nodes", "edges"):
             yield Problem(f"{pointer}{pointer_of(name)}", "A body has no such key.", nearest(name, ("nodes", "edges")))
@@ -118,7 +128,7 @@ def _body(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
     graph, problems = parse_graph(drawn.get("nodes"), drawn.get("edges", []))
     yield from (Problem(pointer + one.pointer, one.message, one.hint) for one in problems)
     if graph is not None:
-        yield from _graph(_Place(graph, pointer, place, node.id))
+        yield from _graph(_Place(graph, pointer, place, map_id))
 
 
 def _parameters(kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:

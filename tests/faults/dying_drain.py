@@ -12,8 +12,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
+from shared.commands._hint import hint
 from shared.commands.services import Services
 from shared.engine.drain import Drain
 from shared.engine.engine import Engine
@@ -21,6 +23,7 @@ from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
 from shared.engine.ledger_writer import CarryingEvents
+from shared.engine.schedules import Schedules
 from shared.ids import new_id
 from shared.nodes.node_type import Reach
 from shared.queue.execution_queue import ExecutionQueue
@@ -78,28 +81,34 @@ class DiesBeforeAcknowledge(ExecutionQueue):
 class DiesAfterSweep(ExecutionRepository):
     """Dies with due runs that it has claimed and that no queue knows of."""
 
-    async def claim_due(self, limit: int, lease_seconds: float) -> list[dict[str, Any]]:
-        due = await super().claim_due(limit, lease_seconds)
+    async def claim_due(self, limit: int, lease_seconds: float, now: str) -> list[dict[str, Any]]:
+        due = await super().claim_due(limit, lease_seconds, now)
         return die() if due else due
 
 
-def has(*names: str, node_id: str | None = None) -> Callable[[Append], bool]:
-    """Appends with a fact of one of these names, and of this node where one is given."""
-    return lambda append: any(
-        event.event_type in names and node_id in (None, event.payload.get("node_id")) for event in append.events
+def has(name: str, node_id: str | None = None, is_called: bool = False) -> Callable[[Append], bool]:
+    """Appends with such a fact, of this node where one is given, of a run that was called or of one that was not."""
+    return lambda append: (
+        is_called == bool((append.row or {}).get("parent_id"))
+        and any(event.event_type == name and node_id in (None, event.payload.get("node_id")) for event in append.events)
     )
 
 
 EVENTS: Mapping[str, tuple[Callable[[Append], bool], bool]] = {
     "before_first_append": (has("ExecutionQueued"), False),
     "after_first_append": (has("ExecutionQueued"), True),
-    "after_start_of_effect": (has("NodeStarted", node_id="first"), True),
-    "before_end_of_effect": (has("NodeSucceeded", node_id="first"), False),
+    "after_start_of_effect": (has("NodeStarted", "first"), True),
+    "before_end_of_effect": (has("NodeSucceeded", "first"), False),
     "after_start_of_map": (has("MapStarted"), True),
     "before_end_of_item": (has("ItemSucceeded"), False),
     "after_end_of_item": (has("ItemSucceeded"), True),
-    "before_wait": (has("NodeWaiting"), False),
-    "after_wait": (has("NodeWaiting"), True),
+    "before_start_of_call": (has("NodeStarted", "ask"), False),
+    "after_start_of_call": (has("NodeStarted", "ask"), True),
+    "after_start_of_called_run": (has("ExecutionQueued", is_called=True), True),
+    "before_end_of_called_run": (has("ExecutionSucceeded", is_called=True), False),
+    "after_end_of_called_run": (has("ExecutionSucceeded", is_called=True), True),
+    "before_wait": (has("NodeWaiting", "pause"), False),
+    "after_wait": (has("NodeWaiting", "pause"), True),
     "before_end_of_run": (has("ExecutionSucceeded"), False),
     "after_end_of_run": (has("ExecutionSucceeded"), True),
 }
@@ -121,9 +130,11 @@ async def main(point: str) -> None:
     executions = SWEEPS.get(point, ExecutionRepository)(parts.database)
     guard = ExpressionGuard()
     graphs = GraphLoader(parts.workflows, parts.hints, guard)
-    engine = Engine(parts.events, Journal(events), graphs, guard, "dying", Reach(settings.outbound_allow))
+    journal, reach = Journal(events), Reach(settings.outbound_allow)
+    engine = Engine(parts.events, journal, graphs, guard, "dying", reach, hint=partial(hint, parts))
+    schedules = Schedules(parts.events, journal, parts.schedules, "dying", time.time)
     ends_at = time.monotonic() + SECONDS
-    await Drain(queue, executions, engine, settings, new_id(), lambda: ends_at - time.monotonic()).run()
+    await Drain(queue, executions, schedules, engine, settings, new_id(), lambda: ends_at - time.monotonic()).run()
 
 
 if __name__ == "__main__":

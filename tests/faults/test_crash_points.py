@@ -28,7 +28,7 @@ from shared.queue.job import ExecutionJob
 from shared.repositories.database import Database
 from shared.settings import Settings
 from tests.faults.dying_drain import POINTS
-from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
+from tests.integration.engine.bench import HOOK, Bench, call, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 RUNS = 3
@@ -63,6 +63,12 @@ class Site:
     async def violations(self, overdue_seconds: float) -> list[dict[str, Any]]:
         """What `/health/invariants` names."""
         return await self.bench.services.executions.invariant_violations(overdue_seconds)
+
+    async def called(self, jobs: list[ExecutionJob]) -> list[ExecutionJob]:
+        """The runs that these have called."""
+        ids = [job.execution_id for job in jobs]
+        rows = await self.bench.services.database.select("executions", "id", lambda query: query.in_("parent_id", ids))
+        return [ExecutionJob(self.bench.tenant_id, row["id"], "resume") for row in rows]
 
     async def recover(self, jobs: list[ExecutionJob]) -> list[ExecutionState]:
         """The runs, once healthy drains have brought all of them to their end."""
@@ -109,21 +115,24 @@ async def site(own_gateway: SupabaseGateway, redis_server: RedisServer) -> Async
 
 
 async def everything(site: Site) -> str:
-    """A workflow with every kind of step: an effect, a map of effects, a wait, and pure nodes between."""
+    """A workflow with every kind of step: an effect, a map of effects, a called run, a wait, and pure nodes."""
     url = site.sink.url
     body = {
         "nodes": [request("call", url + "/item", parameters={"body": "{% $item %}"}), transform("told", "{% $item %}")],
         "edges": [{"source": "call", "target": "told"}],
     }
+    start = {"id": "start", "type": "manual_trigger"}
+    called = await site.bench.publish([start, transform("double", "{% $trigger.body * 2 %}")], "start>double")
     nodes = [
         HOOK,
         request("first", url + "/first", parameters={"body": "{% $trigger.body.number %}"}),
         {"id": "each", "type": "map", "parameters": {"items": "{% $trigger.body.items %}", "body": body}},
+        call("ask", called, parameters={"input": "{% $sum($input) %}"}),
         delay("pause", seconds="{% $trigger.body.pause %}"),
-        transform("last", "{% $sum($nodes.each) + $trigger.body.number %}"),
+        transform("last", "{% $nodes.ask + $trigger.body.number %}"),
     ]
     nodes[2]["parameters"]["max_concurrency"] = 2
-    return await site.bench.publish(nodes, "hook>first", "first>each", "each>pause", "pause>last")
+    return await site.bench.publish(nodes, "hook>first", "first>each", "each>ask", "ask>pause", "pause>last")
 
 
 @pytest.mark.slow
@@ -146,10 +155,12 @@ async def test_drain_killed_at_a_point_leaves_nothing_undone_and_nothing_done_tw
     assert await site.violations(30) == []
     states = await site.recover(jobs)
     assert [(state.status, state.output) for state in states] == [
-        ("succeeded", sum(body["items"]) + body["number"]) for body in bodies
+        ("succeeded", 2 * sum(body["items"]) + body["number"]) for body in bodies
     ]
     assert await site.violations(0) == []
-    for job in jobs:
+    called = await site.called(jobs)
+    assert len(called) == RUNS
+    for job in (*jobs, *called):
         facts = [event for event in await site.bench.events(job) if event.event_type in SETTLING]
         times = Counter((event.payload.get("node_id"), event.payload.get("index")) for event in facts)
         assert set(times.values()) == {1}

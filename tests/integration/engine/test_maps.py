@@ -234,6 +234,36 @@ async def test_interrupted_map_repeats_no_finished_item(bench: Bench, sink: Sink
     assert len({one.key for one in sink.received}) == 30
 
 
+async def test_map_over_a_workflow_calls_it_for_each_item(bench: Bench) -> None:
+    """A run of its own for each item, so many at once as the map allows; their outputs come in order."""
+    start = {"id": "start", "type": "manual_trigger"}
+    double = await bench.publish([start, transform("double", "{% $trigger.body.n * 2 %}")], "start>double")
+    parameters = {"items": ITEMS, "workflow_id": double, "max_concurrency": 2}
+    workflow_id = await bench.publish([HOOK, {"id": "each", "type": "map", "parameters": parameters}], "hook>each")
+    job = bench.delivery(workflow_id, {"items": [{"n": n} for n in range(5)]})
+    waiting = await bench.execute(job)
+    while (await bench.state(job)).status != "succeeded":
+        await bench.drain()
+    assert set(waiting.calls) == {"each[0].call", "each[1].call"}
+    assert (await bench.state(job)).output == [0, 2, 4, 6, 8]
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_failure_of_a_called_workflow_is_the_items(bench: Bench) -> None:
+    """It is tolerated like any other."""
+    start = {"id": "start", "type": "manual_trigger"}
+    failing = await bench.publish([start, {"id": "stop", "type": "fail", "parameters": {"code": "no"}}], "start>stop")
+    parameters = {"items": [1], "workflow_id": failing, "tolerated_failure_count": 1}
+    workflow_id = await bench.publish([HOOK, {"id": "each", "type": "map", "parameters": parameters}], "hook>each")
+    job = bench.delivery(workflow_id)
+    await bench.execute(job)
+    while (await bench.state(job)).status != "succeeded":
+        await bench.drain()
+    state = await bench.state(job)
+    assert state.nodes["each"].items is not None
+    assert state.nodes["each"].items.errors[0]["code"] == "no"
+
+
 async def test_cancelled_run_cancels_its_map(bench: Bench) -> None:
     """Waiting items end with the run."""
     workflow_id = await bench.publish([HOOK, each([delay("pause", seconds=DAY)])], "hook>each")

@@ -78,6 +78,24 @@ def test_malformed_body_is_a_problem(body: Any, pointer: str) -> None:
     assert [one.pointer for one in found] == [pointer]
 
 
+@pytest.mark.parametrize(
+    ("parameters", "pointers"),
+    [
+        ({"workflow_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7"}, []),
+        ({"workflow_id": "{% $item.workflow %}"}, []),
+        ({"workflow_id": "{% $nodes.nowhere %}"}, ["/workflow_id"]),
+        ({"workflow_id": "orders"}, ["/workflow_id"]),
+        ({"workflow_id": 5}, ["/workflow_id"]),
+        ({"workflow_id": "orders", "body": {"nodes": [{"id": "a", **value(1)}]}}, ["/body"]),
+    ],
+)
+def test_workflow_may_stand_for_a_body(parameters: dict[str, Any], pointers: list[str]) -> None:
+    """One or the other; what is wrong with the workflow's id stands where it was written."""
+    node = {"id": "each", "type": "map", "parameters": {"items": [], **parameters}}
+    found = problems([HOOK, node], [{"source": "hook", "target": "each"}])
+    assert list(dict.fromkeys(one.pointer for one in found)) == [f"/nodes/1/parameters{one}" for one in pointers]
+
+
 def test_maps_stand_in_one_another_to_a_limit() -> None:
     """Four deep, and no deeper."""
     drawn: dict[str, Any] = {"id": "leaf", **value("{% $item %}")}
