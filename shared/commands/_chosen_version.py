@@ -6,6 +6,7 @@ from shared.commands._references import reference_problems
 from shared.commands.services import Services
 from shared.domain.graph import Graph, parse_graph
 from shared.domain.workflow import Workflow
+from shared.domain.workflow_settings import WorkflowSettings, parse_settings
 from shared.errors import InvalidGraphError, NotPublishedError, Problem, UnprocessableError
 from shared.nodes.validation import validate_graph
 
@@ -30,10 +31,16 @@ async def chosen_version(services: Services, workflow: Workflow, asked: str | in
     if saved["published_at"] is None:
         graph, problems = parse_graph(saved["nodes"], saved["edges"])
         problems = problems or (validate_graph(graph) if graph else [])
-        problems = problems or await reference_problems(services, workflow.tenant_id, saved["nodes"])
+        problems = problems or await reference_problems(services, workflow.tenant_id, saved["nodes"], saved["settings"])
         if problems:
             raise InvalidGraphError(problems=tuple(problems))
     return version
+
+
+async def version_settings(services: Services, tenant_id: str, workflow_id: str, version: int) -> WorkflowSettings:
+    """What a version's settings say about its runs."""
+    saved = await services.workflows.version(tenant_id, workflow_id, version)
+    return parse_settings(saved["settings"] if saved else {})[0]
 
 
 async def version_graph(services: Services, tenant_id: str, workflow_id: str, version: int) -> Graph:

@@ -1,4 +1,4 @@
-"""What a workflow refers to outside of itself: the workflows that it calls."""
+"""What a workflow refers to outside of itself: the workflows that it calls, and its error workflow."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ from collections.abc import Iterator
 from typing import Any
 
 from shared.commands.services import Services
+from shared.domain.workflow_settings import parse_settings
 from shared.errors import Problem
 
 JsonObject = dict[str, Any]
 
 
-async def reference_problems(services: Services, tenant_id: str, nodes: list[JsonObject]) -> list[Problem]:
-    """A problem for each workflow named in these nodes that the tenant does not have.
+async def reference_problems(
+    services: Services, tenant_id: str, nodes: list[JsonObject], settings: JsonObject | None = None
+) -> list[Problem]:
+    """A problem for each workflow named in these nodes or settings that the tenant does not have.
 
     One that is not published yet is no problem, for two may call each other. The store is asked only where a workflow
     is named; one that an expression names is looked for when it is called.
     """
     named = list(_called(nodes, "/nodes"))
+    error_workflow_id = parse_settings(settings or {})[0].error_workflow_id
+    if error_workflow_id is not None:
+        named.append(("/settings/error_workflow_id", error_workflow_id))
     if not named:
         return []
     known = await services.workflows.known(tenant_id, {workflow_id for _, workflow_id in named})

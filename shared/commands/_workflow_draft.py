@@ -8,6 +8,7 @@ from pydantic import Field, WithJsonSchema
 
 from shared.commands.model import Command, Name
 from shared.domain.graph import Graph, parse_graph
+from shared.domain.workflow_settings import LONGEST_SECONDS, parse_settings
 from shared.errors import InvalidRequestError
 
 NODE_SCHEMA: dict[str, Any] = {
@@ -43,6 +44,26 @@ Nodes = Annotated[list[dict[str, Any]], WithJsonSchema({"type": "array", "items"
 Edges = Annotated[list[dict[str, Any]], WithJsonSchema({"type": "array", "items": EDGE_SCHEMA})]
 
 
+SETTINGS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "How runs are treated; other names are yours to use.",
+    "properties": {
+        "timeout_seconds": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": LONGEST_SECONDS,
+            "description": "How long a run may take from its start, waits included.",
+        },
+        "error_workflow_id": {
+            "type": "string",
+            "format": "uuid",
+            "description": "The workflow that is run when a run has failed.",
+        },
+    },
+}
+Settings = Annotated[dict[str, Any], WithJsonSchema(SETTINGS_SCHEMA)]
+
+
 class WorkflowDraft(Command):
     """A workflow's whole draft. It may be incomplete; it must be well-formed."""
 
@@ -53,7 +74,7 @@ class WorkflowDraft(Command):
     tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=50)] = Field(
         default_factory=list
     )
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: Settings = Field(default_factory=dict)
 
     def graph(self) -> Graph:
         """The draft's graph; one that is not well-formed raises `InvalidRequestError` with every problem."""
@@ -62,8 +83,15 @@ class WorkflowDraft(Command):
             raise InvalidRequestError("The graph is not well-formed.", problems=tuple(problems))
         return graph
 
+    def refuse_settings(self) -> None:
+        """Passes for settings that can be saved; else `InvalidRequestError` with every problem."""
+        _, problems = parse_settings(self.settings)
+        if problems:
+            raise InvalidRequestError("The settings are not well-formed.", problems=tuple(problems))
+
     def facts(self) -> dict[str, Any]:
         """The fields of `WorkflowCreated` and `WorkflowUpdated`, the graph in the house's shape."""
+        self.refuse_settings()
         return {
             "name": self.name,
             "description": self.description,

@@ -58,8 +58,8 @@ async def cancel_execution(
     if state.has_called:
         reason = f"The execution {execution_id}, which called this one, was cancelled."
         await services.events.cancel_called(actor.tenant_id, execution_id, reason, actor.name, now(), itself=False)
-    if state.parent_id is not None and state.is_awaited:
-        await hint(services, actor.tenant_id, state.parent_id)
+    if state.awaiting_id is not None:
+        await hint(services, actor.tenant_id, state.awaiting_id)
     return state
 
 
@@ -87,4 +87,5 @@ def _append(state: ExecutionState, expected_version: int, events: tuple[NewEvent
         expected_version=expected_version,
         events=events,
         row=row(state),
+        awaiting_id=state.awaiting_id,
     )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, StrictInt
 
 from shared.commands._begun_delivery import begun_delivery
-from shared.commands._chosen_version import chosen_version, version_graph
+from shared.commands._chosen_version import chosen_version, version_graph, version_settings
 from shared.commands._new_run import NewRun
 from shared.commands._workflow_changes import load
 from shared.commands.model import Command
@@ -74,19 +74,24 @@ async def fork_execution(
         raise UnprocessableError("The execution cannot be forked so.", problems=tuple(problems))
     copies = list(kept_events(state, events, kept))
     stored = frozenset(one.payload_sha256 for one in copies if one.payload_sha256 is not None)
-    first = _first_events(actor, state, version, copies, command)
+    settings = await version_settings(services, actor.tenant_id, workflow.id, version)
+    started = ExecutionStarted(version, state.trigger_node_id, settings.deadline(time.time()))
+    first = _first_events(actor, state, started, copies, command)
     await run.begin(services, actor, first, stored_payloads=stored)
     return run.execution_id
 
 
 def _first_events(
-    actor: Actor, state: ExecutionState, version: int, copies: Sequence[RecordedEvent], command: ForkExecution
+    actor: Actor,
+    state: ExecutionState,
+    started: ExecutionStarted,
+    copies: Sequence[RecordedEvent],
+    command: ForkExecution,
 ) -> list[NewEvent]:
     """Queued, started, what is kept, and the output that was given."""
-    assert state.trigger_node_id is not None, "the run has started"
     happened_at = now()
-    queued = ExecutionQueued(state.workflow_id, version, state.trigger, forked_from=state.id)
-    found = list(record(actor, happened_at, queued, ExecutionStarted(version, state.trigger_node_id)))
+    queued = ExecutionQueued(state.workflow_id, started.workflow_version, state.trigger, forked_from=state.id)
+    found = list(record(actor, happened_at, queued, started))
     for one in copies:
         origin = {"execution_id": one.stream_id, "sequence_number": one.sequence_number}
         metadata = {**one.metadata, "copied_from": origin}

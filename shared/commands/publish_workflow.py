@@ -40,6 +40,6 @@ async def refuse_invalid(services: Services, workflow: Workflow) -> None:
     graph, problems = parse_graph(workflow.nodes, workflow.edges)
     if graph is not None and not problems:
         problems = validate_graph(graph)
-        problems = problems or await reference_problems(services, workflow.tenant_id, workflow.nodes)
+        problems = problems or await reference_problems(services, workflow.tenant_id, workflow.nodes, workflow.settings)
     if problems:
         raise InvalidGraphError(problems=tuple(problems))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from shared.commands._begun_delivery import begun_delivery
-from shared.commands._chosen_version import version_graph
+from shared.commands._chosen_version import version_graph, version_settings
 from shared.commands._hint import hint
 from shared.commands.change import repeated_on_conflict
 from shared.commands.record import now, record
@@ -33,7 +35,7 @@ async def redrive_execution(services: Services, actor: Actor, execution_id: str)
             raise ExecutionNotFinishedError(f"The execution is {state.status}; there is nothing to redrive.")
         if state.phase == "succeeded":
             raise ExecutionFinishedError("The execution has succeeded; fork or replay it instead.")
-        fact, happened_at, version = ExecutionRedriven(await _reset(services, state)), now(), state.stream_version
+        fact, happened_at, version = await _redriven(services, state), now(), state.stream_version
         state.apply(fact, happened_at)
         append = Append(
             tenant_id=state.tenant_id,
@@ -51,8 +53,10 @@ async def redrive_execution(services: Services, actor: Actor, execution_id: str)
     return state
 
 
-async def _reset(services: Services, state: ExecutionState) -> list[str]:
+async def _redriven(services: Services, state: ExecutionState) -> ExecutionRedriven:
     if state.started_at is None or state.workflow_version is None:
-        return []
+        return ExecutionRedriven([])
     graph = await version_graph(services, state.tenant_id, state.workflow_id, state.workflow_version)
-    return redriven_nodes(lambda prefix: graph_at(graph, prefix), state)
+    settings = await version_settings(services, state.tenant_id, state.workflow_id, state.workflow_version)
+    nodes = redriven_nodes(lambda prefix: graph_at(graph, prefix), state)
+    return ExecutionRedriven(nodes, settings.deadline(time.time()))

@@ -17,6 +17,7 @@ from shared.domain.paths import item_of, item_prefix, split_path
 from shared.domain.timestamps import in_utc, timestamp, unix_seconds
 from shared.events.codec import ExecutionFact, decode
 from shared.events.execution import (
+    ErrorWorkflowStarted,
     ExecutionCancelled,
     ExecutionFailed,
     ExecutionQueued,
@@ -51,6 +52,7 @@ class ExecutionState:
 
     `running` and `waiting` are paths of nodes that do so themselves; a map does neither, its items' nodes do. `calls`
     has, by path, the runs that waiting nodes have called; `has_called`: there may be others that nobody waits for.
+    `deadline_at` is `deadline` in Unix seconds.
     """
 
     id: str
@@ -60,9 +62,12 @@ class ExecutionState:
     phase: str = "queued"
     trigger: JsonObject = field(default_factory=dict)
     trigger_node_id: str | None = None
+    deadline: str | None = None
+    deadline_at: float | None = None
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
     output: Any = None
     error: JsonObject | None = None
+    error_run: ErrorWorkflowStarted | None = None
     parent_id: str | None = None
     caller: JsonObject | None = None
     forked_from: str | None = None
@@ -97,6 +102,11 @@ class ExecutionState:
         return self.caller is not None and self.caller["is_awaited"]
 
     @property
+    def awaiting_id(self) -> str | None:
+        """The run that waits for this one and is to go on, now that it has ended."""
+        return self.parent_id if self.is_awaited and self.is_terminal else None
+
+    @property
     def handles_error(self) -> bool:
         """Whether this run, or one above it, is that of an error workflow."""
         return self.caller is not None and self.caller["handles_error"]
@@ -112,7 +122,8 @@ class ExecutionState:
         if self.is_terminal or self.changed_at is None:
             return None
         if self.status == "waiting":
-            return min(self._due_at(node_id) or self.changed_at for node_id in self.waiting)
+            timer = min(self._due_at(node_id) or self.changed_at for node_id in self.waiting)
+            return timer if self.deadline is None else min(timer, self.deadline)
         return timestamp(unix_seconds(self.changed_at) + LEASE_SECONDS)
 
     def signal_for(self, node_id: str) -> SignalReceived | None:
@@ -192,6 +203,8 @@ class ExecutionState:
             self._receive(fact)
         elif isinstance(fact, ExecutionRedriven):
             self._redrive(fact)
+        elif isinstance(fact, ErrorWorkflowStarted):
+            self.error_run = fact
         else:
             raise TypeError(f"{type(fact).__name__} is no fact about an execution.")
 
@@ -236,7 +249,8 @@ class ExecutionState:
 
     def _redrive(self, fact: ExecutionRedriven) -> None:
         self.phase = "queued" if self.started_at is None else "running"
-        self.output = self.error = self.finished_at = None
+        self.output = self.error = self.error_run = self.finished_at = None
+        self._set_deadline(fact.deadline)
         for path in fact.nodes:
             self.nodes[path].reset()
 
@@ -258,6 +272,7 @@ class ExecutionState:
         else:
             self.phase, self.started_at = "running", happened_at
             self.workflow_version, self.trigger_node_id = fact.workflow_version, fact.trigger_node_id
+            self._set_deadline(fact.deadline)
             record = self.node(fact.trigger_node_id)
             record.status, record.output, record.handles = "succeeded", self.trigger, ("out",)
             record.started_at = record.finished_at = happened_at
@@ -306,6 +321,9 @@ class ExecutionState:
         self._no_longer_waits(node_id)
         if record.evaluated_at is None:
             record.evaluated_at = evaluated_at
+
+    def _set_deadline(self, deadline: str | None) -> None:
+        self.deadline, self.deadline_at = deadline, None if deadline is None else unix_seconds(deadline)
 
     def _no_longer_waits(self, path: str) -> None:
         self.waiting.discard(path)

@@ -27,6 +27,8 @@ def view(state: ExecutionState) -> JsonObject:
     }
     if state.caller is not None and state.caller["node_id"] is not None:
         found["parent_node_id"] = state.caller["node_id"]
+    if state.error_run is not None:
+        found["error_execution_id"] = state.error_run.execution_id
     optional = ("error", "response", "parent_id", "forked_from", "replayed_from")
     return {**found, **{name: getattr(state, name) for name in optional if getattr(state, name) is not None}}
 

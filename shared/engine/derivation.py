@@ -6,16 +6,20 @@ effects answered, when things happened, and how long a retry's jitter was drawn.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from shared.domain.execution import ExecutionState
 from shared.domain.fates import fate, item_outcome, outcome
 from shared.domain.paths import split_path
 from shared.domain.redrive import redriven_nodes
-from shared.engine.node_derivation import ImpossibleError, NodeDerivation
+from shared.domain.timestamps import unix_seconds
+from shared.engine.node_derivation import EARLY_SECONDS, ImpossibleError, NodeDerivation
 from shared.engine.program import Program
 from shared.engine.resolution import Resolution
 from shared.engine.scopes import Scope
 from shared.events.codec import ExecutionFact
 from shared.events.execution import (
+    ErrorWorkflowStarted,
     ExecutionCancelled,
     ExecutionFailed,
     ExecutionQueued,
@@ -49,17 +53,17 @@ class Derivation:
         if state.stream_version == 0:
             return _impossible("A run begins with ExecutionQueued.")
         if isinstance(recorded, ExecutionRedriven):
-            return self._redriven()
+            return self._redriven(recorded)
         if state.is_terminal:
             return _impossible(f"The run had {state.phase}.")
         if isinstance(recorded, (SignalReceived, ExecutionCancelled)):
             return recorded
         if isinstance(recorded, ExecutionStarted):
             return self._started(recorded)
-        if isinstance(recorded, ExecutionFailed) and recorded.error.get("code") in _GIVEN_UP:
-            return recorded
         if isinstance(recorded, (ExecutionSucceeded, ExecutionFailed)):
-            return self._end(recorded)
+            return self._end(recorded, happened_at)
+        if isinstance(recorded, ErrorWorkflowStarted):
+            return self._error_run(recorded)
         if self._nodes is None or state.phase != "running":
             return _impossible("The run had not been started.")
         if isinstance(recorded, (ItemSucceeded, ItemFailed)):
@@ -68,13 +72,14 @@ class Derivation:
             return self._skipped(recorded)
         return await self._nodes.fact(recorded, happened_at)
 
-    def _redriven(self) -> ExecutionFact:
+    def _redriven(self, recorded: ExecutionRedriven) -> ExecutionFact:
         if self._state.phase not in ("failed", "cancelled"):
             return _impossible("Only a run that has failed or was cancelled can be redriven.")
         if self._resolution is None:
             return ExecutionRedriven([])
         scopes = self._resolution.scopes
-        return ExecutionRedriven(redriven_nodes(lambda prefix: scopes.at(prefix).body.graph, self._state))
+        nodes = redriven_nodes(lambda prefix: scopes.at(prefix).body.graph, self._state)
+        return ExecutionRedriven(nodes, self._deadline(recorded.deadline))
 
     def _started(self, recorded: ExecutionStarted) -> ExecutionFact:
         state = self._state
@@ -85,10 +90,26 @@ class Derivation:
         trigger = self._program.trigger_for(state.trigger)
         if state.forked_from is not None or trigger is None:
             trigger = recorded.trigger_node_id if recorded.trigger_node_id in self._program.nodes else "no trigger"
-        return ExecutionStarted(state.workflow_version or recorded.workflow_version, trigger)
+        version = state.workflow_version or recorded.workflow_version
+        return ExecutionStarted(version, trigger, self._deadline(recorded.deadline))
 
-    def _end(self, recorded: ExecutionSucceeded | ExecutionFailed) -> ExecutionFact:
+    def _deadline(self, recorded: str | None) -> str | None:
+        """The recorded one where the workflow has a timeout, for it counts from a moment that is not recorded."""
+        has_timeout = self._program is not None and self._program.settings.timeout_seconds is not None
+        return recorded if has_timeout else None
+
+    def _error_run(self, recorded: ErrorWorkflowStarted) -> ExecutionFact:
+        """Which version of the error workflow was published comes from outside."""
+        workflow_id = None if self._program is None else self._program.settings.error_workflow_id
+        if workflow_id is None or self._state.handles_error or self._state.error_run is not None:
+            return _impossible("The run starts no error workflow.")
+        return replace(recorded, workflow_id=workflow_id)
+
+    def _end(self, recorded: ExecutionSucceeded | ExecutionFailed, happened_at: str) -> ExecutionFact:
         state, program = self._state, self._program
+        code = recorded.error.get("code") if isinstance(recorded, ExecutionFailed) else None
+        if code in _GIVEN_UP or (code == "timeout" and self._is_overdue(happened_at)):
+            return recorded
         if state.phase == "queued":
             # Which version was published when it was to start, if any, is a fact from outside.
             codes = set(_NO_GRAPH) if program is None or state.workflow_version is None else set()
@@ -101,6 +122,10 @@ class Derivation:
         if open_nodes:
             return _impossible(f"The run was not over: {open_nodes[0]!r} was not settled.")
         return outcome(program.graph, state)
+
+    def _is_overdue(self, happened_at: str) -> bool:
+        deadline_at = self._state.deadline_at
+        return deadline_at is not None and unix_seconds(happened_at) >= deadline_at - EARLY_SECONDS
 
     def _item(self, recorded: ItemSucceeded | ItemFailed) -> ExecutionFact:
         assert self._resolution is not None, "a run that has started has a program"

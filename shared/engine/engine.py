@@ -12,8 +12,10 @@ from shared.cause import Cause, note
 from shared.domain.delivery import ledger_row, queued
 from shared.domain.execution import ExecutionState, fold
 from shared.domain.json_values import storable
+from shared.domain.workflow_settings import WorkflowSettings
 from shared.engine.attempts import Attempts
 from shared.engine.calls import CalledRuns, Calls, Hint
+from shared.engine.ending import Ending
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
@@ -91,17 +93,17 @@ class Engine:
             recorder = await self._continued(job)
             if recorder is None or recorder.state.is_terminal:
                 return
-            recorder.record(ExecutionFailed({"code": code, "message": message}))
             with contextlib.suppress(StreamConflictError):
-                await recorder.durable()
+                ending = self._ending(recorder, await self._known(recorder))
+                await ending.end(ExecutionFailed({"code": code, "message": message}))
                 count("RunsFailed")
                 await self._wake_caller(recorder.state)
                 return
 
     async def _wake_caller(self, state: ExecutionState) -> None:
         """Tells a drain of the run that waited for this one's end; by its row it is due already."""
-        if state.parent_id is not None and state.is_terminal and state.is_awaited:
-            await self._called.hint(state.tenant_id, state.parent_id)
+        if state.awaiting_id is not None:
+            await self._called.hint(state.tenant_id, state.awaiting_id)
 
     def _begun(self, job: ExecutionJob) -> Recorder:
         state = ExecutionState(job.execution_id, job.tenant_id)
@@ -136,9 +138,22 @@ class Engine:
             return None
         attempts = Attempts(recorder, program, self._guard, self._reach, Calls(recorder, self._called))
         try:
-            return await Run(recorder, program, attempts).drive()
+            return await Run(recorder, program, attempts, self._ending(recorder, program)).drive()
         finally:
             attempts.close()
+
+    def _ending(self, recorder: Recorder, program: Program | None) -> Ending:
+        settings = WorkflowSettings() if program is None else program.settings
+        return Ending(recorder, settings, self._called)
+
+    async def _known(self, recorder: Recorder) -> Program | None:
+        """The program of a run that has started, where it can be read."""
+        state = recorder.state
+        if state.started_at is None or state.workflow_version is None:
+            return None
+        with contextlib.suppress(InvalidGraphError):
+            return await self._graphs.program(state.tenant_id, state.workflow_id, state.workflow_version)
+        return None
 
     async def _is_orphan(self, recorder: Recorder) -> bool:
         """Whether this run was called by one that was cancelled, or that has ended without waiting for it: then it is
@@ -175,5 +190,5 @@ class Engine:
                 message = f"Version {program.version} of the workflow has no trigger for this."
                 recorder.record(ExecutionFailed({"code": "no_trigger", "message": message}))
                 return None
-            recorder.record(ExecutionStarted(program.version, trigger_node_id))
+            recorder.record(ExecutionStarted(program.version, trigger_node_id, program.settings.deadline(self.clock())))
         return program

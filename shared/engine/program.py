@@ -11,6 +11,7 @@ from jlens import union_reads
 from shared.domain.expressions import ITEM_SCOPE
 from shared.domain.graph import Graph, Node, parse_graph
 from shared.domain.templates import Literal, TemplateError, compile_template, reads
+from shared.domain.workflow_settings import WorkflowSettings, parse_settings
 from shared.engine.expressions import GuardedTemplate
 from shared.errors import InvalidGraphError, Problem
 from shared.nodes.graph_shape import trigger_for
@@ -107,12 +108,12 @@ class Body:
 class Program(Body):
     """A version of a workflow, ready to run; shared by all its runs."""
 
-    __slots__ = ("version", "workflow_id")
+    __slots__ = ("settings", "version", "workflow_id")
 
-    def __init__(self, workflow_id: str, version: int, graph: Graph) -> None:
+    def __init__(self, workflow_id: str, version: int, graph: Graph, settings: WorkflowSettings | None = None) -> None:
         """Compiles the graph, as `Body` does."""
         super().__init__(graph)
-        self.workflow_id, self.version = workflow_id, version
+        self.workflow_id, self.version, self.settings = workflow_id, version, settings or WorkflowSettings()
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Program:
@@ -120,7 +121,8 @@ class Program(Body):
         graph, problems = parse_graph(row["nodes"], row["edges"])
         if graph is None:
             raise InvalidGraphError(problems=tuple(problems))
-        return cls(row["workflow_id"], row["version"], graph)
+        # What is wrong with settings was refused when they were saved; older ones may hold anything.
+        return cls(row["workflow_id"], row["version"], graph, parse_settings(row.get("settings") or {})[0])
 
     def trigger_for(self, trigger: JsonObject) -> str | None:
         """As `shared.nodes.graph_shape.trigger_for`."""

@@ -93,8 +93,9 @@ class Recorder:
             if self._saved < wanted:
                 try:
                     await self._write()
-                except Exception as error:
-                    self._broken = error
+                except BaseException as error:
+                    # Cut off in the middle, it may have been stored or not: only a new look at the stream tells.
+                    self._broken = error if isinstance(error, Exception) else StreamConflictError()
                     raise
 
     async def rest(self) -> None:
@@ -121,6 +122,7 @@ class Recorder:
                     row=new_row,
                     deliveries=self._deliveries if self._stored_version == 0 else (),
                     calls=tuple(self.state.calls.values()) if self.state.calls else (),
+                    awaiting_id=self.state.awaiting_id,
                 )
             )
             if appended.status != "conflict":

@@ -11,6 +11,7 @@ import asyncio
 from shared.domain.fates import outcome
 from shared.domain.timestamps import unix_seconds
 from shared.engine.attempts import LONGEST_WAIT_SECONDS, Attempts
+from shared.engine.ending import Ending
 from shared.engine.frontier import Frontier
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
@@ -22,12 +23,13 @@ MAX_UNSAVED = 500
 class Run:
     """One execution, driven from where its facts leave off."""
 
-    def __init__(self, recorder: Recorder, program: Program, attempts: Attempts) -> None:
+    def __init__(self, recorder: Recorder, program: Program, attempts: Attempts, ending: Ending) -> None:
         """`recorder` holds the facts so far, the start included."""
-        self._recorder, self._program, self._attempts = recorder, program, attempts
+        self._recorder, self._program, self._attempts, self._ending = recorder, program, attempts, ending
         self._state, self._scopes, self._calls = recorder.state, attempts.scopes, attempts.calls
         self._frontier = Frontier(self._state, self._scopes, recorder.record, attempts.end_map)
         self._tasks: dict[asyncio.Task[None], str] = {}
+        self._is_cut_off = False
         self._saving: asyncio.Task[None] | None = None
         self._answering: asyncio.Task[None] | None = None
         recorder.longest_timeout_seconds = self._longest_timeout
@@ -42,7 +44,7 @@ class Run:
             await self._calls.look()
             started = [path for path in self._state.nodes if path in self._state.running]
             await self._nodes([*started, *self._due(), *self._frontier.begun()])
-            while self._state.waiting:
+            while self._state.waiting and not self._is_late():
                 await self._recorder.durable()
                 await self._calls.look()
                 due = self._due()
@@ -52,6 +54,9 @@ class Run:
                 await self._nodes(due)
         finally:
             await self._abandon()
+        if self._is_late():
+            await self._ending.time_out()
+            return None
         if self._state.waiting:
             await self._recorder.rest()
             if self._state.calls or any(self._state.nodes[path].signal for path in self._state.waiting):
@@ -59,16 +64,19 @@ class Run:
                 # enough.
                 return None
             timers = [unix_seconds(self._state.nodes[path].timer or "") for path in self._state.waiting]
+            if self._state.deadline_at is not None:
+                timers.append(self._state.deadline_at)
             return max(0.0, min(timers) - self._recorder.clock())
-        self._recorder.record(outcome(self._program.graph, self._state))
-        await self._recorder.durable()
+        await self._ending.end(outcome(self._program.graph, self._state))
         return None
 
     async def _nodes(self, ready: list[str]) -> None:
         self._recorder.is_busy = True
         while ready or self._tasks:
-            if len(ready) == 1 and not self._tasks and not self._scopes.step(ready[0]).one.is_effect:
-                # The common case, a chain of pure nodes, needs no task.
+            if self._ending.is_overdue:
+                self._is_cut_off = True
+                break
+            if len(ready) == 1 and not self._tasks and self._needs_no_task(ready[0]):
                 await self._attempts.settle(ready[0])
                 done = ready
             else:
@@ -83,8 +91,13 @@ class Run:
                 self._answering = asyncio.create_task(self._recorder.durable())
         self._recorder.is_busy = False
 
+    def _needs_no_task(self, path: str) -> bool:
+        """The common case, a chain of pure nodes; a run that may run out of time has to be able to stop them."""
+        return self._state.deadline_at is None and not self._scopes.step(path).one.is_effect
+
     async def _next_done(self) -> list[str]:
-        done, _ = await asyncio.wait(self._tasks, timeout=self._seconds_to_timer(), return_when=asyncio.FIRST_COMPLETED)
+        longest = self._seconds_to_timer()
+        done, _ = await asyncio.wait(self._tasks, timeout=longest, return_when=asyncio.FIRST_COMPLETED)
         # In the order in which they were started, so that what follows does not depend on a set's order.
         finished = [(task, path) for task, path in self._tasks.items() if task in done]
         for task, _path in finished:
@@ -125,8 +138,18 @@ class Run:
     def _seconds_to_timer(self) -> float | None:
         """How long until a waiting node wants to be looked at; the others' work does not make it late."""
         busy = set(self._tasks.values())
-        timers = [unix_seconds(self._state.nodes[path].timer or "") for path in self._state.waiting if path not in busy]
-        return max(0.0, min(timers) - LONGEST_WAIT_SECONDS - self._recorder.clock()) if timers else None
+        timers = [
+            unix_seconds(self._state.nodes[path].timer or "") - LONGEST_WAIT_SECONDS
+            for path in self._state.waiting
+            if path not in busy
+        ]
+        if self._state.deadline_at is not None:
+            timers.append(self._state.deadline_at)
+        return max(0.0, min(timers) - self._recorder.clock()) if timers else None
+
+    def _is_late(self) -> bool:
+        """Whether the run's time is up with something left to do."""
+        return self._is_cut_off or (bool(self._state.waiting) and self._ending.is_overdue)
 
     def _longest_timeout(self) -> float:
         return max((self._scopes.step(path).one.timeout_seconds for path in self._state.running), default=0.0)

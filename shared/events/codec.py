@@ -36,6 +36,7 @@ ExecutionFact = (
     | execution.SignalReceived
     | execution.NodeSkipped
     | execution.ExecutionSucceeded
+    | execution.ErrorWorkflowStarted
     | execution.ExecutionFailed
     | execution.ExecutionCancelled
     | execution.ExecutionRedriven

@@ -26,8 +26,8 @@ class ExecutionQueued:
 
     `workflow_version` is the version asked for; unset means the one published when it starts. `trigger` is
     `{type, node_id?, body, headers, query, method, webhook_id?, provider?, delivery_id?, delivery_key?, event_type?}`
-    with type `webhook`, `manual`, `call` or `schedule`. `caller` is set where another run, `parent_id`, started this
-    one: `{node_id, depth, is_awaited, handles_error}`, the depth counted from 1.
+    with type `webhook`, `manual`, `schedule`, `call` or `error`. `caller` is set where another run, `parent_id`,
+    started this one: `{node_id, depth, is_awaited, handles_error}`, the depth counted from 1.
     """
 
     workflow_id: str
@@ -41,10 +41,12 @@ class ExecutionQueued:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionStarted:
-    """The run began on this version, from this trigger node, which is settled by this event."""
+    """The run began on this version, from this trigger node, which is settled by this event. `deadline` is when it has
+    to have ended, where its workflow has a timeout."""
 
     workflow_version: int
     trigger_node_id: str
+    deadline: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,15 @@ class ExecutionSucceeded:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorWorkflowStarted:
+    """The run is about to fail; the run `execution_id` of its error workflow is told, on this version."""
+
+    execution_id: str
+    workflow_id: str
+    workflow_version: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionFailed:
     """The run failed; `error` is `{code, message, node_id?}`."""
 
@@ -207,7 +218,9 @@ class ExecutionRedriven:
     """Somebody had a failed or cancelled run go on. `nodes` (paths) have their fate decided anew.
 
     Those are the nodes that failed the run or were cancelled, and those that were skipped after one of them. An effect
-    among them keeps its parameters and its idempotency key; a map keeps the items that succeeded.
+    among them keeps its parameters and its idempotency key; a map keeps the items that succeeded. The run's time counts
+    from now: `deadline` is when it has to have ended.
     """
 
     nodes: list[str]
+    deadline: str | None = None

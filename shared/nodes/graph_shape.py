@@ -18,12 +18,13 @@ def is_trigger(node: Node) -> bool:
 def trigger_for(graph: Graph, trigger: dict[str, Any]) -> str | None:
     """The trigger node that a run with this trigger starts from; `None` when the graph has none that fits.
 
-    A run by hand starts from any trigger, so that a webhook's workflow can be tried out; so does one that is called.
+    A run by hand starts from any trigger, so that a webhook's workflow can be tried out; so does a run that another one
+    starts.
     """
     triggers = {node.id: node.type for node in graph.nodes.values() if is_trigger(node)}
     if trigger.get("node_id") is not None:
         return trigger["node_id"] if trigger["node_id"] in triggers else None
-    by_hand = trigger.get("type") in ("manual", "call")
+    by_hand = trigger.get("type") in ("manual", "call", "error")
     wanted = "manual_trigger" if by_hand else f"{trigger.get('type')}_trigger"
     fitting = [name for name, kind in triggers.items() if kind == wanted]
     if not fitting and by_hand:

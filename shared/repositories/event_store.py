@@ -25,7 +25,8 @@ class Append:
     `expected_version` is the stream's version that the writer has seen (0: the stream must not exist). `row` is the
     aggregate as it is after the events, for its read model; `versions` are rows of `workflow_versions`; `secret` holds
     the columns of the row that are no facts (`secret`, `previous_secret`; `key_hash`); `deliveries` are rows of the
-    webhook ledger; `calls` are the runs that a waiting execution waits for.
+    webhook ledger; `calls` are the runs that a waiting execution waits for, and `awaiting_id` is the one that waits for
+    this one, which has ended.
     """
 
     tenant_id: str
@@ -39,6 +40,7 @@ class Append:
     deliveries: tuple[JsonObject, ...] = ()
     stored_payloads: frozenset[str] = frozenset()
     calls: tuple[str, ...] = ()
+    awaiting_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +213,8 @@ def _argument(appends: Sequence[Append]) -> JsonObject:
         if append.row is not None:
             row = {**append.row, **append.secret} if append.secret else append.row
             argument.setdefault(_ROWS[append.stream_type], []).append(row)
-            if row.get("parent_id") is not None and row["wake_at"] is None:
-                argument.setdefault("ended", []).append({"execution_id": row["id"], "caller_id": row["parent_id"]})
+        if append.awaiting_id is not None:
+            argument.setdefault("ended", []).extend(_calls(append.awaiting_id, [append.stream_id]))
         if append.calls:
             argument.setdefault("calls", []).extend(_calls(append.stream_id, append.calls))
         if append.versions:

@@ -40,7 +40,7 @@ class ErrorView(View):
 class TriggerView(View):
     """What started the run; in the list, without what was sent."""
 
-    type: Literal["webhook", "manual", "call", "schedule"]
+    type: Literal["webhook", "manual", "schedule", "call", "error"]
     node_id: str = may_be_missing()
     webhook_id: Id = may_be_missing()
     provider: str = may_be_missing()
@@ -104,6 +104,7 @@ class ExecutionView(ExecutionSummary):
 
     output: Any
     output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+    error_execution_id: Id = may_be_missing("The run of the error workflow that was told of the failure.")
     parent_node_id: str = may_be_missing("The node of the parent that has called this run.")
     response: ResponseView = may_be_missing("What those who wait for the run are answered.")
     nodes: dict[str, ExecutionNodeView]

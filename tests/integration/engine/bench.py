@@ -60,17 +60,18 @@ class Bench:
         services = self.services
         return Schedules(services.events, Journal(services.events), services.schedules, "test", clock)
 
-    async def publish(self, nodes: list[JsonObject], *edges: str) -> str:
+    async def publish(self, nodes: list[JsonObject], *edges: str, **settings: Any) -> str:
         """The id of a published workflow; an edge is `source>target` or `source.handle>target`."""
         drawn = [_edge(edge) for edge in edges]
-        command = CreateWorkflow(name="test", nodes=nodes, edges=drawn)
+        command = CreateWorkflow(name="test", nodes=nodes, edges=drawn, settings=settings)
         workflow = await create_workflow(self.services, self.actor, command)
         await publish_workflow(self.services, self.actor, workflow.id)
         return workflow.id
 
-    async def publish_again(self, workflow_id: str, nodes: list[JsonObject], *edges: str) -> None:
+    async def publish_again(self, workflow_id: str, nodes: list[JsonObject], *edges: str, **settings: Any) -> None:
         """Publishes another graph of the workflow."""
-        command = UpdateWorkflow(name="test", nodes=nodes, edges=[_edge(edge) for edge in edges])
+        drawn = [_edge(edge) for edge in edges]
+        command = UpdateWorkflow(name="test", nodes=nodes, edges=drawn, settings=settings)
         await update_workflow(self.services, self.actor, workflow_id, command)
         await publish_workflow(self.services, self.actor, workflow_id)
 

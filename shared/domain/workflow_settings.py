@@ -1,0 +1,51 @@
+"""What a workflow's settings say about its runs. They are saved with each version, so that a run is pinned to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.domain.graph_fields import nearest
+from shared.domain.json_values import pointer_of
+from shared.domain.timestamps import timestamp
+from shared.errors import Problem
+from shared.ids import is_uuid
+
+LONGEST_SECONDS = 31_622_400
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowSettings:
+    """`timeout_seconds` is how long a run may take from its start, waits included; unset, as long as it likes.
+    `error_workflow_id` is the workflow that is run when a run has failed."""
+
+    timeout_seconds: float | None = None
+    error_workflow_id: str | None = None
+
+    def deadline(self, started_at: float) -> str | None:
+        """When a run that starts then (Unix seconds) has to have ended."""
+        return None if self.timeout_seconds is None else timestamp(started_at + self.timeout_seconds)
+
+
+def parse_settings(settings: Mapping[str, Any]) -> tuple[WorkflowSettings, list[Problem]]:
+    """What the settings say, and what is wrong with them. Names that are none of ours are the tenant's own, unless they
+    look like a misspelling."""
+    problems, known = [], WorkflowSettings.__slots__
+    timeout_seconds, error_workflow_id = settings.get("timeout_seconds"), settings.get("error_workflow_id")
+    if timeout_seconds is not None and not _is_duration(timeout_seconds):
+        message = f"Must be a number above 0 and at most {LONGEST_SECONDS}, which is 366 days."
+        problems.append(Problem("/settings/timeout_seconds", message))
+        timeout_seconds = None
+    if error_workflow_id is not None and not (isinstance(error_workflow_id, str) and is_uuid(error_workflow_id)):
+        problems.append(Problem("/settings/error_workflow_id", "Must be the id of a workflow, a UUID."))
+        error_workflow_id = None
+    for name in settings:
+        hint = nearest(name, known) if name not in known else None
+        if hint is not None and hint.startswith("Did"):
+            problems.append(Problem(f"/settings{pointer_of(name)}", "There is no such setting.", hint))
+    return WorkflowSettings(timeout_seconds, error_workflow_id), problems
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= LONGEST_SECONDS

@@ -1,0 +1,91 @@
+"""How a run ends: what it has called is stopped when its time is up, and its error workflow is told when it fails.
+
+That an error run follows is durable before it is started, and it is started before the failure is durable: a drain that
+dies in between is followed by one that starts the same run, and no failure goes untold.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from shared.domain.node_record import NodeRecord
+from shared.domain.workflow_settings import WorkflowSettings
+from shared.engine.calls import CalledRuns
+from shared.engine.recorder import Recorder
+from shared.events.execution import ErrorWorkflowStarted, ExecutionFailed, ExecutionQueued, ExecutionSucceeded
+from shared.ids import new_id
+from shared.nodes.node_type import NodeError
+
+JsonObject = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+
+class Ending:
+    """The end of one run."""
+
+    def __init__(self, recorder: Recorder, settings: WorkflowSettings, runs: CalledRuns) -> None:
+        """`settings` are those of the version that the run is pinned to."""
+        self._recorder, self._state, self._settings, self._runs = recorder, recorder.state, settings, runs
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the run should have ended by now."""
+        return self._state.deadline_at is not None and self._recorder.clock() >= self._state.deadline_at
+
+    async def time_out(self) -> None:
+        """Ends a run whose time is up. What it has called is stopped first: once it has ended, nobody would."""
+        if self._state.has_called:
+            reason = "The run that called this one has run out of time."
+            await self._runs.stop(self._state.tenant_id, self._state.id, reason, itself=False)
+        allowed = self._settings.timeout_seconds
+        message = (
+            f"The run took longer than the {allowed:g} seconds that its workflow allows." if allowed else "Too late."
+        )
+        await self.end(ExecutionFailed({"code": "timeout", "message": message}))
+
+    async def end(self, fact: ExecutionSucceeded | ExecutionFailed) -> None:
+        """Returns when the run has ended so, durably."""
+        if isinstance(fact, ExecutionFailed):
+            await self._tell_error_workflow(fact.error)
+        self._recorder.record(fact)
+        await self._recorder.durable()
+
+    async def _tell_error_workflow(self, error: JsonObject) -> None:
+        """Starts the error workflow, unless this run, or one above it, is that of an error workflow itself."""
+        state, workflow_id = self._state, self._settings.error_workflow_id
+        if workflow_id is None or state.handles_error:
+            return
+        if state.error_run is None:
+            try:
+                version = await self._runs.version(state.tenant_id, workflow_id)
+            except NodeError as refused:
+                fields = {"execution_id": state.id, "workflow_id": workflow_id, "reason": refused.message}
+                logger.warning("error_workflow_not_started", extra=fields)
+                return
+            self._recorder.record(ErrorWorkflowStarted(new_id(), workflow_id, version))
+            await self._recorder.durable()
+        run = state.error_run
+        assert run is not None, "it has just been recorded"
+        caller = {"node_id": None, "depth": state.depth, "is_awaited": False, "handles_error": True}
+        trigger = {"type": "error", "body": self._told(error), "headers": {}, "query": {}, "method": "POST"}
+        fact = ExecutionQueued(run.workflow_id, run.workflow_version, trigger, parent_id=state.id, caller=caller)
+        await self._runs.start(state.tenant_id, run.execution_id, fact)
+
+    def _told(self, error: JsonObject) -> JsonObject:
+        state, node_id = self._state, error.get("node_id")
+        found: JsonObject = {
+            "execution": {
+                "id": state.id,
+                "created_at": state.created_at,
+                "started_at": state.started_at,
+                "trigger": state.trigger,
+            },
+            "workflow": {"id": state.workflow_id, "version": state.workflow_version},
+            "error": error,
+        }
+        if node_id is not None:
+            record = state.nodes.get(node_id, NodeRecord())
+            found["node"] = {"id": node_id, "attempts": record.attempts, "error": record.error or error}
+        return found

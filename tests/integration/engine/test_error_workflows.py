@@ -1,0 +1,123 @@
+"""A workflow's error workflow: told of each failure once, with what there is to know, and never of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.domain.execution import ExecutionState
+from shared.errors import InvalidGraphError
+from shared.events.execution import ErrorWorkflowStarted, ExecutionQueued, ExecutionStarted, NodeFailed
+from shared.ids import new_id
+from shared.queue.job import ExecutionJob
+from tests.integration.api.runs import append
+from tests.integration.engine.bench import HOOK, Bench, JsonObject, call, transform
+from tests.integration.engine.test_calls import START, called_runs
+
+FAIL: JsonObject = {"id": "stop", "type": "fail", "parameters": {"code": "no_stock", "message": "None left."}}
+
+
+async def telling(bench: Bench) -> str:
+    """An error workflow that passes on what it is told."""
+    return await bench.publish([START, transform("told", "{% $trigger.body %}")], "start>told")
+
+
+async def error_run(bench: Bench, job: ExecutionJob) -> ExecutionState:
+    """The one error run of this run, after a drain."""
+    await bench.drain()
+    (found,) = await called_runs(bench, job)
+    return await bench.state(found)
+
+
+async def test_failed_run_tells_its_error_workflow(bench: Bench) -> None:
+    """The error run has the failed run, its trigger, the error and the node as its `$trigger.body`."""
+    tell = await telling(bench)
+    workflow_id = await bench.publish([HOOK, FAIL], "hook>stop", error_workflow_id=tell)
+    job = bench.delivery(workflow_id, {"order": 7})
+    failed = await bench.execute(job)
+    told = await error_run(bench, job)
+    error: dict[str, Any] = {"code": "no_stock", "message": "None left."}
+    assert (failed.status, told.status, told.trigger["type"], told.parent_id) == (
+        "failed",
+        "succeeded",
+        "error",
+        job.execution_id,
+    )
+    assert failed.error_run is not None
+    assert failed.error_run.execution_id == told.id
+    assert told.output["execution"]["id"] == job.execution_id
+    assert told.output["execution"]["trigger"]["body"] == {"order": 7}
+    assert told.output["workflow"] == {"id": workflow_id, "version": 1}
+    assert told.output["error"] == {**error, "node_id": "stop"}
+    assert told.output["node"] == {"id": "stop", "attempts": 1, "error": error}
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_run_that_succeeds_tells_nobody(bench: Bench) -> None:
+    """Nor does one whose failed node is handled."""
+    tell = await telling(bench)
+    workflow_id = await bench.publish([HOOK, {**FAIL, "on_error": "continue"}], "hook>stop", error_workflow_id=tell)
+    job = bench.delivery(workflow_id)
+    assert (await bench.execute(job)).status == "succeeded"
+    assert await called_runs(bench, job) == []
+
+
+async def test_error_run_that_fails_tells_nobody(bench: Bench) -> None:
+    """Neither its own error workflow nor, where it calls others, theirs."""
+    failing = await bench.publish([START, FAIL], "start>stop")
+    await bench.publish_again(failing, [START, FAIL], "start>stop", error_workflow_id=failing)
+    tell = await bench.publish([START, call("ask", failing)], "start>ask")
+    await bench.publish_again(tell, [START, call("ask", failing)], "start>ask", error_workflow_id=tell)
+    job = bench.delivery(await bench.publish([HOOK, FAIL], "hook>stop", error_workflow_id=tell))
+    await bench.execute(job)
+    told = await error_run(bench, job)
+    below = await called_runs(bench, ExecutionJob(bench.tenant_id, told.id, "resume"))
+    assert (told.status, (told.error or {})["code"]) == ("failed", "no_stock")
+    assert [await called_runs(bench, one) for one in below] == [[]]
+
+
+@pytest.mark.parametrize("started", [False, True], ids=["before", "after"])
+async def test_drain_that_dies_between_telling_and_failing_tells_once(bench: Bench, started: bool) -> None:
+    """The error run that was recorded is the one that is started, however often."""
+    tell = await telling(bench)
+    workflow_id = await bench.publish([START, FAIL], "start>stop", error_workflow_id=tell)
+    job, error_id = await bench.start(workflow_id), new_id()
+    failed = NodeFailed("stop", 1, {"code": "no_stock", "message": "None left."}, "fail", 0)
+    facts = (ExecutionStarted(1, "start"), failed, ErrorWorkflowStarted(error_id, tell, 1))
+    await append(bench.services, bench.tenant_id, job.execution_id, *facts)
+    if started:
+        caller = {"node_id": None, "depth": 0, "is_awaited": False, "handles_error": True}
+        trigger = {"type": "error", "body": {}, "headers": {}, "query": {}, "method": "POST"}
+        queued = ExecutionQueued(tell, 1, trigger, job.execution_id, caller=caller)
+        await append(bench.services, bench.tenant_id, error_id, queued)
+    state = await bench.execute(job)
+    told = await error_run(bench, job)
+    assert (state.status, told.id, told.status) == ("failed", error_id, "succeeded")
+
+
+async def test_error_workflow_that_is_not_published_stops_no_failure(bench: Bench) -> None:
+    """The run fails as it would without one."""
+    tell = await telling(bench)
+    job = bench.delivery(await bench.publish([HOOK, FAIL], "hook>stop", error_workflow_id=tell))
+    await bench.unpublish(tell)
+    state = await bench.execute(job)
+    assert (state.status, state.error_run) == ("failed", None)
+
+
+async def test_job_that_cannot_be_carried_out_tells_too(bench: Bench) -> None:
+    """A run that its drains died of has begun, and its error workflow hears of it."""
+    tell = await telling(bench)
+    job = bench.delivery(await bench.publish([HOOK, call("ask", tell)], "hook>ask", error_workflow_id=tell))
+    await bench.execute(job)
+    await bench.engine.fail(job, "drain_died", "The drain that ran this died several times.")
+    await bench.drain()
+    told = [await bench.state(one) for one in await called_runs(bench, job)]
+    assert [one.output["error"]["code"] for one in told if one.trigger["type"] == "error"] == ["drain_died"]
+
+
+async def test_publishing_refuses_an_error_workflow_that_is_not_there(bench: Bench) -> None:
+    """With a pointer to the setting."""
+    with pytest.raises(InvalidGraphError) as refused:
+        await bench.publish([HOOK, FAIL], "hook>stop", error_workflow_id=new_id())
+    assert [problem.pointer for problem in refused.value.problems] == ["/settings/error_workflow_id"]

@@ -1,0 +1,105 @@
+"""A workflow's timeout: it counts from a run's start, waits included, and ends whatever is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from shared.domain.timestamps import unix_seconds
+from tests.integration.engine.bench import HOOK, Bench, call, delay, request, transform
+from tests.integration.engine.sink import Sink
+from tests.integration.engine.test_calls import START, called_runs
+
+DAYS = 86_400.0
+
+
+async def test_waiting_run_is_due_at_its_deadline_and_fails_then(bench: Bench) -> None:
+    """Its row names the deadline where that comes before the timer; time spent waiting counts."""
+    workflow_id = await bench.publish([HOOK, delay("pause", seconds=30 * DAYS)], "hook>pause", timeout_seconds=3600)
+    job = bench.delivery(workflow_id)
+    waiting = await bench.execute(job)
+    row = await bench.services.executions.get(bench.tenant_id, job.execution_id)
+    early = await bench.execute_later(job, 3500)
+    state = await bench.execute_later(job, 3601)
+    assert row is not None
+    assert row["wake_at"] == waiting.deadline
+    assert abs(unix_seconds(waiting.deadline or "") - unix_seconds(waiting.started_at or "") - 3600) < 1
+    assert (early.status, early.stream_version) == ("waiting", waiting.stream_version)
+    assert (state.status, state.nodes["pause"].status) == ("failed", "cancelled")
+    assert state.error == {
+        "code": "timeout",
+        "message": "The run took longer than the 3600 seconds that its workflow allows.",
+    }
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_node_that_is_under_way_is_stopped(bench: Bench, sink: Sink) -> None:
+    """A request that takes longer than its run may is given up, and the drain is free again."""
+    sink.pause_seconds = 5.0
+    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call", timeout_seconds=1)
+    job, began = bench.delivery(workflow_id), time.monotonic()
+    state = await bench.execute(job)
+    assert time.monotonic() - began < 3
+    assert (state.status, (state.error or {})["code"], len(sink.received)) == ("failed", "timeout", 1)
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_run_that_is_done_in_time_keeps_its_end(bench: Bench) -> None:
+    """A run whose last node ended before the deadline succeeds, however late that is noticed."""
+    workflow_id = await bench.publish([HOOK, transform("say", 1)], "hook>say", timeout_seconds=60)
+    state = await bench.execute(bench.delivery(workflow_id))
+    assert state.status == "succeeded"
+
+
+async def test_what_a_late_run_has_called_is_cancelled(bench: Bench) -> None:
+    """Nobody would wait for it any more."""
+    slow = await bench.publish([START, delay("pause", seconds=DAYS)], "start>pause")
+    job = bench.delivery(await bench.publish([HOOK, call("ask", slow)], "hook>ask", timeout_seconds=600))
+    await bench.execute(job)
+    await bench.drain()
+    state = await bench.execute_later(job, 601)
+    (called,) = await called_runs(bench, job)
+    assert (state.status, (await bench.state(called)).status) == ("failed", "cancelled")
+    assert "out of time" in (await bench.events(called))[-1].payload["reason"]
+
+
+async def test_redriven_run_has_its_time_again(bench: Bench) -> None:
+    """The deadline counts from when it was redriven."""
+    workflow_id = await bench.publish([HOOK, delay("pause", seconds=3)], "hook>pause", timeout_seconds=2.5)
+    job = bench.delivery(workflow_id)
+    await bench.execute(job)
+    failed = await bench.execute_later(job, 10)
+    await bench.redrive(job)
+    state = await bench.state(job)
+    assert (failed.status, state.status) == ("failed", "waiting")
+    assert state.deadline_at is not None
+    assert state.deadline_at > time.time()
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_timeout_is_pinned_with_the_version(bench: Bench) -> None:
+    """A run that has begun keeps the time that its version gives it."""
+    workflow_id = await bench.publish([HOOK, delay("pause", seconds=DAYS)], "hook>pause", timeout_seconds=600)
+    job = bench.delivery(workflow_id)
+    await bench.execute(job)
+    await bench.publish_again(workflow_id, [HOOK, delay("pause", seconds=DAYS)], "hook>pause")
+    assert (await bench.execute_later(job, 601)).status == "failed"
+
+
+async def test_drain_that_is_cut_off_while_it_stores_reads_the_run_again(bench: Bench, sink: Sink) -> None:
+    """Whatever moment the time is up at, the events stay a whole: twenty runs end at twenty moments around it."""
+    workflow_id = await bench.publish(
+        [HOOK, request("one", sink.url), request("two", sink.url), transform("after", 1)],
+        *("hook>one", "hook>two", "one>after"),
+        timeout_seconds=0.05,
+    )
+    jobs = []
+    for number in range(20):
+        sink.pause_seconds = 0.004 * number
+        job = bench.delivery(workflow_id)
+        await asyncio.wait_for(bench.engine.execute(job), 10)
+        jobs.append(job)
+    for job in jobs:
+        state, verified = await bench.state(job), await bench.verify(job)
+        assert state.status in ("succeeded", "failed")
+        assert verified["valid"], verified
