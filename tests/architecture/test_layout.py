@@ -113,6 +113,12 @@ def test_every_sample_is_an_event_of_its_function(sample: Path) -> None:
         ), f"{http['method']} {event['rawPath']}"
 
 
+def test_every_sample_has_its_answer() -> None:
+    """`events/answers.json` says how each sample is answered, at least `{"statusCode": …}`, and of no other."""
+    answers = json.loads((ROOT / "events" / "answers.json").read_text())
+    assert sorted(answers) == sorted(f"{sample.parent.name}/{sample.stem}" for sample in SAMPLES)
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_entry_point_is_short(function: str) -> None:
     """An entry point parses, calls and answers in at most 80 lines."""
