@@ -84,7 +84,8 @@ def _option_problems(name: str, option: Mapping[str, Any], config: Mapping[str, 
 
 
 def _known(name: str, options: Sequence[str]) -> str:
-    if not options:
-        return "It has none."
-    near = difflib.get_close_matches(name, options, 1)
-    return f"Did you mean {near[0]}?" if near else f"It has {', '.join(sorted(options))}."
+    near = difflib.get_close_matches(name, (*options, *OPTIONS), 1)
+    if near:
+        return f"Did you mean {near[0]}?"
+    own = f"It has {', '.join(sorted(options))}, and" if options else "It has"
+    return f"{own} what every webhook has: {', '.join(OPTIONS)}."

@@ -180,7 +180,7 @@ def _covers(content: Content, place: str) -> bool:
     words = {word.lower() for word in content.template.words}
     words |= {word.lower() for _, template in content.equal for word in template.words}
     if place.startswith(("json:", "form:", "body")):
-        has_form = not words.isdisjoint(("form_sorted", "form_sorted:unique"))
+        has_form = any(word.startswith(("form_sorted", "form_php:")) for word in words)
         return "body" in words or (place.startswith("form:") and has_form) or place.lower() in words
     if place.startswith("query:") and "url" in words:
         return True

@@ -57,7 +57,7 @@ def signed(provider: Provider, delivery: Delivery, secret: str, now: float) -> D
         proof = _proof(scheme, signature, delivery, secret, timestamp, pairs)
         return put(delivery, place.partition("|")[0], proof)
     delivery = put(delivery, place, PLACEHOLDER)
-    return swapped(delivery, PLACEHOLDER, _proof(scheme, signature, delivery, secret, timestamp, pairs))
+    return swapped(delivery, place, PLACEHOLDER, _proof(scheme, signature, delivery, secret, timestamp, pairs))
 
 
 def _timed(scheme: Scheme, delivery: Delivery, now: float) -> tuple[Delivery, str | None]:

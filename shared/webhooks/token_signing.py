@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from shared.webhooks.clock import WRITTEN
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.encodings import ENCODERS
 from shared.webhooks.jwt import HMACS, PUBLIC
@@ -26,11 +27,21 @@ def with_token(provider: Provider, delivery: Delivery, secret: str, now: float) 
     place = chosen(scheme.signature.places, delivery).partition("|")[0]
     claims = _claims(scheme, delivery, now, said=delivery.json if place == "body" else None)
     write = ENCODERS["base64url"]
-    first = write(json.dumps({"alg": scheme.algorithm, "typ": "JWT"}).encode())
+    first = write(json.dumps(_head(scheme, now)).encode())
     second = "" if scheme.detached else write(json.dumps(claims).encode())
     content = first.encode() + b"." + (delivery.body if scheme.detached else second.encode())
     token = f"{scheme.signature.prefix}{first}.{second}.{write(_signature(scheme, delivery, secret, content))}"
     return replace(delivery, body=token.encode()) if place == "body" else put(delivery, place, token)
+
+
+def _head(scheme: Scheme, now: float) -> dict[str, Any]:
+    head: dict[str, Any] = {"alg": scheme.algorithm, "typ": "JWT"}
+    if scheme.detached:  # RFC 7797, section 3
+        head |= {"b64": False, "crit": ["b64"]}
+    timestamp = scheme.timestamp
+    if timestamp is not None and timestamp.place.startswith("protected:") and timestamp.unit in WRITTEN:
+        head[timestamp.place.removeprefix("protected:")] = int(WRITTEN[timestamp.unit](now))
+    return head
 
 
 def _claims(scheme: Scheme, delivery: Delivery, now: float, said: Any) -> dict[str, Any]:

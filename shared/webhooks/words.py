@@ -8,6 +8,7 @@
     form_sorted          name and value of every      signature:t        a pair, or by number an item, of the signature
                          form field, by name;         item:a.b           in this item, where the scheme has `items`
     form_sorted:unique   the same, each value once    claim:sub, protected:kid   of a token that has verified
+    form_php:x           the form but its field x, by name, as PHP serialises an array of texts
     secret               the webhook's secret         text:push          this very text
     sorted:a,b           other words' texts, sorted   let:name           of the table `let`
     open, close          a brace
@@ -50,6 +51,9 @@ class Facts:
         self.item = item
         self.lets: Mapping[str, Callable[[Facts], bytes | None]] = {}
 
+
+# Transforms after which something of the text can be changed without anybody noticing.
+LOSSY = frozenset({"crc32", "before", "after", "json", "without_query"})
 
 Reader = Callable[[Facts], Value]
 Source = Callable[[Delivery], str | None]
@@ -110,7 +114,7 @@ def _alternative(text: str) -> tuple[Reader, str, bool]:
 
     for change in changes:
         read = _then(read, transform(change))
-    return read, base, any(change == "crc32" for change in changes)
+    return read, base, any(change.partition(":")[0] in LOSSY for change in changes)
 
 
 def _then(read: Reader, change: Callable[[bytes | str, Facts], Value]) -> Reader:
@@ -226,6 +230,19 @@ def _form_sorted(unique: bool) -> Reader:
     return read
 
 
+def _form_php(name: str) -> Reader:
+    def read(facts: Facts) -> Value:
+        fields = facts.delivery.form
+        if fields is None:
+            return None
+        # A repeated field has its last value, as in PHP.
+        kept = sorted((as_bytes(key), as_bytes(value)) for key, value in dict(fields).items() if key != name)
+        texts = b"".join(b's:%d:"%s";' % (len(text), text) for pair in kept for text in pair)
+        return b"a:%d:{%s}" % (len(kept), texts)
+
+    return read
+
+
 def _path(facts: Facts) -> Value:
     return "/" + facts.delivery.url.partition("://")[2].partition("/")[2]
 
@@ -255,5 +272,6 @@ _NAMED: dict[str, Callable[[str], Reader]] = {
     "protected": _claim("protected"),
     "text": _text,
     "let": _let,
+    "form_php": _form_php,
     "sorted": _sorted,
 }

@@ -37,13 +37,16 @@ def put(delivery: Delivery, place: str, text: str) -> Delivery:
     raise ValueError(f"Nothing can be written at {place}.")
 
 
-def swapped(delivery: Delivery, old: str, new: str) -> Delivery:
-    """The delivery with one text in place of another, which stands there once, in body or query; its form stays."""
-    pairs = ((old, new), (quote_plus(old), quote_plus(new)))
-    body, query = delivery.body, delivery.raw_query
-    for before, after in pairs:
-        body, query = body.replace(before.encode(), after.encode()), query.replace(before, after)
-    return replace(delivery, body=body, raw_query=query, query=dict(parse_qsl(query, keep_blank_values=True)))
+def swapped(delivery: Delivery, place: str, old: str, new: str) -> Delivery:
+    """The delivery with one text in place of another, which stands at the place and nowhere else; what is around it
+    stays as it is written."""
+    if place.startswith("json:"):
+        return replace(delivery, body=delivery.body.replace(old.encode(), new.encode()))
+    before, after = quote_plus(old), quote_plus(new)
+    if place.startswith("form:"):
+        return replace(delivery, body=delivery.body.replace(before.encode(), after.encode()))
+    query = delivery.raw_query.replace(before, after)
+    return replace(delivery, raw_query=query, query=dict(parse_qsl(query, keep_blank_values=True)))
 
 
 def put_in_items(delivery: Delivery, items: str, texts: Sequence[tuple[Any, str]], path: str) -> Delivery:

@@ -68,7 +68,11 @@ def test_a_right_configuration_has_no_problems(config: dict[str, Any]) -> None:
 def test_a_provider_without_options_takes_no_configuration() -> None:
     """A misspelt or pointless setting is not kept in silence."""
     (problem,) = config_problems(provider_data("github") or {}, {"algorithm": "sha1"})
-    assert (problem.pointer, problem.hint) == ("/algorithm", "It has none.")
+    assert problem.pointer == "/algorithm"
+    assert problem.hint is not None
+    assert problem.hint.startswith("It has what every webhook has: event_types, ")
+    (problem,) = config_problems(provider_data("github") or {}, {"event_type": ["push"]})
+    assert problem.hint == "Did you mean event_types?"
 
 
 def test_a_template_renders_each_word() -> None:

@@ -11,8 +11,10 @@ from dataclasses import replace
 import pytest
 
 from shared.webhooks.delivery import Delivery
+from shared.webhooks.scheme import compile_scheme
 from shared.webhooks.signing import sign, signed
 from shared.webhooks.verification import verify
+from shared.webhooks.words import Facts, parse_word
 from tests.unit.webhooks.builders import fitted, good
 
 NOW = 1_700_000_000.0
@@ -87,3 +89,26 @@ def test_the_text_around_a_proof_in_the_body_stays() -> None:
     provider, delivery, _ = good("unisender_go")
     found = signed(provider, replace(delivery, body=b'{ "auth" : "x",  "n":1 }'), "key", NOW)
     assert found.body == b'{ "auth" : "%s",  "n":1 }' % hashlib.md5(b'{ "auth" : "key",  "n":1 }').hexdigest().encode()
+
+
+def test_nothing_may_be_added_behind_payfasts_signature() -> None:
+    """What stands before it is signed; a field behind it would be anybody's."""
+    provider, delivery, data = good("payfast")
+    added = replace(delivery, body=delivery.body + b"&payment_status=COMPLETE")
+    assert not verify(provider.scheme, added, [data["secret"]], data["now"]).accepted
+
+
+@pytest.mark.parametrize("content", ["{body|before:&}", "{body|after:&}", "{body|json:a}", "{body|crc32}"])
+def test_a_part_of_the_body_is_not_the_body(content: str) -> None:
+    """A file that signs less than it seems to must say so."""
+    signature = {"in": "header:S", "encoding": "hex"}
+    with pytest.raises(ValueError, match="covers_body"):
+        compile_scheme({"kind": "hmac", "algorithm": "sha256", "content": content, "signature": signature}, None)
+
+
+def test_php_serialises_a_form_by_name_and_bytes() -> None:
+    """https://www.php.net/serialize: lengths are of bytes; a repeated field has its last value."""
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    delivery = Delivery("POST", form, b"b=%C3%A9&a=1&p_signature=x&b=2+3")
+    assert parse_word("form_php:p_signature").read(Facts(delivery)) == b'a:2:{s:1:"a";s:1:"1";s:1:"b";s:3:"2 3";}'
+    assert parse_word("form_php:a").read(Facts(Delivery("POST", form, b"b=%C3%A9"))) == b'a:1:{s:1:"b";s:2:"\xc3\xa9";}'
