@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _told(client: httpx.Client, story: Story, known: dict[str, str]) -> dict[str, Any]:
-    text = json.dumps([story.start, *story.nodes])
+    text = json.dumps({"nodes": [story.start, *story.nodes], "settings": story.settings})
     for name, value in known.items():
         text = text.replace(name, value)
     edges = []
@@ -51,7 +51,7 @@ def _told(client: httpx.Client, story: Story, known: dict[str, str]) -> dict[str
         source, target = edge.split(">")
         source, _, handle = source.partition(".")
         edges.append({"source": source, "target": target, "source_handle": handle or "out"})
-    workflow_id = _publish(client, {"name": "story", "nodes": json.loads(text), "edges": edges})
+    workflow_id = _publish(client, {"name": "story", "edges": edges, **json.loads(text)})
     teller = Teller(client, workflow_id, None)
     if story.start == START:
         answer = client.post(f"/api/workflows/{workflow_id}/execute", json={"input": story.input})

@@ -23,6 +23,7 @@ class Story:
     input: Any = None
     then: Callable[[Teller], None] = field(default=lambda teller: teller.ends())
     start: JsonObject = field(default_factory=lambda: START)
+    settings: JsonObject = field(default_factory=dict)
 
 
 def _transform(node_id: str, value: Any, **more: Any) -> JsonObject:
@@ -253,6 +254,12 @@ STORIES: dict[str, Story] = {
         ({**CALL, "parameters": {**CALL["parameters"], "wait": False}},), ("start>call",), {"n": 4}
     ),
     "call_fails": Story(({**CALL, "on_error": "continue"},), ("start>call",), {"n": "x"}),
+    "map_of_calls": Story(
+        ({"id": "each", "type": "map", "parameters": {"items": [{"n": 1}, {"n": 2}], "workflow_id": "{child}"}},),
+        ("start>each",),
+    ),
+    "timeout": Story((_wait("wait"), _transform("a", 1)), ("start>wait", "wait>a"), settings={"timeout_seconds": 3}),
+    "error_workflow": Story((_request("call", REFUSED),), ("start>call",), settings={"error_workflow_id": "{child}"}),
     "respond": Story(
         (
             {"id": "answer", "type": "respond", "parameters": {"status": 201, "body": {"n": "{% $trigger.body.n %}"}}},

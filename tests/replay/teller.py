@@ -93,7 +93,7 @@ class Teller:
         shown = self.get()
         version = shown["workflow_version"]
         workflow = self._client.get(f"/api/workflows/{shown['workflow_id']}/versions/{version}").json()
-        graph = {name: workflow[name] for name in ("nodes", "edges")}
+        graph = {name: workflow[name] for name in ("nodes", "edges", "settings")}
         return {
             "workflow": {"workflow_id": shown["workflow_id"], "version": version, **graph},
             "status": shown["status"],
