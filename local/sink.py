@@ -1,4 +1,8 @@
-"""`python -m local sink`: a server on this machine that answers 200 to everything and shows what it was sent."""
+"""`python -m local sink`: a server on this machine that answers 200 to everything and shows what it was sent.
+
+Paths that begin with `/flaky` are answered 503 the first time that an `Idempotency-Key` is seen: to try what becomes of
+runs that fail.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from local.process import port
 
 ANSWER = b'{"ok": true}'
+BUSY = b'{"ok": false}'
 MAX_SHOWN_BYTES = 500
 
 
@@ -28,17 +33,21 @@ class Received:
 
 def server(number: int, received: Callable[[Received], object]) -> ThreadingHTTPServer:
     """A server that tells `received` of each request; `number` is its port, 0 any free one."""
+    seen: set[str] = set()
 
     class Handler(BaseHTTPRequestHandler):
         def _take(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             received(Received(self.command, self.path, headers, body))
-            self.send_response(200)
+            key = headers.get("idempotency-key", "")
+            status, answer = (503, BUSY) if self.path.startswith("/flaky") and key not in seen else (200, ANSWER)
+            seen.add(key)
+            self.send_response(status)
             self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(ANSWER)))
+            self.send_header("content-length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(ANSWER)
+            self.wfile.write(answer)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _take  # noqa: N815  # the base class looks for these names
 

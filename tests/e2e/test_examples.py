@@ -10,6 +10,8 @@ from moto.server import ThreadedMotoServer
 
 from local.sink import sink
 from local.stack import LocalStack
+from shared.http.operations.execution_verbs import OPERATIONS as EXECUTION_VERBS
+from shared.http.operations.executions import CANCEL_EXECUTION
 from shared.nodes.registry import names
 from tests.e2e.examples import Example, Reader, differs, examples
 
@@ -44,6 +46,13 @@ def test_every_node_type_has_an_example() -> None:
     """docs/examples/ has a page for each type, with an example of its name."""
     shown = {one.name for one in EXAMPLES if one.document == f"examples/{one.name}.md"}
     assert set(names()) - shown == set()
+
+
+def test_every_verb_has_an_example() -> None:
+    """Whatever can be done with a run afterwards is shown where operating runs is explained."""
+    shown = {one.name for one in EXAMPLES if one.document == "how-to/runs.md"}
+    verbs = {operation.path.rpartition("/")[2] for operation in (*EXECUTION_VERBS, CANCEL_EXECUTION)}
+    assert verbs - shown == set()
 
 
 def test_names_of_examples_are_their_own() -> None:
