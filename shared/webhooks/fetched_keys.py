@@ -81,9 +81,15 @@ class FetchedKeys:
     async def _fetch(self, place: _Place) -> bytes | None:
         raw = await fetch_document(*place)
         if len(self._documents) >= MAX_REMEMBERED:
-            self._documents.clear()
+            self._make_room()
         self._documents[place] = _Document(time.monotonic(), raw)
         return raw
+
+    def _make_room(self) -> None:
+        """Forgets places that were silent, which anybody can make up, before any key."""
+        silent = [place for place, document in self._documents.items() if document.raw is None]
+        for place in silent or [min(self._documents, key=lambda place: self._documents[place].fetched_at)]:
+            del self._documents[place]
 
 
 async def fetch_document(url: str, allowed: frozenset[str]) -> bytes | None:

@@ -25,7 +25,7 @@ class Site(BaseHTTPRequestHandler):
             self.send_header("Location", "/key")
             self.end_headers()
             return
-        self.send_response(200 if self.path != "/gone" else 404)
+        self.send_response(200 if not self.path.startswith("/gone") else 404)
         self.end_headers()
         self.wfile.write(b"x" * (MAX_DOCUMENT_BYTES + 1) if self.path == "/large" else b"a key")
 
@@ -66,6 +66,15 @@ async def test_our_own_network_is_not_asked(host: str) -> None:
     """A provider's name that points inwards is refused."""
     assert await fetch_document(f"http://{host}/key", frozenset()) is None
     assert Site.asked == []
+
+
+async def test_made_up_places_push_no_key_out(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forged deliveries name places that are silent: those are forgotten first, so that real keys stay known."""
+    monkeypatch.setattr("shared.webhooks.fetched_keys.MAX_REMEMBERED", 3)
+    keys, allowed = FetchedKeys(), frozenset({host})
+    for path in ("/key", "/gone", "/gone?1", "/gone?2", "/gone?3", "/key"):
+        await keys.document(f"http://{host}{path}", 60, allowed)
+    assert Site.asked.count("/key") == 1
 
 
 async def test_a_document_is_asked_for_once(host: str) -> None:
