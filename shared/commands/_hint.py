@@ -10,14 +10,17 @@ from shared.errors import QueueUnavailableError
 logger = logging.getLogger(__name__)
 
 
-async def hint(services: Services, tenant_id: str, *execution_ids: str, awaited: bool = False) -> None:
-    """Puts the runs into the queue; they are durable either way, and due by their rows. `awaited`: somebody waits."""
+async def hint(
+    services: Services, tenant_id: str, *execution_ids: str, awaited: bool = False, again: bool = False
+) -> None:
+    """Puts the runs into the queue; they are durable either way, and due by their rows. `awaited`: somebody waits for
+    their answer. `again`: something has happened that they wait for."""
     from shared.queue.job import ExecutionJob
     from shared.queue.wake import wake_drain
 
     try:
         jobs = [ExecutionJob(tenant_id, each, "resume", awaited=awaited) for each in execution_ids]
-        if not await services.queue.enqueue(jobs):
+        if not await services.queue.enqueue(jobs, again):
             await wake_drain(services.queue)
     except QueueUnavailableError:
         logger.warning("execution_not_enqueued", extra={"execution_ids": list(execution_ids)})

@@ -59,7 +59,7 @@ async def cancel_execution(
         reason = f"The execution {execution_id}, which called this one, was cancelled."
         await services.events.cancel_called(actor.tenant_id, execution_id, reason, actor.name, now(), itself=False)
     if state.awaiting_id is not None:
-        await hint(services, actor.tenant_id, state.awaiting_id)
+        await hint(services, actor.tenant_id, state.awaiting_id, again=True)
     return state
 
 

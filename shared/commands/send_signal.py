@@ -81,7 +81,7 @@ async def send_signal(
 
     state = await repeated_on_conflict(attempt)
     if state.status == "waiting":
-        await hint(services, actor.tenant_id, execution_id)
+        await hint(services, actor.tenant_id, execution_id, again=True)
     return state
 
 

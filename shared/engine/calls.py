@@ -94,10 +94,10 @@ class CalledRuns:
         )
         await self.hint(tenant_id, execution_id)
 
-    async def hint(self, tenant_id: str, execution_id: str) -> None:
-        """Tells a drain to look at this run now."""
+    async def hint(self, tenant_id: str, execution_id: str, again: bool = False) -> None:
+        """Tells a drain to look at this run now; `again`: something has happened that it waits for."""
         if self._hint is not None:
-            await self._hint(tenant_id, execution_id)
+            await self._hint(tenant_id, execution_id, again=again)
 
     async def outcomes(self, tenant_id: str, execution_ids: Sequence[str]) -> dict[str, RecordedEvent]:
         """The last event of each of these runs that has ended, by its id."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.domain.timestamps import timestamp
 from shared.engine.engine import Engine
@@ -191,6 +192,8 @@ class Drain:
                 is_first = claimed.attempts_started <= 1 and claimed.attempts_made == 0
                 if is_first:
                     highest("QueueAgeSeconds", time.time() - claimed.added_at)
+                if claimed.job.kind == "resume":
+                    await self._queue.forget_again(claimed.id)
                 timer = await self._engine.execute(claimed.job, is_first)
         except UnavailableError:
             return await self._delay(claimed, UNAVAILABLE_PAUSE_SECONDS, more)
@@ -199,7 +202,19 @@ class Drain:
         if timer is not None and timer <= LONGEST_DELAY_SECONDS:
             return await self._delay(claimed, timer, more)
         self.summary.completed += 1
-        return await self._queue.complete(claimed, more)
+        following = await self._queue.complete(claimed, more)
+        if timer == math.inf:
+            await self._come_back(claimed.job)
+        return following
+
+    async def _come_back(self, job: ExecutionJob) -> None:
+        """Enqueues a run again for whose sake nobody could while its job was there."""
+        try:
+            if await self._queue.is_wanted_again(job.execution_id):
+                await self._queue.enqueue([replace(job, kind="resume", delivery=None, start=None)])
+        except QueueUnavailableError:
+            # The run is due by its row.
+            logger.warning("queue_unavailable")
 
     async def _delay(self, claimed: ClaimedJob, seconds: float, more: bool) -> ClaimedJob | None:
         self.summary.delayed += 1

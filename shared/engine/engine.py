@@ -62,7 +62,8 @@ class Engine:
         self._called = CalledRuns(events, journal, graphs, self._actor, clock, hint)
 
     async def execute(self, job: ExecutionJob, is_first_claim: bool = True) -> float | None:
-        """The seconds until the run's next timer, or `None` when there is nothing left to do; all of it is durable.
+        """The seconds until the run's next timer, infinity when it waits for somebody else, and `None` when there is
+        nothing left to do; all of it is durable.
 
         `is_first_claim` says that the job has not been claimed before: then a delivery's run need not be looked for.
         """
@@ -103,7 +104,7 @@ class Engine:
     async def _wake_caller(self, state: ExecutionState) -> None:
         """Tells a drain of the run that waited for this one's end; by its row it is due already."""
         if state.awaiting_id is not None:
-            await self._called.hint(state.tenant_id, state.awaiting_id)
+            await self._called.hint(state.tenant_id, state.awaiting_id, again=True)
 
     def _begun(self, job: ExecutionJob) -> Recorder:
         state = ExecutionState(job.execution_id, job.tenant_id)

@@ -7,6 +7,7 @@ everything before it is durable; meanwhile the rest of the run goes on.
 from __future__ import annotations
 
 import asyncio
+import math
 
 from shared.domain.fates import outcome
 from shared.domain.timestamps import unix_seconds
@@ -35,8 +36,8 @@ class Run:
         recorder.longest_timeout_seconds = self._longest_timeout
 
     async def drive(self) -> float | None:
-        """The seconds until the run's next timer, or `None` when nothing is to be done before somebody says so; either
-        way, all of it is durable.
+        """The seconds until the run's next timer, infinity when it waits for somebody else, `None` when it has ended.
+        All of it is durable.
 
         Facts of somebody else raise `StreamConflictError`: whoever wrote them has the run now.
         """
@@ -62,7 +63,7 @@ class Run:
             if self._state.calls or any(self._state.nodes[path].signal for path in self._state.waiting):
                 # No delayed job may stand in the way of the one that a signal or a called run adds; the row's time is
                 # enough.
-                return None
+                return math.inf
             timers = [unix_seconds(self._state.nodes[path].timer or "") for path in self._state.waiting]
             if self._state.deadline_at is not None:
                 timers.append(self._state.deadline_at)

@@ -1,8 +1,10 @@
 -- Takes a job in: claims its delivery, adds it as BullMQ does, and looks for a live drain; all of it or nothing.
 -- A claim that could survive without its job would turn the sender's next attempt into a "duplicate" of nothing.
 --
--- KEYS  1–9 those of BullMQ's addStandardJob, 10 the delivery's claim, 11 the live drains
--- ARGV  1–4 those of addStandardJob, 5 the claim ("": none, the job is added in any case), 6 its lifetime in seconds
+-- KEYS  1–9 those of BullMQ's addStandardJob, 10 the delivery's claim or, without one, the mark that the run is to be
+--       looked at again should a drain have it now (the same as 11: none), 11 the live drains
+-- ARGV  1–4 those of addStandardJob, 5 the claim ("": none, the job is added in any case), 6 its lifetime in seconds,
+--       or the mark's
 -- KEYS  12 on: buckets of tokens; ARGV 7 on: for each, tokens a second and how many it holds
 -- Returns {the claim that stood there before or false, how many drains are live, or -milliseconds until a token is there}
 local function add_job()
@@ -35,6 +37,8 @@ end
 if not taken then
   if ARGV[5] ~= "" then
     redis.call("SET", KEYS[10], ARGV[5], "EX", ARGV[6])
+  elseif KEYS[10] ~= KEYS[11] then
+    redis.call("SET", KEYS[10], "1", "EX", ARGV[6])
   end
   add_job()
 end

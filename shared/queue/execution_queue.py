@@ -40,6 +40,8 @@ KEPT_MALFORMED = {"count": 1000}
 MAX_STALLED = 5
 # How long a run's errors are counted together.
 ERROR_MEMORY_SECONDS = 86_400
+# How long a mark stays that a run is to be looked at again: longer than a drain needs to leave it.
+AGAIN_SECONDS = 60
 # An answer to a provider must not wait for a Redis that does not answer.
 ACCEPT_TIMEOUT_SECONDS = 2.0
 
@@ -94,13 +96,28 @@ class ExecutionQueue(Hints, Presence, Ledger):
 
     # -- adding ------------------------------------------------------------------------------------------------------
 
-    async def enqueue(self, jobs: Sequence[ExecutionJob]) -> bool:
-        """Whether a live drain is there to take the jobs. A job whose execution has one in the queue is not added."""
+    async def enqueue(self, jobs: Sequence[ExecutionJob], again: bool = False) -> bool:
+        """Whether a live drain is there to take the jobs. A job whose execution has one in the queue is not added.
+
+        `again`: something has happened that the executions wait for. A drain that has one of them now may have looked
+        for it just before; `is_wanted_again` tells it.
+        """
         if not jobs:
             return True
+        marks = [self._keys.again(job.execution_id) if again else "" for job in jobs]
         with in_our_terms():
-            answers = await asyncio.gather(*(self._admit(job, "", "") for job in jobs))
+            answers = await asyncio.gather(*(self._admit(job, mark, "") for job, mark in zip(jobs, marks, strict=True)))
         return bool(answers[-1][1])
+
+    async def forget_again(self, execution_id: str) -> None:
+        """From here on, only what happens from now on is a reason to look at the execution again."""
+        with in_our_terms():
+            await self._client.delete(self._keys.again(execution_id))
+
+    async def is_wanted_again(self, execution_id: str) -> bool:
+        """Whether it has been enqueued `again` since `forget_again`; once asked, that is forgotten."""
+        with in_our_terms():
+            return bool(await self._client.getdel(self._keys.again(execution_id)))
 
     async def accept(self, job: ExecutionJob, fingerprint: str, limits: Sequence[Limit] = ()) -> Receipt:
         """The receipt of a delivery: claimed, added and looked for a live drain in one round trip, all or nothing.
@@ -123,9 +140,7 @@ class ExecutionQueue(Hints, Presence, Ledger):
         same = first_fingerprint == fingerprint
         return Receipt(first_delivery_id, duplicate=same, mismatch=not same, live_drain=live > 0)
 
-    def _admit(
-        self, job: ExecutionJob, delivery_key: str, claim: str, limits: Sequence[Limit] = ()
-    ) -> asyncio.Future[Any]:
+    def _admit(self, job: ExecutionJob, key: str, claim: str, limits: Sequence[Limit] = ()) -> asyncio.Future[Any]:
         if not is_uuid(job.execution_id):
             raise ValueError(f"A job's id must be a UUID, not {job.execution_id!r}: BullMQ counts with other ids.")
         now = time.time_ns() // 1_000_000
@@ -142,10 +157,11 @@ class ExecutionQueue(Hints, Presence, Ledger):
                 deduplication_id=None,
             )
         )
-        keys = [*self._add_keys, delivery_key or self._keys.drains, self._keys.drains]
+        keys = [*self._add_keys, key or self._keys.drains, self._keys.drains]
         keys += [self._keys.bucket(limit.name) for limit in limits]
+        lifetime = self._delivery_memory_seconds if claim else AGAIN_SECONDS
         buckets = [part for limit in limits for part in (limit.per_second, limit.burst)]
-        return self._scripts.call("admit", keys, [*arguments, now, claim, self._delivery_memory_seconds, *buckets])
+        return self._scripts.call("admit", keys, [*arguments, now, claim, lifetime, *buckets])
 
     async def peek(self, execution_id: str) -> ExecutionJob | None:
         """The job of this execution that is in the queue, in whatever state; `None` when there is none."""

@@ -42,6 +42,10 @@ class OwnKeys:
         """List: the answer of this run, for those who wait for it."""
         return f"{self.base}:answer:{execution_id}"
 
+    def again(self, execution_id: str) -> str:
+        """Set when something has happened that this run waits for, for a drain that is just leaving it."""
+        return f"{self.base}:again:{execution_id}"
+
     def errors(self, execution_id: str) -> str:
         """How many errors of ours this run has met."""
         return f"{self.base}:errors:{execution_id}"

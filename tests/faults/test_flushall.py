@@ -46,6 +46,36 @@ async def test_flushed_redis_leaves_no_started_run_behind(hurt: Hurt, is_drain_k
     assert set(statuses.values()) == {"succeeded"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("is_drain_killed", [False, True], ids=["drain_lives", "drain_dies"])
+async def test_flushed_redis_leaves_no_caller_waiting(hurt: Hurt, is_drain_killed: bool) -> None:
+    """Runs that wait for others go on when those end, though nothing in Redis knows of either any more."""
+    hurt.sink.pause_seconds = 3.0
+    nodes = [
+        {"id": "start", "type": "manual_trigger"},
+        {"id": "get", "type": "http_request", "timeout_seconds": 5, "parameters": {"url": hurt.sink.url + "/called"}},
+    ]
+    drawn = {"name": "called", "nodes": nodes, "edges": [{"source": "start", "target": "get"}]}
+    called = (await hurt.api.post("/api/workflows", json=drawn)).raise_for_status().json()["id"]
+    (await hurt.api.post(f"/api/workflows/{called}/publish")).raise_for_status()
+    path = await hurt.hook(
+        [{"id": "ask", "type": "call_workflow", "parameters": {"workflow_id": called}}], [("hook", "ask")]
+    )
+    before = len(hurt.sink.received)
+    callers = [await hurt.deliver(path, {"number": number, "killed": is_drain_killed}) for number in range(RUNS)]
+    await hurt.sink.received_at_least(before + RUNS)
+    await asyncio.to_thread(_wait_for_status, hurt, callers, "waiting")
+    if is_drain_killed:
+        hurt.kill_drains()
+    settings = hurt.stack.environment
+    with redis.Redis(settings["REDIS_HOST"], int(settings["REDIS_PORT"])) as client:
+        client.flushall()
+    statuses = await asyncio.to_thread(hurt.wait_until_finished, callers, 120)
+    assert set(statuses.values()) == {"succeeded"}
+    query = "select count(*), count(distinct parent_id) from executions where parent_id = any(%s::uuid[])"
+    assert hurt.rows(query, callers) == [(RUNS, RUNS)]
+
+
 def _wait_for_status(hurt: Hurt, execution_ids: list[str], status: str) -> None:
 
     deadline = time.monotonic() + 30

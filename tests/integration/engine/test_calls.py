@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
 from shared.commands.services import Services
 from shared.domain.execution import ExecutionState
+from shared.domain.execution_row import row
+from shared.domain.timestamps import timestamp
 from shared.errors import InvalidGraphError
 from shared.events.execution import ExecutionCancelled, ExecutionQueued, ExecutionStarted, NodeStarted
 from shared.ids import derived_id, new_id
@@ -187,10 +190,10 @@ async def test_cancelling_reaches_all_that_was_called(bench: Bench) -> None:
     last = (await bench.events(called))[-1]
     assert (last.event_type, job.execution_id in last.payload["reason"]) == ("ExecutionCancelled", True)
     assert (await bench.services.events.verify_stream(bench.tenant_id, called.execution_id))["valid"]
+    # What the database has written of them is what the events say.
     rows = [await bench.services.executions.get(bench.tenant_id, one.id) for one in (state, *states)]
-    assert [row and (row["status"], row["wake_at"], row["stream_version"]) for row in rows] == [
-        ("cancelled", None, one.stream_version) for one in (state, *states)
-    ]
+    implied = [{name: value for name, value in row(one).items() if name != "tenant_id"} for one in (state, *states)]
+    assert rows == implied
 
 
 async def test_run_called_by_a_cancelled_one_does_not_start(bench: Bench) -> None:
@@ -267,6 +270,34 @@ async def test_run_without_calls_asks_the_store_nothing_more(bench: Bench) -> No
     # That it calls, the called run, and that it waits; then whether that run has ended meanwhile.
     assert store.called == ["append_events"] * 3 + ["read_outcomes"]
     await watched.services.close()
+
+
+async def test_waiting_callers_are_not_looked_at(bench: Bench) -> None:
+    """However many runs wait for others, a sweep is one call of the store and finds none of them due."""
+    slow = await bench.publish([START, delay("pause", seconds=DAYS)], "start>pause")
+    workflow_id = await bench.publish([HOOK, call("ask", slow), call("other", slow)], "hook>ask", "hook>other")
+    jobs = [bench.delivery(workflow_id) for _ in range(25)]
+    await bench.services.queue.enqueue(jobs)
+    await bench.drain()
+    rows = await bench.services.executions.list(bench.tenant_id, 100, status="waiting")
+    settings = bench.services.settings
+    store = Watched(settings.supabase_url, settings.supabase_key)
+    watched = Bench(Services(store, settings), bench.guard, bench.tenant_id)
+    summary = await watched.drain()
+    await watched.services.close()
+    assert len(rows) == 75
+    assert {row["wake_at"] > timestamp(time.time() + DAYS / 2) for row in rows} == {True}
+    assert (store.called, summary.completed) == (["claim_due"], 0)
+
+
+async def test_callers_of_quick_runs_go_on_without_the_sweep(bench: Bench) -> None:
+    """A called run may end just when its caller is being left: whoever leaves it comes back."""
+    other = await bench.publish([START, transform("say", "done")], "start>say")
+    workflow_id = await bench.publish([HOOK, call("ask", other)], "hook>ask")
+    jobs = [bench.delivery(workflow_id) for _ in range(60)]
+    await bench.services.queue.enqueue(jobs)
+    await bench.drain()
+    assert {(await bench.state(job)).output for job in jobs} == {"done"}
 
 
 async def test_many_called_runs_end_at_once(bench: Bench) -> None:

@@ -33,6 +33,20 @@ async def test_complete_hands_over_the_next_job_and_leaves_nothing(queue: Execut
     assert await queue.peek(first.execution_id) is None
 
 
+async def test_execution_that_is_enqueued_again_while_it_is_claimed_is_told_so(queue: ExecutionQueue) -> None:
+    """No second job is added; whoever has the first one learns of it once, and not of what came before it began."""
+    job = resume()
+    await queue.enqueue([job], again=True)
+    claimed = await queue.claim("a")
+    assert claimed is not None
+    await queue.forget_again(job.execution_id)
+    before = await queue.is_wanted_again(job.execution_id)
+    await queue.enqueue([job], again=True)
+    await queue.complete(claimed)
+    told = [await queue.is_wanted_again(job.execution_id), await queue.is_wanted_again(job.execution_id)]
+    assert (before, told, (await queue.counts())["wait"]) == (False, [True, False], 0)
+
+
 async def test_enqueue_adds_one_job_per_execution(queue: ExecutionQueue) -> None:
     """An execution that has a job in the queue gets no second one."""
     job = delivery()
