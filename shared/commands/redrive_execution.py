@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from shared.commands._begun_delivery import begun_delivery
@@ -13,7 +14,10 @@ from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState, fold
 from shared.domain.execution_row import row
+from shared.domain.paths import split_path
 from shared.domain.redrive import redriven_nodes
+from shared.domain.timestamps import timestamp
+from shared.domain.workflow_settings import LONGEST_SECONDS
 from shared.errors import ExecutionFinishedError, ExecutionNotFinishedError
 from shared.events.execution import ExecutionRedriven
 from shared.nodes.bodies import graph_at
@@ -23,7 +27,8 @@ from shared.repositories.event_store import Append
 async def redrive_execution(services: Services, actor: Actor, execution_id: str) -> ExecutionState:
     """The run under way again, under its own id and on its own version.
 
-    Its failed and cancelled nodes, and those skipped after them, are done again; whatever completed is not. Raises
+    Its failed and cancelled nodes, and those skipped after them, are done again; whatever completed is not. A run that
+    such a node has called, and that has failed or was cancelled, is redriven first. Raises
     `NotFoundError`, `ExecutionFinishedError` for a run that has succeeded, and `ExecutionNotFinishedError`.
     """
 
@@ -35,7 +40,7 @@ async def redrive_execution(services: Services, actor: Actor, execution_id: str)
             raise ExecutionNotFinishedError(f"The execution is {state.status}; there is nothing to redrive.")
         if state.phase == "succeeded":
             raise ExecutionFinishedError("The execution has succeeded; fork or replay it instead.")
-        fact, happened_at, version = await _redriven(services, state), now(), state.stream_version
+        fact, happened_at, version = await _redriven(services, actor, state), now(), state.stream_version
         state.apply(fact, happened_at)
         append = Append(
             tenant_id=state.tenant_id,
@@ -53,10 +58,22 @@ async def redrive_execution(services: Services, actor: Actor, execution_id: str)
     return state
 
 
-async def _redriven(services: Services, state: ExecutionState) -> ExecutionRedriven:
+async def _redriven(services: Services, actor: Actor, state: ExecutionState) -> ExecutionRedriven:
     if state.started_at is None or state.workflow_version is None:
         return ExecutionRedriven([])
     graph = await version_graph(services, state.tenant_id, state.workflow_id, state.workflow_version)
     settings = await version_settings(services, state.tenant_id, state.workflow_id, state.workflow_version)
-    nodes = redriven_nodes(lambda prefix: graph_at(graph, prefix), state)
-    return ExecutionRedriven(nodes, settings.deadline(time.time()))
+    nodes, calls = redriven_nodes(lambda prefix: graph_at(graph, prefix), state), {}
+    for path in nodes:
+        called, (prefix, node_id) = state.nodes[path].called, split_path(path)
+        if called is not None:
+            await _redrive_called(services, actor, called)
+            seconds = graph_at(graph, prefix).nodes[node_id].timeout_seconds or LONGEST_SECONDS
+            calls[path] = {"execution_id": called, "wake_at": timestamp(time.time() + seconds)}
+    return ExecutionRedriven(nodes, settings.deadline(time.time()), calls)
+
+
+async def _redrive_called(services: Services, actor: Actor, execution_id: str) -> None:
+    """Lets a run go on that this one has called, before this one waits for it again. It may have gone on before."""
+    with contextlib.suppress(ExecutionFinishedError, ExecutionNotFinishedError):
+        await redrive_execution(services, actor, execution_id)

@@ -252,7 +252,13 @@ class ExecutionState:
         self.output = self.error = self.error_run = self.finished_at = None
         self._set_deadline(fact.deadline)
         for path in fact.nodes:
-            self.nodes[path].reset()
+            call = fact.calls.get(path)
+            if call is None:
+                self.nodes[path].reset()
+            else:
+                self.nodes[path].wait_again(call["wake_at"])
+                self.waiting.add(path)
+                self.calls[path] = call["execution_id"]
 
     def _receive(self, fact: SignalReceived) -> None:
         self.signal_count += 1

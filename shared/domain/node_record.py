@@ -51,10 +51,18 @@ class NodeRecord:
         self.attempts_before = self.attempts
         if self.items is not None:
             self.items.errors.clear()
-            self.status = "running" if self.items.under_way else "pending"
+            if self.items.under_way:
+                # Its failed items begin again among those under way: another attempt, as after a retry.
+                self.status, self.attempts = "running", self.attempts + 1
         elif self.key is None:
             self.started_at = self.parameters = self.evaluated_at = None
             self.undefined = ()
+
+    def wait_again(self, until: str) -> None:
+        """Takes the end of a node back that had called a run, which goes on now."""
+        self.status, self.handles, self.handled = "waiting", (), None
+        self.output = self.error = self.finished_at = self.retry_at = None
+        self.wake_at, self.attempts_before = until, self.attempts - 1
 
     @property
     def is_open_map(self) -> bool:

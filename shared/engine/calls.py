@@ -14,6 +14,7 @@ from typing import Any
 
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_row import row
+from shared.domain.paths import item_of, split_path
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
@@ -38,8 +39,16 @@ NOT_CALLABLE = frozenset({"not_published", "invalid_graph"})
 
 
 def called_id(state: ExecutionState, path: str, attempt: int) -> str:
-    """The id of the run that this attempt of a node calls."""
-    return derived_id("call", state.id, path, str(attempt))
+    """The id of the run that this attempt of a node calls; within a map, this attempt of its item."""
+    rounds: list[str] = []
+    prefix = split_path(path)[0]
+    while prefix:
+        map_path = item_of(prefix)[0]
+        rounds.append(str(state.nodes[map_path].attempts))
+        prefix = split_path(map_path)[0]
+    # What an item's nodes did is forgotten when it ends, their attempts too: the map's tell one from the other.
+    is_first = all(one == "1" for one in rounds)
+    return derived_id("call", state.id, path, str(attempt), *([] if is_first else rounds))
 
 
 def refuse_depth(state: ExecutionState) -> None:

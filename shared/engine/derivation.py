@@ -73,13 +73,17 @@ class Derivation:
         return await self._nodes.fact(recorded, happened_at)
 
     def _redriven(self, recorded: ExecutionRedriven) -> ExecutionFact:
-        if self._state.phase not in ("failed", "cancelled"):
+        if self._state.phase not in ("failed", "cancelled") or not recorded.calls.keys() <= set(recorded.nodes):
             return _impossible("Only a run that has failed or was cancelled can be redriven.")
         if self._resolution is None:
             return ExecutionRedriven([])
         scopes = self._resolution.scopes
         nodes = redriven_nodes(lambda prefix: scopes.at(prefix).body.graph, self._state)
-        return ExecutionRedriven(nodes, self._deadline(recorded.deadline))
+        state = self._state
+        calls = {
+            path: call for path, call in recorded.calls.items() if state.nodes[path].called == call["execution_id"]
+        }
+        return ExecutionRedriven(nodes, self._deadline(recorded.deadline), calls)
 
     def _started(self, recorded: ExecutionStarted) -> ExecutionFact:
         state = self._state

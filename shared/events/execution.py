@@ -16,7 +16,7 @@ of the nodes that keep what they did, copied from the run that it was forked fro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -219,8 +219,10 @@ class ExecutionRedriven:
 
     Those are the nodes that failed the run or were cancelled, and those that were skipped after one of them. An effect
     among them keeps its parameters and its idempotency key; a map keeps the items that succeeded. The run's time counts
-    from now: `deadline` is when it has to have ended.
+    from now: `deadline` is when it has to have ended. `calls`, by path: nodes that wait again for the run that they had
+    called, `{execution_id, wake_at}`, which has been redriven as well.
     """
 
     nodes: list[str]
     deadline: str | None = None
+    calls: dict[str, dict[str, str]] = field(default_factory=dict)

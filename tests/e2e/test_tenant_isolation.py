@@ -100,7 +100,12 @@ def test_another_tenants_id_is_not_found(
     body = None
     if "requestBody" in operation:
         of_webhook = json.loads(things["webhook body"])
-        bodies = {"update_workflow": WORKFLOW, "update_webhook": of_webhook}
+        bodies = {
+            "update_workflow": WORKFLOW,
+            "update_webhook": of_webhook,
+            "fork_execution": {"from_node": "start"},
+            "replay_execution": {"mode": "dry_run"},
+        }
         body = bodies.get(operation["operationId"], {})
     answer = stranger.request(method, path.format(**ids), json=body)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -15,7 +15,7 @@ import httpx
 
 from local.stack import LocalStack
 from tests.replay.stories import START, STORIES, Story
-from tests.replay.teller import Teller, server
+from tests.replay.teller import BROKEN, Teller, server
 
 FOLDER = Path(__file__).parent
 # What `call_workflow` calls: it fails where n is a text.
@@ -23,6 +23,12 @@ CHILD = {
     "name": "child",
     "nodes": [START, {"id": "n", "type": "transform", "parameters": {"value": "{% $trigger.body.n + 1 %}"}}],
     "edges": [{"source": "start", "target": "n"}],
+}
+# And what fails until it is redriven.
+BROKEN_CHILD = {
+    "name": "broken child",
+    "nodes": [START, {"id": "call", "type": "http_request", "parameters": {"method": "POST", "url": BROKEN}}],
+    "edges": [{"source": "start", "target": "call"}],
 }
 
 
@@ -34,9 +40,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, server() as port, LocalStack(Path(folder), durable=False) as stack:
         headers = {"authorization": f"Bearer {stack.api_key}"}
         with httpx.Client(base_url=stack.api_url, headers=headers, trust_env=False, timeout=40) as client:
-            child = _publish(client, CHILD)
+            known = {"{port}": str(port), "{child}": _publish(client, CHILD)}
+            known["{broken_child}"] = _publish(client, json.loads(_filled(json.dumps(BROKEN_CHILD), known)))
             for name, story in missing.items():
-                history = _told(client, story, {"{port}": str(port), "{child}": child})
+                history = _told(client, story, known)
                 text = json.dumps({"feature": name, **history}, indent=1, ensure_ascii=False)
                 (FOLDER / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
                 print(name, history["status"], len(history["events"]), flush=True)
@@ -44,8 +51,7 @@ def main() -> None:
 
 def _told(client: httpx.Client, story: Story, known: dict[str, str]) -> dict[str, Any]:
     text = json.dumps({"nodes": [story.start, *story.nodes], "settings": story.settings})
-    for name, value in known.items():
-        text = text.replace(name, value)
+    text = _filled(text, known)
     edges = []
     for edge in story.edges:
         source, target = edge.split(">")
@@ -60,6 +66,12 @@ def _told(client: httpx.Client, story: Story, known: dict[str, str]) -> dict[str
     story.then(teller)
     client.post(f"/api/workflows/{workflow_id}/unpublish")
     return teller.history()
+
+
+def _filled(text: str, known: dict[str, str]) -> str:
+    for name, value in known.items():
+        text = text.replace(name, value)
+    return text
 
 
 def _publish(client: httpx.Client, workflow: dict[str, Any]) -> str:

@@ -260,6 +260,11 @@ STORIES: dict[str, Story] = {
     ),
     "timeout": Story((_wait("wait"), _transform("a", 1)), ("start>wait", "wait>a"), settings={"timeout_seconds": 3}),
     "error_workflow": Story((_request("call", REFUSED),), ("start>call",), settings={"error_workflow_id": "{child}"}),
+    "redrive_of_a_call": Story(
+        ({"id": "call", "type": "call_workflow", "parameters": {"workflow_id": "{broken_child}"}},),
+        ("start>call",),
+        then=_redriven,
+    ),
     "respond": Story(
         (
             {"id": "answer", "type": "respond", "parameters": {"status": 201, "body": {"n": "{% $trigger.body.n %}"}}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -10,12 +11,15 @@ from shared.commands.cancel_execution import CancelExecution, cancel_execution
 from shared.commands.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.publish_workflow import publish_workflow
 from shared.commands.redrive_execution import redrive_execution
+from shared.domain.execution import ExecutionState
 from shared.engine.graphs import PUBLISHED_SECONDS
 from shared.errors import ExecutionFinishedError, ExecutionNotFinishedError, NotFoundError
 from shared.ids import new_id
-from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
+from shared.queue.job import ExecutionJob
+from tests.integration.engine.bench import HOOK, Bench, JsonObject, call, delay, request, transform
 from tests.integration.engine.sink import Sink
 
+START: JsonObject = {"id": "start", "type": "manual_trigger"}
 EDGE = {"source": "hook", "target": "last"}
 
 
@@ -139,6 +143,64 @@ async def test_map_that_was_cancelled_goes_on(bench: Bench, sink: Sink) -> None:
     started = [one.payload for one in await bench.events(job) if one.event_type == "ItemSucceeded"]
     assert [one["index"] for one in started] == [0, 2, 1]
     assert (await bench.verify(job))["first_difference"] is None
+
+
+async def _drained(bench: Bench, job: ExecutionJob) -> ExecutionState:
+    """The run after it was redriven and drains have done all there was to do."""
+    await redrive_execution(bench.services, bench.actor, job.execution_id)
+    await bench.drain()
+    assert (await bench.verify(job))["first_difference"] is None
+    return await bench.state(job)
+
+
+async def _calling(bench: Bench, sink: Sink, *nodes: JsonObject) -> ExecutionJob:
+    """A run that fails because the one that it calls does, after an effect that was done."""
+    _broken_until(sink, 1)
+    child = [START, request("fine", sink.url + "/fine"), request("call", sink.url + "/broken"), transform("n", 7)]
+    called = await bench.publish(child, "start>fine", "fine>call", "call>n")
+    text = json.dumps(nodes).replace("CALLED", called)
+    job = bench.delivery(await bench.publish([HOOK, *json.loads(text)], *(f"hook>{one['id']}" for one in nodes)))
+    await bench.execute(job)
+    await bench.drain()
+    assert (await bench.state(job)).status == "failed"
+    return job
+
+
+async def test_called_run_goes_on_with_its_caller(bench: Bench, sink: Sink) -> None:
+    """The run that was called is redriven too: what it had done is not done again, and its output comes back."""
+    job = await _calling(bench, sink, call("ask", "CALLED"))
+    before = (await bench.state(job)).nodes["ask"].called
+    state = await _drained(bench, job)
+    assert (state.status, state.output, state.nodes["ask"].called) == ("succeeded", 7, before)
+    assert [one.path for one in sink.received] == ["/fine", "/broken", "/broken"]
+
+
+async def test_called_run_that_went_on_alone_is_taken_as_it_ended(bench: Bench, sink: Sink) -> None:
+    """Somebody may have redriven the called run first: its caller then takes what came of it."""
+    job = await _calling(bench, sink, call("ask", "CALLED"))
+    called = (await bench.state(job)).nodes["ask"].called
+    assert called is not None
+    await _drained(bench, ExecutionJob(bench.tenant_id, called, "resume"))
+    assert (await _drained(bench, job)).output == 7
+    assert len(sink.received) == 3
+
+
+async def test_item_that_calls_calls_anew(bench: Bench, sink: Sink) -> None:
+    """An item that has failed begins again, and so does the run that it calls."""
+    parameters = {"items": [1], "body": {"nodes": [call("ask", "CALLED")]}}
+    job = await _calling(bench, sink, {"id": "each", "type": "map", "parameters": parameters})
+    assert (await _drained(bench, job)).output == [7]
+    assert [one.path for one in sink.received] == ["/fine", "/broken", "/fine", "/broken"]
+
+
+async def test_cancelled_run_goes_on_with_what_it_called(bench: Bench) -> None:
+    """A cancellation cascades, and so does the redrive: the called run waits again, and its caller for it."""
+    child = await bench.publish([START, delay("pause", seconds=1), transform("n", 7)], "start>pause", "pause>n")
+    job = bench.delivery(await bench.publish([HOOK, call("ask", child)], "hook>ask"))
+    await bench.execute(job)
+    await cancel_execution(bench.services, bench.actor, job.execution_id, CancelExecution(reason=None))
+    state = await _drained(bench, job)
+    assert (state.status, state.output) == ("succeeded", 7)
 
 
 async def test_run_that_could_not_start_is_started(bench: Bench) -> None:
