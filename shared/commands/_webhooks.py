@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr
 
-from shared.aws.secrets import encrypt
+from shared.aws.secrets import decrypt, encrypt
 from shared.commands.model import Command, Name, Uuid
 from shared.commands.record import now, record
 from shared.commands.services import Services
@@ -66,16 +66,24 @@ async def check(services: Services, tenant_id: str, command: WebhookDescription,
     else:
         problems += _node_problems(workflow["nodes"], command.node_id)
     if problems:
-        raise _refused(*problems)
+        raise refused(*problems)
 
 
-def _refused(*problems: Problem) -> UnprocessableError:
+def refused(*problems: Problem) -> UnprocessableError:
+    """The error that lists these problems of a webhook."""
     return UnprocessableError("The webhook cannot be saved like this.", problems=problems)
 
 
 async def sealed(tenant_id: str, webhook_id: str, secret: str) -> str:
     """The secret as it is stored in this webhook's row."""
     return await encrypt(secret, secret_context(tenant_id, webhook_id))
+
+
+async def stored_secret(services: Services, tenant_id: str, webhook_id: str) -> str | None:
+    """The webhook's present secret, readable; `None` where it has none."""
+    row = await services.webhooks.for_intake(webhook_id)
+    sealed_secret = row["secret"] if row else None
+    return None if sealed_secret is None else await decrypt(sealed_secret, secret_context(tenant_id, webhook_id))
 
 
 def generated_secret(rules: ProviderRules) -> str | None:
@@ -90,12 +98,12 @@ def status_of(wanted: str, rules: ProviderRules, *, has_secret: bool) -> str:
     """
     if not rules.takes_secret:
         if wanted == "awaiting_secret":
-            raise _refused(Problem("/status", f"Webhooks of {rules.id} have no secret to wait for."))
+            raise refused(Problem("/status", f"Webhooks of {rules.id} have no secret to wait for."))
         return wanted
     if has_secret:
         return "active" if wanted == "awaiting_secret" else wanted
     if wanted != "awaiting_secret" and (rules.must_be_given or rules.needs_secret):
-        raise _refused(missing_secret(rules))
+        raise refused(missing_secret(rules))
     return "awaiting_secret" if wanted == "active" else wanted
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from shared.commands._webhooks import WebhookDescription, append, check, load, status_of
+from shared.commands._webhooks import WebhookDescription, append, check, load, refused, status_of, stored_secret
 from shared.commands.change import repeated_on_conflict
 from shared.commands.remember import remember_webhook
 from shared.commands.services import Services
 from shared.domain import webhook
 from shared.domain.actor import Actor
-from shared.domain.provider import ProviderRules
+from shared.domain.provider import ProviderRules, secret_problems
 from shared.errors import Problem, UnprocessableError
 from shared.events.codec import WebhookFact
 from shared.events.webhook import WebhookSecretRotated, WebhookUpdated
@@ -38,20 +38,19 @@ async def update_webhook(
             raise UnprocessableError(message, problems=(Problem("/provider", message, "Create another webhook."),))
         await check(services, actor.tenant_id, command, rules)
         assert rules is not None, "check refuses unknown providers"
-        status = status_of(command.status, rules, has_secret=await _has_secret(services, webhook_id, command))
+        secret = command.given_secret or await stored_secret(services, actor.tenant_id, webhook_id)
+        # Another configuration may want another kind of secret, under which the present one would verify nothing.
+        if rules.takes_secret and secret_problems(rules, secret):
+            raise refused(
+                Problem("/secret", "The present secret does not fit this configuration.", rules.where or None)
+            )
+        status = status_of(command.status, rules, has_secret=secret is not None)
         changed = await append(services, actor, current, _facts(command, status), command.given_secret)
         return {**webhook.row(changed), "last_triggered_at": last_triggered_at}
 
     row = await repeated_on_conflict(attempt)
     await remember_webhook(services, webhook_id)
     return row
-
-
-async def _has_secret(services: Services, webhook_id: str, command: UpdateWebhook) -> bool:
-    if command.given_secret is not None:
-        return True
-    row = await services.webhooks.for_intake(webhook_id)
-    return row is not None and row["secret"] is not None
 
 
 def _facts(command: UpdateWebhook, status: str) -> list[WebhookFact]:

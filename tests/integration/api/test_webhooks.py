@@ -170,6 +170,16 @@ def test_secret_may_come_after_the_url(client: Client, workflow: dict[str, Any])
     assert (paused.status, paused.json["status"]) == (200, "paused")
 
 
+def test_another_configuration_may_want_another_secret(client: Client, workflow: dict[str, Any]) -> None:
+    """GitLab's signing token is no text of one's own: with the old secret every delivery would be refused."""
+    body = a_webhook(workflow, provider="gitlab", secret="a token of mine")
+    path = f"/api/webhooks/{client.request('POST', '/api/webhooks', body).json['id']}"
+    changed = a_webhook(workflow, provider="gitlab", config={"variant": "signing_token"})
+    refused = client.request("PUT", path, changed)
+    assert (refused.status, refused.pointers) == (422, ["/secret"])
+    assert client.request("PUT", path, {**changed, "secret": "whsec_YWJjZGVmZ2g="}).status == 200
+
+
 def test_rotating_gives_an_awaited_secret(client: Client, workflow: dict[str, Any]) -> None:
     """The other way to hand it in."""
     body = a_webhook(workflow, provider="stripe", status="awaiting_secret")
