@@ -49,8 +49,10 @@ class Scopes:
 
     def step(self, path: str) -> Step:
         """The node at a path."""
-        prefix, node_id = split_path(path)
-        scope = self.at(prefix)
+        scope, node_id = self.root, path
+        if "]" in path:
+            prefix, node_id = split_path(path)
+            scope = self.at(prefix)
         step = scope.steps.get(node_id)
         if step is None:
             step = scope.steps[node_id] = Step(path, scope.body.nodes[node_id], scope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,6 +13,25 @@ from tests.integration.engine.bench import HOOK, Bench
 from tests.integration.engine.sink import Sink
 
 HANDLES = ("a", "b")
+
+
+def handles_of(on_error: str) -> tuple[str, ...]:
+    """The handles of a node that may fail."""
+    return ("out", "error") if on_error == "route" else ("out",)
+
+
+def _map(url: str, items: list[bool], tolerated: int, concurrency: int) -> dict[str, Any]:
+    """A map that sends a request for each item, which is refused where the item is false."""
+    path = "{% $item ? '/fine' : '/refused' %}"
+    body = {
+        "nodes": [
+            {"id": "before", "type": "transform", "parameters": {"value": path}},
+            {"id": "send", "type": "http_request", "parameters": {"url": url + "{% $nodes.before %}"}},
+        ],
+        "edges": [{"source": "before", "target": "send"}],
+    }
+    limits = {"max_concurrency": concurrency, "tolerated_failure_count": tolerated}
+    return {"items": items, "body": body, **limits}
 
 
 class Plan:
@@ -40,7 +60,7 @@ class Plan:
                 self.failing.append(number)
 
     def _kind(self, chance: random.Random, url: str) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...], bool]:
-        what = chance.choice(["transform", "switch", "call", "fail", "refused"])
+        what = chance.choice(["transform", "switch", "call", "fail", "refused", "map", "map"])
         on_error = chance.choice(["fail", "continue", "route"])
         after_error = {"fail": (), "continue": ("out",), "route": ("error",)}[on_error]
         if what == "switch":
@@ -54,11 +74,20 @@ class Plan:
         if what == "fail":
             kind = {"type": "fail", "on_error": on_error}
             return kind, ("error",) if on_error == "route" else (), after_error, on_error == "fail"
+        if what == "map":
+            items = [chance.random() < 0.85 for _ in range(chance.randint(0, 5))]
+            tolerated = chance.randint(0, 1)
+            fails = items.count(False) > tolerated
+            kind = {
+                "type": "map",
+                "parameters": _map(url, items, tolerated, chance.randint(1, 3)),
+                "on_error": on_error,
+            }
+            return kind, handles_of(on_error), after_error if fails else ("out",), fails and on_error == "fail"
         path = "/refused" if what == "refused" else "/fine"
         kind = {"type": "http_request", "parameters": {"url": url + path}, "on_error": on_error}
-        handles = ("out", "error") if on_error == "route" else ("out",)
         fails = what == "refused"
-        return kind, handles, after_error if fails else ("out",), fails and on_error == "fail"
+        return kind, handles_of(on_error), after_error if fails else ("out",), fails and on_error == "fail"
 
     def fates(self) -> dict[str, bool]:
         """Whether each node runs, by counting live edges in order."""
@@ -99,11 +128,16 @@ async def test_random_run_ends_as_the_model_says(bench: Bench, sink: Sink, seed:
     assert (state.status, (state.error or {}).get("node_id")) == (
         ("failed", failed_by[0]) if failed_by else ("succeeded", None)
     )
-    settled = [event.payload["node_id"] for event in await bench.events(job) if event.event_type in SETTLING]
-    assert sorted(settled) == sorted(node_id for node_id in runs if node_id != "0")
-    effects = [node["id"] for node in plan.nodes if node["type"] == "http_request" and runs[node["id"]]]
-    assert len({request.key for request in sink.received}) == len(effects)
+    facts = [event for event in await bench.events(job) if event.event_type in SETTLING]
+    settled = Counter((event.payload["node_id"], event.payload.get("index")) for event in facts)
+    assert set(settled.values()) == {1}
+    assert sorted(path for path, index in settled if index is None and "[" not in path) == sorted(
+        node_id for node_id in runs if node_id != "0"
+    )
+    started = [event.payload["node_id"] for event in await bench.events(job) if event.event_type == "NodeStarted"]
+    assert len({request.key for request in sink.received}) == len(set(started))
+    assert (await bench.verify(job))["first_difference"] is None
     assert (await bench.verify(job))["first_difference"] is None
 
 
-SETTLING = ("NodeSucceeded", "NodeFailed", "NodeSkipped")
+SETTLING = ("NodeSucceeded", "NodeFailed", "NodeSkipped", "ItemSucceeded", "ItemFailed")
