@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from shared.cause import Cause, note
+from shared.cause import Cause, current, note
 from shared.domain.delivery import ledger_row, queued
-from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution import ExecutionState
 from shared.domain.json_values import storable
 from shared.domain.workflow_settings import WorkflowSettings
 from shared.engine.attempts import Attempts
@@ -23,6 +23,7 @@ from shared.engine.program import Program
 from shared.engine.promise import Promise, Tell
 from shared.engine.recorder import Recorder
 from shared.engine.run import Run
+from shared.engine.waiting_runs import WaitingRuns
 from shared.errors import InvalidGraphError, StreamConflictError
 from shared.events.execution import ExecutionCancelled, ExecutionFailed, ExecutionQueued, ExecutionStarted
 from shared.nodes.node_type import Reach
@@ -58,7 +59,7 @@ class Engine:
         to those who wait for them; `hint` tells drains of runs to look at."""
         self._events, self._journal, self._graphs, self._guard = events, journal, graphs, guard
         self._actor, self._reach, self.clock = f"drain:{name}", reach, clock
-        self._tell = tell
+        self._tell, self._waiting = tell, WaitingRuns(events)
         self._called = CalledRuns(events, journal, graphs, self._actor, clock, hint)
 
     async def execute(self, job: ExecutionJob, is_first_claim: bool = True) -> float | None:
@@ -79,6 +80,7 @@ class Engine:
                 recorder.promise = Promise(recorder.state, self._tell)
             try:
                 timer = await self._drive(recorder)
+                self._waiting.keep(recorder.state, current() or Cause(job.execution_id))
                 count(_OUTCOMES.get(recorder.state.status, "RunsWaiting"))
                 await self._wake_caller(recorder.state)
                 return timer
@@ -122,10 +124,10 @@ class Engine:
         return recorder
 
     async def _continued(self, job: ExecutionJob) -> Recorder | None:
-        events = await self._events.read_all(job.tenant_id, job.execution_id)
-        state = fold(events)
-        if state is not None:
-            note(Cause.of(events[0].metadata, job.execution_id))
+        known = await self._waiting.load(job.tenant_id, job.execution_id)
+        if known is not None:
+            state, cause = known
+            note(cause)
             return Recorder(state, self._events, self._journal, self._actor, self.clock)
         if job.kind != "resume":
             return self._begun(job)

@@ -90,9 +90,9 @@ class EventStoreRepository:
         argument = {"tenant_id": tenant_id, "stream_id": stream_id, "after": after, "limit": limit}
         return [_event(row) for row in await self._database.rpc("read_stream", argument)]
 
-    async def read_all(self, tenant_id: str, stream_id: str) -> list[RecordedEvent]:
-        """All of the stream's events, in order."""
-        events = await self.read_stream(tenant_id, stream_id)
+    async def read_all(self, tenant_id: str, stream_id: str, after: int = 0) -> list[RecordedEvent]:
+        """All of the stream's events above version `after`, in order."""
+        events = await self.read_stream(tenant_id, stream_id, after)
         page = events
         while len(page) == READ_LIMIT:
             page = await self.read_stream(tenant_id, stream_id, after=events[-1].stream_version)

@@ -34,6 +34,7 @@ from shared.events.record import RecordedEvent
 from shared.ids import new_id
 from shared.nodes.node_type import Reach
 from shared.queue.job import ExecutionJob
+from shared.repositories.database import Database
 
 JsonObject = dict[str, Any]
 
@@ -198,6 +199,18 @@ class Bench:
             lambda: ends_at - time.monotonic(),
         )
         return await drain.run()
+
+
+class Watched(Database):
+    """The database, and which of its functions were called."""
+
+    def __init__(self, url: str, key: str) -> None:
+        super().__init__(url, key)
+        self.called: list[str] = []
+
+    async def rpc(self, function: str, argument: JsonObject) -> Any:
+        self.called.append(function)
+        return await super().rpc(function, argument)
 
 
 def _edge(text: str) -> JsonObject:

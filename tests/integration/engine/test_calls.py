@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 
@@ -16,26 +15,13 @@ from shared.errors import InvalidGraphError
 from shared.events.execution import ExecutionCancelled, ExecutionQueued, ExecutionStarted, NodeStarted
 from shared.ids import derived_id, new_id
 from shared.queue.job import ExecutionJob
-from shared.repositories.database import Database
 from tests.integration.api.runs import append
-from tests.integration.engine.bench import HOOK, Bench, JsonObject, call, delay, request, transform
+from tests.integration.engine.bench import HOOK, Bench, JsonObject, Watched, call, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 START: JsonObject = {"id": "start", "type": "manual_trigger"}
 DAYS = 86_400.0
 EDGES = ("hook>ask", "hook>each", "hook>fine")
-
-
-class Watched(Database):
-    """The database, and which of its functions were called."""
-
-    def __init__(self, url: str, key: str) -> None:
-        super().__init__(url, key)
-        self.called: list[str] = []
-
-    async def rpc(self, function: str, argument: JsonObject) -> Any:
-        self.called.append(function)
-        return await super().rpc(function, argument)
 
 
 async def called_runs(bench: Bench, job: ExecutionJob) -> list[ExecutionJob]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from typing import Any
 
 import pytest
 
+from shared.commands.services import Services
 from shared.domain.execution import ExecutionState, apply_event
 from shared.engine.run import MAX_UNSAVED
-from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
+from tests.integration.engine.bench import HOOK, Bench, Watched, delay, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
 JsonObject = dict[str, Any]
@@ -320,3 +322,26 @@ async def test_state_of_a_map_is_as_small_as_what_is_under_way(bench: Bench) -> 
         apply_event(state, event)
         largest = max(largest, len(state.nodes))
     assert largest <= 2 + 10
+
+
+async def test_map_of_waiting_items_is_not_read_again_for_each(bench: Bench) -> None:
+    """However often the run comes back to a drain, its events are read once; another drain reads them all again."""
+    settings = bench.services.settings
+    watched = Watched(settings.supabase_url, settings.supabase_key)
+    mine = Bench(Services(watched, settings), bench.guard, bench.tenant_id)
+    body = [delay("pause", seconds=DAY), transform("same", "{% $item %}")]
+    workflow_id = await mine.publish([HOOK, each(body, "pause>same", max_concurrency=50)], "hook>each")
+    job = mine.delivery(workflow_id, {"items": list(range(600))})
+    ahead = 0.0
+    engine = mine.new_engine("patient", lambda: time.time() + ahead)
+    watched.called.clear()
+    for _ in range(600 // 50 + 1):
+        await engine.execute(job, is_first_claim=ahead == 0)
+        ahead += DAY
+    reads = watched.called.count("read_stream")
+    state = await mine.state(job)
+    assert (state.status, state.output) == ("succeeded", list(range(600)))
+    # Each return reads what is new; all of it is more than two pages.
+    assert state.stream_version > 2_000
+    assert reads <= 600 // 50 + 5
+    await mine.services.close()
