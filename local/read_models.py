@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.domain import api_key, webhook, workflow
+from shared.domain import api_key, secret, webhook, workflow
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_row import row as execution_row
 from shared.domain.schedule_rows import schedule_rows
@@ -40,6 +40,7 @@ TABLES = (
     Table("schedules", ("workflow_id", "node_id"), ("next_at",)),
     Table("webhooks", ("id",), ("secret", "previous_secret", "last_triggered_at")),
     Table("api_keys", ("id",), ("key_hash", "last_used_at")),
+    Table("secrets", ("id",), ("value",)),
     Table("executions", ("id",), ("wake_at",)),
 )
 
@@ -52,6 +53,7 @@ class ReadModels:
         self._workflows: dict[str, workflow.Workflow] = {}
         self._webhooks: dict[str, webhook.Webhook] = {}
         self._api_keys: dict[str, api_key.ApiKey] = {}
+        self._secrets: dict[str, secret.Secret] = {}
         self._executions: dict[str, ExecutionState] = {}
         self._versions: dict[Key, Row] = {}
         self._schedules: dict[str, dict[str, Row]] = {}
@@ -75,6 +77,8 @@ class ReadModels:
                     self._webhooks[event.stream_id] = webhook.apply(known, fact, *place)
                 case "api_key":
                     self._api_keys[event.stream_id] = api_key.apply(self._api_keys.get(event.stream_id), fact, *place)
+                case "secret":
+                    self._secrets[event.stream_id] = secret.apply(self._secrets.get(event.stream_id), fact, *place)
                 case "execution":
                     if event.stream_id not in self._executions:
                         self._executions[event.stream_id] = ExecutionState(event.stream_id, event.tenant_id)
@@ -94,6 +98,8 @@ class ReadModels:
                 rows = [webhook.row(state) for state in self._webhooks.values()]
             case "api_keys":
                 rows = [api_key.row(state) for state in self._api_keys.values()]
+            case "secrets":
+                rows = [secret.row(state) for state in self._secrets.values()]
             case _:
                 rows = [execution_row(state) for state in self._executions.values()]
         return {table.key_of(row): row for row in rows}

@@ -18,6 +18,7 @@ from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
 from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
 from shared.engine.schedules import Schedules
+from shared.engine.secret_reader import SecretReader
 from shared.errors import WorkflowEngineError
 from shared.ids import new_id
 from shared.nodes.node_type import Reach
@@ -34,7 +35,7 @@ async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     name, parts, guard = new_id(), services(), expression_guard()
     events = CarryingEvents(parts.database)
     journal = Journal(events)
-    reach = Reach(parts.settings.outbound_allow, parts.settings.aws_allow)
+    reach = Reach(parts.settings.outbound_allow, parts.settings.aws_allow, secret_reader())
     tell, hints = parts.answers.tell, partial(hint, parts)
     engine = Engine(parts.events, journal, graph_loader(), guard, name, reach, tell=tell, hint=hints)
     schedules = Schedules(parts.events, journal, parts.schedules, name, engine.clock)
@@ -62,6 +63,12 @@ async def tell_overdue(remaining_seconds: float) -> None:
             emit(await overdue(services().database, services().executions), service="drain")
     except (TimeoutError, WorkflowEngineError) as error:
         logger.warning("metrics_incomplete", extra={"error": type(error).__name__})
+
+
+@cache
+def secret_reader() -> SecretReader:
+    """This process's secrets, remembered for a moment."""
+    return SecretReader(services().secrets)
 
 
 @cache

@@ -9,6 +9,7 @@ from shared.repositories.api_keys import ApiKeyRepository
 from shared.repositories.database import Database, database
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
+from shared.repositories.secrets import SecretRepository
 from shared.repositories.webhooks import WebhookRepository
 from shared.repositories.workflows import WorkflowRepository
 from shared.settings import Settings, settings
@@ -34,6 +35,7 @@ class Services:
         self.webhooks = WebhookRepository(database)
         self.executions = ExecutionRepository(database)
         self.api_keys = ApiKeyRepository(database)
+        self.secrets = SecretRepository(database)
 
     @cached_property
     def redis(self) -> Redis:

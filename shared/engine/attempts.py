@@ -10,6 +10,7 @@ from typing import Any
 from shared.domain.retry import delay_seconds
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.calls import Calls
+from shared.engine.disclosure import perform
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
@@ -110,7 +111,8 @@ class Attempts(Resolution):
         if one.type.perform is None:
             await self._pure(step, attempt, resolved, evaluated_at, undefined)
             return
-        parameters = one.type.parse(resolved)
+        if not one.secrets:
+            one.type.parse(resolved)  # what cannot be sent is refused before it counts as begun
         key = derived_id("effect", self._state.id, path)
         if not is_repeated:
             self._recorder.record(NodeStarted(path, attempt, key, resolved, evaluated_at))
@@ -118,7 +120,7 @@ class Attempts(Resolution):
         await self._recorder.durable()
         effect = Effect(self._state.tenant_id, key, one.timeout_seconds, self._recorder.clock, self._reach)
         with tagged(node_id=path):
-            completed = await one.type.achieves(parameters, effect)
+            completed = await perform(one, resolved, effect)
         self._succeed(step, attempt, completed, evaluated_at, undefined)
 
     async def _pure(

@@ -10,6 +10,7 @@ from jlens import union_reads
 
 from shared.domain.expressions import ITEM_SCOPE
 from shared.domain.graph import Graph, Node, parse_graph
+from shared.domain.secret_references import Reference, masked, references
 from shared.domain.templates import Literal, TemplateError, compile_template, reads
 from shared.domain.workflow_settings import WorkflowSettings, parse_settings
 from shared.engine.expressions import GuardedTemplate
@@ -27,13 +28,16 @@ EVERY_NODE = ""
 @dataclass(frozen=True, slots=True)
 class ProgramNode:
     """A node and its type. `parameters` are those that are filled in, and `template` is unset where they hold no
-    expression; `body` is a map's."""
+    expression; `body` is a map's. `secrets` are the names of those that an effect uses, and `secret_places` say where
+    they stand among its parameters, which hold placeholders."""
 
     node: Node
     type: NodeType
     parameters: JsonObject
     template: GuardedTemplate | None
     body: Body | None = None
+    secrets: tuple[str, ...] = ()
+    secret_places: tuple[Reference, ...] = ()
 
     @property
     def is_effect(self) -> bool:
@@ -133,14 +137,18 @@ def _compile(node: Node) -> ProgramNode:
     try:
         kind = node_type(node.type)
         parameters = {name: value for name, value in node.parameters.items() if name not in kind.verbatim}
+        places = tuple(references(parameters)) if kind.is_effect else ()
+        parameters = masked(parameters) if places else parameters
         template = compile_template(parameters)
     except (KeyError, TemplateError) as error:
         problem = Problem("/nodes", f"The node {node.id!r} cannot run: {error}.")
         raise InvalidGraphError(problem.message, problems=(problem,)) from error
     body = None if kind.body is None or node.disabled else Body(kind.body(node.parameters))
-    if isinstance(template, Literal) or node.disabled:
-        return ProgramNode(node, kind, parameters, None, body)
-    return ProgramNode(node, kind, parameters, GuardedTemplate(parameters, reads(template)), body)
+    named = [*(name for place in places for name in place.names), *kind.secrets(node.parameters)]
+    secrets = tuple(dict.fromkeys(named))
+    is_filled = not isinstance(template, Literal) and not node.disabled
+    guarded = GuardedTemplate(parameters, reads(template)) if is_filled else None
+    return ProgramNode(node, kind, parameters, guarded, body, secrets, places)
 
 
 def _united(specs: list[JsonObject]) -> JsonObject:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.events import api_key, execution, webhook, workflow
+from shared.events import api_key, execution, secret, webhook, workflow
 
 JsonObject = dict[str, Any]
 
@@ -22,6 +22,7 @@ WorkflowFact = (
 )
 WebhookFact = webhook.WebhookCreated | webhook.WebhookUpdated | webhook.WebhookSecretRotated | webhook.WebhookDeleted
 ApiKeyFact = api_key.ApiKeyCreated | api_key.ApiKeyRevoked
+SecretFact = secret.SecretSet | secret.SecretDeleted
 ExecutionFact = (
     execution.ExecutionQueued
     | execution.ExecutionStarted
@@ -41,7 +42,7 @@ ExecutionFact = (
     | execution.ExecutionCancelled
     | execution.ExecutionRedriven
 )
-Fact = WorkflowFact | WebhookFact | ApiKeyFact | ExecutionFact
+Fact = WorkflowFact | WebhookFact | ApiKeyFact | SecretFact | ExecutionFact
 
 FACTS: Mapping[str, type[Fact]] = {
     fact.__name__: fact
@@ -49,6 +50,7 @@ FACTS: Mapping[str, type[Fact]] = {
         *WorkflowFact.__args__,
         *WebhookFact.__args__,
         *ApiKeyFact.__args__,
+        *SecretFact.__args__,
         *ExecutionFact.__args__,
     )
 }

@@ -15,11 +15,21 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import httpx
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from shared.cause import current
+from shared.domain.secret_references import NAME_PATTERN
 from shared.nodes.http_response import completed
-from shared.nodes.node_type import MAX_OUTPUT_BYTES, Completed, Effect, NodeError, NodeType, Parameters
+from shared.nodes.node_type import (
+    MAX_OUTPUT_BYTES,
+    Completed,
+    Effect,
+    JsonObject,
+    NodeError,
+    NodeType,
+    Parameters,
+    is_drawn,
+)
 from shared.nodes.outbound import OutboundRefusedError, allowed_of, client_for
 
 USER_AGENT = "workflow-engine/1"
@@ -47,22 +57,47 @@ def _url(text: str) -> str:
     return text
 
 
-def _headers(headers: dict[str, Scalar]) -> dict[str, Scalar]:
+def _headers(headers: dict[str, Scalar], info: ValidationInfo) -> dict[str, Scalar]:
     for name, value in headers.items():
         if not name.isascii() or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
             raise ValueError(f"{name!r} is no header name")
         if name.lower() in _OURS:
             raise ValueError(f"the header {name} is set by the request itself")
-        if "{%" not in str(value) and any(character in str(value) for character in "\r\n\0"):
-            raise ValueError(f"the header {name} must be one line")
+        text = str(value)
+        if not is_drawn(text, info) and (not text.isascii() or any(character in text for character in "\r\n\0")):
+            raise ValueError(f"the header {name} must be one line of ASCII")
     return headers
+
+
+class Auth(Parameters):
+    """Credentials from the secret named `secret`.
+
+    `bearer`: `Authorization: Bearer`. `basic`: the secret is the password of `username`, or without one
+    `user:password`. `header`: the secret is the value of `header`.
+    """
+
+    type: Literal["bearer", "basic", "header"]
+    secret: Annotated[str, Field(pattern=NAME_PATTERN)]
+    username: Annotated[str, Field(max_length=1_000, pattern=r"^[^:\r\n\x00]*$")] | None = None
+    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self, info: ValidationInfo) -> Auth:
+        if (self.type == "header") != (self.header is not None):
+            raise ValueError("header is given with the type header, and with no other")
+        if self.header is not None:
+            _headers({self.header: ""}, info)
+        if self.username is not None and self.type != "basic":
+            raise ValueError("username is given with the type basic alone")
+        return self
 
 
 class HttpRequest(Parameters):
     """What to send and what counts as success.
 
     `success` lists statuses, ranges as in `200-299` or classes as in `2xx`. `response` says how the body is read;
-    `auto` follows the content type. Unset, the body's type is JSON.
+    `auto` follows the content type. Unset, the body's type is JSON. With secrets in it, a request follows no redirect:
+    another server would get them.
     """
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
@@ -71,6 +106,7 @@ class HttpRequest(Parameters):
     headers: Annotated[dict[str, Scalar], AfterValidator(_headers)] = Field(default_factory=dict)
     body: Any = None
     body_type: Literal["json", "form", "text", "base64"] = "json"
+    auth: Auth | None = None
     response: Literal["json", "text", "base64", "auto"] = "auto"
     success: list[Status] = Field(default_factory=lambda: list[int | str](["2xx"]))
     follow_redirects: bool = True
@@ -85,9 +121,10 @@ def _output_bytes(parameters: HttpRequest) -> int:
 async def _perform(parameters: HttpRequest, effect: Effect) -> Completed:
     client = client_for(allowed_of(effect.tenant_id, effect.reach.outbound))
     try:
-        request = _request(client, parameters, effect.idempotency_key)
+        request = _request(client, parameters, effect)
+        follow = parameters.follow_redirects and not effect.secrets
         async with asyncio.timeout(effect.timeout_seconds):
-            response = await client.send(request, stream=True, follow_redirects=parameters.follow_redirects)
+            response = await client.send(request, stream=True, follow_redirects=follow)
             try:
                 return await completed(parameters, response, effect.now())
             finally:
@@ -102,20 +139,38 @@ async def _perform(parameters: HttpRequest, effect: Effect) -> Completed:
         raise NodeError("network", str(error) or type(error).__name__) from error
 
 
-def _request(client: httpx.AsyncClient, parameters: HttpRequest, idempotency_key: str) -> httpx.Request:
-    headers = {"user-agent": USER_AGENT, IDEMPOTENCY_HEADER: idempotency_key}
+def _request(client: httpx.AsyncClient, parameters: HttpRequest, effect: Effect) -> httpx.Request:
+    headers = {"user-agent": USER_AGENT, IDEMPOTENCY_HEADER: effect.idempotency_key}
     if (cause := current()) is not None:
-        headers |= cause.headers(idempotency_key)
+        headers |= cause.headers(effect.idempotency_key)
     content = None
     if parameters.body is not None:
         content = _content(parameters.body, parameters.body_type)
         headers["content-type"] = _CONTENT_TYPES[parameters.body_type]
     headers |= {name.lower(): _scalar(value) for name, value in parameters.headers.items()}
+    if parameters.auth is not None:
+        headers |= _credentials(parameters.auth, effect.secrets[parameters.auth.secret])
     url = httpx.URL(parameters.url)
     if parameters.query:
         # `params=` would replace the URL's own query instead of adding to it.
         url = url.copy_merge_params({name: _values(value) for name, value in parameters.query.items()})
     return client.build_request(parameters.method, url, headers=headers, content=content)
+
+
+def _credentials(auth: Auth, secret: str) -> dict[str, str]:
+    if auth.type == "basic":
+        pair = secret if auth.username is None else f"{auth.username}:{secret}"
+        return {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    name, value = ("authorization", f"Bearer {secret}") if auth.header is None else (auth.header.lower(), secret)
+    if not value.isascii() or not value.isprintable():
+        raise NodeError("invalid_parameters", "/auth/secret: a header's value must be one line of ASCII")
+    return {name: value}
+
+
+def _auth_secret(parameters: JsonObject) -> tuple[str, ...]:
+    auth = parameters.get("auth")
+    name = auth.get("secret") if isinstance(auth, dict) else None
+    return (name,) if isinstance(name, str) else ()
 
 
 def _content(body: Any, body_type: str) -> bytes:
@@ -150,4 +205,6 @@ NODE = NodeType(
     handles=lambda _parameters: ("out", "error"),
     perform=_perform,
     output_bytes=_output_bytes,
+    literal=frozenset({"secret"}),
+    secrets=_auth_secret,
 )

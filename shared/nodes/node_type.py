@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from shared.domain.graph import Graph
@@ -77,24 +77,42 @@ class Inputs:
     signal: Signal | None = None
 
 
+# The context in which parameters are validated as they are drawn, with expressions in them.
+DRAWN: JsonObject = {"drawn": True}
+
+
+def is_drawn(text: str, info: ValidationInfo) -> bool:
+    """Whether the text is an expression, so that what it yields is not known yet. What has been yielded never is,
+    though it may look like one."""
+    return info.context == DRAWN and "{%" in text
+
+
+async def no_secrets(_tenant_id: str, names: Sequence[str]) -> Mapping[str, str]:
+    """The secrets where there are none."""
+    raise NodeError("secret_missing", f"There is no secret named {names[0]!r}.")
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
     """What this deployment lets effects reach besides the public internet, by entries `tenant_id=…`: private hosts, and
-    resources on AWS."""
+    resources on AWS. `secrets` gives a tenant's by name; what it cannot give raises `NodeError`."""
 
     outbound: tuple[str, ...] = ()
     aws: tuple[str, ...] = ()
+    secrets: Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]] = no_secrets
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What an effect may know: on whose behalf it acts, under which key, how long it may take, what it may reach."""
+    """What an effect may know: on whose behalf it acts, under which key, how long it may take, what it may reach, and
+    the secrets that its node names."""
 
     tenant_id: str
     idempotency_key: str
     timeout_seconds: float
     now: Callable[[], float]
     reach: Reach = Reach()
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +166,8 @@ class NodeType:
     `handles` gives the handles that a node with these parameters, as drawn, can choose. `complete` gives resolved
     parameters a value where a condition led nowhere. `needs` are parameters that must be given although an expression
     may lead nowhere; `literal` names those, at any depth, that must be known when the graph is published.
-    `output_bytes` is how large an output may be, as JSON.
+    `output_bytes` is how large an output may be, as JSON. `secrets` gives the names of secrets that an effect's
+    parameters, as drawn, ask for besides those in expressions.
     """
 
     name: str
@@ -165,6 +184,7 @@ class NodeType:
     needs: tuple[str, ...] = ()
     literal: frozenset[str] = frozenset()
     verbatim: frozenset[str] = frozenset()
+    secrets: Callable[[JsonObject], Sequence[str]] = field(default=lambda _parameters: ())
     output_bytes: Callable[[Any], int] = field(default=lambda _parameters: MAX_OUTPUT_BYTES)
 
     @property

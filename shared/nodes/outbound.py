@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 import ssl
 from collections.abc import Iterable
@@ -134,6 +135,8 @@ def client_for(allowed: frozenset[str]) -> httpx.AsyncClient:
     """
     global _context  # one per process
     if allowed not in _clients:
+        # It writes each URL into the log, and a secret may stand in one.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         _context = _context or httpx.create_ssl_context(trust_env=False)
         transport = GuardedTransport(_context, allowed)
         _clients[allowed] = httpx.AsyncClient(

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from shared.domain.answers import FORBIDDEN_HEADERS
-from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters
+from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters, is_drawn
 
 CONTENT_TYPE = "content-type"
 MAX_HEADERS = 50
 _BODILESS = frozenset({204, 205, 304})
 
 
-def _headers(headers: dict[str, str]) -> dict[str, str]:
+def _headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
     for name, value in headers.items():
         if not name.isascii() or not name.replace("-", "").isalnum() or len(name) > 100:
             raise ValueError(f"{name!r} is no header name")
         if name.lower() in FORBIDDEN_HEADERS - {CONTENT_TYPE}:
             raise ValueError(f"the header {name} is not the workflow's to set")
-        if "{%" not in value and not (value.isascii() and value.isprintable()):
+        if not is_drawn(value, info) and not (value.isascii() and value.isprintable()):
             raise ValueError(f"the header {name} must be one line of ASCII")
     return {name.lower(): value for name, value in headers.items()}
 

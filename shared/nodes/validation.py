@@ -22,11 +22,13 @@ from shared.domain.expressions import (
 from shared.domain.graph import Graph, Node, parse_graph
 from shared.domain.graph_fields import nearest
 from shared.domain.json_values import pointer_of
+from shared.domain.secret_references import secret_named
 from shared.domain.templates import texts
 from shared.errors import Problem
 from shared.nodes.graph_shape import body_shape_problems, is_trigger, shape_problems
-from shared.nodes.node_type import ERROR_HANDLE, JsonObject, NodeType
+from shared.nodes.node_type import DRAWN, ERROR_HANDLE, JsonObject, NodeType
 from shared.nodes.registry import names, node_type
+from shared.nodes.secret_rules import secret_problems
 
 # Maps within maps: so deep at most.
 MAX_DEPTH = 4
@@ -89,6 +91,7 @@ def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
         return
     if any(node.id in around.graph.nodes for around in place.around()):
         yield Problem(f"{pointer}/id", f"Outside of the body there is a node {node.id!r} too.", "Give it another id.")
+    yield from secret_problems(kind, node.parameters, f"{pointer}/parameters")
     expressions = list(_expressions(place, kind, node, f"{pointer}/parameters"))
     yield from (problem for problem in expressions if isinstance(problem, Problem))
     yield from _parameters(kind, node, f"{pointer}/parameters")
@@ -136,7 +139,7 @@ def _parameters(kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:
         if name not in node.parameters:
             yield Problem(f"{pointer}/{name}", "This parameter is required.")
     try:
-        kind.parameters.model_validate(node.parameters)
+        kind.parameters.model_validate(node.parameters, context=DRAWN)
     except ValidationError as error:
         seen: set[str] = set()
         for detail in error.errors(include_url=False, include_input=False):
@@ -193,7 +196,7 @@ def _expressions(place: _Place, kind: NodeType, node: Node, pointer: str) -> Ite
         if has_mustache(parts):
             yield Problem(pointer + where, "{{ }} is not an expression here.", MUSTACHE_HINT)
         for part in parts:
-            if isinstance(part, Source):
+            if isinstance(part, Source) and secret_named(part.text) is None:
                 try:
                     compiled = compile_expression(part.text)
                 except ExpressionError as error:
@@ -204,6 +207,9 @@ def _expressions(place: _Place, kind: NodeType, node: Node, pointer: str) -> Ite
 
 def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Iterator[Problem]:
     for name in compiled.others:
+        if name == "secrets":
+            yield Problem(pointer, "A secret is put in as it is.", "Write {% $secrets.name %} and nothing else in it.")
+            continue
         yield Problem(pointer, f"Nothing is called ${name}.", nearest(f"${name}", [f"${known}" for known in SCOPE]))
     for name in compiled.bare_names:
         message = f"The path {name!r} starts nowhere."

@@ -15,7 +15,13 @@ JsonObject = dict[str, Any]
 
 READ_LIMIT = 1000
 # The rows that an append of this stream type brings with it.
-_ROWS = {"workflow": "workflows", "webhook": "webhooks", "api_key": "api_keys", "execution": "executions"}
+_ROWS = {
+    "workflow": "workflows",
+    "webhook": "webhooks",
+    "api_key": "api_keys",
+    "execution": "executions",
+    "secret": "secrets",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +30,14 @@ class Append:
 
     `expected_version` is the stream's version that the writer has seen (0: the stream must not exist). `row` is the
     aggregate as it is after the events, for its read model; `versions` are rows of `workflow_versions`; `secret` holds
-    the columns of the row that are no facts (`secret`, `previous_secret`; `key_hash`); `deliveries` are rows of the
-    webhook ledger; `calls` are the runs that a waiting execution waits for, and `awaiting_id` is the one that waits for
-    this one, which has ended.
+    the columns of the row that are no facts (`secret`, `previous_secret`, `key_hash`, `value`); `deliveries` are rows
+    of the webhook ledger; `calls` are the runs that a waiting execution waits for, and `awaiting_id` is the one that
+    waits for this one, which has ended.
     """
 
     tenant_id: str
     stream_id: str
-    stream_type: Literal["workflow", "webhook", "api_key", "execution"]
+    stream_type: Literal["workflow", "webhook", "api_key", "execution", "secret"]
     expected_version: int
     events: tuple[NewEvent, ...]
     row: JsonObject | None = None
@@ -73,7 +79,7 @@ class EventStoreRepository:
         argument = _argument(appends)
         if lines:
             argument.setdefault("deliveries", []).extend(lines)
-        answer = await self._database.rpc("append_events", argument)
+        answer = await self._database.rpc("append_secrets" if "secrets" in argument else "append_events", argument)
         return [Appended(**result) for result in answer["results"]]
 
     async def append_one(self, append: Append) -> Appended:

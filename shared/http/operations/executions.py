@@ -139,7 +139,7 @@ class EventView(View):
     sequence_number: int
     event_type: str
     stream_id: Id
-    stream_type: Literal["workflow", "webhook", "api_key", "execution"]
+    stream_type: Literal["workflow", "webhook", "api_key", "execution", "secret"]
     stream_version: int
     timestamp: Time
     payload: Object

@@ -29,6 +29,7 @@ from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
 from shared.engine.schedules import Schedules
+from shared.engine.secret_reader import SecretReader
 from shared.engine.verify_execution import verify_execution
 from shared.events.record import RecordedEvent
 from shared.ids import new_id
@@ -51,7 +52,7 @@ class Bench:
     def new_engine(self, name: str = "test", clock: Callable[[], float] = time.time) -> Engine:
         """Another drain's engine, perhaps at another time."""
         services = self.services
-        reach = Reach(services.settings.outbound_allow, services.settings.aws_allow)
+        reach = Reach(services.settings.outbound_allow, services.settings.aws_allow, SecretReader(services.secrets))
         tell, tell_drains = services.answers.tell, partial(hint, services)
         journal = Journal(services.events)
         return Engine(services.events, journal, self.graphs, self.guard, name, reach, clock, tell, tell_drains)

@@ -15,7 +15,7 @@ from shared.domain.actor import Actor, Role
 from shared.http.auth import context_of
 from shared.ids import new_id
 
-FUNCTIONS = ("workflows", "publish", "api_keys", "health", "execute", "executions", "audit", "webhooks")
+FUNCTIONS = ("workflows", "publish", "api_keys", "secrets", "health", "execute", "executions", "audit", "webhooks")
 TEXT = re.compile(r"text/|application/(json|xml|javascript)")
 
 

@@ -11,7 +11,7 @@ import pytest
 from shared.http.openapi import document
 
 FOLDER = Path(__file__).parents[3] / "events"
-FUNCTIONS = ("workflows", "publish", "api_keys", "health", "console")
+FUNCTIONS = ("workflows", "publish", "api_keys", "secrets", "health", "console")
 SAMPLES = sorted(path for name in FUNCTIONS for path in (FOLDER / name).glob("*.json"))
 DOCUMENTED = {
     operation["operationId"]: operation["responses"]

@@ -34,7 +34,7 @@ def test_header_that_is_not_the_workflows_is_refused(name: str) -> None:
         respond(headers={name: "x"})
 
 
-@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "\0", "ä"])
+@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "{% a\r\nSet-Cookie: b %}", "a\nb", "\0", "ä"])
 def test_header_of_several_lines_is_refused(value: str) -> None:
     """What an expression yields cannot add a header."""
     with pytest.raises(NodeError, match="/headers"):

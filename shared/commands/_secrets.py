@@ -1,0 +1,44 @@
+"""What every command on a secret does around its decision."""
+
+from __future__ import annotations
+
+import re
+
+from shared.commands.record import now, record
+from shared.commands.services import Services
+from shared.domain import secret as secrets
+from shared.domain.actor import Actor
+from shared.domain.secret import Secret
+from shared.domain.secret_references import NAME_PATTERN
+from shared.errors import InvalidRequestError
+from shared.events.codec import SecretFact
+from shared.ids import derived_id
+from shared.repositories.event_store import Append
+
+
+async def load(services: Services, actor: Actor, name: str) -> Secret | None:
+    """The tenant's secret of this name, deleted ones too; a malformed name raises `InvalidRequestError`."""
+    if not re.fullmatch(NAME_PATTERN, name, re.ASCII):
+        raise InvalidRequestError("A secret's name has 1 to 100 letters, digits and underscores, and no digit first.")
+    row = await services.secrets.get(actor.tenant_id, name)
+    return None if row is None else Secret(**row)
+
+
+async def append(
+    services: Services, actor: Actor, name: str, before: Secret | None, fact: SecretFact, value: str | None
+) -> Secret:
+    """The secret after the fact, which is then stored with its row and the encrypted value (`None`: none)."""
+    happened_at, secret_id = now(), derived_id("secret", actor.tenant_id, name)
+    after = secrets.apply(before, fact, actor.tenant_id, secret_id, happened_at)
+    await services.events.append_one(
+        Append(
+            tenant_id=actor.tenant_id,
+            stream_id=secret_id,
+            stream_type="secret",
+            expected_version=before.stream_version if before is not None else 0,
+            events=record(actor, happened_at, fact),
+            row=secrets.row(after),
+            secret={"value": value},
+        )
+    )
+    return after

@@ -1,0 +1,26 @@
+"""Delete a secret."""
+
+from __future__ import annotations
+
+from shared.commands._secrets import append, load
+from shared.commands.change import repeated_on_conflict
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.errors import NotFoundError
+from shared.events.secret import SecretDeleted
+
+
+async def delete_secret(services: Services, actor: Actor, name: str) -> None:
+    """The secret is gone, with its value; effects that want it fail with `secret_missing`. Twice is as good as once.
+
+    One that never was raises `NotFoundError`.
+    """
+
+    async def attempt() -> None:
+        before = await load(services, actor, name)
+        if before is None:
+            raise NotFoundError("There is no such secret.")
+        if before.status != "deleted":
+            await append(services, actor, name, before, SecretDeleted(), None)
+
+    await repeated_on_conflict(attempt)

@@ -1,0 +1,46 @@
+"""The secret aggregate: a name under which a tenant keeps a value for its workflows. The value is not part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.domain.timestamps import in_utc
+from shared.events.codec import SecretFact
+from shared.events.secret import SecretSet
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret after its events. `status` is `active` or `deleted`; a deleted one can be set again."""
+
+    id: str
+    tenant_id: str
+    name: str
+    status: str
+    stream_version: int
+    created_at: str
+    updated_at: str
+
+
+def apply(secret: Secret | None, fact: SecretFact, tenant_id: str, secret_id: str, happened_at: str) -> Secret:
+    """The secret after one more fact."""
+    happened_at = in_utc(happened_at) or happened_at
+    if isinstance(fact, SecretSet):
+        version = secret.stream_version + 1 if secret is not None else 1
+        is_known = secret is not None and secret.status == "active"
+        created_at = secret.created_at if secret is not None and is_known else happened_at
+        return Secret(secret_id, tenant_id, fact.name, "active", version, created_at, happened_at)
+    if secret is None:
+        raise ValueError(f"The stream of secret {secret_id} does not begin with SecretSet.")
+    return replace(secret, status="deleted", stream_version=secret.stream_version + 1, updated_at=happened_at)
+
+
+def row(secret: Secret) -> dict[str, Any]:
+    """The secret's row in `secrets`, without its value."""
+    return {name: getattr(secret, name) for name in Secret.__slots__}
+
+
+def secret_context(tenant_id: str, name: str) -> str:
+    """What a value is bound to when it is encrypted: it opens under no other name and for no other tenant."""
+    return f"secret:{tenant_id}:{name}"

@@ -1,0 +1,129 @@
+"""`{% $secrets.name %}` in a node's parameters: where secrets stand, their placeholders, and their values put in.
+
+A secret is never evaluated. Its place in the graph is known, and until the effect is performed a placeholder stands
+there, which is what events hold. Only the places that the graph names are ever filled in, and in such a text nothing
+else comes from a run: whoever sends a placeholder in a delivery gets nothing for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from shared.domain.expressions import ExpressionError, Source, is_whole, split
+
+NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
+_REFERENCE = re.compile(r"\$secrets\s*\.\s*([A-Za-z_][A-Za-z0-9_]{0,99})", re.ASCII)
+
+_URL_SAFE = str.maketrans("+/", "-_")
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A text with secrets in it: where it stands, and their names."""
+
+    path: Path
+    names: tuple[str, ...]
+
+
+def placeholder(name: str) -> str:
+    """What stands for the secret wherever it is stored or shown."""
+    return f"[secret:{name}]"
+
+
+def secret_named(source: str) -> str | None:
+    """The name of the secret that this expression is, and nothing else is in it; `None` for any other expression."""
+    found = _REFERENCE.fullmatch(source.strip())
+    return found[1] if found else None
+
+
+def references(value: Any, *path: str) -> Iterator[Reference]:
+    """Every text with secrets and nothing else of a run in it, in objects; lists hold none."""
+    if isinstance(value, str):
+        names = _names(value)
+        if names:
+            yield Reference(path, names)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from references(item, *path, name)
+
+
+def masked(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with placeholders in the place of secrets."""
+    return _changed(parameters, list(references(parameters)), lambda text, _names: _with_placeholders(text))
+
+
+def revealed(parameters: dict[str, Any], places: Sequence[Reference], secrets: Mapping[str, str]) -> dict[str, Any]:
+    """The resolved parameters with secrets in the place of placeholders, where the graph has them."""
+
+    def reveal(text: str, names: tuple[str, ...]) -> str:
+        # At once, so that a secret that looks like a placeholder stays as it is.
+        pattern = "|".join(re.escape(placeholder(name)) for name in names)
+        return re.sub(pattern, lambda found: secrets[found[0][len("[secret:") : -1]], text)
+
+    return _changed(parameters, places, reveal)
+
+
+def redacted(value: Any, secrets: Mapping[str, str]) -> Any:
+    """JSON in which secrets, also encoded for a URL or within base64, have become their placeholders."""
+    forms = {form: placeholder(name) for name, secret in secrets.items() for form in _forms(secret)}
+    if not forms:
+        return value
+    pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
+    return _replaced(value, pattern, forms)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield from (secret, quote(secret, safe=""), quote_plus(secret))
+    # In base64 a text looks in three ways, by where it stands; its first and last characters share bits with others.
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + secret.encode())
+        form = encoded[(before * 8 + 5) // 6 : (before + len(secret.encode())) * 8 // 6].decode()
+        yield form
+        yield form.translate(_URL_SAFE)
+
+
+def _replaced(value: Any, pattern: re.Pattern[str], forms: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return pattern.sub(lambda found: forms[found[0]], value)
+    if isinstance(value, dict):
+        return {_replaced(name, pattern, forms): _replaced(item, pattern, forms) for name, item in value.items()}
+    return [_replaced(item, pattern, forms) for item in value] if isinstance(value, list) else value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    if "$secrets" not in text:
+        return ()
+    try:
+        found = [secret_named(part.text) for part in split(text) if isinstance(part, Source)]
+    except ExpressionError:
+        return ()
+    # With another expression in the text it is left alone: publishing refuses it.
+    return tuple(dict.fromkeys(name for name in found if name is not None)) if None not in found else ()
+
+
+def _with_placeholders(text: str) -> str:
+    parts = split(text)
+    texts = [part if isinstance(part, str) else placeholder(secret_named(part.text) or "") for part in parts]
+    return "".join(texts).strip() if is_whole(parts) else "".join(texts)
+
+
+def _changed(value: dict[str, Any], places: Sequence[Reference], change: Any) -> dict[str, Any]:
+    changed = value
+    for place in places:
+        changed = _at(changed, place.path, lambda text, names=place.names: change(text, names))
+    return changed
+
+
+def _at(value: Any, path: Path, change: Any) -> Any:
+    if not path:
+        return change(value) if isinstance(value, str) else value
+    if not isinstance(value, dict) or path[0] not in value:
+        return value
+    return {**value, path[0]: _at(value[path[0]], path[1:], change)}

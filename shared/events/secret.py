@@ -1,0 +1,17 @@
+"""Facts about secrets (stream type `secret`). Values are nowhere in them; encrypted, they are in the row alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSet:
+    """The secret of this name was given a value, its first or another."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretDeleted:
+    """The secret is gone, and its value with it."""

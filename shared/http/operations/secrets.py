@@ -1,0 +1,69 @@
+"""/api/secrets"""
+
+from __future__ import annotations
+
+from shared.commands.set_secret import SetSecret
+from shared.errors import StreamConflictError, UnprocessableError
+from shared.http.operation import Answer, Operation
+from shared.http.operations.views import Time, View
+from shared.http.query import PageQuery
+
+TAG = "Secrets"
+PATH_DESCRIPTIONS = {"name": "The secret's name: letters, digits and underscores, as in `$secrets.name`."}
+
+
+class SecretView(View):
+    """A secret, without its value."""
+
+    name: str
+    created_at: Time
+    updated_at: Time
+
+
+class SecretPage(View):
+    """A page of secrets."""
+
+    items: list[SecretView]
+    next_cursor: str | None
+
+
+SET_SECRET = Operation(
+    id="set_secret",
+    method="PUT",
+    path="/api/secrets/{name}",
+    summary="Set a secret",
+    description="Effects use it as `{% $secrets.name %}`. The value is encrypted, and no answer, event or log has it.",
+    tag=TAG,
+    role="admin",
+    scope="secrets:write",
+    body=SetSecret,
+    answers={200: Answer("The secret, without its value", SecretView)},
+    errors=(UnprocessableError, StreamConflictError),
+    path_descriptions=PATH_DESCRIPTIONS,
+)
+LIST_SECRETS = Operation(
+    id="list_secrets",
+    method="GET",
+    path="/api/secrets",
+    summary="List secrets",
+    description="Names and dates, newest first.",
+    tag=TAG,
+    role="editor",
+    scope="secrets:read",
+    query=PageQuery,
+    answers={200: Answer("A page of secrets", SecretPage)},
+)
+DELETE_SECRET = Operation(
+    id="delete_secret",
+    method="DELETE",
+    path="/api/secrets/{name}",
+    summary="Delete a secret",
+    description="Effects that use it fail with `secret_missing`, at the latest after ten seconds.",
+    tag=TAG,
+    role="admin",
+    scope="secrets:write",
+    answers={204: Answer("Deleted")},
+    errors=(StreamConflictError,),
+    path_descriptions=PATH_DESCRIPTIONS,
+)
+OPERATIONS = (SET_SECRET, LIST_SECRETS, DELETE_SECRET)

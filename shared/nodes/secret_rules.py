@@ -1,0 +1,48 @@
+"""Where secrets may stand in a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from shared.domain.expressions import ExpressionError, Source, split
+from shared.domain.json_values import pointer_of
+from shared.domain.secret_references import secret_named
+from shared.errors import Problem
+from shared.nodes.node_type import NodeType
+
+
+def secret_problems(kind: NodeType, parameters: Any, pointer: str) -> Iterator[Problem]:
+    """What is wrong with the places of secrets among a node's parameters.
+
+    They are for effects, whose outputs are looked through for them; a text with a secret has no other expression in
+    it, or what comes from outside could stand beside it; and a list is no place, for its items move when one leads
+    nowhere.
+    """
+    for path, in_list, text in _texts(parameters, (), False):
+        try:
+            sources = [secret_named(part.text) for part in split(text) if isinstance(part, Source)]
+        except ExpressionError:
+            continue  # said elsewhere
+        place = pointer + pointer_of(*path)
+        if all(name is None for name in sources):
+            continue
+        if not kind.is_effect:
+            yield Problem(place, f"A {kind.name} cannot use secrets: effects can.", "Use it where it is sent.")
+        elif None in sources:
+            message = "A text with a secret in it has no other expression."
+            yield Problem(place, message, "Give the secret a parameter of its own, or use auth.")
+        elif in_list:
+            yield Problem(place, "A secret cannot stand in a list.", "Put it into an object, or use auth.")
+
+
+def _texts(value: Any, path: tuple[str | int, ...], in_list: bool) -> Iterator[tuple[tuple[str | int, ...], bool, str]]:
+    if isinstance(value, str):
+        if "$secrets" in value:
+            yield path, in_list, value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _texts(item, (*path, name), in_list)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts(item, (*path, index), True)

@@ -1,0 +1,24 @@
+"""A tenant's secrets, without their values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.queries.page import Page, keyset_page
+from shared.repositories.rows import Keyset
+from shared.repositories.secrets import SecretRepository
+
+FIELDS = ("name", "created_at", "updated_at")
+
+
+async def list_secrets(
+    secrets: SecretRepository, tenant_id: str, limit: int, before: Keyset | None = None
+) -> Page[Keyset]:
+    """The secrets' names and dates, newest first."""
+    page = keyset_page(await secrets.list(tenant_id, limit + 1, before), limit)
+    return Page([view(row) for row in page.items], page.next)
+
+
+def view(row: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of a secret's row."""
+    return {name: row[name] for name in FIELDS}

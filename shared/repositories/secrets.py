@@ -1,0 +1,51 @@
+"""Tenants' secrets: their names and dates, and for effects their encrypted values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shared.repositories.database import Database
+from shared.repositories.rows import Keyset, Row, Rows, in_service_form, page
+
+COLUMNS = "id,tenant_id,name,status,stream_version,created_at,updated_at"
+
+
+class SecretRepository:
+    """Reads `secrets`."""
+
+    def __init__(self, database: Database) -> None:
+        """Uses the process's database connection."""
+        self._database = database
+
+    async def get(self, tenant_id: str, name: str) -> Row | None:
+        """The secret's row without its value, deleted ones too; `None` when the tenant never had it."""
+        rows = await self._database.select(
+            "secrets", COLUMNS, lambda query: query.eq("tenant_id", tenant_id).eq("name", name)
+        )
+        return in_service_form(rows[0]) if rows else None
+
+    async def list(self, tenant_id: str, limit: int, before: Keyset | None = None) -> Rows:
+        """The tenant's secrets that are not deleted, newest first, without their values."""
+        rows = await self._database.select(
+            "secrets",
+            COLUMNS,
+            lambda query: page(query.eq("tenant_id", tenant_id).eq("status", "active"), limit, before),
+        )
+        return [in_service_form(row) for row in rows]
+
+    async def count(self, tenant_id: str) -> int:
+        """How many secrets the tenant has."""
+        return len(
+            await self._database.select(
+                "secrets", "id", lambda query: query.eq("tenant_id", tenant_id).eq("status", "active").limit(1_000)
+            )
+        )
+
+    async def values(self, tenant_id: str, names: Sequence[str]) -> dict[str, str]:
+        """The encrypted values by name; those that there are none of are left out."""
+        rows = await self._database.select(
+            "secrets",
+            "name,value",
+            lambda query: query.eq("tenant_id", tenant_id).eq("status", "active").in_("name", names),
+        )
+        return {row["name"]: row["value"] for row in rows}

@@ -1,0 +1,171 @@
+"""Effects with secrets: sent, and said nowhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from shared.aws import secrets as keys
+from shared.commands.delete_secret import delete_secret
+from shared.commands.set_secret import SetSecret, set_secret
+from shared.errors import InvalidGraphError
+from shared.settings import settings
+from tests.integration.engine.bench import HOOK, Bench, JsonObject, request, transform
+from tests.integration.engine.sink import Sink, as_json
+
+AT = "/nodes/1/parameters"
+VALUE = "s3cret-välue/+"
+PLAIN = "plain-s3cret"
+
+
+@pytest.fixture(autouse=True)
+async def _secrets(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRETS_KEY", base64.b64encode(bytes(32)).decode())
+    settings.cache_clear()
+    keys.forget_keys()
+    for name, value in {"token": PLAIN, "other": VALUE}.items():
+        await set_secret(bench.services, bench.actor, name, SetSecret(value=value))
+
+
+def echo(sink: Sink) -> None:
+    """Lets the sink answer with all that it was sent."""
+    sink.answer = lambda got: (200, {}, as_json({"path": got.path, "headers": got.headers, "body": got.body.decode()}))
+
+
+async def run(bench: Bench, sink: Sink, delivered: Any = None, /, **parameters: Any) -> Any:
+    """The job of a run that has sent one request."""
+    node = request("send", sink.url + "/x", parameters=parameters)
+    job = bench.delivery(await bench.publish([HOOK, node], "hook>send"), delivered)
+    await bench.execute(job)
+    return job
+
+
+async def told(bench: Bench, job: Any) -> str:
+    """Everything that is recorded of the run, as text."""
+    return json.dumps([[one.payload, one.metadata] for one in await bench.events(job)], ensure_ascii=False)
+
+
+async def test_secret_is_sent_and_not_said(bench: Bench, sink: Sink) -> None:
+    """Though the server echoes it in every form; events have placeholders, and the run can be derived again."""
+    echo(sink)
+    job = await run(
+        bench,
+        sink,
+        query={"key": "{% $secrets.other %}"},
+        headers={"x-token": "Token {% $secrets.token %}"},
+        body={"secret": "{% $secrets.other %}", "n": "{% $trigger.method %}"},
+    )
+    (got,) = sink.received
+    assert got.headers["x-token"] == f"Token {PLAIN}"
+    assert json.loads(got.body) == {"secret": VALUE, "n": "POST"}
+    state = await bench.state(job)
+    assert state.status == "succeeded", state.error
+    assert state.output["body"]["headers"]["x-token"] == "Token [secret:token]"
+    assert state.nodes["send"].parameters is not None
+    assert state.nodes["send"].parameters["headers"] == {"x-token": "Token [secret:token]"}
+    text = await told(bench, job)
+    assert not [form for form in (VALUE, PLAIN, "s3cret-v%C3%A4lue") if form in text]
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_failure_does_not_say_it_either(bench: Bench, sink: Sink) -> None:
+    """Neither what the server answers nor what cannot be sent."""
+    sink.answer = lambda got: (400, {}, f"bad key {got.headers['x-token']}".encode())
+    refused = await run(bench, sink, headers={"x-token": "{% $secrets.token %}"})
+    assert PLAIN not in await told(bench, refused)
+    assert "[secret:token]" in await told(bench, refused)
+    unsendable = await run(bench, sink, headers={"x-token": "{% $secrets.other %}\n"})
+    state = await bench.state(unsendable)
+    assert state.error is not None
+    assert state.error["code"] == "invalid_parameters"
+    assert VALUE not in await told(bench, unsendable)
+    assert (await bench.verify(unsendable))["first_difference"] is None
+
+
+@pytest.mark.parametrize(
+    ("auth", "name", "sent"),
+    [
+        ({"type": "bearer", "secret": "token"}, "authorization", f"Bearer {PLAIN}"),
+        ({"type": "header", "secret": "token", "header": "X-Api-Key"}, "x-api-key", PLAIN),
+        (
+            {"type": "basic", "secret": "other", "username": "ada"},
+            "authorization",
+            "Basic " + base64.b64encode(f"ada:{VALUE}".encode()).decode(),
+        ),
+        ({"type": "basic", "secret": "token"}, "authorization", "Basic " + base64.b64encode(PLAIN.encode()).decode()),
+    ],
+)
+async def test_auth_is_sent_from_its_secret(bench: Bench, sink: Sink, auth: JsonObject, name: str, sent: str) -> None:
+    """Beside what the parameters say, and in no event."""
+    sink.answer = lambda got: (200, {}, as_json(got.headers[name]))
+    job = await run(bench, sink, auth=auth)
+    assert sink.received[0].headers[name] == sent
+    text = await told(bench, job)
+    assert PLAIN not in text
+    assert sent.removeprefix("Basic ") not in text
+    assert base64.b64encode(VALUE.encode())[:-4].decode() not in text
+
+
+async def test_request_with_secrets_follows_no_redirect(bench: Bench, sink: Sink) -> None:
+    """Whoever is redirected to would get them."""
+    sink.answer = lambda _got: (307, {"location": f"{sink.url}/elsewhere"}, b"")
+    job = await run(bench, sink, auth={"type": "bearer", "secret": "token"})
+    state = await bench.state(job)
+    assert state.error is not None
+    assert (state.error["code"], [one.path for one in sink.received]) == ("http_3xx", ["/x"])
+
+
+async def test_placeholder_in_a_delivery_gets_nothing(bench: Bench, sink: Sink) -> None:
+    """What comes from outside is never taken for a secret's place."""
+    await run(
+        bench,
+        sink,
+        {"text": "[secret:token]", "list": ["[secret:token]"]},
+        headers={"x-token": "{% $secrets.token %}"},
+        body={"text": "{% $trigger.body.text %}", "list": "{% $trigger.body.list %}"},
+    )
+    assert json.loads(sink.received[0].body) == {"text": "[secret:token]", "list": ["[secret:token]"]}
+
+
+async def test_missing_secret_fails_the_node(bench: Bench, sink: Sink) -> None:
+    """Before anything is sent, and by its name; another tenant's is as good as none."""
+    job = await run(bench, sink, headers={"x-token": "{% $secrets.nobody %}"})
+    state = await bench.state(job)
+    assert state.error is not None
+    assert (state.error["code"], sink.received) == ("secret_missing", [])
+    assert "'nobody'" in state.error["message"]
+    await delete_secret(bench.services, bench.actor, "token")
+    gone = await bench.state(await run(bench, sink, auth={"type": "bearer", "secret": "token"}))
+    assert gone.error is not None
+    assert gone.error["code"] == "secret_missing"
+
+
+@pytest.mark.parametrize(
+    ("node", "pointer"),
+    [
+        (transform("t", "{% $secrets.token %}"), "/nodes/1/parameters/value"),
+        (transform("t", "{% $uppercase($secrets.token) %}"), "/nodes/1/parameters/value"),
+        (request("t", "http://a.b", parameters={"body": ["{% $secrets.token %}"]}), "/nodes/1/parameters/body/0"),
+        (
+            request("t", "http://a.b", parameters={"body": "{% $secrets.token %}{% $trigger.method %}"}),
+            "/nodes/1/parameters/body",
+        ),
+        (request("t", "http://a.b", parameters={"body": "{% 'x' & $secrets.token %}"}), "/nodes/1/parameters/body"),
+        (
+            request("t", "http://a.b", parameters={"auth": {"type": "header", "secret": "a"}}),
+            f"{AT}/auth",
+        ),
+        (
+            request("t", "http://a.b", parameters={"auth": {"type": "bearer", "secret": "{% $secrets.a %}"}}),
+            "/nodes/1/parameters/auth/secret",
+        ),
+    ],
+)
+async def test_secret_in_another_place_is_not_published(bench: Bench, node: JsonObject, pointer: str) -> None:
+    """Only an effect has it, as it is, where it is known to stand."""
+    with pytest.raises(InvalidGraphError) as refused:
+        await bench.publish([HOOK, node], "hook>t")
+    assert pointer in [one.pointer for one in refused.value.problems]
