@@ -15,6 +15,7 @@ from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
 from shared.commands.publish_workflow import publish_workflow
 from shared.commands.record import now, record
 from shared.commands.services import Services, services
+from shared.commands.set_secret import SetSecret, set_secret
 from shared.domain import api_key, webhook, workflow
 from shared.domain.actor import Actor
 from shared.domain.api_key_text import hash_of
@@ -51,7 +52,8 @@ EDGES: list[dict[str, Any]] = [{"source": "hook", "target": "is_main"}]
 
 
 async def make(parts: Services) -> None:
-    """A published workflow, a webhook of each provider, a delivery, an API key, and a run that waits for a drain."""
+    """A published workflow, a webhook of each provider, a delivery, an API key, a secret, and a run that waits for
+    a drain."""
     await _workflow(parts)
     for provider, (webhook_id, secret) in WEBHOOKS.items():
         await _webhook(parts, provider, webhook_id, secret)
@@ -59,6 +61,7 @@ async def make(parts: Services) -> None:
     await _delivery(parts)
     await publish_workflow(parts, ACTOR, WORKFLOW)
     await execute_workflow(parts, ACTOR, WORKFLOW, ExecuteWorkflow(input={"ref": "refs/heads/main"}), RUN_KEY)
+    await set_secret(parts, ACTOR, "shop_token", SetSecret(value=SECRET))
     await parts.close()
 
 
