@@ -1,7 +1,7 @@
 """Lines for the ledger: intake leaves them in Redis, a drain writes them. Floods become counts.
 
 What a sender has proven may fill the ledger as far as it likes; what anybody can send is bounded: per webhook 60 lines
-a minute, 600 lines and 5 MB of bodies an hour. Beyond that, lines are counted and bodies are not kept.
+a minute, 600 lines and 8 MB of bodies an hour. Beyond that, lines are counted and bodies are not kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ LINES_PER_MINUTE = 60
 PROVEN_LINES_PER_MINUTE = 1000
 PROVEN = frozenset({"duplicate", "filtered", "throttled"})
 REFUSED_LINES_PER_HOUR = 600
-REFUSED_BYTES_PER_HOUR = 5_000_000
+# Of bodies in base64: one of the largest, or many that are smaller.
+REFUSED_BYTES_PER_HOUR = 8_000_000
 # All lines, and the text of all bodies, that wait; a drain that stays away must not fill Redis.
 MAX_WAITING = 10_000
 MAX_WAITING_BYTES = 64_000_000
