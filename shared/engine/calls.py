@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from shared.cause import Cause, current
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_row import row
 from shared.domain.paths import item_of, split_path
@@ -89,7 +90,9 @@ class CalledRuns:
         happened_at = timestamp(self._clock())
         state = ExecutionState(execution_id, tenant_id)
         state.apply(fact, happened_at)
-        metadata = {"actor": self._actor, "schema_version": 1}
+        # What led to the caller led to this.
+        cause = current() or Cause(execution_id)
+        metadata = {"actor": self._actor, "schema_version": 1, **cause.metadata()}
         # Due at once: should the hint be lost, the sweep finds it. A conflict says that it was started before.
         await self._journal.append(
             Append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.cause import Cause, note
-from tests.integration.engine.bench import HOOK, Bench, delay, request
+from tests.integration.engine.bench import HOOK, Bench, call, delay, request
 from tests.integration.engine.sink import Sink
 
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
@@ -41,3 +41,20 @@ async def test_run_that_nobody_asked_for_names_itself(bench: Bench) -> None:
     job = bench.delivery(await bench.publish([HOOK]))
     await bench.execute(job)
     assert {event.metadata["correlation_id"] for event in await bench.events(job)} == {job.execution_id}
+
+
+async def test_called_run_has_its_callers_cause(bench: Bench, sink: Sink) -> None:
+    """The request that led to the caller led to all that it calls."""
+    start = {"id": "start", "type": "manual_trigger"}
+    called = await bench.publish([start, request("call", sink.url)], "start>call")
+    job = bench.delivery(
+        await bench.publish([HOOK, call("ask", called)], "hook>ask"), correlation_id="request", trace=TRACE
+    )
+    await bench.execute(job)
+    await bench.drain()
+    (row,) = await bench.services.database.select(
+        "executions", "id", lambda query: query.eq("parent_id", job.execution_id)
+    )
+    events = await bench.services.events.read_all(bench.tenant_id, row["id"])
+    assert {event.metadata["correlation_id"] for event in events} == {"request"}
+    assert sink.received[0].headers["traceparent"] == TRACEPARENT
