@@ -4,7 +4,9 @@
 ARCH ?= arm64
 # The minor version of the runtime; another one only to run the artifacts on a machine that lacks it.
 RUNTIME_PYTHON ?= 3.13
-export ARCH RUNTIME_PYTHON UV
+# Another text than before makes every function another one: for parameters that are changed without the code.
+REVISION ?=
+export ARCH RUNTIME_PYTHON REVISION UV
 
 LAMBDA := .local/lambda
 LAMBDA_TOOLS := $(LAMBDA)/tools
@@ -16,7 +18,7 @@ SAM_FUNCTIONS := Workflows Publish Execute Executions Audit Webhooks ApiKeys Sec
 SAM_TARGETS := $(SAM_FUNCTIONS:%=build-%Function)
 ARTIFACTS := $(PYTHON) -m local.artifacts
 
-.PHONY: build e2e-lambda bench-cold build-for-tests $(SAM_TARGETS) build-DependenciesLayer
+.PHONY: build e2e-lambda bench-cold invoke smoke-aws build-for-tests $(SAM_TARGETS) build-DependenciesLayer
 
 build: $(LAMBDA_READY) ## build what is deployed, into .aws-sam/build: ARCH=arm64 or x86_64
 	@$(ARTIFACTS) interpreter >/dev/null
@@ -45,6 +47,15 @@ e2e-lambda: build-for-tests ## run the built functions as Lambda does, and the e
 
 bench-cold: build-for-tests ## measure every function's first invocation, beside a bare one
 	@$(RUN) -m tests.bench.cold $(LAMBDA)/build $(ARGS)
+
+invoke: build-for-tests ## invoke a built function: FUNCTION=intake EVENT=events/intake/github_push.json
+	@$(RUN) -m local invoke $(FUNCTION) $(EVENT)
+
+smoke-aws: build-for-tests ## deploy the build into an emulator of AWS, and send it a webhook
+	@set -e; echo "installing the emulator into $(LAMBDA)/smoke"; \
+	UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(LAMBDA)/smoke UV_PYTHON=$$($(RUN) -c "import json; print(json.load(open('$(LAMBDA)/build/runtime.json'))['python'])") \
+		$(UV) sync --project local/lambda_tools --frozen --only-group smoke --no-progress --quiet
+	@$(RUN) -m local smoke-aws $(LAMBDA)/build $(LAMBDA)/smoke/bin/python
 
 $(LAMBDA_READY): local/lambda_tools/pyproject.toml local/lambda_tools/uv.lock | $(UV)
 	@echo "installing the SAM CLI into $(LAMBDA_TOOLS)"

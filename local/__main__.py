@@ -16,6 +16,8 @@ COMMANDS = {
     "send": ("local.send", "sign a delivery as its provider does and send it"),
     "verify": ("local.verify", "explain deliveries offline, from JSON lines"),
     "catalog": ("local.catalog", "write the generated pages of docs/reference, or check that they are current"),
+    "invoke": ("local.invoke", "invoke a built function with an event, as Lambda does"),
+    "smoke-aws": ("local.smoke_aws", "deploy a build into an emulator of AWS and send it a webhook"),
     "openapi": ("local.openapi", "write the API's description, or check that it is current"),
 }
 

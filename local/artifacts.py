@@ -77,6 +77,8 @@ def build_function(logical_id: str, artifacts: Path, python: str, root: Path = R
     shutil.copy2(root / "functions" / "__init__.py", artifacts / "functions")
     shutil.copytree(source, artifacts / "functions" / source.name, ignore=without, dirs_exist_ok=True)
     shutil.copytree(root / "shared", artifacts / "shared", ignore=without, dirs_exist_ok=True)
+    # Only what differs is published, and a parameter that was changed alone changes nothing here.
+    (artifacts / "REVISION").write_text(os.environ.get("REVISION", ""))
     compile_all(artifacts, python)
 
 

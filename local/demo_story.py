@@ -40,9 +40,13 @@ class Outcome:
     duplicates: int
 
 
-def tell(api_url: str, api_key: str, say: Callable[[str], None]) -> Outcome:
-    """What happened; each step is said as it is done. Raises `DemoError` where a promise was not kept."""
-    with httpx.Client(base_url=api_url, timeout=30, trust_env=False) as client, sink() as (sink_url, received):
+def tell(api_url: str, api_key: str, say: Callable[[str], None], wait_seconds: float = WAIT_SECONDS) -> Outcome:
+    """What happened; each step is said as it is done. Raises `DemoError` where a promise was not kept, and when the run
+    has not ended after `wait_seconds`."""
+    with (
+        httpx.Client(base_url=api_url, timeout=wait_seconds + 10, trust_env=False) as client,
+        sink() as (sink_url, received),
+    ):
         client.headers["authorization"] = f"Bearer {api_key}"
         workflow = _ok(client.post("/api/workflows", json=_workflow(sink_url)), 201)
         published = _ok(client.post(f"/api/workflows/{workflow['id']}/publish"), 200)
@@ -55,7 +59,7 @@ def tell(api_url: str, api_key: str, say: Callable[[str], None]) -> Outcome:
         headers = _signed(body, webhook["secret"])
         accepted = _ok(_deliver(client, webhook, body, headers), 202)
         say(f"delivery   {len(body):,} bytes, signed: 202, execution {accepted['execution_id']}")
-        execution = _finished(client, accepted["execution_id"])
+        execution = _finished(client, accepted["execution_id"], wait_seconds)
 
         say("")
         events = _events(client, accepted["execution_id"])
@@ -135,14 +139,14 @@ def _deliver(client: httpx.Client, webhook: JsonObject, body: bytes, headers: Js
     return client.send(request)
 
 
-def _finished(client: httpx.Client, execution_id: str) -> JsonObject:
-    deadline = time.monotonic() + WAIT_SECONDS
+def _finished(client: httpx.Client, execution_id: str, wait_seconds: float) -> JsonObject:
+    deadline = time.monotonic() + wait_seconds
     while time.monotonic() < deadline:
         execution = _ok(client.get(f"/api/executions/{execution_id}"), 200)
         if execution["status"] in TERMINAL:
             return execution
         time.sleep(0.05)
-    raise DemoError(f"Execution {execution_id} is not finished after {WAIT_SECONDS:.0f} seconds.")
+    raise DemoError(f"Execution {execution_id} is not finished after {wait_seconds:.0f} seconds.")
 
 
 def _events(client: httpx.Client, execution_id: str) -> list[JsonObject]:

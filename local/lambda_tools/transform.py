@@ -1,4 +1,6 @@
-"""Prints the template as SAM hands it to CloudFormation; run by the Python of the SAM CLI, which has the translator."""
+"""Prints the template as SAM hands it to CloudFormation, run by
+the Python of the SAM CLI, which has the translator. Code that is in S3 already stays where it is.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,8 @@ os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 template = yaml_parse(Path(sys.argv[1]).read_text())
 template["Globals"]["Function"]["CodeUri"] = CODE
 for resource in template["Resources"].values():
-    if resource["Type"] == "AWS::Serverless::LayerVersion":
+    if resource["Type"] == "AWS::Serverless::LayerVersion" and not resource["Properties"]["ContentUri"].startswith(
+        "s3:"
+    ):
         resource["Properties"]["ContentUri"] = CODE
 json.dump(transform(template, {}, _ManagedPolicies()), sys.stdout, default=str)

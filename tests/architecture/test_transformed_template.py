@@ -10,18 +10,27 @@ from typing import Any
 
 import pytest
 
+from local.http_routes import spelled_out
+
 ROOT = Path(__file__).parents[2]
 SAM_PYTHON = ROOT / ".local" / "lambda" / "tools" / "bin" / "python"
+
+
+def transform(layer: str = ".") -> dict[str, Any]:
+    """The template after SAM's transform; `layer` is where `sam package` has put the layer."""
+    if not SAM_PYTHON.exists():
+        pytest.skip("make check and make test install the SAM CLI first")
+    source = (ROOT / "template.yaml").read_text().replace("ContentUri: .", f"ContentUri: {layer}")
+    command: list[str | Path] = [SAM_PYTHON, ROOT / "local" / "lambda_tools" / "transform.py", "/dev/stdin"]
+    done = subprocess.run(command, input=source.encode(), check=True, capture_output=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 @pytest.fixture(scope="module")
 def transformed() -> dict[str, Any]:
     """The template after SAM's transform."""
-    if not SAM_PYTHON.exists():
-        pytest.skip("make check and make test install the SAM CLI first")
-    command = [SAM_PYTHON, ROOT / "local" / "lambda_tools" / "transform.py", ROOT / "template.yaml"]
-    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    return found
+    return transform()
 
 
 def of_type(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -66,3 +75,21 @@ def test_failed_drains_are_kept(transformed: dict[str, Any]) -> None:
     (config,) = of_type(transformed, "AWS::Lambda::EventInvokeConfig").values()
     assert config["Qualifier"] == "live"
     assert config["DestinationConfig"]["OnFailure"]["Destination"]
+
+
+def test_dependency_alone_publishes_every_function_anew(transformed: dict[str, Any]) -> None:
+    """The alias serves versions: another layer makes other ones, though no function's own code has changed."""
+    before = of_type(transformed, "AWS::Lambda::Version")
+    after = of_type(transform(layer="s3://bucket/another"), "AWS::Lambda::Version")
+    assert len(after) == len(before)
+    assert not set(after) & set(before)
+
+
+def test_routes_can_be_spelled_out(transformed: dict[str, Any]) -> None:
+    """For an emulator that reads no OpenAPI document: each path and method is a route, and what is open stays open."""
+    resources = spelled_out(transformed)
+    routes = {route["RouteKey"]: route for route in of_type(resources, "AWS::ApiGatewayV2::Route").values()}
+    (api,) = of_type(transformed, "AWS::ApiGatewayV2::Api").values()
+    assert len(routes) == sum(len(methods) for methods in api["Body"]["paths"].values())
+    assert routes["POST /api/workflows"]["AuthorizerId"] == {"Ref": "BearerAuthorizer"}
+    assert "AuthorizerId" not in routes["POST /webhooks/{webhookId}/{provider}"]

@@ -106,3 +106,11 @@ def test_sizes_are_those_of_the_artifacts(tmp_path: Path) -> None:
     (tmp_path / "FirstFunction" / "deep").mkdir(parents=True)
     (tmp_path / "FirstFunction" / "deep" / "x.py").write_bytes(bytes(10))
     assert sizes(tmp_path) == [("FirstFunction", 10)]
+
+
+def test_revision_makes_a_function_another_one(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what differs is deployed as a new version; the same text makes the same function."""
+    for name, revision in (("one", "first"), ("two", "second")):
+        monkeypatch.setenv("REVISION", revision)
+        build_function("FirstFunction", tmp_path / name, sys.executable, tree)
+        assert (tmp_path / name / "REVISION").read_text() == revision

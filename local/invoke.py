@@ -1,0 +1,72 @@
+"""`python -m local invoke <function> <event>`: one cold invocation of a built function, as Lambda makes it.
+
+What `sam local invoke` is with Docker, under the Runtime Interface Emulator instead: the built artifact, its timeout,
+its answer on stdout and its log on stderr. The servers are those that this shell's environment names: `. .local/env`
+names those of a running `make dev`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from local.artifacts import ROOT, folder_of
+from local.function_pool import FunctionPool, Outcome
+from local.lambda_environment import LambdaEnvironment, Runtime
+from local.template import Function, read_template
+
+BUILD = ROOT / ".local" / "lambda" / "build"
+# Where nothing is named, what a stack on this machine has.
+DEFAULTS = {"REDIS_TLS": "false", "REDIS_PASSWORD": "", "SECRETS_KEY_ARN": "", "METRICS_NAMESPACE": ""}
+GIVEN = ("SECRETS_KEY", "JWKS_URL", "DRAIN_CONCURRENCY", "DRAIN_LINGER_SECONDS", "LOCK_SECONDS", "LEASE_SECONDS")
+
+
+def main(argv: list[str]) -> int:
+    """0 when the function has answered; 1 when it has failed; 2 for a function or an event that is not there."""
+    parser = argparse.ArgumentParser(prog="python -m local invoke", description=__doc__)
+    parser.add_argument("function", help="its folder under functions/, intake say")
+    parser.add_argument("event", type=Path, help="a file, such as events/intake/github_push.json")
+    parser.add_argument("--build", type=Path, default=BUILD)
+    options = parser.parse_args(argv)
+    found = {
+        folder_of(one.logical_id): one for one in read_template(options.build / "template.yaml").functions.values()
+    }
+    if options.function not in found:
+        parser.error(f"there is no function {options.function!r}, but {', '.join(sorted(found))}")
+    if not options.event.is_file():
+        parser.error(f"there is no file {options.event}")
+    function = found[options.function]
+    runtime, event = Runtime.of(options.build), options.event.read_bytes()
+    outcome, log = asyncio.run(invoke(function, runtime, event, environment(function)))
+    sys.stderr.write(log)
+    print(json.dumps(json.loads(outcome.payload), indent=2) if outcome.payload else "")
+    return 0 if outcome.function_error is None else 1
+
+
+def environment(function: Function) -> dict[str, str]:
+    """What this shell says about the function's servers, over what the template says."""
+    names = [name for name in os.environ if name in function.environment or name in GIVEN or name.startswith("AWS_")]
+    return {**DEFAULTS, **{name: os.environ[name] for name in names}}
+
+
+async def invoke(
+    function: Function, runtime: Runtime, event: bytes, variables: Mapping[str, str]
+) -> tuple[Outcome, str]:
+    """What became of one invocation in a new environment, and what that has logged."""
+    start = partial(LambdaEnvironment, runtime=runtime)
+    with tempfile.NamedTemporaryFile() as file:
+        log = Path(file.name)
+        pool = FunctionPool(function, environment=variables, log=log, concurrency=1, start=start)
+        try:
+            # Read before the runtime is ended, which it complains of.
+            return await pool.invoke(event), await asyncio.to_thread(log.read_text, errors="replace")
+        finally:
+            pool.close()
+            await pool.wait_closed()
