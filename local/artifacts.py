@@ -26,6 +26,7 @@ PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28
 MAX_UNZIPPED_BYTES = 250 * 1024 * 1024  # docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 # What is never imported on Lambda: tests of packages, type stubs, and the service descriptions that boto3 has for
 # services that nobody here calls are by far the largest part of it.
+UNUSED = ("bin", "h2", "hpack", "hyperframe")  # httpcore imports HTTP/2 where it finds it, and nobody speaks it here
 SERVICES = frozenset(("lambda", "secretsmanager", "sqs", "sns", "events", "sts", "kms"))
 
 
@@ -104,7 +105,8 @@ def build_layer(artifacts: Path, architecture: str, minor: str, cache: Path) -> 
 
 
 def _slim(packages: Path) -> None:
-    shutil.rmtree(packages / "bin", ignore_errors=True)
+    for name in UNUSED:
+        shutil.rmtree(packages / name, ignore_errors=True)
     for data in (packages / "botocore" / "data").iterdir():
         if data.is_dir() and data.name not in SERVICES:
             shutil.rmtree(data)

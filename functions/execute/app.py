@@ -24,7 +24,7 @@ async def execute(request: Request) -> Response:
     command, key = request.body(ExecuteWorkflow), idempotency_key(request.headers)
     started = await execute_workflow(found, request.actor, request.id, command, key, awaited=seconds > 0)
     if seconds and await await_answer(found.answers, found.events, found.executions, tenant_id, started, seconds):
-        return ok(await get_execution(found.events, found.workflows, found.queue.peek, tenant_id, started))
+        return ok(await get_execution(found.events, found.workflows, found.inbox.peek, tenant_id, started))
     location = f"/api/executions/{started}"
     # As it was accepted, so that a repetition with the same Idempotency-Key is answered the same.
     return accepted({"execution_id": started, "status": "queued", "url": base_url(request.event) + location}, location)

@@ -30,7 +30,7 @@ api.route(REPLAY_EXECUTION)(verbs.replay)
 
 async def peek(execution_id: str) -> ExecutionJob | None:
     """The run's job in the queue, whose client is imported only when a run has no events yet."""
-    return await services().queue.peek(execution_id)
+    return await services().inbox.peek(execution_id)
 
 
 @api.route(operations.LIST_EXECUTIONS)

@@ -6,9 +6,6 @@ from shared.commands.fork_execution import ForkExecution, fork_execution
 from shared.commands.redrive_execution import redrive_execution
 from shared.commands.replay_execution import ReplayExecution, replay_execution
 from shared.commands.services import services
-from shared.engine.dry_run import dry_run
-from shared.engine.expressions import expression_guard
-from shared.engine.verify_execution import verify_execution
 from shared.http.base_url import base_url
 from shared.http.idempotency_key import idempotency_key
 from shared.http.request import Request
@@ -17,9 +14,12 @@ from shared.http.responses import Response, accepted, ok
 
 async def verify(request: Request) -> Response:
     """Whether the run can be derived again."""
+    from shared.engine.expressions import expression_guard  # the engine, which reading a run does without
+    from shared.engine.verify_execution import verify_execution
+
     found = services()
     verified = verify_execution(
-        found.events, found.workflows, expression_guard(), found.queue.peek, request.tenant_id, request.id
+        found.events, found.workflows, expression_guard(), found.inbox.peek, request.tenant_id, request.id
     )
     return ok(await verified)
 
@@ -40,6 +40,9 @@ async def replay(request: Request) -> Response:
     """A new run of what started this one, or what it would be."""
     command, key = request.body(ReplayExecution), idempotency_key(request.headers)
     if command.mode == "dry_run":
+        from shared.engine.dry_run import dry_run
+        from shared.engine.expressions import expression_guard
+
         return ok(await dry_run(services(), expression_guard(), request.actor, request.id, command))
     return _started(request, await replay_execution(services(), request.actor, request.id, command, key), "queued")
 

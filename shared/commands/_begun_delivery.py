@@ -21,7 +21,7 @@ async def begun_delivery(
     Nothing is appended. Raises `NotFoundError` where there is no such run, and `StreamConflictError` where a drain has
     begun it meanwhile.
     """
-    job = await services.queue.peek(execution_id)
+    job = await services.inbox.peek(execution_id)
     if job is None or job.delivery is None or job.tenant_id != actor.tenant_id:
         if await services.events.read_stream(actor.tenant_id, execution_id, limit=1):
             raise StreamConflictError

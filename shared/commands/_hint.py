@@ -20,7 +20,7 @@ async def hint(
 
     try:
         jobs = [ExecutionJob(tenant_id, each, "resume", awaited=awaited) for each in execution_ids]
-        if not await services.queue.enqueue(jobs, again):
-            await wake_drain(services.queue)
+        if not await services.inbox.enqueue(jobs, again):
+            await wake_drain(services.inbox)
     except QueueUnavailableError:
         logger.warning("execution_not_enqueued", extra={"execution_ids": list(execution_ids)})

@@ -5,13 +5,8 @@ from __future__ import annotations
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from shared.repositories.api_keys import ApiKeyRepository
 from shared.repositories.database import Database, database
-from shared.repositories.event_store import EventStoreRepository
-from shared.repositories.executions import ExecutionRepository
-from shared.repositories.secrets import SecretRepository
 from shared.repositories.webhooks import WebhookRepository
-from shared.repositories.workflows import WorkflowRepository
 from shared.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -20,7 +15,13 @@ if TYPE_CHECKING:
     from shared.queue.answers import Answers
     from shared.queue.execution_queue import ExecutionQueue
     from shared.queue.hints import Hints
+    from shared.queue.inbox import Inbox
+    from shared.repositories.api_keys import ApiKeyRepository
+    from shared.repositories.event_store import EventStoreRepository
+    from shared.repositories.executions import ExecutionRepository
     from shared.repositories.schedules import ScheduleRepository
+    from shared.repositories.secrets import SecretRepository
+    from shared.repositories.workflows import WorkflowRepository
 
 
 class Services:
@@ -30,12 +31,42 @@ class Services:
         """Both are this process's own; nothing connects before its first use."""
         self.database = database
         self.settings = settings
-        self.events = EventStoreRepository(database)
-        self.workflows = WorkflowRepository(database)
         self.webhooks = WebhookRepository(database)
-        self.executions = ExecutionRepository(database)
-        self.api_keys = ApiKeyRepository(database)
-        self.secrets = SecretRepository(database)
+
+    @cached_property
+    def events(self) -> EventStoreRepository:
+        """The event store."""
+        from shared.repositories.event_store import EventStoreRepository
+
+        return EventStoreRepository(self.database)
+
+    @cached_property
+    def workflows(self) -> WorkflowRepository:
+        """Workflows and their versions."""
+        from shared.repositories.workflows import WorkflowRepository
+
+        return WorkflowRepository(self.database)
+
+    @cached_property
+    def executions(self) -> ExecutionRepository:
+        """Executions, as lists show them."""
+        from shared.repositories.executions import ExecutionRepository
+
+        return ExecutionRepository(self.database)
+
+    @cached_property
+    def api_keys(self) -> ApiKeyRepository:
+        """API keys."""
+        from shared.repositories.api_keys import ApiKeyRepository
+
+        return ApiKeyRepository(self.database)
+
+    @cached_property
+    def secrets(self) -> SecretRepository:
+        """Tenants' secrets."""
+        from shared.repositories.secrets import SecretRepository
+
+        return SecretRepository(self.database)
 
     @cached_property
     def redis(self) -> Redis:
@@ -61,8 +92,15 @@ class Services:
         return Answers(self.redis, OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name))
 
     @cached_property
+    def inbox(self) -> Inbox:
+        """The queue for those who only add to it."""
+        from shared.queue.inbox import Inbox
+
+        return Inbox(self.redis, self.settings)
+
+    @cached_property
     def queue(self) -> ExecutionQueue:
-        """The queue of executions."""
+        """The queue for those who take from it."""
         from shared.queue.execution_queue import ExecutionQueue
 
         return ExecutionQueue(self.redis, self.settings)

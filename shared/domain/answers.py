@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from shared.domain.execution import ExecutionState
+if TYPE_CHECKING:
+    from shared.domain.execution import ExecutionState
 
 JsonObject = dict[str, Any]
 

@@ -19,10 +19,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
-from aws_lambda_powertools.event_handler import Response as PowertoolsResponse
-from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
-
 from shared.commands.services import services
 from shared.errors import NotFoundError, WorkflowEngineError
 from shared.http.operation import Operation
@@ -40,8 +36,7 @@ class Api:
 
     def __init__(self, service: str) -> None:
         """`service` is the function's name; it stands in every log line."""
-        self._resolver = APIGatewayHttpResolver()
-        self._resolver.not_found(_no_route)
+        self._routes: list[tuple[str, re.Pattern[str], Operation, Handler]] = []
         self._service = service
         self._logger = edge_logger(service)
         self.operations: list[Operation] = []
@@ -52,21 +47,27 @@ class Api:
 
         def register(handler: Handler) -> Handler:
             self.operations.append(operation)
-            rule = re.sub(r"{(\w+)\+?}", r"<\1>", operation.path)
-
-            async def call(**path: str) -> PowertoolsResponse[str]:
-                event: Mapping[str, Any] = self._resolver.current_event.raw_event
-                return _sent(await self._answer(operation, handler, event, path))
-
-            self._resolver.route(rule, method=operation.method)(call)
+            pattern = re.compile(
+                re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", re.sub(r"{(\w+)\+}", r"(?P<\1>.+)", operation.path))
+            )
+            self._routes.append((operation.method, pattern, operation, handler))
+            # A path that is written out goes before one with a place for anything.
+            self._routes.sort(key=lambda route: route[1].groups)
             return handler
 
         return register
 
-    def handler(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+    def handler(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
         """The response (payload 2.0) to an API Gateway event; never raises for what a caller sent."""
         begin(self._service, event)
-        return run(self._resolver.resolve_async(event, context))
+        return run(self._respond(event))
+
+    async def _respond(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        method, path = event["requestContext"]["http"]["method"], event["rawPath"]
+        for wanted, pattern, operation, handler in self._routes:
+            if wanted == method and (found := pattern.fullmatch(path)):
+                return _sent(await self._answer(operation, handler, event, found.groupdict()))
+        return _sent(problem(NotFoundError("There is no such route.")))
 
     async def _answer(
         self, operation: Operation, handler: Handler, event: Mapping[str, Any], path: Mapping[str, str]
@@ -95,10 +96,8 @@ class Api:
         return response
 
 
-def _sent(response: Response) -> PowertoolsResponse[str]:
-    content_type = None if response.body is None else response.content_type
-    return PowertoolsResponse(response.status, content_type, response.text, dict(response.headers))
-
-
-def _no_route(_: NoRouteError) -> PowertoolsResponse[str]:
-    return _sent(problem(NotFoundError("There is no such route.")))
+def _sent(response: Response) -> dict[str, Any]:
+    headers = dict(response.headers)
+    if response.body is not None:
+        headers["Content-Type"] = response.content_type
+    return {"statusCode": response.status, "headers": headers, "body": response.text, "isBase64Encoded": False}

@@ -9,78 +9,42 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import bullmq
 from bullmq.redis_connection import SCRIPT_DEFINITIONS
 from bullmq.scripts import Scripts, raw2NextJobData
 from redis.asyncio import Redis
 
-from shared.errors import QueueUnavailableError
-from shared.ids import is_uuid
 from shared.queue.connection import connect, in_our_terms
-from shared.queue.hints import Hints
-from shared.queue.job import JOB_NAME, ClaimedJob, ExecutionJob, claimed_job, parse_job
-from shared.queue.keys import OwnKeys
-from shared.queue.ledger import Ledger
-from shared.queue.limit import Limit
-from shared.queue.presence import Presence
+from shared.queue.inbox import Inbox, bullmq_scripts
+from shared.queue.job import ClaimedJob, claimed_job
 from shared.queue.scripts import ScriptRunner
 from shared.settings import Settings
 
-# A finished job leaves nothing behind: history is in the event store, and an id must be free for the run's next job.
-REMOVED = {"removeOnComplete": True, "removeOnFail": True}
 # Jobs without sense are kept for people to look at, the newest of them.
 KEPT_MALFORMED = {"count": 1000}
 # How often a job may lose its drain before it comes back with `deferred_failure`.
 MAX_STALLED = 5
 # How long a run's errors are counted together.
 ERROR_MEMORY_SECONDS = 86_400
-# How long a mark stays that a run is to be looked at again: longer than a drain needs to leave it.
-AGAIN_SECONDS = 60
-# An answer to a provider must not wait for a Redis that does not answer.
-ACCEPT_TIMEOUT_SECONDS = 2.0
 
 _JOB_GONE = (-1, -2, -3, -6)  # missing job, missing lock, not active, somebody else's lock
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a delivery. `duplicate`: it was accepted before, as `delivery_id`. `mismatch`: under the same key
-    another body was. `retry_after_seconds`: a limit is
-    reached, and when to try again. In these cases nothing was added. `live_drain`: a drain is there to take it."""
-
-    delivery_id: str
-    duplicate: bool
-    mismatch: bool
-    live_drain: bool
-    retry_after_seconds: float | None = None
-
-
-class ExecutionQueue(Hints, Presence, Ledger):
+class ExecutionQueue(Inbox):
     """One process's way to the queue. Every method raises `QueueUnavailableError` while Redis cannot be reached."""
 
     def __init__(self, client: Redis, settings: Settings) -> None:
         """Uses `client`, which belongs to the running event loop."""
-        keys = OwnKeys.of(settings.queue_prefix, settings.queue_name)
-        runner = ScriptRunner(client, _sources())
-        Hints.__init__(self, client, keys)
-        Presence.__init__(self, client, runner, keys)
-        Ledger.__init__(self, client, keys)
+        super().__init__(client, settings, _sources())
         self._lock_milliseconds = int(settings.lock_seconds * 1000)
-        self._delivery_memory_seconds = settings.delivery_memory_seconds
         self._worker_options = {"lockDuration": self._lock_milliseconds}
         # BullMQ's class packs arguments and names keys; the calls themselves go through our runner.
-        commands = {name: _command(runner, name) for name in SCRIPT_DEFINITIONS}
+        commands = {name: _command(self._scripts, name) for name in SCRIPT_DEFINITIONS}
         self._bull = Scripts(
             settings.queue_prefix, settings.queue_name, SimpleNamespace(conn=client, commands=commands)
-        )
-        self._add_keys = self._bull.getKeys(
-            ["wait", "paused", "meta", "id", "completed", "delayed", "active", "events", "marker"]
         )
         self._next_delayed_milliseconds = 0.0
 
@@ -94,20 +58,7 @@ class ExecutionQueue(Hints, Presence, Ledger):
         await self._client.aclose()
         await self._client.connection_pool.disconnect()
 
-    # -- adding ------------------------------------------------------------------------------------------------------
-
-    async def enqueue(self, jobs: Sequence[ExecutionJob], again: bool = False) -> bool:
-        """Whether a live drain is there to take the jobs. A job whose execution has one in the queue is not added.
-
-        `again`: something has happened that the executions wait for. A drain that has one of them now may have looked
-        for it just before; `is_wanted_again` tells it.
-        """
-        if not jobs:
-            return True
-        marks = [self._keys.again(job.execution_id) if again else "" for job in jobs]
-        with in_our_terms():
-            answers = await asyncio.gather(*(self._admit(job, mark, "") for job, mark in zip(jobs, marks, strict=True)))
-        return bool(answers[-1][1])
+    # -- runs to be looked at again ----------------------------------------------------------------------------------
 
     async def forget_again(self, execution_id: str) -> None:
         """From here on, only what happens from now on is a reason to look at the execution again."""
@@ -118,56 +69,6 @@ class ExecutionQueue(Hints, Presence, Ledger):
         """Whether it has been enqueued `again` since `forget_again`; once asked, that is forgotten."""
         with in_our_terms():
             return bool(await self._client.getdel(self._keys.again(execution_id)))
-
-    async def accept(self, job: ExecutionJob, fingerprint: str, limits: Sequence[Limit] = ()) -> Receipt:
-        """The receipt of a delivery: claimed, added and looked for a live drain in one round trip, all or nothing.
-
-        `fingerprint` (no spaces) says which bytes were delivered. A repeated call is recognised by its delivery id.
-        """
-        delivery_id = (job.delivery or {})["delivery_id"]
-        claim = f"{fingerprint} {delivery_id}"
-        try:
-            with in_our_terms():
-                async with asyncio.timeout(ACCEPT_TIMEOUT_SECONDS):
-                    taken, live = await self._admit(job, self._keys.delivery(job.execution_id), claim, limits)
-        except TimeoutError as error:
-            raise QueueUnavailableError from error
-        if live < 0:
-            return Receipt(delivery_id, False, False, live_drain=True, retry_after_seconds=-live / 1000)
-        if not taken or taken == claim:
-            return Receipt(delivery_id, duplicate=False, mismatch=False, live_drain=live > 0)
-        first_fingerprint, _, first_delivery_id = taken.partition(" ")
-        same = first_fingerprint == fingerprint
-        return Receipt(first_delivery_id, duplicate=same, mismatch=not same, live_drain=live > 0)
-
-    def _admit(self, job: ExecutionJob, key: str, claim: str, limits: Sequence[Limit] = ()) -> asyncio.Future[Any]:
-        if not is_uuid(job.execution_id):
-            raise ValueError(f"A job's id must be a UUID, not {job.execution_id!r}: BullMQ counts with other ids.")
-        now = time.time_ns() // 1_000_000
-        arguments = self._bull.addJobArgs(
-            SimpleNamespace(
-                id=job.execution_id,
-                name=JOB_NAME,
-                data=job.data(),
-                opts={**REMOVED, "attempts": 1, "jobId": job.execution_id},
-                timestamp=now,
-                parent=None,
-                parentKey=None,
-                repeatJobKey=None,
-                deduplication_id=None,
-            )
-        )
-        keys = [*self._add_keys, key or self._keys.drains, self._keys.drains]
-        keys += [self._keys.bucket(limit.name) for limit in limits]
-        lifetime = self._delivery_memory_seconds if claim else AGAIN_SECONDS
-        buckets = [part for limit in limits for part in (limit.per_second, limit.burst)]
-        return self._scripts.call("admit", keys, [*arguments, now, claim, lifetime, *buckets])
-
-    async def peek(self, execution_id: str) -> ExecutionJob | None:
-        """The job of this execution that is in the queue, in whatever state; `None` when there is none."""
-        with in_our_terms():
-            fields: Any = await self._client.hgetall(self._bull.toKey(execution_id))
-        return parse_job(execution_id, fields)[0] if fields else None
 
     # -- claiming ----------------------------------------------------------------------------------------------------
 
@@ -307,11 +208,6 @@ def _command(runner: ScriptRunner, name: str) -> Any:
 
 @cache
 def _sources() -> dict[str, str]:
-    """BullMQ's scripts, and ours; `admit` carries BullMQ's own text for adding a job inside it."""
-    folder = Path(bullmq.__file__).parent / "commands"
-    sources = {name: (folder / file).read_text("utf-8") for name, file in SCRIPT_DEFINITIONS.items()}
-    sources["moveJobFromActiveToWait"] = (folder / "moveJobFromActiveToWait-9.lua").read_text("utf-8")
-    sources["announce"] = Path(__file__).with_name("announce.lua").read_text("utf-8")
-    admit = Path(__file__).with_name("admit.lua").read_text("utf-8")
-    sources["admit"] = admit.replace("--<addStandardJob>", sources["addStandardJob"])
-    return sources
+    """BullMQ's scripts."""
+    files = {**SCRIPT_DEFINITIONS, "moveJobFromActiveToWait": "moveJobFromActiveToWait-9.lua"}
+    return {name: (bullmq_scripts() / file).read_text("utf-8") for name, file in files.items()}

@@ -7,7 +7,7 @@ import logging
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.inbox import Inbox
 from shared.settings import settings
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-async def wake_drain(queue: ExecutionQueue) -> bool:
+async def wake_drain(queue: Inbox) -> bool:
     """Whether this call invoked a drain; not when somebody else is just doing so, or when none is configured.
 
     A failure is logged and no more: the drain's schedule finds the job within a minute.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # How long to wait before each repetition: a call is tried once more than there are entries.
 RETRY_DELAYS_SECONDS = (0.02, 0.2)
 TIMEOUT_SECONDS = 10.0
+CONNECT_SECONDS = 3.0
 
 # SQLSTATEs (whole, or their class of two characters) and PostgREST codes that say "later", not "never".
 # A deadlock (40P01) is broken by refusing one of the calls, which may be made again like any other.
@@ -61,10 +62,12 @@ class Database:
             import httpx
             from postgrest import AsyncPostgrestClient
 
+            from shared.repositories.transport import StreamTransport
+
             self._http = httpx.AsyncClient(
                 base_url=f"{self._url}/rest/v1",
-                timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=3.0),
-                limits=httpx.Limits(max_connections=16, max_keepalive_connections=16, keepalive_expiry=50.0),
+                timeout=None,  # noqa: S113 -- the transport keeps the time
+                transport=StreamTransport(CONNECT_SECONDS, TIMEOUT_SECONDS),
                 trust_env=False,
             )
             headers = {"apikey": self._key, "Authorization": f"Bearer {self._key}"}

@@ -177,7 +177,7 @@ class Intake:
         """Leaves a line for the ledger, which a drain writes. What Redis does not take in time is not recorded."""
         row = ledger_note(facts, hook.tenant_id, verdict, reason)
         try:
-            should_wake = await self._services.queue.note(row, base64.b64encode(body_bytes(facts)).decode())
+            should_wake = await self._services.inbox.note(row, base64.b64encode(body_bytes(facts)).decode())
         except QueueUnavailableError:
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
         else:
@@ -206,7 +206,7 @@ class Intake:
         try:
             if time.monotonic() < self._detour_until:
                 raise QueueUnavailableError
-            receipt = await self._services.queue.accept(job, fingerprint, self._limits(hook))
+            receipt = await self._services.inbox.accept(job, fingerprint, self._limits(hook))
         except QueueUnavailableError as error:
             return await self._spill(job, error)
         if receipt.retry_after_seconds is not None:
@@ -249,7 +249,7 @@ class Intake:
         from shared.queue.wake import wake_drain
 
         try:
-            await wake_drain(self._services.queue)
+            await wake_drain(self._services.inbox)
         except QueueUnavailableError:
             # The job is in; the schedule's drain finds it.
             logger.warning("drain_not_woken")

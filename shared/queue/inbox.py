@@ -1,0 +1,144 @@
+"""The queue for those who add to it: intake and the API, which start in a blink and do without BullMQ's package.
+
+What they need of it are one of its scripts and the form of that script's arguments; importing the package would take a
+tenth of intake's cold start. Everything else about the queue is in `execution_queue`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgpack
+from redis.asyncio import Redis
+
+from shared.errors import QueueUnavailableError
+from shared.ids import is_uuid
+from shared.queue.connection import in_our_terms
+from shared.queue.hints import Hints
+from shared.queue.job import JOB_NAME, ExecutionJob, parse_job
+from shared.queue.keys import OwnKeys
+from shared.queue.ledger import Ledger
+from shared.queue.limit import Limit
+from shared.queue.presence import Presence
+from shared.queue.scripts import ScriptRunner
+from shared.settings import Settings
+
+# A finished job leaves nothing behind: history is in the event store, and an id must be free for the run's next job.
+REMOVED = {"removeOnComplete": True, "removeOnFail": True}
+# An answer to a provider must not wait for a Redis that does not answer.
+ACCEPT_TIMEOUT_SECONDS = 2.0
+# How long a mark stays that a run is to be looked at again: longer than a drain needs to leave it.
+AGAIN_SECONDS = 60
+# The keys of BullMQ's script, in its order.
+_ADD_KEYS = ("wait", "paused", "meta", "id", "completed", "delayed", "active", "events", "marker")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a delivery. `duplicate`: it was accepted before, as `delivery_id`. `mismatch`: under the same key
+    another body was. `retry_after_seconds`: a limit is reached, and when to try again. In these cases nothing was
+    added. `live_drain`: a drain is there to take it."""
+
+    delivery_id: str
+    duplicate: bool
+    mismatch: bool
+    live_drain: bool
+    retry_after_seconds: float | None = None
+
+
+class Inbox(Hints, Presence, Ledger):
+    """Adds jobs. Every method raises `QueueUnavailableError` while Redis cannot be reached."""
+
+    def __init__(self, client: Redis, settings: Settings, scripts: Mapping[str, str] | None = None) -> None:
+        """Uses `client`, which belongs to the running event loop; `scripts` are run besides those for adding."""
+        keys = OwnKeys.of(settings.queue_prefix, settings.queue_name)
+        runner = ScriptRunner(client, {**_adding(), **(scripts or {})})
+        Hints.__init__(self, client, keys)
+        Presence.__init__(self, client, runner, keys)
+        Ledger.__init__(self, client, keys)
+        self._delivery_memory_seconds = settings.delivery_memory_seconds
+        self._base = f"{settings.queue_prefix}:{settings.queue_name}"
+        self._add_keys = [f"{self._base}:{name}" for name in _ADD_KEYS]
+
+    async def enqueue(self, jobs: Sequence[ExecutionJob], again: bool = False) -> bool:
+        """Whether a live drain is there to take the jobs. A job whose execution has one in the queue is not added.
+
+        `again`: something has happened that the executions wait for. A drain that has one of them now may have looked
+        for it just before; `is_wanted_again` tells it.
+        """
+        if not jobs:
+            return True
+        marks = [self._keys.again(job.execution_id) if again else "" for job in jobs]
+        with in_our_terms():
+            answers = await asyncio.gather(*(self._admit(job, mark, "") for job, mark in zip(jobs, marks, strict=True)))
+        return bool(answers[-1][1])
+
+    async def accept(self, job: ExecutionJob, fingerprint: str, limits: Sequence[Limit] = ()) -> Receipt:
+        """The receipt of a delivery: claimed, added and looked for a live drain in one round trip, all or nothing.
+
+        `fingerprint` (no spaces) says which bytes were delivered. A repeated call is recognised by its delivery id.
+        """
+        delivery_id = (job.delivery or {})["delivery_id"]
+        claim = f"{fingerprint} {delivery_id}"
+        try:
+            with in_our_terms():
+                async with asyncio.timeout(ACCEPT_TIMEOUT_SECONDS):
+                    taken, live = await self._admit(job, self._keys.delivery(job.execution_id), claim, limits)
+        except TimeoutError as error:
+            raise QueueUnavailableError from error
+        if live < 0:
+            return Receipt(delivery_id, False, False, live_drain=True, retry_after_seconds=-live / 1000)
+        if not taken or taken == claim:
+            return Receipt(delivery_id, duplicate=False, mismatch=False, live_drain=live > 0)
+        first_fingerprint, _, first_delivery_id = taken.partition(" ")
+        same = first_fingerprint == fingerprint
+        return Receipt(first_delivery_id, duplicate=same, mismatch=not same, live_drain=live > 0)
+
+    def _admit(self, job: ExecutionJob, key: str, claim: str, limits: Sequence[Limit] = ()) -> asyncio.Future[Any]:
+        if not is_uuid(job.execution_id):
+            raise ValueError(f"A job's id must be a UUID, not {job.execution_id!r}: BullMQ counts with other ids.")
+        now = time.time_ns() // 1_000_000
+        arguments = self._packed(job, now)
+        keys = [*self._add_keys, key or self._keys.drains, self._keys.drains]
+        keys += [self._keys.bucket(limit.name) for limit in limits]
+        lifetime = self._delivery_memory_seconds if claim else AGAIN_SECONDS
+        buckets = [part for limit in limits for part in (limit.per_second, limit.burst)]
+        return self._scripts.call("admit", keys, [*arguments, now, claim, lifetime, *buckets])
+
+    async def peek(self, execution_id: str) -> ExecutionJob | None:
+        """The job of this execution that is in the queue, in whatever state; `None` when there is none."""
+        with in_our_terms():
+            fields: Any = await self._client.hgetall(f"{self._base}:{execution_id}")
+        return parse_job(execution_id, fields)[0] if fields else None
+
+    def _packed(self, job: ExecutionJob, now: int) -> list[Any]:
+        """The arguments of BullMQ's `addStandardJob` but the last, as its `Scripts.addJobArgs` packs them."""
+        place = [f"{self._base}:", job.execution_id, JOB_NAME, now, None, None, None, None, None]
+        data = json.dumps(job.data(), separators=(",", ":"), allow_nan=False)
+        options = {**REMOVED, "attempts": 1, "jobId": job.execution_id}
+        return [msgpack.packb(place, use_bin_type=True), data, msgpack.packb(options)]
+
+
+@cache
+def bullmq_scripts() -> Path:
+    """The folder of BullMQ's scripts; its package is not imported."""
+    found = importlib.util.find_spec("bullmq")
+    assert found is not None, "bullmq is a dependency"
+    assert found.origin is not None, "a package has a file"
+    return Path(found.origin).parent / "commands"
+
+
+@cache
+def _adding() -> dict[str, str]:
+    """Our scripts; `admit` carries BullMQ's own text for adding a job inside it."""
+    own = {name: Path(__file__).with_name(f"{name}.lua").read_text("utf-8") for name in ("announce", "admit")}
+    add = (bullmq_scripts() / "addStandardJob-9.lua").read_text("utf-8")
+    return {**own, "admit": own["admit"].replace("--<addStandardJob>", add)}
