@@ -232,6 +232,19 @@ STORIES: dict[str, Story] = {
     "map_tolerates": Story(
         (_map([_transform("a", "{% $item + 1 %}")], [], items=[1, "x", 3], tolerated_failure_count=1),), ("start>each",)
     ),
+    "map_has_enough": Story(
+        (_map([_transform("a", "{% $item + 1 %}")], [], items=["x", 2, 3, 4], max_concurrency=1, min_successful=2),),
+        ("start>each",),
+    ),
+    "map_retried": Story(
+        (
+            {
+                **_map([_request("call", FLAKY)], [], items=[1, 2], max_concurrency=1),
+                "retry": [{"errors": ["items_failed"], "max_attempts": 5, "initial_interval_seconds": 0.1}],
+            },
+        ),
+        ("start>each",),
+    ),
     "map_waits": Story(
         (_map([_wait("wait"), _transform("by", "{% $input.by %}")], [_edge("wait", "by")], items=[1]),),
         ("start>each",),
