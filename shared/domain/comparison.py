@@ -22,7 +22,8 @@ def compared(original: ExecutionState, before: Graph, replayed: ExecutionState, 
 
     `nodes`, in an order in which a run may take them, are `{id: {original, replayed, same}}`, null where a version has
     no such node. `first_difference` is `{node_id, field}` of the first that differs, without a node where only the
-    outcome does, or null. Of errors the codes are compared; parameters are those of effects.
+    outcome does, or null. Of errors the codes are compared; parameters are those of effects
+    and of calls.
     """
     nodes: JsonObject = {}
     first: JsonObject | None = None
@@ -62,7 +63,7 @@ def _node(state: ExecutionState, node_id: str, *, is_tried: bool = False) -> Jso
     # Where a run is only tried, nobody is at work: what has begun and not ended got no answer.
     status = UNKNOWN if is_tried and record.status in ("running", "waiting") else record.status
     found = {"status": status, "handle": handle_view(record), "output": record.output, "error": record.error}
-    return {**found, "parameters": record.parameters} if record.key is not None else found
+    return {**found, "parameters": record.parameters} if record.asks_outside else found
 
 
 def _difference(one: JsonObject | None, other: JsonObject | None) -> str | None:

@@ -65,6 +65,11 @@ class NodeRecord:
         self.wake_at, self.attempts_before = until, self.attempts - 1
 
     @property
+    def asks_outside(self) -> bool:
+        """Whether this is an effect, or a call, that has been started."""
+        return self.key is not None or self.workflow_version is not None
+
+    @property
     def is_open_map(self) -> bool:
         """Whether this is a map whose items are being worked on."""
         return self.items is not None and self.status == "running"

@@ -30,6 +30,8 @@ JsonObject = dict[str, Any]
 
 # A node that nothing recorded answers for waits for ever.
 NEVER = timestamp(253_402_300_799)
+# Which version is called is decided when it is.
+UNKNOWN_VERSION = 0
 _INDEX = re.compile(r"\[\d+\]")
 
 
@@ -105,9 +107,11 @@ class Rehearsal(Resolution):
             completed = one.type.yields(parameters, self.inputs(step))
             self._record(success(path, 1, completed, evaluated_at, undefined))
         else:
-            if one.is_effect:
+            if one.type.perform is not None:
                 key = derived_id("effect", self._state.id, path)
                 self._record(NodeStarted(path, 1, key, resolved, evaluated_at))
+            elif one.type.call is not None:
+                self._record(NodeStarted(path, 1, None, resolved, evaluated_at, UNKNOWN_VERSION))
             self._answer(step, answer, NodeWaiting(path, 1, NEVER, resolved, evaluated_at, undefined))
 
     def _asks_for_signal(self, step: Step, parameters: Any, evaluated_at: int) -> bool:

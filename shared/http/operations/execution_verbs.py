@@ -60,7 +60,7 @@ class ComparedNodeView(View):
     output: Any
     output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
     error: ErrorView | None
-    parameters: Object | None = may_be_missing("What an effect was or would be sent with.")
+    parameters: Object | None = may_be_missing("What an effect or a call was or would be made with.")
     parameters_omitted: bool = may_be_missing("Too large for this answer; see the events.")
 
 

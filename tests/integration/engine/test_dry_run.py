@@ -12,7 +12,7 @@ from shared.commands.update_workflow import UpdateWorkflow, update_workflow
 from shared.engine.dry_run import dry_run
 from shared.errors import InvalidGraphError, UnprocessableError
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
+from tests.integration.engine.bench import HOOK, Bench, call, delay, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
 JsonObject = dict[str, Any]
@@ -115,6 +115,19 @@ async def test_recorded_failure_and_signal_answer_too(bench: Bench, sink: Sink) 
     found = await _dry(bench, job)
     assert (found["same"], found["replayed"]["output"]) == (True, "http_4xx")
     assert found["nodes"]["wait"]["replayed"]["output"] == {"by": "Ada"}
+
+
+async def test_called_run_is_not_called_again(bench: Bench) -> None:
+    """What the called run gave stands in for it; another input for it is a difference."""
+    child = await bench.publish([{"id": "start", "type": "manual_trigger"}, transform("n", 7)], "start>n")
+    ask = call("ask", child, parameters={"input": "{% $trigger.body %}"})
+    job = bench.delivery(await bench.publish([HOOK, ask], "hook>ask"), 1)
+    await bench.execute(job)
+    await bench.drain()
+    same, other = await _dry(bench, job), await _dry(bench, job, input=2)
+    assert (same["same"], same["replayed"]["output"]) == (True, 7)
+    assert (other["nodes"]["ask"]["same"], other["nodes"]["ask"]["replayed"]["parameters"]["input"]) == (False, 2)
+    assert len(await bench.services.executions.list(bench.tenant_id, 10)) == 2
 
 
 async def test_other_input_takes_another_path(bench: Bench) -> None:
