@@ -89,6 +89,13 @@ class Plan:
         fails = what == "refused"
         return kind, handles_of(on_error), after_error if fails else ("out",), fails and on_error == "fail"
 
+    def mend(self) -> None:
+        """From now on, the effects that had failed the run are fine."""
+        for number in self.failing[:]:
+            if self.nodes[number]["type"] in ("http_request", "map"):
+                self.chosen[number] = ("out",)
+                self.failing.remove(number)
+
     def fates(self) -> dict[str, bool]:
         """Whether each node runs, by counting live edges in order."""
         live: dict[int, tuple[str, ...]] = {0: ("out",)}
@@ -111,10 +118,7 @@ async def test_random_run_ends_as_the_model_says(bench: Bench, sink: Sink, seed:
     plan = Plan(chance, sink.url)
     sink.pause_seconds = 0.01
     sink.answer = lambda request: (404 if request.path == "/refused" else 200, {}, b"{}")
-    workflow_id = await bench.publish(
-        plan.nodes, *(f"{source}.{handle}>{target}" for source, handle, target in plan.edges)
-    )
-    job = bench.delivery(workflow_id)
+    job = bench.delivery(await _publish(bench, plan))
     for name in ("first", "second"):
         run = asyncio.create_task(bench.new_engine(name).execute(job, is_first_claim=name == "first"))
         await asyncio.sleep(chance.random() * 0.05)
@@ -138,6 +142,33 @@ async def test_random_run_ends_as_the_model_says(bench: Bench, sink: Sink, seed:
     assert len({request.key for request in sink.received}) == len(set(started))
     assert (await bench.verify(job))["first_difference"] is None
     assert (await bench.verify(job))["first_difference"] is None
+
+
+@pytest.mark.parametrize("seed", range(100, 124))
+async def test_redriven_run_ends_as_if_nothing_had_been_wrong(bench: Bench, sink: Sink, seed: int) -> None:
+    """Once what was refused is not any more, a redriven run ends with the fates of a run that had met no refusal, and
+    nothing that had been done is sent again."""
+    plan = Plan(random.Random(seed), sink.url)
+    sink.answer = lambda request: (404 if request.path == "/refused" else 200, {}, b"{}")
+    job = bench.delivery(await _publish(bench, plan))
+    before = await bench.execute(job)
+    done = {request.key for request in sink.received if request.path == "/fine"}
+    if before.status == "succeeded":
+        return
+    sent = len(sink.received)
+    sink.answer = lambda _request: (200, {}, b"{}")
+    state = await bench.redrive(job)
+    plan.mend()
+    runs = plan.fates()
+    assert {node_id: record.status != "skipped" for node_id, record in state.nodes.items()} == runs
+    failed_by = [str(number) for number in plan.failing if runs[str(number)]]
+    assert (state.error or {}).get("node_id") == next(iter(failed_by), None)
+    assert not done & {request.key for request in sink.received[sent:]}
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def _publish(bench: Bench, plan: Plan) -> str:
+    return await bench.publish(plan.nodes, *(f"{source}.{handle}>{target}" for source, handle, target in plan.edges))
 
 
 SETTLING = ("NodeSucceeded", "NodeFailed", "NodeSkipped", "ItemSucceeded", "ItemFailed")
