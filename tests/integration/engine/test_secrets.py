@@ -10,7 +10,9 @@ import pytest
 
 from shared.aws import secrets as keys
 from shared.commands.delete_secret import delete_secret
+from shared.commands.replay_execution import ReplayExecution
 from shared.commands.set_secret import SetSecret, set_secret
+from shared.engine.dry_run import dry_run
 from shared.errors import InvalidGraphError
 from shared.settings import settings
 from tests.integration.engine.bench import HOOK, Bench, JsonObject, request, transform
@@ -169,3 +171,13 @@ async def test_secret_in_another_place_is_not_published(bench: Bench, node: Json
     with pytest.raises(InvalidGraphError) as refused:
         await bench.publish([HOOK, node], "hook>t")
     assert pointer in [one.pointer for one in refused.value.problems]
+
+
+async def test_dry_run_needs_no_secret(bench: Bench, sink: Sink) -> None:
+    """Placeholders are compared with placeholders; the secret may be gone by then."""
+    job = await run(bench, sink, url="{% $secrets.token %}")
+    await delete_secret(bench.services, bench.actor, "token")
+    command = ReplayExecution(mode="dry_run")
+    found = await dry_run(bench.services, bench.guard, bench.actor, job.execution_id, command)
+    assert (found["first_difference"], found["nodes"]["send"]["same"]) == (None, True)
+    assert found["nodes"]["send"]["replayed"]["parameters"]["url"] == "[secret:token]"
