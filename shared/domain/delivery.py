@@ -59,8 +59,8 @@ def queued(delivery: Mapping[str, Any]) -> ExecutionQueued:
 def ledger_row(
     delivery: Mapping[str, Any], tenant_id: str, execution_id: str, verdict: str = "accepted"
 ) -> dict[str, Any]:
-    """The delivery's row in `webhook_deliveries`."""
-    return {
+    """The delivery's row in `webhook_deliveries`, with its `body` in base64 where the webhook keeps raw bytes."""
+    row = {
         "id": delivery["delivery_id"],
         "tenant_id": tenant_id,
         "webhook_id": delivery["webhook_id"],
@@ -74,12 +74,15 @@ def ledger_row(
         "body_sha256": delivery["body_sha256"],
         "size_bytes": delivery["size_bytes"],
     }
+    if delivery.get("keep_raw_body") and delivery["size_bytes"]:
+        row["body"] = base64.b64encode(body_bytes(delivery)).decode()
+    return row
 
 
 def ledger_note(delivery: Mapping[str, Any], tenant_id: str, verdict: str, reason: str | None) -> dict[str, Any]:
     """The row of a delivery that started no run. What no event tells of it stands there too."""
     return {
-        **ledger_row(delivery, tenant_id, "", verdict),
+        **{name: value for name, value in ledger_row(delivery, tenant_id, "", verdict).items() if name != "body"},
         "execution_id": None,
         "reason": reason,
         "method": delivery["method"],

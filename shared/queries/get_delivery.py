@@ -19,8 +19,8 @@ ABSENT = ("reason", "execution_id", "method", "query")
 async def get_delivery(
     webhooks: WebhookRepository, events: EventStoreRepository, tenant_id: str, webhook_id: str, delivery_id: str
 ) -> Row:
-    """The delivery, with its `body`: from the first event of the run that it started, else, where they were kept,
-    from its bytes, which are `raw_body` in base64.
+    """The delivery, with its `body`: from the first event of the run that it started, else from its bytes. Those are
+    `raw_body` in base64, where they were kept.
 
     `NotFoundError` when the tenant has no such webhook, or the webhook no such delivery.
     """
@@ -29,15 +29,14 @@ async def get_delivery(
     if row is None:
         raise NotFoundError("There is no such delivery.")
     found = view(row)
+    raw = await webhooks.delivery_body(tenant_id, row["body_sha256"]) if row["body_sha256"] is not None else None
+    if raw is not None:
+        found["body"] = body_value(base64.b64decode(raw), row["headers"].get("content-type", ""))
+        found["raw_body"] = raw
     if row["execution_id"] is not None:
         first = await events.read_stream(tenant_id, row["execution_id"], limit=1)
         if first and first[0].event_type == "ExecutionQueued":
             found["body"] = first[0].payload["trigger"].get("body")
-    elif row["body_sha256"] is not None:
-        raw = await webhooks.delivery_body(tenant_id, row["body_sha256"])
-        if raw is not None:
-            found["body"] = body_value(base64.b64decode(raw), row["headers"].get("content-type", ""))
-            found["raw_body"] = raw
     return found
 
 

@@ -19,9 +19,9 @@ class ExecutionJob:
 
     `delivery`: start it from `delivery`, `{workflow_id, node_id, webhook_id, provider, delivery_id, delivery_key,
     event_type, received_at, method, headers, query, body, body_encoding: utf8|base64, body_sha256, size_bytes,
-    content_type, correlation_id?, trace?}`. `resume`: continue what its events say. `start`: a job that another BullMQ
-    client added, which starts the published version by hand from `start`, `{workflow_id, input}`. `awaited`: somebody
-    waits for the answer.
+    content_type, keep_raw_body?, correlation_id?, trace?}`. `resume`: continue what its events say. `start`: a job that
+    another BullMQ client added, which starts the published version by hand from `start`, `{workflow_id, input}`.
+    `awaited`: somebody waits for the answer.
     """
 
     tenant_id: str

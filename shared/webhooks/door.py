@@ -5,6 +5,7 @@ ip_allow = ["192.0.2.0/24"]                 other addresses are refused before a
 response = {status, headers, body}          what an accepted delivery is answered; "wait": what its run responds
 rate_limit = {per_minute, burst}            more is answered with 429
 url = "https://…"                           the URL as the provider knows it, where a proxy stands in between
+keep_raw_body = true                        the bytes of accepted deliveries are kept beside what their runs see of them
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from shared.domain.answers import FORBIDDEN_HEADERS
 from shared.domain.json_values import pointer_of
 from shared.errors import Problem
 
-OPTIONS = ("event_types", "filter", "ip_allow", "response", "rate_limit", "url")
+OPTIONS = ("event_types", "filter", "ip_allow", "keep_raw_body", "response", "rate_limit", "url")
 # The webhook answers with what its run responds.
 WAIT = "wait"
 MAX_ENTRIES = 100
@@ -61,6 +62,8 @@ def door_problems(config: Mapping[str, Any]) -> list[Problem]:
         problems.append(Problem("/ip_allow", f"{error}.", "Write addresses or networks like 192.0.2.0/24."))
     if "url" in config and not (isinstance(config["url"], str) and _URL.fullmatch(config["url"])):
         problems.append(Problem("/url", "Write the URL without a query, as it is registered with the provider."))
+    if not isinstance(config.get("keep_raw_body", False), bool):
+        problems.append(Problem("/keep_raw_body", "Write true or false."))
     return (
         problems
         + _filter_problems(config.get("filter"))

@@ -260,6 +260,8 @@ def _job(hook: Hook, provider: Provider, delivery: Delivery, signed_at: str | No
     key = delivery_key(provider, delivery, facts["body_sha256"], signed_at)
     facts["delivery_key"] = storable(key)
     facts["event_type"] = storable(event_type(provider, delivery))
+    if hook.config.get("keep_raw_body"):
+        facts["keep_raw_body"] = True
     awaited = hook.config.get("response") == WAIT
     return ExecutionJob(hook.tenant_id, derived_id("delivery", hook.id, key), "delivery", facts, awaited=awaited)
 

@@ -162,6 +162,19 @@ def test_refused_bodies_are_bounded(sender: Sender, monkeypatch: pytest.MonkeyPa
         run(redeliver(sender.services, sender.actor, sender.webhook_id, lines[-1]["id"]))
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_raw_bytes_of_accepted_deliveries_are_kept_where_that_is_wanted(sender: Sender, keeps: bool) -> None:
+    """Beside the value that the run sees: for signatures that must be checked again years later."""
+    configure(sender, keep_raw_body=keeps)
+    raw = b'{ "n":  1.0 }'
+    answer = sender.send(raw).json
+    run(drain(lambda: 8.0))
+    services, tenant_id = sender.services, sender.actor.tenant_id
+    whole = run(get_delivery(services.webhooks, services.events, tenant_id, sender.webhook_id, answer["delivery_id"]))
+    assert whole["body"] == {"n": 1}
+    assert whole.get("raw_body") == (base64.b64encode(raw).decode() if keeps else None)
+
+
 def test_what_was_proven_is_not_bounded_like_what_was_refused(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """A filtered delivery can be run again, however many were refused before it."""
     monkeypatch.setattr("shared.queue.ledger.LINES_PER_MINUTE", 1)
