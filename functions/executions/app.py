@@ -36,18 +36,9 @@ async def peek(execution_id: str) -> ExecutionJob | None:
 @api.route(operations.LIST_EXECUTIONS)
 async def list_all(request: Request) -> Response:
     query = request.query(ListExecutions)
-    return paged(
-        await list_executions(
-            services().executions,
-            request.tenant_id,
-            query.limit,
-            decode_keyset(query.cursor),
-            query.workflow_id,
-            query.status,
-            query.since,
-            query.until,
-        )
-    )
+    where = (query.workflow_id, query.status, query.since, query.until, query.parent_id)
+    page = (request.tenant_id, query.limit, decode_keyset(query.cursor))
+    return paged(await list_executions(services().executions, *page, *where))
 
 
 @api.route(operations.GET_EXECUTION)

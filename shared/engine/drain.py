@@ -192,9 +192,7 @@ class Drain:
                 is_first = claimed.attempts_started <= 1 and claimed.attempts_made == 0
                 if is_first:
                     highest("QueueAgeSeconds", time.time() - claimed.added_at)
-                if claimed.job.kind == "resume":
-                    await self._queue.forget_again(claimed.id)
-                timer = await self._engine.execute(claimed.job, is_first)
+                timer = await self._execute(claimed.job, is_first)
         except UnavailableError:
             return await self._delay(claimed, UNAVAILABLE_PAUSE_SECONDS, more)
         except Exception as error:  # noqa: BLE001  # the edge: one run's error is not the drain's, and is logged
@@ -206,6 +204,15 @@ class Drain:
         if timer == math.inf:
             await self._come_back(claimed.job)
         return following
+
+    async def _execute(self, job: ExecutionJob, is_first: bool) -> float | None:
+        """As the engine's; that somebody waits for the run's answer is not forgotten while it waits itself."""
+        if job.kind == "resume" and await self._queue.resume(job.execution_id):
+            job = replace(job, awaited=True)
+        timer = await self._engine.execute(job, is_first)
+        if timer == math.inf and job.awaited:
+            await self._queue.keep_awaited(job.execution_id)
+        return timer
 
     async def _come_back(self, job: ExecutionJob) -> None:
         """Enqueues a run again for whose sake nobody could while its job was there."""

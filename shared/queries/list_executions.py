@@ -30,9 +30,11 @@ async def list_executions(
     status: str | None = None,
     since: str | None = None,
     until: str | None = None,
+    parent_id: str | None = None,
 ) -> Page[Keyset]:
-    """The tenant's runs, newest first; created from `since` (inclusive) to `until` (exclusive)."""
-    rows = await executions.list(tenant_id, limit + 1, before, workflow_id, status, since, until)
+    """The tenant's runs, newest first; created from `since` (inclusive) to `until` (exclusive), started by the run
+    `parent_id`."""
+    rows = await executions.list(tenant_id, limit + 1, before, workflow_id, status, since, until, parent_id)
     page = keyset_page(rows, limit)
     return Page([_described(row) for row in page.items], page.next)
 

@@ -29,6 +29,8 @@ KEPT_MALFORMED = {"count": 1000}
 MAX_STALLED = 5
 # How long a run's errors are counted together.
 ERROR_MEMORY_SECONDS = 86_400
+# Nobody waits longer for an answer: an HTTP API gives up after thirty seconds.
+AWAITED_SECONDS = 30
 
 _JOB_GONE = (-1, -2, -3, -6)  # missing job, missing lock, not active, somebody else's lock
 
@@ -60,13 +62,23 @@ class ExecutionQueue(Inbox):
 
     # -- runs to be looked at again ----------------------------------------------------------------------------------
 
-    async def forget_again(self, execution_id: str) -> None:
-        """From here on, only what happens from now on is a reason to look at the execution again."""
+    async def resume(self, execution_id: str) -> bool:
+        """Whether somebody waits for the answer of an execution that goes on. What has happened so far is no reason any
+        more to look at it again."""
         with in_our_terms():
-            await self._client.delete(self._keys.again(execution_id))
+            async with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.delete(self._keys.again(execution_id))
+                pipeline.getdel(self._keys.awaited(execution_id))
+                _, awaited = await pipeline.execute()
+        return bool(awaited)
+
+    async def keep_awaited(self, execution_id: str) -> None:
+        """Remembers that somebody waits for the answer of an execution which now waits itself."""
+        with in_our_terms():
+            await self._client.set(self._keys.awaited(execution_id), "1", ex=AWAITED_SECONDS)
 
     async def is_wanted_again(self, execution_id: str) -> bool:
-        """Whether it has been enqueued `again` since `forget_again`; once asked, that is forgotten."""
+        """Whether it has been enqueued `again` since `resume`; once asked, that is forgotten."""
         with in_our_terms():
             return bool(await self._client.getdel(self._keys.again(execution_id)))
 

@@ -46,6 +46,10 @@ class OwnKeys:
         """Set when something has happened that this run waits for, for a drain that is just leaving it."""
         return f"{self.base}:again:{execution_id}"
 
+    def awaited(self, execution_id: str) -> str:
+        """Set while somebody waits for the answer of this run, which waits itself."""
+        return f"{self.base}:awaited:{execution_id}"
+
     def errors(self, execution_id: str) -> str:
         """How many errors of ours this run has met."""
         return f"{self.base}:errors:{execution_id}"

@@ -39,12 +39,13 @@ class ExecutionRepository:
         status: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        parent_id: str | None = None,
     ) -> Rows:
         """Executions, newest first; `since` (inclusive) and `until` (exclusive) bound their creation."""
 
         def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
             query = query.eq("tenant_id", tenant_id)
-            for column, value in (("workflow_id", workflow_id), ("status", status)):
+            for column, value in (("workflow_id", workflow_id), ("status", status), ("parent_id", parent_id)):
                 if value is not None:
                     query = query.eq(column, value)
             if since is not None:

@@ -90,6 +90,11 @@ def test_list_filters_and_pages(client: Client, wired: Services, workflow: dict[
     assert ids(until=created_at) == [execution_id]
     first = client.request("GET", "/api/executions", query={"limit": 1}).json
     assert ids(limit=1, cursor=first["next_cursor"]) == [execution_id]
+    called = new_id()
+    caller = {"node_id": "ask", "depth": 1, "is_awaited": False, "handles_error": False}
+    queued = ExecutionQueued(workflow["id"], 1, {"type": "call"}, execution_id, caller=caller)
+    happen(wired, client.tenant_id, called, queued)
+    assert ids(parent_id=execution_id) == [called]
 
 
 def test_events_page_in_order(client: Client, wired: Services, execution_id: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -284,6 +286,16 @@ async def test_callers_of_quick_runs_go_on_without_the_sweep(bench: Bench) -> No
     await bench.services.queue.enqueue(jobs)
     await bench.drain()
     assert {(await bench.state(job)).output for job in jobs} == {"done"}
+
+
+async def test_caller_whose_answer_is_awaited_tells_it_when_it_goes_on(bench: Bench) -> None:
+    """That somebody waits is remembered while the caller waits for the run that it has called."""
+    other = await bench.publish([START, transform("say", "done")], "start>say")
+    given = bench.delivery(await bench.publish([HOOK, call("ask", other)], "hook>ask"))
+    await bench.services.queue.enqueue([replace(given, awaited=True)])
+    await bench.drain()
+    told = await bench.services.answers.wait(given.execution_id, 0.01)
+    assert json.loads(told or "null") == {"status": "succeeded", "output": "done"}
 
 
 async def test_many_called_runs_end_at_once(bench: Bench) -> None:

@@ -37,10 +37,10 @@ class Timed:
         headers = {"authorization": f"Bearer {stack.api_key}"}
         self.api = httpx.Client(base_url=stack.api_url, headers=headers, timeout=30, trust_env=False)
 
-    def publish(self, nodes: list[dict[str, Any]], *edges: tuple[str, str]) -> str:
+    def publish(self, nodes: list[dict[str, Any]], *edges: tuple[str, str], **settings: Any) -> str:
         """The id of a published workflow."""
         drawn = [{"source": source, "target": target} for source, target in edges]
-        graph = {"name": "timed", "nodes": nodes, "edges": drawn}
+        graph = {"name": "timed", "nodes": nodes, "edges": drawn, "settings": settings}
         made = self.api.post("/api/workflows", json=graph).raise_for_status().json()
         self.api.post(f"/api/workflows/{made['id']}/publish").raise_for_status()
         return str(made["id"])
@@ -93,6 +93,25 @@ def test_delay_of_thirty_days_is_over_after_thirty_days(timed: Timed) -> None:
     ended = timed.run(run)
     assert ended["status"] == "succeeded"
     assert unix_seconds(ended["finished_at"]) - unix_seconds(ended["started_at"]) >= 30 * DAY
+
+
+def test_run_is_out_of_time_after_a_week_and_so_is_what_it_has_called(timed: Timed) -> None:
+    """Time that it spends waiting for another run counts; that one, which would wait for thirty days, ends with it."""
+    start = {"id": "start", "type": "manual_trigger"}
+    pause = {"id": "pause", "type": "delay", "parameters": {"seconds": 30 * DAY}}
+    called = timed.publish([start, pause], ("start", "pause"))
+    ask = {"id": "ask", "type": "call_workflow", "parameters": {"workflow_id": called}}
+    run = timed.start(timed.publish([start, ask], ("start", "ask"), timeout_seconds=7 * DAY))
+    eventually(lambda: timed.run(run)["status"] == "waiting", "the run waits")
+    below = timed.run(run)["nodes"]["ask"]["execution_id"]
+    eventually(lambda: timed.run(below)["status"] == "waiting", "the called run waits")
+    timed.clock.advance(7 * DAY - 60)
+    timed.drain()
+    assert timed.run(run)["status"] == "waiting"
+    timed.clock.advance(61)
+    timed.drain()
+    eventually(lambda: timed.run(run)["status"] == "failed", "the run is out of time")
+    assert (timed.run(run)["error"]["code"], timed.run(below)["status"]) == ("timeout", "cancelled")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ async def test_execution_that_is_enqueued_again_while_it_is_claimed_is_told_so(q
     await queue.enqueue([job], again=True)
     claimed = await queue.claim("a")
     assert claimed is not None
-    await queue.forget_again(job.execution_id)
+    await queue.resume(job.execution_id)
     before = await queue.is_wanted_again(job.execution_id)
     await queue.enqueue([job], again=True)
     await queue.complete(claimed)
