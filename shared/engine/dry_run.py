@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -19,6 +20,7 @@ from shared.domain.timestamps import timestamp
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
 from shared.engine.rehearsal import Answers, Rehearsal
+from shared.engine.verification import LONGEST_SECONDS
 from shared.errors import UnprocessableError
 from shared.events.execution import ExecutionQueued, ExecutionStarted
 from shared.queries._sizes import MAX_ANSWER_BYTES
@@ -49,7 +51,11 @@ async def dry_run(
     state = _started(original, program, version, command.trigger(original.trigger))
     rehearsal = Rehearsal(state, program, guard, Answers(events, before))
     try:
-        await rehearsal.run()
+        async with asyncio.timeout(LONGEST_SECONDS):
+            await rehearsal.run()
+    except TimeoutError as error:
+        message = "The execution does more than can be tried within a request; replay it live instead."
+        raise UnprocessableError(message) from error
     finally:
         rehearsal.close()
         for template in program.templates():

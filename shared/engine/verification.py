@@ -7,6 +7,7 @@ happened, and how long the draw of a retry's jitter was. Of an error the code is
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +19,14 @@ from shared.engine.expressions import ExpressionGuard
 from shared.engine.node_derivation import ImpossibleError
 from shared.engine.program import Program
 from shared.engine.resolution import Resolution
+from shared.errors import UnprocessableError
 from shared.events.codec import encode, event_type
 from shared.events.record import RecordedEvent
 
 JsonObject = dict[str, Any]
+
+# An HTTP API gives up after 30 seconds, in which the events are read as well. A run of 30,000 takes some ten.
+LONGEST_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +56,19 @@ async def first_difference(
 ) -> Difference | None:
     """The first event that today's code would not have recorded there; `None` when there is none such.
 
+    A run so long that this takes more than `LONGEST_SECONDS` raises `UnprocessableError`.
     `program` is that of the version on which the run was started, unset where it never was.
     """
     verification: _Verification | None = None
     try:
-        for event in events:
-            verification = verification or _Verification(event, program, guard)
-            difference = await verification.difference(event)
-            if difference is not None:
-                return difference
+        async with asyncio.timeout(LONGEST_SECONDS):
+            for event in events:
+                verification = verification or _Verification(event, program, guard)
+                difference = await verification.difference(event)
+                if difference is not None:
+                    return difference
+    except TimeoutError as error:
+        raise UnprocessableError("The execution has more events than can be derived again within a request.") from error
     finally:
         if verification is not None:
             verification.close()

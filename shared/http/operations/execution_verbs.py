@@ -102,6 +102,7 @@ VERIFY_EXECUTION = Operation(
     role="viewer",
     scope="executions:read",
     answers={200: Answer("Whether the run can be derived again, and where it differs first", VerificationView)},
+    errors=(UnprocessableError,),
 )
 REDRIVE_EXECUTION = Operation(
     id="redrive_execution",
