@@ -14,7 +14,7 @@ LAMBDA_READY := $(LAMBDA_TOOLS)/.ready
 SAM := $(LAMBDA_TOOLS)/bin/sam
 # Nothing of AWS is asked for, and nothing is told to it.
 SAM_ENVIRONMENT := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
-SAM_FUNCTIONS := Workflows Publish Execute Executions Audit Webhooks ApiKeys Secrets Intake Health Console Drain Authorizer
+SAM_FUNCTIONS := Workflows Publish Execute Executions Audit Webhooks ApiKeys Secrets Signals Intake Health Console Drain Authorizer
 SAM_TARGETS := $(SAM_FUNCTIONS:%=build-%Function)
 ARTIFACTS := $(PYTHON) -m local.artifacts
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache, partial
 
+from shared.aws.signal_tokens import signal_url
 from shared.commands._hint import hint
 from shared.commands.services import services
 from shared.engine.drain import Drain
@@ -35,7 +36,7 @@ async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     name, parts, guard = new_id(), services(), expression_guard()
     events = CarryingEvents(parts.database)
     journal = Journal(events)
-    reach = Reach(parts.settings.outbound_allow, parts.settings.aws_allow, secret_reader())
+    reach = Reach(parts.settings.outbound_allow, parts.settings.aws_allow, secret_reader(), signal_url)
     tell, hints = parts.answers.tell, partial(hint, parts)
     engine = Engine(parts.events, journal, graph_loader(), guard, name, reach, tell=tell, hint=hints)
     schedules = Schedules(parts.events, journal, parts.schedules, name, engine.clock)

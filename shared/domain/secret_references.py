@@ -71,8 +71,8 @@ def revealed(parameters: dict[str, Any], places: Sequence[Reference], secrets: M
 
 
 def redacted(value: Any, secrets: Mapping[str, str]) -> Any:
-    """JSON in which secrets, also encoded for a URL or within base64, have become their placeholders."""
-    forms = {form: placeholder(name) for name, secret in secrets.items() for form in _forms(secret)}
+    """JSON in which secrets, by placeholder, have become these; also encoded for a URL or within base64."""
+    forms = {form: stands for stands, secret in secrets.items() for form in _forms(secret)}
     if not forms:
         return value
     pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))

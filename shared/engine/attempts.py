@@ -111,7 +111,7 @@ class Attempts(Resolution):
         if one.type.perform is None:
             await self._pure(step, attempt, resolved, evaluated_at, undefined)
             return
-        if not one.secrets:
+        if not one.is_disclosing:
             one.type.parse(resolved)  # what cannot be sent is refused before it counts as begun
         key = derived_id("effect", self._state.id, path)
         if not is_repeated:
@@ -120,7 +120,7 @@ class Attempts(Resolution):
         await self._recorder.durable()
         effect = Effect(self._state.tenant_id, key, one.timeout_seconds, self._recorder.clock, self._reach)
         with tagged(node_id=path):
-            completed = await perform(one, resolved, effect)
+            completed = await perform(one, resolved, effect, self._state.id)
         self._succeed(step, attempt, completed, evaluated_at, undefined)
 
     async def _pure(

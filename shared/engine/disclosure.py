@@ -1,27 +1,32 @@
-"""An effect with secrets: they are put in when it is performed, and taken out of whatever comes back."""
+"""An effect with secrets or signals' URLs: they are put in when it is performed, and taken out of what comes back."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from shared.domain.secret_references import redacted, revealed
+from shared.domain import secret_references, signal_urls
 from shared.engine.program import ProgramNode
 from shared.nodes.node_type import Completed, Effect, NodeError
 
 JsonObject = dict[str, Any]
 
 
-async def perform(one: ProgramNode, resolved: JsonObject, effect: Effect) -> Completed:
-    """What the effect yields; its failures raise `NodeError`. Neither says a secret."""
-    if not one.secrets:
+async def perform(one: ProgramNode, resolved: JsonObject, effect: Effect, execution_id: str) -> Completed:
+    """What the effect yields; its failures raise `NodeError`. Neither says a secret or a URL that is one."""
+    if not one.is_disclosing:
         return await one.type.achieves(one.type.parse(resolved), effect)
-    secrets = await effect.reach.secrets(effect.tenant_id, one.secrets)
+    reach, tenant_id = effect.reach, effect.tenant_id
+    secrets = await reach.secrets(tenant_id, one.secrets) if one.secrets else {}
+    urls = {name: await reach.signal_url(tenant_id, execution_id, name) for name in one.signals}
+    # URLs first: a secret that looks like a placeholder stays as it is.
+    given = secret_references.revealed(signal_urls.revealed(resolved, urls), one.secret_places, secrets)
+    hidden = {secret_references.placeholder(name): value for name, value in secrets.items()}
+    hidden |= {signal_urls.placeholder(name): url for name, url in urls.items()}
     try:
-        parameters = one.type.parse(revealed(resolved, one.secret_places, secrets))
-        completed = await one.type.achieves(parameters, replace(effect, secrets=secrets))
+        completed = await one.type.achieves(one.type.parse(given), replace(effect, secrets=secrets))
     except NodeError as error:
-        message, details = redacted([error.message, error.details], secrets)
+        message, details = secret_references.redacted([error.message, error.details], hidden)
         # The error it comes from may say it too.
         raise NodeError(error.code, message, details, error.retry_after_seconds) from None
-    return replace(completed, output=redacted(completed.output, secrets))
+    return replace(completed, output=secret_references.redacted(completed.output, hidden))

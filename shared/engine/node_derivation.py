@@ -115,7 +115,7 @@ class NodeDerivation:
         if one.node.disabled or (record is not None and (record.status == "running" or record.wake_at is not None)):
             raise ImpossibleError("The node does not begin here.")
         resolved, undefined, evaluated_at = await self._filled(step, record, recorded.evaluated_at)
-        if one.type.perform is not None and one.secrets:
+        if one.type.perform is not None and one.is_disclosing:
             return NodeStarted(path, attempt, derived_id("effect", self._state.id, path), resolved, evaluated_at)
         parameters = one.type.parse(resolved)
         if one.type.spread is not None:

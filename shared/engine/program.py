@@ -8,9 +8,11 @@ from typing import Any
 
 from jlens import union_reads
 
+from shared.domain import signal_urls
 from shared.domain.expressions import ITEM_SCOPE
 from shared.domain.graph import Graph, Node, parse_graph
 from shared.domain.secret_references import Reference, masked, references
+from shared.domain.signal_urls import signal_names
 from shared.domain.templates import Literal, TemplateError, compile_template, reads
 from shared.domain.workflow_settings import WorkflowSettings, parse_settings
 from shared.engine.expressions import GuardedTemplate
@@ -29,7 +31,7 @@ EVERY_NODE = ""
 class ProgramNode:
     """A node and its type. `parameters` are those that are filled in, and `template` is unset where they hold no
     expression; `body` is a map's. `secrets` are the names of those that an effect uses, and `secret_places` say where
-    they stand among its parameters, which hold placeholders."""
+    they stand among its parameters, which hold placeholders; `signals` are those whose URLs it uses."""
 
     node: Node
     type: NodeType
@@ -38,6 +40,12 @@ class ProgramNode:
     body: Body | None = None
     secrets: tuple[str, ...] = ()
     secret_places: tuple[Reference, ...] = ()
+    signals: tuple[str, ...] = ()
+
+    @property
+    def is_disclosing(self) -> bool:
+        """Whether what the effect sends is not what is recorded of it."""
+        return bool(self.secrets or self.signals)
 
     @property
     def is_effect(self) -> bool:
@@ -139,6 +147,8 @@ def _compile(node: Node) -> ProgramNode:
         parameters = {name: value for name, value in node.parameters.items() if name not in kind.verbatim}
         places = tuple(references(parameters)) if kind.is_effect else ()
         parameters = masked(parameters) if places else parameters
+        signals = tuple(dict.fromkeys(signal_names(parameters))) if kind.is_effect else ()
+        parameters = signal_urls.masked(parameters) if signals else parameters
         template = compile_template(parameters)
     except (KeyError, TemplateError) as error:
         problem = Problem("/nodes", f"The node {node.id!r} cannot run: {error}.")
@@ -148,7 +158,7 @@ def _compile(node: Node) -> ProgramNode:
     secrets = tuple(dict.fromkeys(named))
     is_filled = not isinstance(template, Literal) and not node.disabled
     guarded = GuardedTemplate(parameters, reads(template)) if is_filled else None
-    return ProgramNode(node, kind, parameters, guarded, body, secrets, places)
+    return ProgramNode(node, kind, parameters, guarded, body, secrets, places, signals)
 
 
 def _united(specs: list[JsonObject]) -> JsonObject:

@@ -99,8 +99,8 @@ class Rehearsal(Resolution):
             self._record(success(path, 1, Completed(output_of=tuple(self.sources(step))), evaluated_at, []))
             return
         resolved, undefined = await self.fill(step, evaluated_at)
-        # Secrets are not read here: what stands in their place need not fit.
-        parameters = None if one.secrets else one.type.parse(resolved)
+        # Secrets and the URLs of signals are not read here: what stands in their place need not fit.
+        parameters = None if one.is_disclosing else one.type.parse(resolved)
         if one.type.spread is not None:
             given = one.type.complete(resolved) if one.type.complete else resolved
             self._record(MapStarted(path, 1, given, evaluated_at, undefined))

@@ -78,6 +78,15 @@ class Request:
         """The command in the body; `model` is the one that the operation declares."""
         return _declared(self.parsed_body, model)
 
+    @property
+    def has_body(self) -> bool:
+        """Whether anything was sent, for operations that declare no command."""
+        return bool(self.event.get("body"))
+
+    def read(self, model: type[B]) -> B:
+        """The command in the body, for operations that declare none since it may be something else."""
+        return parse_body(self.event, model)
+
     def query(self, model: type[Q]) -> Q:
         """The query parameters; `model` is the one that the operation declares."""
         return _declared(self.parsed_query, model)

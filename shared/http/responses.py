@@ -11,6 +11,16 @@ from shared.errors import WorkflowEngineError
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+HTML = "text/html"
+# A page of ours that may hold nothing but itself, is framed nowhere, and tells nobody under which URL it stood.
+_PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,8 @@ class Response:
     @property
     def text(self) -> str:
         """The body as it is sent."""
+        if self.content_type == HTML:
+            return str(self.body)
         return "" if self.body is None else json.dumps(self.body, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -41,6 +53,11 @@ def created(body: Any, location: str, etag: str | None = None) -> Response:
 def accepted(body: Any, location: str) -> Response:
     """A 202 that says where the outcome will be."""
     return Response(202, body, {"Location": location})
+
+
+def page(text: str) -> Response:
+    """A 200 with a page of HTML."""
+    return Response(200, text, _PAGE_HEADERS, HTML)
 
 
 def no_content() -> Response:

@@ -92,14 +92,21 @@ async def no_secrets(_tenant_id: str, names: Sequence[str]) -> Mapping[str, str]
     raise NodeError("secret_missing", f"There is no secret named {names[0]!r}.")
 
 
+async def no_signal_urls(_tenant_id: str, _execution_id: str, name: str) -> str:
+    """The URL of a signal where there are none."""
+    raise NodeError("signal_url_unknown", f"The signal {name!r} has no URL here: the service does not know its own.")
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
     """What this deployment lets effects reach besides the public internet, by entries `tenant_id=…`: private hosts, and
-    resources on AWS. `secrets` gives a tenant's by name; what it cannot give raises `NodeError`."""
+    resources on AWS. `secrets` gives a tenant's by name, `signal_url` that of a run's signal; what they cannot give
+    raises `NodeError`."""
 
     outbound: tuple[str, ...] = ()
     aws: tuple[str, ...] = ()
     secrets: Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]] = no_secrets
+    signal_url: Callable[[str, str, str], Awaitable[str]] = no_signal_urls
 
 
 @dataclass(frozen=True, slots=True)

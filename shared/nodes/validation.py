@@ -23,12 +23,14 @@ from shared.domain.graph import Graph, Node, parse_graph
 from shared.domain.graph_fields import nearest
 from shared.domain.json_values import pointer_of
 from shared.domain.secret_references import secret_named
+from shared.domain.signal_urls import MARK, signal_named
 from shared.domain.templates import texts
 from shared.errors import Problem
 from shared.nodes.graph_shape import body_shape_problems, is_trigger, shape_problems
 from shared.nodes.node_type import DRAWN, ERROR_HANDLE, JsonObject, NodeType
 from shared.nodes.registry import names, node_type
 from shared.nodes.secret_rules import secret_problems
+from shared.nodes.signal_rules import signal_url_problems
 
 # Maps within maps: so deep at most.
 MAX_DEPTH = 4
@@ -49,6 +51,11 @@ class _Place:
         while place is not None:
             yield place
             place = place.outer
+
+    @property
+    def root(self) -> Graph:
+        """The workflow's own graph."""
+        return [self, *self.around()][-1].graph
 
     def known(self) -> list[str]:
         """The ids of all nodes here and around."""
@@ -92,6 +99,7 @@ def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
     if any(node.id in around.graph.nodes for around in place.around()):
         yield Problem(f"{pointer}/id", f"Outside of the body there is a node {node.id!r} too.", "Give it another id.")
     yield from secret_problems(kind, node.parameters, f"{pointer}/parameters")
+    yield from signal_url_problems(kind, _filled(kind, node), place.root, f"{pointer}/parameters")
     expressions = list(_expressions(place, kind, node, f"{pointer}/parameters"))
     yield from (problem for problem in expressions if isinstance(problem, Problem))
     yield from _parameters(kind, node, f"{pointer}/parameters")
@@ -185,9 +193,12 @@ def _fields_at(kind: NodeType, path: list[int | str]) -> list[str]:
     return [name for model in inner for name in getattr(model, "model_fields", ())]
 
 
+def _filled(kind: NodeType, node: Node) -> JsonObject:
+    return {name: value for name, value in node.parameters.items() if name not in kind.verbatim}
+
+
 def _expressions(place: _Place, kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:
-    filled = {name: value for name, value in node.parameters.items() if name not in kind.verbatim}
-    for where, text in texts(filled):
+    for where, text in texts(_filled(kind, node)):
         try:
             parts = split(text)
         except ExpressionError as error:
@@ -196,20 +207,34 @@ def _expressions(place: _Place, kind: NodeType, node: Node, pointer: str) -> Ite
         if has_mustache(parts):
             yield Problem(pointer + where, "{{ }} is not an expression here.", MUSTACHE_HINT)
         for part in parts:
-            if isinstance(part, Source) and secret_named(part.text) is None:
+            if isinstance(part, Source) and not _is_put_in(part.text):
                 try:
                     compiled = compile_expression(part.text)
                 except ExpressionError as error:
                     yield Problem(pointer + where, f"The expression does not compile: {error.message}")
                     continue
+                yield from _credentials(compiled, pointer + where)
                 yield from _names(place, node, compiled, pointer + where)
+
+
+def _is_put_in(source: str) -> bool:
+    return secret_named(source) is not None or signal_named(source) is not None
+
+
+def _credentials(compiled: Compiled, pointer: str) -> Iterator[Problem]:
+    """What is put in as it is, and here in an expression that does more with it."""
+    if "secrets" in compiled.others:
+        yield Problem(pointer, "A secret is put in as it is.", "Write {% $secrets.name %} and nothing else in it.")
+    of_run = compiled.reads.get("execution")
+    if isinstance(of_run, dict) and MARK in of_run:
+        hint = "Write {% $execution.signal_urls.name %} and nothing else in it."
+        yield Problem(pointer, "A signal's URL is put in as it is.", hint)
 
 
 def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Iterator[Problem]:
     for name in compiled.others:
         if name == "secrets":
-            yield Problem(pointer, "A secret is put in as it is.", "Write {% $secrets.name %} and nothing else in it.")
-            continue
+            continue  # said by itself
         yield Problem(pointer, f"Nothing is called ${name}.", nearest(f"${name}", [f"${known}" for known in SCOPE]))
     for name in compiled.bare_names:
         message = f"The path {name!r} starts nowhere."

@@ -146,7 +146,9 @@ class Reader:
         for name, value in headers.items():
             assert value in (ANYTHING, found[-1].headers.get(name)), f"{name}: {found[-1].headers.get(name)}"
         if body:
-            assert not (wrong := differs(json.loads(body), json.loads(found[-1].body))), wrong
+            received = json.loads(found[-1].body)
+            assert not (wrong := differs(json.loads(body), received)), wrong
+            self._known |= dict(_scalars(received))
 
 
 def _message(text: str) -> tuple[str, str, dict[str, str], str]:

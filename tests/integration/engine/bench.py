@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from shared.aws.signal_tokens import signal_url
 from shared.commands._hint import hint
 from shared.commands.cancel_execution import CancelExecution, cancel_execution
 from shared.commands.create_workflow import CreateWorkflow, create_workflow
@@ -52,7 +53,9 @@ class Bench:
     def new_engine(self, name: str = "test", clock: Callable[[], float] = time.time) -> Engine:
         """Another drain's engine, perhaps at another time."""
         services = self.services
-        reach = Reach(services.settings.outbound_allow, services.settings.aws_allow, SecretReader(services.secrets))
+        reach = Reach(
+            services.settings.outbound_allow, services.settings.aws_allow, SecretReader(services.secrets), signal_url
+        )
         tell, tell_drains = services.answers.tell, partial(hint, services)
         journal = Journal(services.events)
         return Engine(services.events, journal, self.graphs, self.guard, name, reach, clock, tell, tell_drains)

@@ -52,7 +52,7 @@ def test_expression_that_does_more_is_no_secret(source: str) -> None:
 
 def test_secrets_come_out_as_placeholders() -> None:
     """In any text at any depth, in keys, and as URLs and Basic credentials have them."""
-    secrets = {"key": "a b/c+d", "long": "a b/c+d-and-more"}
+    secrets = {"[secret:key]": "a b/c+d", "[secret:long]": "a b/c+d-and-more"}
     said = {"a b/c+d": ["x=a%20b%2Fc%2Bd", "a+b%2Fc%2Bd", 7, None]}
     assert redacted(said, secrets) == {"[secret:key]": ["x=[secret:key]", "[secret:key]", 7, None]}
     assert redacted("a b/c+d-and-more", secrets) == "[secret:long]"
@@ -65,4 +65,4 @@ def test_secrets_come_out_of_base64(before: str, after: str) -> None:
     """Wherever they stand in what was encoded, as in Basic credentials."""
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         encoded = encode(f"{before}s3cret?>~value{after}".encode()).decode()
-        assert "[secret:key]" in redacted(f"Basic {encoded}", {"key": "s3cret?>~value"})
+        assert "[secret:key]" in redacted(f"Basic {encoded}", {"[secret:key]": "s3cret?>~value"})

@@ -1,0 +1,45 @@
+"""/signals/{token}: a signal by a URL that is a credential. GET asks, POST sends: what scans mail approves nothing."""
+
+from __future__ import annotations
+
+from shared.aws.signal_tokens import SignalToken, read_token
+from shared.commands.send_signal import SendSignal, send_signal
+from shared.commands.services import services
+from shared.domain.actor import Actor
+from shared.http.api import Api
+from shared.http.idempotency_key import idempotency_key
+from shared.http.operations import signals as operations
+from shared.http.operations.signals import SignalQuery
+from shared.http.request import Request
+from shared.http.responses import Response, ok, page
+from shared.http.signal_page import asking, thanks
+
+api = Api("signals")
+handler = api.handler
+
+
+@api.route(operations.ASK_SIGNAL)
+async def ask(request: Request) -> Response:
+    token = await read_token(request.path["token"])
+    return page(asking(token.name, request.query(SignalQuery).payload()))
+
+
+@api.route(operations.SEND_SIGNAL_BY_URL)
+async def send(request: Request) -> Response:
+    token = await read_token(request.path["token"])
+    command, key = _command(request), idempotency_key(request.headers)
+    await send_signal(services(), _actor(token), token.execution_id, token.name, command, key)
+    wants_page = "text/html" in request.headers.get("accept", "")
+    return page(thanks(token.name)) if wants_page else ok({"recorded": True})
+
+
+def _command(request: Request) -> SendSignal:
+    """The body, where it is JSON; a browser's form has none, and the URL's query says it."""
+    is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    if not is_form and request.has_body:
+        return request.read(SendSignal)
+    return SendSignal(payload=request.query(SignalQuery).payload())
+
+
+def _actor(token: SignalToken) -> Actor:
+    return Actor(token.tenant_id, "signal_url", "editor", frozenset({"executions:write"}))

@@ -1,0 +1,84 @@
+"""/signals: signals by URLs that are credentials"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from pydantic import ConfigDict
+
+from shared.errors import (
+    ExecutionFinishedError,
+    IdempotencyConflictError,
+    NotFoundError,
+    PayloadTooLargeError,
+    StreamConflictError,
+    UnprocessableError,
+)
+from shared.http.operation import Answer, Operation, RequestHeader
+from shared.http.operations.views import View
+from shared.http.query import Query
+
+TAG = "Signals"
+PATH = "/signals/{token}"
+PATH_DESCRIPTIONS = {"token": "What `$execution.signal_urls.<name>` has put into the URL."}
+_SCALAR = re.compile(r"true|false|null|-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?", re.ASCII)
+
+
+class SignalQuery(Query):
+    """The payload, where no body has it: any parameters."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    def payload(self) -> Any:
+        """The parameters as an object, `true`, `false`, `null` and numbers as such; without any, null."""
+        given = self.model_extra or {}
+        return {name: json.loads(text) if _SCALAR.fullmatch(text) else text for name, text in given.items()} or None
+
+
+class RecordedView(View):
+    """The signal is recorded."""
+
+    recorded: bool
+
+
+ASK_SIGNAL = Operation(
+    id="ask_signal",
+    method="GET",
+    path=PATH,
+    summary="Ask before sending a signal",
+    description="A page with a button that sends it. Nothing happens before: whatever opens links may open this one.",
+    tag=TAG,
+    role=None,
+    query=SignalQuery,
+    path_descriptions=PATH_DESCRIPTIONS,
+    answers={200: Answer("The page", content_type="text/html")},
+    errors=(NotFoundError,),
+)
+SEND_SIGNAL_BY_URL = Operation(
+    id="send_signal_by_url",
+    method="POST",
+    path=PATH,
+    summary="Send a signal by its URL",
+    description=(
+        "The payload is that of the JSON body `{payload}`, or else the query's parameters as an object. The same rules "
+        "hold as for `POST /api/executions/{id}/signals/{name}`. A token that is not ours is a 404."
+    ),
+    tag=TAG,
+    role=None,
+    query=SignalQuery,
+    raw_body="`{payload}` in JSON, or a form without fields.",
+    headers=(RequestHeader("Idempotency-Key", "Makes repetitions of this request one signal."),),
+    path_descriptions=PATH_DESCRIPTIONS,
+    answers={200: Answer("The signal is recorded; where HTML is accepted, a page that says so", RecordedView)},
+    errors=(
+        NotFoundError,
+        ExecutionFinishedError,
+        IdempotencyConflictError,
+        StreamConflictError,
+        UnprocessableError,
+        PayloadTooLargeError,
+    ),
+)
+OPERATIONS = (ASK_SIGNAL, SEND_SIGNAL_BY_URL)

@@ -1,0 +1,44 @@
+"""Where the URLs of signals may stand in a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.domain.expressions import ExpressionError, Source, split
+from shared.domain.graph import Graph, parse_graph
+from shared.domain.graph_fields import nearest
+from shared.domain.signal_urls import MARK, signal_named
+from shared.domain.templates import texts
+from shared.errors import Problem
+from shared.nodes.node_type import JsonObject, NodeType
+
+
+def awaited_signals(graph: Graph) -> set[str]:
+    """The names, where they are written out, of all signals that a node here or in a map's body waits for."""
+    found: set[str] = set()
+    for node in graph.nodes.values():
+        name, body = node.parameters.get("name"), node.parameters.get("body")
+        if node.type == "wait_for_signal" and isinstance(name, str) and "{%" not in name:
+            found.add(name)
+        if node.type == "map" and isinstance(body, dict):
+            inner, _ = parse_graph(body.get("nodes"), body.get("edges", []))
+            found |= awaited_signals(inner) if inner is not None else set()
+    return found
+
+
+def signal_url_problems(kind: NodeType, parameters: JsonObject, workflow: Graph, pointer: str) -> Iterator[Problem]:
+    """What is wrong with the URLs of signals among a node's parameters: they are for effects, and for signals that
+    a node of the workflow waits for."""
+    for where, text in texts(parameters):
+        if MARK not in text:
+            continue
+        try:
+            sources = [part.text for part in split(text) if isinstance(part, Source)]
+        except ExpressionError:
+            continue  # said elsewhere
+        for name in filter(None, map(signal_named, sources)):
+            if not kind.is_effect:
+                message = f"A {kind.name} cannot use a signal's URL: effects can."
+                yield Problem(pointer + where, message, "Use it where it is sent.")
+            elif name not in (awaited := awaited_signals(workflow)):
+                yield Problem(pointer + where, f"No node waits for a signal {name!r}.", nearest(name, sorted(awaited)))
