@@ -162,3 +162,21 @@ async def test_live_replay_is_a_new_run(bench: Bench, sink: Sink) -> None:
     state = await bench.execute(ExecutionJob(bench.tenant_id, execution_id, "resume"))
     assert (state.status, state.replayed_from, state.trigger["body"]) == ("succeeded", job.execution_id, {"x": 2})
     assert (state.trigger["type"], len({one.key for one in sink.received})) == ("webhook", 2)
+
+
+async def test_called_runs_answer_as_they_did(bench: Bench) -> None:
+    """A dry run calls nobody: what the called run yielded, or failed with, is taken from the recorded run."""
+    other = await bench.publish([{"id": "start", "type": "manual_trigger"}, transform("say", "once")], "start>say")
+    workflow_id = await bench.publish(
+        [HOOK, call("ask", other), transform("told", "{% $input %}")], "hook>ask", "ask>told"
+    )
+    job = bench.delivery(workflow_id)
+    await bench.services.queue.enqueue([job])
+    await bench.drain()
+    await _draft(bench, workflow_id, HOOK, call("ask", other), transform("told", "{% $input & ' more' %}"))
+    shown = await _dry(bench, job, version="draft")
+    runs = await bench.services.executions.list(bench.tenant_id, 10)
+    assert shown["nodes"]["ask"]["same"] is True
+    assert shown["first_difference"]["node_id"] == "told"
+    assert shown["nodes"]["told"]["replayed"]["output"] == "once more"
+    assert len(runs) == 2

@@ -31,6 +31,15 @@ def test_create_workflow_answers_the_whole_draft(client: Client) -> None:
     assert (again.status, again.json, again.headers["etag"]) == (200, workflow, answer.headers["etag"])
 
 
+def test_settings_that_say_something_wrong_are_pointed_to(client: Client) -> None:
+    """What is ours among the settings is checked when it is saved; other names are the tenant's own."""
+    answer = client.request("POST", "/api/workflows", draft(settings={"timeout_seconds": "soon", "x": 1}))
+    assert (answer.status, [error["pointer"] for error in answer.json["errors"]]) == (
+        400,
+        ["/settings/timeout_seconds"],
+    )
+
+
 def test_create_workflow_takes_an_incomplete_draft(client: Client) -> None:
     """A draft without nodes, or with a type that does not exist yet, can be saved."""
     assert client.request("POST", "/api/workflows", {"name": "x", "nodes": [], "edges": []}).status == 201
