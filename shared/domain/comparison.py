@@ -70,6 +70,9 @@ def _difference(one: JsonObject | None, other: JsonObject | None) -> str | None:
     """The first field in which the two differ."""
     if one is None or other is None:
         return None if one is other else "status"
+    if other["status"] == UNKNOWN and one["status"] not in ("succeeded", "failed", "skipped"):
+        # It has not ended in the original either.
+        return None if same_json(one.get("parameters"), other.get("parameters")) else "parameters"
     for field in _COMPARED:
         left, right = one.get(field), other.get(field)
         if field == "error":

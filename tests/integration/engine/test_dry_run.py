@@ -130,6 +130,15 @@ async def test_called_run_is_not_called_again(bench: Bench) -> None:
     assert len(await bench.services.executions.list(bench.tenant_id, 10)) == 2
 
 
+async def test_what_has_not_ended_in_the_original_is_no_difference(bench: Bench) -> None:
+    """A run that still waits is compared as far as it has come."""
+    wait = {"id": "wait", "type": "wait_for_signal", "parameters": {"name": "go"}}
+    job = bench.delivery(await bench.publish([HOOK, wait, transform("n", 1)], "hook>wait", "wait>n"))
+    await bench.execute(job)
+    found = await _dry(bench, job)
+    assert (found["same"], found["replayed"]["status"], found["original"]["status"]) == (True, "unknown", "waiting")
+
+
 async def test_other_input_takes_another_path(bench: Bench) -> None:
     """With an input, the run is tried with that instead of what started it."""
     check = {"id": "check", "type": "if", "parameters": {"condition": "{% $trigger.body.n > 1 %}"}}
