@@ -120,12 +120,13 @@ class Body:
 class Program(Body):
     """A version of a workflow, ready to run; shared by all its runs."""
 
-    __slots__ = ("settings", "version", "workflow_id")
+    __slots__ = ("_entries", "settings", "version", "workflow_id")
 
     def __init__(self, workflow_id: str, version: int, graph: Graph, settings: WorkflowSettings | None = None) -> None:
         """Compiles the graph, as `Body` does."""
         super().__init__(graph)
         self.workflow_id, self.version, self.settings = workflow_id, version, settings or WorkflowSettings()
+        self._entries: dict[tuple[str | None, str | None], str | None] = {}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Program:
@@ -138,7 +139,10 @@ class Program(Body):
 
     def trigger_for(self, trigger: JsonObject) -> str | None:
         """As `shared.nodes.graph_shape.trigger_for`."""
-        return trigger_for(self.graph, trigger)
+        asked = trigger.get("type"), trigger.get("node_id")
+        if asked not in self._entries:
+            self._entries[asked] = trigger_for(self.graph, trigger)
+        return self._entries[asked]
 
 
 def _compile(node: Node) -> ProgramNode:

@@ -19,6 +19,8 @@ from shared.engine.recorder import Recorder
 
 # So many facts of nodes that need no storage are stored at once, so that a crash costs no more than these.
 MAX_UNSAVED = 500
+# Where storage is slower than the nodes, they wait for it before it is given more than these at once.
+LONGEST_APPEND = 4_000
 
 
 class Run:
@@ -85,7 +87,9 @@ class Run:
                     self._tasks[asyncio.create_task(self._attempts.settle(path))] = path
                 done = await self._next_done()
             ready = [*self._frontier.following(done), *self._due()]
-            if self._recorder.unsaved >= MAX_UNSAVED:
+            if self._recorder.unsaved >= LONGEST_APPEND:
+                await self._recorder.durable()
+            elif self._recorder.unsaved >= MAX_UNSAVED:
                 await self._save()
             if self._answering is None and self._recorder.owes_answer:
                 # Whoever waits for the answer has it as soon as it is durable; the run goes on meanwhile.
