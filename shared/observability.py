@@ -65,6 +65,8 @@ def edge_logger(service: str) -> Logger:
     from aws_lambda_powertools import Logger
 
     logger = Logger(service=service, utc=True)
+    # Powertools' own setLevel gives way to the runtime's level, which is INFO for the sake of the metrics.
+    logging.getLogger(service).setLevel(_level())
     logger.addFilter(_add_fields)
     return logger
 
@@ -83,6 +85,10 @@ def tagged(**fields: str) -> Iterator[None]:
         yield
     finally:
         _fields.reset(token)
+
+
+def _level() -> str:
+    return os.environ.get("LOG_LEVEL") or "INFO"
 
 
 def _add_fields(record: logging.LogRecord) -> bool:
@@ -149,6 +155,9 @@ def count_cold_start(service: str) -> None:
     global _warm  # one per process, by design
     if not _warm:
         _warm = True
-        for handler in logging.getLogger().handlers:  # the runtime's own
+        root = logging.getLogger()
+        for handler in root.handlers:  # the runtime's own
             handler.addFilter(_add_fields)
+        if "AWS_LAMBDA_LOG_LEVEL" in os.environ:
+            root.setLevel(_level())
         emit({"ColdStarts": 1}, service=service)

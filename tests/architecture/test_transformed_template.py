@@ -93,3 +93,9 @@ def test_routes_can_be_spelled_out(transformed: dict[str, Any]) -> None:
     assert len(routes) == sum(len(methods) for methods in api["Body"]["paths"].values())
     assert routes["POST /api/workflows"]["AuthorizerId"] == {"Ref": "BearerAuthorizer"}
     assert "AuthorizerId" not in routes["POST /webhooks/{webhookId}/{provider}"]
+
+
+def test_no_log_level_drops_metrics(transformed: dict[str, Any]) -> None:
+    """Lambda takes lines without a level, as metrics are, for INFO; whoever asks for less still has alarms."""
+    for name, function in of_type(transformed, "AWS::Lambda::Function").items():
+        assert function["LoggingConfig"]["ApplicationLogLevel"] == {"Fn::If": ["LogsDebug", "DEBUG", "INFO"]}, name

@@ -99,6 +99,22 @@ def test_log_lines_say_what_led_to_them(monkeypatch: pytest.MonkeyPatch, capsys:
     assert found == ("JKJaXmPLvHcESHA=", "its own", "n")
 
 
+def test_level_is_the_functions_own_matter(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The runtime's level lets metrics through; LOG_LEVEL says what else is written."""
+    root = logging.getLogger()
+    before = root.level
+    monkeypatch.setattr(observability, "_warm", False)
+    monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", "INFO")
+    monkeypatch.setenv("LOG_LEVEL", "WARNING")
+    logger = edge_logger("quiet")
+    try:
+        count_cold_start("quiet")
+        logger.info("request")
+        assert (capsys.readouterr().out, root.level) == ("", logging.WARNING)
+    finally:
+        root.setLevel(before)
+
+
 def test_every_metric_is_documented() -> None:
     """docs/reference/metrics.md has a line for each, and for no other."""
     from pathlib import Path
