@@ -75,6 +75,7 @@ async def send_signal(
             events=(*begun, *record(actor, happened_at, fact)),
             row=row(state, await _wake_at(services, state)),
             deliveries=(ledger,) if ledger else (),
+            calls=tuple(state.calls.values()),
         )
         await services.events.append_one(append)
         return state

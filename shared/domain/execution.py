@@ -109,7 +109,8 @@ class ExecutionState:
     @property
     def handles_error(self) -> bool:
         """Whether this run, or one above it, is that of an error workflow."""
-        return self.caller is not None and self.caller["handles_error"]
+        is_called = self.caller is not None and self.caller["handles_error"]
+        return is_called or self.trigger.get("type") == "error"
 
     @property
     def status(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from shared.commands.fork_execution import ForkExecution, fork_execution
 from shared.commands.services import Services
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_row import row
@@ -205,6 +206,36 @@ async def test_cancelling_a_called_run_fails_its_callers_node(bench: Bench) -> N
     await bench.drain()
     state = await bench.state(job)
     assert (state.status, (state.nodes["ask"].error or {})["code"]) == ("succeeded", "cancelled")
+
+
+async def test_signal_does_not_put_off_a_caller_that_is_due(bench: Bench) -> None:
+    """A signal that nobody waits for writes the caller's row, after the end of what it waits for has made it due."""
+    other = await bench.publish([START, transform("say", 1)], "start>say")
+    job = bench.delivery(await bench.publish([HOOK, call("ask", other)], "hook>ask"))
+    await bench.execute(job)
+    (called,) = await called_runs(bench, job)
+    await bench.execute(called)
+    await bench.signal(job, "unknown")
+    due = await bench.services.executions.get(bench.tenant_id, job.execution_id)
+    assert due is not None
+    assert due["wake_at"] <= timestamp(time.time() + 1)
+
+
+async def test_fork_keeps_what_a_call_yielded(bench: Bench) -> None:
+    """A node after the call is done anew, the called run is not; both runs can be derived again."""
+    other = await bench.publish([START, transform("say", "once")], "start>say")
+    workflow_id = await bench.publish(
+        [HOOK, call("ask", other), transform("told", "{% $input %}")], "hook>ask", "ask>told"
+    )
+    job = bench.delivery(workflow_id)
+    await through(bench, job)
+    command = ForkExecution(from_node="told")
+    forked = ExecutionJob(
+        bench.tenant_id, await fork_execution(bench.services, bench.actor, job.execution_id, command), "resume"
+    )
+    state = await through(bench, forked)
+    assert (state.status, state.output) == ("succeeded", "once")
+    assert await called_runs(bench, forked) == []
 
 
 async def test_end_makes_the_waiting_caller_due_without_redis(bench: Bench) -> None:
