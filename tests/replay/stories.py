@@ -278,6 +278,29 @@ STORIES: dict[str, Story] = {
         ("start>call",),
         then=_redriven,
     ),
+    "secret": Story(
+        (
+            {
+                "id": "call",
+                "type": "http_request",
+                "parameters": {"method": "POST", "url": SINK, "headers": {"x-token": "{% $secrets.token %}"}},
+            },
+        ),
+        ("start>call",),
+    ),
+    "signal_url": Story(
+        (
+            {
+                "id": "tell",
+                "type": "http_request",
+                "parameters": {"method": "POST", "url": SINK, "body": "{% $execution.signal_urls.go %}"},
+            },
+            _wait("wait"),
+            _transform("by", "{% $input.by %}"),
+        ),
+        ("start>tell", "tell>wait", "wait>by"),
+        then=_signalled,
+    ),
     "respond": Story(
         (
             {"id": "answer", "type": "respond", "parameters": {"status": 201, "body": {"n": "{% $trigger.body.n %}"}}},
