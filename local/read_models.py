@@ -101,8 +101,13 @@ class ReadModels:
             case "secrets":
                 rows = [secret.row(state) for state in self._secrets.values()]
             case _:
-                rows = [execution_row(state) for state in self._executions.values()]
+                rows = [execution_row(state, self._due_at(state)) for state in self._executions.values()]
         return {table.key_of(row): row for row in rows}
+
+    def _due_at(self, state: ExecutionState) -> str | None:
+        """A run that waits for one which has ended is due at once: that its row said so is in no event of its own."""
+        called = [self._executions.get(execution_id) for execution_id in state.calls.values()]
+        return state.changed_at if any(one is not None and one.is_terminal for one in called) else None
 
     def _take_version(
         self, before: workflow.Workflow | None, after: workflow.Workflow, fact: Any, happened_at: str

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from local.read_models import TABLES, ReadModels
 from shared.commands.fork_execution import ForkExecution, fork_execution
 from shared.commands.services import Services
 from shared.domain.execution import ExecutionState
@@ -219,6 +220,21 @@ async def test_signal_does_not_put_off_a_caller_that_is_due(bench: Bench) -> Non
     due = await bench.services.executions.get(bench.tenant_id, job.execution_id)
     assert due is not None
     assert due["wake_at"] <= timestamp(time.time() + 1)
+
+
+async def test_rebuilt_row_of_a_caller_that_is_due_says_so(bench: Bench) -> None:
+    """The end of what it waits for is in no event of the caller's; the row made of all events knows of it."""
+    other = await bench.publish([START, transform("say", 1)], "start>say")
+    job = bench.delivery(await bench.publish([HOOK, call("ask", other)], "hook>ask"))
+    await bench.execute(job)
+    (called,) = await called_runs(bench, job)
+    (table,) = [one for one in TABLES if one.name == "executions"]
+    before = ReadModels().take([*await bench.events(job), *await bench.events(called)]).rows(table)
+    await bench.execute(called)
+    after = ReadModels().take([*await bench.events(job), *await bench.events(called)]).rows(table)
+    in_a_day = timestamp(time.time() + DAYS)
+    assert before[job.execution_id,]["wake_at"] > in_a_day
+    assert after[job.execution_id,]["wake_at"] < in_a_day
 
 
 async def test_fork_keeps_what_a_call_yielded(bench: Bench) -> None:
