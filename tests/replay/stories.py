@@ -158,6 +158,24 @@ STORIES: dict[str, Story] = {
     "http_request": Story(
         (_request("call", SINK), _transform("code", "{% $input.status %}")), ("start>call", "call>code")
     ),
+    "credentials": Story(
+        (
+            {
+                "id": "ask",
+                "type": "http_request",
+                "parameters": {
+                    "method": "POST",
+                    "url": SINK,
+                    "headers": {"x-key": "key={% $secrets.token %}"},
+                    "body": {"link": "{% $execution.signal_urls.go %}?n={% $trigger.body.n %}"},
+                },
+            },
+            _wait("wait", schema={"type": "object"}),
+        ),
+        ("start>ask", "ask>wait"),
+        {"n": 2},
+        _signalled,
+    ),
     "retry": Story((_request("call", FLAKY, retry=RETRY),), ("start>call",)),
     "retry_timer": Story(
         (_request("call", SLOW, retry=[{"errors": ["http_429"], "max_attempts": 2}]),), ("start>call",)
