@@ -8,7 +8,6 @@ from shared.domain.graph import Graph, parse_graph
 from shared.domain.workflow import Workflow
 from shared.domain.workflow_settings import WorkflowSettings, parse_settings
 from shared.errors import InvalidGraphError, NotPublishedError, Problem, UnprocessableError
-from shared.nodes.validation import validate_graph
 
 
 async def chosen_version(services: Services, workflow: Workflow, asked: str | int) -> int:
@@ -17,6 +16,8 @@ async def chosen_version(services: Services, workflow: Workflow, asked: str | in
     One that was never published must prove that it can run, else `InvalidGraphError`. Raises `NotPublishedError`, and
     `UnprocessableError` where there is no such version.
     """
+    from shared.nodes.validation import validate_graph  # all node types, which only a graph that is judged needs
+
     if workflow.status == "archived":
         raise NotPublishedError("The workflow is archived; it starts no more runs.")
     if asked == "published":

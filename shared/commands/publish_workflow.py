@@ -12,7 +12,6 @@ from shared.domain.graph import parse_graph
 from shared.domain.workflow import Workflow
 from shared.errors import InvalidGraphError
 from shared.events.workflow import WorkflowPublished
-from shared.nodes.validation import validate_graph
 
 
 async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -> Workflow:
@@ -37,6 +36,8 @@ async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -
 
 async def refuse_invalid(services: Services, workflow: Workflow) -> None:
     """Passes for a draft that can run; else raises `InvalidGraphError` with every problem."""
+    from shared.nodes.validation import validate_graph  # all node types, which only a graph that is judged needs
+
     graph, problems = parse_graph(workflow.nodes, workflow.edges)
     if graph is not None and not problems:
         problems = validate_graph(graph)

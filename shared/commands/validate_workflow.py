@@ -8,7 +8,6 @@ from shared.commands.model import Command
 from shared.commands.services import Services
 from shared.domain.graph import parse_graph
 from shared.errors import Problem
-from shared.nodes.validation import validate_graph
 
 
 class ValidateWorkflow(Command):
@@ -20,6 +19,8 @@ class ValidateWorkflow(Command):
 
 async def validate_workflow(services: Services, tenant_id: str, command: ValidateWorkflow) -> list[Problem]:
     """Every problem of the graph; none means that the tenant could publish it."""
+    from shared.nodes.validation import validate_graph  # all node types, which only a graph that is judged needs
+
     graph, problems = parse_graph(command.nodes, command.edges)
     if graph is None or problems:
         return problems

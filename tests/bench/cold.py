@@ -1,6 +1,9 @@
 """`make bench-cold`: every built function's first invocation, through the emulator, beside a bare handler's.
 
-Ratios and counts and not times: a machine under load is slow in both, and what makes a start slow are imports.
+The events are samples over what `local/sample_world.py` makes in live servers: a delivery that verifies and is queued,
+API calls that answer 200, a drain that runs a job. What is compared is processor time, as a ratio, and modules, as a
+count: neither depends on what else the machine does. On Lambda a function of 512 MB has 0.29 of a processor, so that
+its processor time is what its caller waits for.
 """
 
 from __future__ import annotations
@@ -12,41 +15,68 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from local.function_pool import FunctionPool
 from local.lambda_environment import LambdaEnvironment, Runtime
 from local.template import Function, read_template
+from tests.artifacts.world import SAMPLES, World, running
 
 ROUNDS = 5
-BUDGETS = {"intake": 5.0, "drain": 14.0}
-API_BUDGET = 8.0
-# What every function finds on AWS; here nothing listens at these addresses, and the first event asks for nothing.
-ENVIRONMENT = {
-    "SUPABASE_URL": "http://127.0.0.1:9",
-    "SUPABASE_KEY": "none",
-    "REDIS_HOST": "127.0.0.1",
-    "REDIS_PORT": "9",
-    "REDIS_TLS": "false",
-    "SECRETS_KEY": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-    "AWS_ACCESS_KEY_ID": "local",
-    "AWS_SECRET_ACCESS_KEY": "local",
-    "LOG_LEVEL": "CRITICAL",
-    "DRAIN_LINGER_SECONDS": "0",
+BARE = "bare"
+# The sample that is a function's first event.
+FIRST = {
+    "api_keys": "create_api_key",
+    "audit": "audit_feed",
+    "authorizer": "api_key",
+    "console": "get_docs",
+    "drain": "wake",
+    "execute": "execute_workflow",
+    "executions": "get_execution",
+    "health": "get_health",
+    "intake": "github_push",
+    "publish": "publish_workflow",
+    "secrets": "list_secrets",
+    "webhooks": "get_webhook",
+    "workflows": "get_workflow",
 }
-NOWHERE = {"requestContext": {"http": {"method": "GET", "path": "/"}}, "rawPath": "/", "headers": {}, "version": "2.0"}
-COUNT = "import json, sys; before = set(sys.modules); import {module}; print(len(set(sys.modules) - before))"
+# The client of Redis alone takes as long as one and a half bare handlers, and `execute` needs Supabase's too; `console`
+# builds the API's description out of every operation.
+BUDGETS = {"intake": 6.0, "execute": 10.5, "console": 9.5, "drain": 14.0}
+API_BUDGET = 8.0
+# Imports the handler in the place of the runtime, gives it the event, and tells what both have imported.
+WATCH = """
+import json, sys, awslambdaric.bootstrap
+before = set(sys.modules)
+from {module} import handler
+started = set(sys.modules)
+class Context:
+    aws_request_id = "first"
+    def get_remaining_time_in_millis(self): return 20_000
+handler(json.loads(sys.stdin.read()), Context())
+print(json.dumps([sorted(started - before), sorted(set(sys.modules) - before)]))
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A function's first invocation: the least of its times in ms, and how many modules its import adds."""
+    """A function's first invocation: medians of its processor and of its waiting time in ms, and its answer."""
 
     name: str
-    first_ms: float
-    modules: int
+    cpu_ms: float
+    wall_ms: float
+    answer: object
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The modules that a handler's import adds to the runtime's, and that it has added after its first event."""
+
+    at_start: tuple[str, ...]
+    after_event: tuple[str, ...]
 
 
 def budget(name: str) -> float:
@@ -59,85 +89,125 @@ def folder(function: Function) -> str:
     return function.handler.split(".")[1]
 
 
-async def first_ms(function: Function, runtime: Runtime, log: Path) -> float:
-    """The time from a ready environment to the answer of its first invocation, process and imports included."""
-    pool = FunctionPool(function, environment=ENVIRONMENT, log=log, concurrency=1)
-    worker = LambdaEnvironment(pool, runtime)
-    pool._workers.append(worker)
-    while not worker.ready:  # noqa: ASYNC110 -- the pool knows, and tells nobody
-        await asyncio.sleep(0.002)
-    began = time.perf_counter()
-    await pool.invoke(json.dumps(NOWHERE).encode())
-    taken = (time.perf_counter() - began) * 1000
-    pool.close()
-    await pool.wait_closed()
-    return taken
+class Bench:
+    """A build, and the world that its functions' first events find."""
 
+    def __init__(self, build: Path, world: World, scratch: Path) -> None:
+        self.runtime, self.world, self._log = Runtime.of(build), world, scratch / "log"
+        template = read_template(build / "template.yaml")
+        self.functions = {folder(function): function for function in template.functions.values()}
+        (scratch / "bare.py").write_text("def handler(event, context):\n    return {}\n")
+        some = next(iter(self.functions.values()))
+        self._bare = replace(some, name=BARE, handler="bare.handler", code_folder=scratch)
 
-def paths(function: Function, runtime: Runtime) -> Mapping[str, str]:
-    """The environment of a plain interpreter that sees what the function sees."""
-    layers = [str(layer / "python") for layer in function.layers]
-    return {
-        **ENVIRONMENT,
-        "PATH": os.environ["PATH"],
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join((str(function.code_folder), *layers, runtime.packages)),
-    }
+    def environment(self) -> dict[str, str]:
+        """What the functions get. A drain is live as far as they know: waking one is the business of the first
+        delivery after a quiet minute, and not of each cold start."""
+        own = {"REDIS_TLS": "false", "DRAIN_LINGER_SECONDS": "0", "DRAIN_FUNCTION_NAME": "", "LOG_LEVEL": "WARNING"}
+        return {**self.world.stack.environment, **own}
 
+    def event(self, name: str) -> bytes:
+        """The function's first event, over a world that is as it was."""
+        self.world.restore()
+        if name == BARE:
+            return b"{}"
+        event = json.loads(SAMPLES[f"{name}/{FIRST[name]}"].read_text())
+        event.get("headers", {}).pop("prefer", None)  # nobody waits for a run's end here
+        return json.dumps(event).encode()
 
-def modules(function: Function, runtime: Runtime) -> int:
-    """How many modules importing the function's handler adds to a bare interpreter."""
-    command = [*runtime.interpreter, "-c", COUNT.format(module=function.handler.rpartition(".")[0])]
-    done = subprocess.run(command, env=paths(function, runtime), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{function.name} cannot be imported:\n{done.stderr}")
-    return int(done.stdout)
-
-
-def heaviest(function: Function, runtime: Runtime, count: int = 10) -> list[tuple[str, float]]:
-    """The imports that take longest by themselves and what only they import, top packages first, in ms."""
-    command = [*runtime.interpreter, "-X", "importtime", "-c", f"import {function.handler.rpartition('.')[0]}"]
-    done = subprocess.run(command, env=paths(function, runtime), capture_output=True, text=True, check=True)
-    found: dict[str, float] = {}
-    for line in done.stderr.splitlines():
-        own, _, rest = line.removeprefix("import time:").partition("|")
-        if own.strip().isdigit():
-            package = ".".join(rest.partition("|")[2].strip().split(".")[:2])
-            found[package] = found.get(package, 0) + int(own) / 1000
-    return sorted(found.items(), key=lambda pair: -pair[1])[:count]
-
-
-async def measure(build: Path, rounds: int = ROUNDS) -> list[Start]:
-    """The bare handler first, then every function; rounds alternate, so that a busy moment hits all alike."""
-    runtime = Runtime.of(build)
-    template = read_template(build / "template.yaml", {"DrainTimeoutSeconds": "10"})
-    with tempfile.TemporaryDirectory() as scratch:
-        (Path(scratch) / "bare.py").write_text("def handler(event, context):\n    return {}\n")
-        log = Path(scratch) / "log"
-        some = next(iter(template.functions.values()))
-        bare = replace(some, name="bare", handler="bare.handler", code_folder=Path(scratch))
-        functions = {"bare": bare} | {folder(function): function for function in template.functions.values()}
-        times: dict[str, list[float]] = {name: [] for name in functions}
+    def measure(self, rounds: int = ROUNDS) -> list[Start]:
+        """The bare handler first, then every function; rounds alternate, so that a busy moment hits all alike."""
+        functions = {BARE: self._bare, **self.functions}
+        found: dict[str, list[tuple[float, float, object]]] = {name: [] for name in functions}
         for _ in range(rounds):
             for name, function in functions.items():
-                times[name].append(await first_ms(function, runtime, log))
-        return [Start(name, min(times[name]), modules(function, runtime)) for name, function in functions.items()]
+                found[name].append(asyncio.run(self._first(function, self.event(name))))
+        return [
+            Start(name, median(one[0] for one in all_), median(one[1] for one in all_), all_[0][2])
+            for name, all_ in found.items()
+        ]
+
+    async def _first(self, function: Function, event: bytes) -> tuple[float, float, object]:
+        """Processor and waiting time from a ready environment to the answer, process and imports included."""
+        pool = FunctionPool(function, environment=self.environment(), log=self._log, concurrency=1)
+        worker = LambdaEnvironment(pool, self.runtime)
+        pool._workers.append(worker)
+        while not worker.ready:  # noqa: ASYNC110 -- the pool knows, and tells nobody
+            await asyncio.sleep(0.002)
+        began = time.perf_counter()
+        outcome = await pool.invoke(event)
+        waited = (time.perf_counter() - began) * 1000
+        spent = sum(_cpu_ms(process.pid) for process in worker._inside())
+        pool.close()
+        await pool.wait_closed()
+        return spent, waited, json.loads(outcome.payload)
+
+    def imported(self, name: str, function: Function | None = None) -> Imported:
+        """What the function imports; raises `RuntimeError` where it cannot be imported or fails."""
+        function = function or self.functions[name]
+        code = WATCH.format(module=function.handler.rpartition(".")[0])
+        done = self._python(function, ["-c", code], self.event(name))
+        if done.returncode:
+            raise RuntimeError(f"{function.name} cannot start:\n{done.stderr.decode()}")
+        at_start, after_event = json.loads(done.stdout.splitlines()[-1])
+        return Imported(tuple(at_start), tuple(after_event))
+
+    def heaviest(self, name: str, count: int = 10) -> list[tuple[str, float]]:
+        """The packages whose modules take longest to import until the first event is answered, in ms."""
+        code = WATCH.format(module=self.functions[name].handler.rpartition(".")[0])
+        done = self._python(self.functions[name], ["-X", "importtime", "-c", code], self.event(name))
+        found: dict[str, float] = {}
+        for line in done.stderr.decode().splitlines():
+            own, _, rest = line.removeprefix("import time:").partition("|")
+            if own.strip().isdigit():
+                package = ".".join(rest.partition("|")[2].strip().split(".")[:2])
+                found[package] = found.get(package, 0) + int(own) / 1000
+        return sorted(found.items(), key=lambda pair: -pair[1])[:count]
+
+    def _python(self, function: Function, arguments: list[str], event: bytes) -> subprocess.CompletedProcess[bytes]:
+        layers = [str(layer / "python") for layer in function.layers]
+        path = os.pathsep.join((str(function.code_folder), *layers, self.runtime.packages))
+        own: Mapping[str, str] = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": path}
+        environment = {**function.environment, **self.environment(), **own}
+        command = [*self.runtime.interpreter, *arguments]
+        return subprocess.run(command, env=environment, input=event, capture_output=True, check=False)
+
+
+def _cpu_ms(pid: int) -> float:
+    """What the process's threads have used. Source: docs.kernel.org/scheduler/sched-stats.html"""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e6
+
+
+def shown(start: Start, bare: Start) -> str:
+    """One line of the table."""
+    allowed = f"{budget(start.name):.0f}" if start is not bare else ""
+    ratio = start.cpu_ms / bare.cpu_ms
+    return f"{start.name:<12}{start.cpu_ms:8.1f}{start.wall_ms:9.1f}{ratio:7.1f}{allowed:>8}"
+
+
+def benches(build: Path, folder: Path, postgres_template: Path | None = None) -> Iterator[Bench]:
+    """One, over servers of its own."""
+    scratch = folder / "bare"
+    scratch.mkdir(parents=True)
+    with running(folder / "stack", postgres_template) as world:
+        yield Bench(build, world, scratch)
 
 
 def main(argv: list[str]) -> int:
     """Print the table."""
-    build = Path(argv[0]).absolute()
-    bare, *starts = asyncio.run(measure(build))
-    print(f"{'function':<12}{'first ms':>9}{'ratio':>7}{'budget':>8}{'modules':>9}")
-    for start in (bare, *sorted(starts, key=lambda start: start.first_ms)):
-        allowed = "" if start is bare else f"{budget(start.name):.0f}"
-        print(
-            f"{start.name:<12}{start.first_ms:9.1f}{start.first_ms / bare.first_ms:7.1f}{allowed:>8}{start.modules:9}"
-        )
-    template = read_template(build / "template.yaml")
-    for function in template.functions.values():
-        print(f"\n{folder(function)}: the heaviest imports, ms")
-        print("  " + ", ".join(f"{name} {ms:.1f}" for name, ms in heaviest(function, Runtime.of(build))))
+    os.environ["LOCAL_STACK"] = "bench"
+    with tempfile.TemporaryDirectory() as scratch:
+        for bench in benches(Path(argv[0]).absolute(), Path(scratch)):
+            bare, *starts = bench.measure()
+            print(f"{'function':<12}{'cpu ms':>8}{'wall ms':>9}{'ratio':>7}{'budget':>8}{'at start':>10}{'modules':>9}")
+            print(shown(bare, bare))
+            for start in sorted(starts, key=lambda start: start.cpu_ms):
+                imported = bench.imported(start.name)
+                print(shown(start, bare) + f"{len(imported.at_start):10}{len(imported.after_event):9}")
+            for name in bench.functions:
+                heaviest = ", ".join(f"{package} {ms:.1f}" for package, ms in bench.heaviest(name))
+                print(f"\n{name}: the heaviest imports, ms\n  {heaviest}")
     return 0
 
 
