@@ -36,7 +36,7 @@ dev: $(READY) ## run the whole stack until Ctrl-C
 test: $(READY) $(VENV)/.providers .local/lambda/tools/.ready ## run all tests
 	$(RUN) -m pytest -n auto $(ARGS)
 
-check: $(READY) .local/lambda/tools/.ready ## run the linters, the type checker and the rules of the layout
+check: $(READY) .local/lambda/tools/.ready check-template ## run the linters, the type checker and the rules of the layout
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy

@@ -12,13 +12,14 @@ LAMBDA := .local/lambda
 LAMBDA_TOOLS := $(LAMBDA)/tools
 LAMBDA_READY := $(LAMBDA_TOOLS)/.ready
 SAM := $(LAMBDA_TOOLS)/bin/sam
+CHECKOV_READY := $(LAMBDA)/checkov/.ready
 # Nothing of AWS is asked for, and nothing is told to it.
 SAM_ENVIRONMENT := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
 SAM_FUNCTIONS := Workflows Publish Execute Executions Audit Webhooks ApiKeys Secrets Signals Intake Health Console Drain Authorizer
 SAM_TARGETS := $(SAM_FUNCTIONS:%=build-%Function)
 ARTIFACTS := $(PYTHON) -m local.artifacts
 
-.PHONY: build e2e-lambda bench-cold invoke smoke-aws build-for-tests $(SAM_TARGETS) build-DependenciesLayer
+.PHONY: build e2e-lambda bench-cold invoke smoke-aws check-template build-for-tests $(SAM_TARGETS) build-DependenciesLayer
 
 build: $(LAMBDA_READY) ## build what is deployed, into .aws-sam/build: ARCH=arm64 or x86_64
 	@$(ARTIFACTS) interpreter >/dev/null
@@ -42,8 +43,11 @@ build-for-tests: $(LAMBDA_READY) $(READY)
 		touch $(LAMBDA)/runtime-$$RUNTIME_PYTHON/.ready; fi; \
 	printf '{"python": "%s", "runtime": "%s"}\n' "$$python" "$(CURDIR)/$(LAMBDA)/runtime-$$RUNTIME_PYTHON" >$(LAMBDA)/build/runtime.json
 
+# What concerns the local stack and the documentation, not what is deployed, is `make test`'s alone.
+NOT_THE_ARTIFACTS := $(addprefix --ignore=tests/e2e/test_,dev.py tutorial.py openapi_fuzz.py rebuild.py)
+
 e2e-lambda: build-for-tests ## run the built functions as Lambda does, and the end-to-end tests over them
-	$(RUN) -m pytest tests/artifacts tests/e2e --artifacts $(LAMBDA)/build $(ARGS)
+	$(RUN) -m pytest tests/artifacts tests/e2e --artifacts $(LAMBDA)/build $(NOT_THE_ARTIFACTS) $(ARGS)
 
 bench-cold: build-for-tests ## measure every function's first invocation, beside a bare one
 	@$(RUN) -m tests.bench.cold $(LAMBDA)/build $(ARGS)
@@ -60,6 +64,16 @@ smoke-aws: build-for-tests ## deploy the build into an emulator of AWS, and send
 $(LAMBDA_READY): local/lambda_tools/pyproject.toml local/lambda_tools/uv.lock | $(UV)
 	@echo "installing the SAM CLI into $(LAMBDA_TOOLS)"
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(LAMBDA_TOOLS) $(UV) sync --project local/lambda_tools --frozen --no-progress --quiet
+	@touch $@
+
+# What is left open in the template; .checkov.yaml says what may be, and why. It asks nobody for anything.
+check-template: $(CHECKOV_READY) $(LAMBDA_READY)
+	@$(LAMBDA_TOOLS)/bin/python local/lambda_tools/transform.py template.yaml >$(LAMBDA)/transformed.json
+	$(LAMBDA)/checkov/bin/checkov --config-file .checkov.yaml
+
+$(CHECKOV_READY): local/lambda_tools/pyproject.toml local/lambda_tools/uv.lock | $(UV)
+	@echo "installing checkov into $(LAMBDA)/checkov"
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(LAMBDA)/checkov $(UV) sync --project local/lambda_tools --frozen --only-group checkov --no-progress --quiet
 	@touch $@
 
 $(SAM_TARGETS):

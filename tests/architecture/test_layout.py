@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -130,6 +133,19 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
     """A module begins with a docstring."""
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree) or not tree.body
+
+
+def test_a_function_that_imports_another_is_noticed(tmp_path: Path) -> None:
+    """`make check` refuses it: a built function has its own folder only."""
+    for name in ("functions", "shared", "local"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with (tmp_path / "functions" / "health" / "app.py").open("a") as health:
+        health.write("from functions.audit.app import feed\n")
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "Functions never import each other BROKEN" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize("folder", ["domain", "events"])

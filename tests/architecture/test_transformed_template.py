@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from local.artifacts import folder_of
 from local.http_routes import spelled_out
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +57,50 @@ def test_no_role_may_do_everything(transformed: dict[str, Any]) -> None:
         for policy in role.get("Policies", ()):
             for statement in policy["PolicyDocument"]["Statement"]:
                 assert "*" not in (statement["Action"], statement["Resource"]), name
+
+
+@pytest.mark.parametrize(
+    ("module", "action", "without"),
+    [
+        # The audit feed is described in the words of commands, and runs none.
+        ("shared.queue.wake", "lambda:InvokeFunction", {"audit"}),
+        ("shared.aws.secrets", "secretsmanager:GetSecretValue", set[str]()),
+    ],
+)
+def test_who_can_come_to_it_has_the_right_and_nobody_else(
+    transformed: dict[str, Any], module: str, action: str, without: set[str]
+) -> None:
+    """Waking a drain, and reading the key of the secrets: a function that imports the way there may, no other may."""
+    may = {
+        folder_of(name.removesuffix("Role"))
+        for name, role in of_type(transformed, "AWS::IAM::Role").items()
+        if any(action in json.dumps(policy) for policy in role.get("Policies", ()))
+    }
+    functions = [path.parent.name for path in (ROOT / "functions").glob("*/app.py")]
+    assert may == {function for function in functions if module in reached(f"functions.{function}.app")} - without
+
+
+def reached(module: str) -> set[str]:
+    """The modules of ours that this one imports, directly or not, at once or later."""
+    found, open_ = set[str](), [module]
+    while open_:
+        name = open_.pop()
+        path = ROOT / f"{name.replace('.', '/')}.py"
+        if name in found or not path.exists():
+            continue
+        found.add(name)
+        for node in ast.walk(without_types(ast.parse(path.read_text()))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                open_ += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def without_types(tree: ast.Module) -> ast.Module:
+    """The module without what only its type checker imports."""
+    tree.body = [
+        node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    ]
+    return tree
 
 
 def test_everybody_invokes_the_alias(transformed: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from local.function_pool import FunctionPool
 from local.lambda_environment import LambdaEnvironment, Runtime
@@ -40,6 +41,7 @@ FIRST = {
     "intake": "github_push",
     "publish": "publish_workflow",
     "secrets": "list_secrets",
+    "signals": "ask_signal",
     "webhooks": "get_webhook",
     "workflows": "get_workflow",
 }
@@ -68,7 +70,7 @@ class Start:
     name: str
     cpu_ms: float
     wall_ms: float
-    answer: object
+    answer: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Bench:
     def measure(self, rounds: int = ROUNDS) -> list[Start]:
         """The bare handler first, then every function; rounds alternate, so that a busy moment hits all alike."""
         functions = {BARE: self._bare, **self.functions}
-        found: dict[str, list[tuple[float, float, object]]] = {name: [] for name in functions}
+        found: dict[str, list[tuple[float, float, dict[str, Any]]]] = {name: [] for name in functions}
         for _ in range(rounds):
             for name, function in functions.items():
                 found[name].append(asyncio.run(self._first(function, self.event(name))))
@@ -127,7 +129,7 @@ class Bench:
             for name, all_ in found.items()
         ]
 
-    async def _first(self, function: Function, event: bytes) -> tuple[float, float, object]:
+    async def _first(self, function: Function, event: bytes) -> tuple[float, float, dict[str, Any]]:
         """Processor and waiting time from a ready environment to the answer, process and imports included."""
         pool = FunctionPool(function, environment=self.environment(), log=self._log, concurrency=1)
         worker = LambdaEnvironment(pool, self.runtime)
