@@ -47,7 +47,7 @@ TRANSFORM = ROOT / "local" / "lambda_tools" / "transform.py"
 
 def main(argv: list[str]) -> int:
     """0 when the webhook's run has ended as it should; 1 with what went wrong."""
-    build, python = Path(argv[0]).resolve(), Path(argv[1])
+    build, python = Path(argv[0]).absolute(), Path(argv[1]).absolute()
     with TemporaryDirectory() as folder, ExitStack() as cleanup:
         try:
             parameters = cleanup.enter_context(servers(Path(folder)))
