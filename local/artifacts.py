@@ -27,7 +27,7 @@ MAX_UNZIPPED_BYTES = 250 * 1024 * 1024  # docs.aws.amazon.com/lambda/latest/dg/g
 # What is never imported on Lambda: tests of packages, type stubs, and the service descriptions that boto3 has for
 # services that nobody here calls are by far the largest part of it.
 UNUSED = ("bin", "h2", "hpack", "hyperframe")  # httpcore imports HTTP/2 where it finds it, and nobody speaks it here
-SERVICES = frozenset(("lambda", "secretsmanager", "sqs", "sns", "events", "sts", "kms"))
+SERVICES = frozenset(("lambda", "secretsmanager", "sqs", "sns", "events", "sesv2", "sts", "kms"))
 
 
 class BuildError(RuntimeError):
