@@ -82,10 +82,11 @@ def test_every_verdict_has_a_metric(
 def test_log_lines_say_what_led_to_them(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """After a function has begun, its lines have the request's id, and those of a node's work the node's."""
     monkeypatch.setattr(observability, "_warm", False)
-    logger, runtime = edge_logger("workflows"), BufferingHandler(10)
+    # No function's name: a logger keeps the output that was there when it was made.
+    logger, runtime = edge_logger("lines"), BufferingHandler(10)
     logging.getLogger().addHandler(runtime)
     try:
-        begin("workflows", {"requestContext": {"requestId": "JKJaXmPLvHcESHA="}})
+        begin("lines", {"requestContext": {"requestId": "JKJaXmPLvHcESHA="}})
         with tagged(execution_id="e", node_id="n"):
             logger.info("request", status=200)
             logging.getLogger("nodes").warning("odd", extra={"execution_id": "its own"})

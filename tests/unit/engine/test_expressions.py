@@ -129,8 +129,11 @@ async def test_killed_child_is_replaced_and_nobody_fails(guard: ExpressionGuard)
 
 async def test_stopped_child_is_killed_and_only_the_guilty_fails(guard: ExpressionGuard) -> None:
     """An evaluation that holds the child against its limits is found by its progress; those behind it are answered."""
+    await guard.fill(request(template("{% 0 %}")))
+    busy = child().cpu_times().user + 0.03  # more than the first one needs: then it is at the slow one
     waiting = [asyncio.create_task(guard.fill(request(template(text)))) for text in ("{% 1 %}", SLOW, "{% 2 %}")]
-    await asyncio.sleep(0.2)
+    while child().cpu_times().user < busy:  # noqa: ASYNC110  # another process, which tells nobody
+        await asyncio.sleep(0)
     child().suspend()
     first, guilty, last = await asyncio.gather(*waiting, return_exceptions=True)
     assert isinstance(first, Filled)
