@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+CANCEL_AGAIN_SECONDS = 0.5
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -17,6 +18,22 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     Tasks that it leaves behind stand still until the next call, as a frozen Lambda environment does.
     """
     return loop().run_until_complete(coroutine)
+
+
+async def stop(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Returns when all of the tasks have ended, cancelled if need be. Their errors are looked at by nobody else.
+
+    A cancellation can get lost: `asyncio.wait_for`, through which redis sends, drops one that comes in the moment its
+    work is done (until Python 3.12, https://github.com/python/cpython/issues/86296). So it is said again until heard.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        ended, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # else asyncio complains that nobody has asked
 
 
 @cache

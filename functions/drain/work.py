@@ -25,6 +25,7 @@ from shared.ids import new_id
 from shared.nodes.node_type import Reach
 from shared.observability import emit
 from shared.queries.overdue import overdue
+from shared.runtime import stop
 
 logger = logging.getLogger(__name__)
 # Lines of the ledger that are left this close to the end are the next drain's.
@@ -47,9 +48,7 @@ async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     try:
         summary = asdict(await work.run())
     finally:
-        for keeper in keepers:
-            keeper.cancel()
-        await asyncio.gather(*keepers, return_exceptions=True)
+        await stop(keepers)
         while await writer.write() and remaining_seconds() > LEDGER_RESERVE_SECONDS:
             pass
         meter.finish()

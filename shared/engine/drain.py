@@ -24,6 +24,7 @@ from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import ClaimedJob, ExecutionJob
 from shared.queue.wake import wake_drain
 from shared.repositories.executions import ExecutionRepository
+from shared.runtime import stop
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -94,9 +95,7 @@ class Drain:
                     break
         finally:
             self._stopping = True
-            for keeper in keepers:
-                keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)
+            await stop(keepers)
             await self._finish()
         return self.summary
 
@@ -279,6 +278,8 @@ class Drain:
                 full = await self._sweep()
             except UnavailableError:
                 logger.warning("sweep_failed")
+            except Exception:  # the edge: the next sweep may fare better, and nothing else finds what is due
+                logger.exception("sweep_error")
             await asyncio.sleep(0.1 if full else SWEEP_SECONDS)
 
     async def _sweep(self) -> bool:
@@ -322,9 +323,7 @@ class Drain:
         if self._fibers:
             await asyncio.wait(self._fibers, timeout=max(0.0, self._remaining() - HAND_BACK_SECONDS))
         left = list(self._active.values())
-        for fiber in list(self._fibers):
-            fiber.cancel()
-        await asyncio.gather(*self._fibers, return_exceptions=True)
+        await stop(self._fibers)
         try:
             await self._queue.withdraw(self._name)
             for claimed in left:
