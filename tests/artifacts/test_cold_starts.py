@@ -14,8 +14,9 @@ from tests.bench.cold import Bench, Imported, Start, benches, budget
 # package.
 MAX_MODULES = {"authorizer": 380, "intake": 310, "execute": 545, "drain": 560}
 MAX_API_MODULES = 480
-# One start takes from 7 to 9 times what a bare handler does, by how busy the machine is; the counts above are strict.
-SLACK = 1.5
+# On a machine with more to do than processors the same start takes a quarter more of them than on an idle one, and a
+# bare handler does not.
+SLACK = 1.25
 # What no function has before its first event.
 HEAVY = {"boto3", "botocore.client", "supabase", "cryptography.hazmat", "fastapi", "aws_xray_sdk", "jwt", "httpcore"}
 # What some have not even after it.

@@ -78,8 +78,9 @@ class Reader:
         self._sent: httpx.Request | None = None
         self._answer: httpx.Response | None = None
 
-    def follow(self, example: Example) -> None:
-        """Does it; what comes otherwise than the document says fails the test."""
+    def follow(self, example: Example) -> int:
+        """Does it: how many answers and received requests were as the document says. One that is not fails the test."""
+        compared = 0
         assert example.blocks, f"{example.document}: the example {example.name} has no blocks"
         with httpx.Client(base_url=self._stack.api_url, trust_env=False, timeout=40) as self._client:
             for number, block in enumerate(example.blocks):
@@ -93,8 +94,11 @@ class Reader:
                         assert self._answer.is_success, self._answer.text
                 elif block.kind == "answer":
                     self._expect(text)
+                    compared += 1
                 else:
                     self._expect_received(text)
+                    compared += 1
+        return compared
 
     def _filled(self, text: str) -> str:
         """The text with what earlier answers have named: `{id}`, or `{items.0.id}` of the last one."""

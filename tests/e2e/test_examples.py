@@ -37,9 +37,10 @@ def _aws(aws_port: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.document}:{example.name}")
 def test_example_does_what_it_says(stack: LocalStack, example: Example) -> None:
-    """Its workflow is published, its requests are answered as it says, and the sink receives what it says."""
+    """Its workflow is published, its requests are answered as it says, and the sink receives what it says. An example
+    that says nothing of the kind shows nothing."""
     with sink() as (url, received):
-        Reader(stack, url, received).follow(example)
+        assert Reader(stack, url, received).follow(example) > 0
 
 
 def test_every_node_type_has_an_example() -> None:

@@ -37,8 +37,3 @@ async def test_errors_of_stopped_tasks_disturb_nobody() -> None:
     await stop(tasks)
     assert isinstance(tasks[0].exception(), ValueError)
     assert tasks[1].result() == 1
-
-
-async def test_nothing_to_stop_takes_no_time() -> None:
-    """An empty set is stopped."""
-    await stop(())
