@@ -12,12 +12,11 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from shared.nodes.node_type import Effect, NodeError
 
 Arn = Annotated[str, Field(max_length=2_048, pattern=r"^arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]+:\d{12}:.+$")]
-GroupId = Annotated[str, Field(min_length=1, max_length=128)]
 _ANY = re.escape("*")
 
 
@@ -46,24 +45,3 @@ async def aws_call(effect: Effect, resource: str, service: str, operation: str, 
 def given(**arguments: Any) -> dict[str, Any]:
     """The arguments without those that are unset: boto3 refuses None."""
     return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _attribute_names(attributes: dict[str, Any]) -> dict[str, Any]:
-    for name in attributes:
-        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,256}", name):
-            raise ValueError(f"{name!r} is no attribute name")
-    return attributes
-
-
-# Attributes of a message: texts and numbers by name.
-Attributes = Annotated[dict[str, str | int | float], Field(max_length=10), AfterValidator(_attribute_names)]
-
-
-def message_attributes(attributes: Attributes | None) -> dict[str, dict[str, str]] | None:
-    """The attributes as SQS and SNS take them."""
-    if not attributes:
-        return None
-    return {
-        name: {"DataType": "String" if isinstance(value, str) else "Number", "StringValue": str(value)}
-        for name, value in attributes.items()
-    }

@@ -6,12 +6,12 @@ To a FIFO topic the run's idempotency key is the deduplication id, so that attem
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from shared.nodes.aws_effect import Arn, Attributes, GroupId, aws_call, given, message_attributes
+from shared.nodes.aws_effect import Arn, aws_call, given
+from shared.nodes.messages import Attributes, GroupId, message_arguments, message_text, sent
 from shared.nodes.node_type import Completed, Effect, NodeType, Parameters
 
 
@@ -27,8 +27,7 @@ class PublishSns(Parameters):
 
 
 async def _perform(parameters: PublishSns, effect: Effect) -> Completed:
-    message, topic = parameters.message, parameters.topic_arn
-    is_fifo = topic.endswith(".fifo")
+    topic = parameters.topic_arn
     answer = await aws_call(
         effect,
         topic,
@@ -36,14 +35,18 @@ async def _perform(parameters: PublishSns, effect: Effect) -> Completed:
         "publish",
         **given(
             TopicArn=topic,
-            Message=message if isinstance(message, str) else json.dumps(message, ensure_ascii=False),
+            Message=message_text(parameters.message),
             Subject=parameters.subject,
-            MessageAttributes=message_attributes(parameters.message_attributes),
-            MessageGroupId=parameters.message_group_id,
-            MessageDeduplicationId=parameters.message_deduplication_id or (effect.idempotency_key if is_fifo else None),
+        ),
+        **message_arguments(
+            effect,
+            topic,
+            parameters.message_attributes,
+            parameters.message_group_id,
+            parameters.message_deduplication_id,
         ),
     )
-    return Completed(given(message_id=answer["MessageId"], sequence_number=answer.get("SequenceNumber")))
+    return sent(answer)
 
 
 NODE = NodeType(

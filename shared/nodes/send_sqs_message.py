@@ -7,12 +7,12 @@ message twice.
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from shared.nodes.aws_effect import Attributes, GroupId, aws_call, given, message_attributes
+from shared.nodes.aws_effect import aws_call, given
+from shared.nodes.messages import Attributes, GroupId, message_arguments, message_text, sent
 from shared.nodes.node_type import Completed, Effect, NodeType, Parameters
 
 
@@ -28,8 +28,7 @@ class SendSqsMessage(Parameters):
 
 
 async def _perform(parameters: SendSqsMessage, effect: Effect) -> Completed:
-    body, url = parameters.message_body, parameters.queue_url
-    is_fifo = url.endswith(".fifo")
+    url = parameters.queue_url
     answer = await aws_call(
         effect,
         url,
@@ -37,14 +36,18 @@ async def _perform(parameters: SendSqsMessage, effect: Effect) -> Completed:
         "send_message",
         **given(
             QueueUrl=url,
-            MessageBody=body if isinstance(body, str) else json.dumps(body, ensure_ascii=False),
+            MessageBody=message_text(parameters.message_body),
             DelaySeconds=parameters.delay_seconds,
-            MessageAttributes=message_attributes(parameters.message_attributes),
-            MessageGroupId=parameters.message_group_id,
-            MessageDeduplicationId=parameters.message_deduplication_id or (effect.idempotency_key if is_fifo else None),
+        ),
+        **message_arguments(
+            effect,
+            url,
+            parameters.message_attributes,
+            parameters.message_group_id,
+            parameters.message_deduplication_id,
         ),
     )
-    return Completed(given(message_id=answer["MessageId"], sequence_number=answer.get("SequenceNumber")))
+    return sent(answer)
 
 
 NODE = NodeType(
