@@ -25,6 +25,10 @@ from local.template import Function, read_template
 BUILD = ROOT / ".local" / "lambda" / "build"
 # Where nothing is named, what a stack on this machine has.
 DEFAULTS = {"REDIS_TLS": "false", "REDIS_PASSWORD": "", "SECRETS_KEY_ARN": "", "METRICS_NAMESPACE": ""}
+NO_SERVERS = (
+    "This shell names no servers, and the function seems to need them: run `make dev` in another terminal, then here "
+    "`. .local/env && .venv/bin/python -m local.sample_world`, and invoke it again."
+)
 GIVEN = ("SECRETS_KEY", "JWKS_URL", "DRAIN_CONCURRENCY", "DRAIN_LINGER_SECONDS", "LOCK_SECONDS", "LEASE_SECONDS")
 
 
@@ -46,8 +50,13 @@ def main(argv: list[str]) -> int:
     runtime, event = Runtime.of(options.build), options.event.read_bytes()
     outcome, log = asyncio.run(invoke(function, runtime, event, environment(function)))
     sys.stderr.write(log)
-    print(json.dumps(json.loads(outcome.payload), indent=2) if outcome.payload else "")
-    return 0 if outcome.function_error is None else 1
+    answer = json.loads(outcome.payload) if outcome.payload else None
+    print("" if answer is None else json.dumps(answer, indent=2))
+    is_error = outcome.function_error is not None
+    is_answer_500 = isinstance(answer, dict) and answer.get("statusCode") == 500
+    if (is_error or is_answer_500) and "SUPABASE_URL" not in os.environ:
+        print(NO_SERVERS, file=sys.stderr)
+    return 1 if is_error else 0
 
 
 def environment(function: Function) -> dict[str, str]:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from local.artifacts import ROOT
 
 
@@ -28,3 +30,11 @@ def test_function_that_is_not_there_is_named(build: Path) -> None:
     done = invoke(build, "intakes", "events/console/get_docs.json")
     assert done.returncode == 2
     assert "there is no function 'intakes', but api_keys, audit" in done.stderr
+
+
+def test_function_without_its_servers_says_where_they_are(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who starts with this command learns what comes before it."""
+    monkeypatch.delenv("SUPABASE_URL", raising=False)
+    done = invoke(build, "intake", "events/intake/github_push.json")
+    assert json.loads(done.stdout)["statusCode"] == 500
+    assert "run `make dev` in another terminal" in done.stderr
