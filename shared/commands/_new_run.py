@@ -12,11 +12,10 @@ from shared.commands._hint import hint
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState, apply_event
-from shared.domain.execution_row import row
 from shared.errors import IdempotencyConflictError, StreamConflictError
 from shared.events.record import NewEvent, RecordedEvent
 from shared.ids import derived_id, new_id
-from shared.repositories.event_store import Append
+from shared.repositories.run_append import run_append
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +56,8 @@ class NewRun:
         state = ExecutionState(self.execution_id, actor.tenant_id)
         for version, event in enumerate(events, 1):
             apply_event(state, _recorded(state, event, version))
-        append = Append(
-            tenant_id=actor.tenant_id,
-            stream_id=self.execution_id,
-            stream_type="execution",
-            expected_version=0,
-            events=(first, *others),
-            # Due at once: should the hint below be lost, the drain's sweep finds it.
-            row=row(state, wake_at=first.timestamp),
-            stored_payloads=stored_payloads,
-        )
+        # Due at once: should the hint below be lost, the drain's sweep finds it.
+        append = run_append(state, [first, *others], wake_at=first.timestamp, stored_payloads=stored_payloads)
         try:
             await services.events.append_one(append)
         except StreamConflictError:

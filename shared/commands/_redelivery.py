@@ -12,13 +12,13 @@ from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.delivery import body_value, ledger_row
 from shared.domain.execution import ExecutionState
-from shared.domain.execution_row import row
 from shared.domain.webhook import Webhook
 from shared.errors import NotPublishedError
 from shared.events.execution import ExecutionQueued
 from shared.ids import derived_id, new_id
 from shared.repositories.event_store import Append
 from shared.repositories.rows import Row
+from shared.repositories.run_append import run_append
 
 # How the ledger tells a redelivery from what a provider sent.
 KEY_PREFIX = "redelivery:"
@@ -76,13 +76,10 @@ async def redelivery(
         "body_sha256": delivery["body_sha256"],
         "size_bytes": delivery["size_bytes"],
     }
-    append = Append(
-        tenant_id=actor.tenant_id,
-        stream_id=execution_id,
-        stream_type="execution",
-        expected_version=0,
-        events=record(actor, happened_at, fact),
-        row=row(state, wake_at=happened_at),
+    append = run_append(
+        state,
+        record(actor, happened_at, fact),
+        wake_at=happened_at,
         deliveries=(ledger_row(line, actor.tenant_id, execution_id),),
     )
     return Redelivery(execution_id, delivery_id, append, delivery["size_bytes"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pydantic import Field
 
 from shared.commands._begun_delivery import begun_delivery
@@ -14,12 +12,10 @@ from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState, fold
-from shared.domain.execution_row import row
 from shared.errors import ExecutionFinishedError
 from shared.events.execution import ExecutionCancelled
-from shared.events.record import NewEvent
 from shared.observability import emit
-from shared.repositories.event_store import Append
+from shared.repositories.run_append import run_append
 
 CANCELLED = {"RunsCancelled": 1.0}
 
@@ -48,9 +44,9 @@ async def cancel_execution(
             return state
         if state.is_terminal:
             raise ExecutionFinishedError(f"The execution has {state.status} and can no longer change.")
-        fact, happened_at, version = ExecutionCancelled(command.reason), now(), state.stream_version
+        fact, happened_at = ExecutionCancelled(command.reason), now()
         state.apply(fact, happened_at)
-        await services.events.append_one(_append(state, version, record(actor, happened_at, fact)))
+        await services.events.append_one(run_append(state, record(actor, happened_at, fact)))
         emit(CANCELLED, service="executions")
         return state
 
@@ -73,19 +69,7 @@ async def _cancel_queued(
     state, begun, ledger = await begun_delivery(services, actor, execution_id)
     fact, happened_at = ExecutionCancelled(command.reason), now()
     state.apply(fact, happened_at)
-    events = (*begun, *record(actor, happened_at, fact))
-    await services.events.append_one(replace(_append(state, 0, events), deliveries=(ledger,)))
+    events = [*begun, *record(actor, happened_at, fact)]
+    await services.events.append_one(run_append(state, events, deliveries=(ledger,)))
     emit(CANCELLED, service="executions")
     return state
-
-
-def _append(state: ExecutionState, expected_version: int, events: tuple[NewEvent, ...]) -> Append:
-    return Append(
-        tenant_id=state.tenant_id,
-        stream_id=state.id,
-        stream_type="execution",
-        expected_version=expected_version,
-        events=events,
-        row=row(state),
-        awaiting_id=state.awaiting_id,
-    )

@@ -13,7 +13,6 @@ from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState, fold
-from shared.domain.execution_row import row
 from shared.domain.paths import split_path
 from shared.domain.redrive import redriven_nodes
 from shared.domain.timestamps import timestamp
@@ -21,7 +20,7 @@ from shared.domain.workflow_settings import LONGEST_SECONDS
 from shared.errors import ExecutionFinishedError, ExecutionNotFinishedError
 from shared.events.execution import ExecutionRedriven
 from shared.nodes.bodies import graph_at
-from shared.repositories.event_store import Append
+from shared.repositories.run_append import run_append
 
 
 async def redrive_execution(services: Services, actor: Actor, execution_id: str) -> ExecutionState:
@@ -40,17 +39,9 @@ async def redrive_execution(services: Services, actor: Actor, execution_id: str)
             raise ExecutionNotFinishedError(f"The execution is {state.status}; there is nothing to redrive.")
         if state.phase == "succeeded":
             raise ExecutionFinishedError("The execution has succeeded; fork or replay it instead.")
-        fact, happened_at, version = await _redriven(services, actor, state), now(), state.stream_version
+        fact, happened_at = await _redriven(services, actor, state), now()
         state.apply(fact, happened_at)
-        append = Append(
-            tenant_id=state.tenant_id,
-            stream_id=state.id,
-            stream_type="execution",
-            expected_version=version,
-            events=record(actor, happened_at, fact),
-            row=row(state, wake_at=happened_at),
-        )
-        await services.events.append_one(append)
+        await services.events.append_one(run_append(state, record(actor, happened_at, fact), wake_at=happened_at))
         return state
 
     state = await repeated_on_conflict(attempt)

@@ -15,7 +15,6 @@ from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState, fold
-from shared.domain.execution_row import row
 from shared.domain.json_schema import mismatches
 from shared.errors import (
     ExecutionFinishedError,
@@ -26,7 +25,7 @@ from shared.errors import (
 )
 from shared.events.execution import SignalReceived
 from shared.events.record import NewEvent
-from shared.repositories.event_store import Append
+from shared.repositories.run_append import run_append
 
 # A run keeps every signal in its events for ever, so there is an end to how many it takes.
 MAX_SIGNALS = 1_000
@@ -65,19 +64,11 @@ async def send_signal(
         if _is_repeated(state, fact):
             return state
         _check(state, fact)
-        version, happened_at = state.stream_version - len(begun), now()
+        happened_at = now()
         state.apply(fact, happened_at)
-        append = Append(
-            tenant_id=actor.tenant_id,
-            stream_id=execution_id,
-            stream_type="execution",
-            expected_version=version,
-            events=(*begun, *record(actor, happened_at, fact)),
-            row=row(state, await _wake_at(services, state)),
-            deliveries=(ledger,) if ledger else (),
-            calls=tuple(state.calls.values()),
-        )
-        await services.events.append_one(append)
+        events = [*begun, *record(actor, happened_at, fact)]
+        lines = (ledger,) if ledger else ()
+        await services.events.append_one(run_append(state, events, await _wake_at(services, state), lines))
         return state
 
     state = await repeated_on_conflict(attempt)

@@ -14,7 +14,6 @@ from typing import Any
 
 from shared.cause import Cause, current
 from shared.domain.execution import ExecutionState
-from shared.domain.execution_row import row
 from shared.domain.paths import item_of, split_path
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.graphs import GraphLoader
@@ -27,7 +26,8 @@ from shared.events.execution import ExecutionQueued, NodeStarted, NodeWaiting
 from shared.events.record import NewEvent, RecordedEvent
 from shared.ids import derived_id, new_id
 from shared.nodes.node_type import Call, Completed, NodeError
-from shared.repositories.event_store import Append, EventStoreRepository
+from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.run_append import run_append
 
 JsonObject = dict[str, Any]
 # Tells a drain to look at runs of a tenant.
@@ -95,13 +95,8 @@ class CalledRuns:
         metadata = {"actor": self._actor, "schema_version": 1, **cause.metadata()}
         # Due at once: should the hint be lost, the sweep finds it. A conflict says that it was started before.
         await self._journal.append(
-            Append(
-                tenant_id=tenant_id,
-                stream_id=execution_id,
-                stream_type="execution",
-                expected_version=0,
-                events=(NewEvent(new_id(), event_type(fact), happened_at, encode(fact), metadata),),
-                row=row(state, wake_at=happened_at),
+            run_append(
+                state, [NewEvent(new_id(), event_type(fact), happened_at, encode(fact), metadata)], wake_at=happened_at
             )
         )
         await self.hint(tenant_id, execution_id)

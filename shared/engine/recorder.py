@@ -8,7 +8,6 @@ from typing import Any
 
 from shared.cause import Cause, current
 from shared.domain.execution import LEASE_SECONDS, ExecutionState, apply_event
-from shared.domain.execution_row import row
 from shared.domain.timestamps import timestamp
 from shared.engine.journal import Journal
 from shared.engine.promise import Promise
@@ -16,7 +15,8 @@ from shared.errors import StreamConflictError
 from shared.events.codec import SCHEMA_VERSIONS, ExecutionFact, encode, event_type
 from shared.events.record import NewEvent
 from shared.ids import new_id
-from shared.repositories.event_store import Append, EventStoreRepository
+from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.run_append import run_append
 
 JsonObject = dict[str, Any]
 
@@ -45,9 +45,8 @@ class Recorder:
         self._about = {"actor": actor, "correlation_id": cause.correlation_id}
         # The first event alone has the trace; whoever goes on with the run finds it there.
         self._first = cause.metadata() if state.stream_version == 0 else {}
-        self._stored_version = state.stream_version
         # Counted apart from the stream's versions, in which somebody else's signals may come between.
-        self._recorded = self._saved = 0
+        self._recorded = 0
         self._unsaved: list[NewEvent] = []
         self._lock = asyncio.Lock()
         self._broken: Exception | None = None
@@ -63,6 +62,16 @@ class Recorder:
     def unsaved(self) -> int:
         """How many facts are not durable yet."""
         return len(self._unsaved)
+
+    @property
+    def _stored_version(self) -> int:
+        """The stream's version up to which the facts in the state are durable."""
+        return self.state.stream_version - len(self._unsaved)
+
+    @property
+    def _saved(self) -> int:
+        """How many of the facts recorded here are durable."""
+        return self._recorded - len(self._unsaved)
 
     def record(self, fact: ExecutionFact) -> None:
         """Takes a fact in: true for this run from now on, durable later."""
@@ -111,25 +120,13 @@ class Recorder:
 
     async def _write(self) -> None:
         for _ in range(MAX_REBASES):
-            events, new_row = tuple(self._unsaved), row(self.state, self._wake_at())
-            appended = await self._journal.append(
-                Append(
-                    tenant_id=self.state.tenant_id,
-                    stream_id=self.state.id,
-                    stream_type="execution",
-                    expected_version=self._stored_version,
-                    events=events,
-                    row=new_row,
-                    deliveries=self._deliveries if self._stored_version == 0 else (),
-                    calls=tuple(self.state.calls.values()) if self.state.calls else (),
-                    awaiting_id=self.state.awaiting_id,
-                )
-            )
+            deliveries = self._deliveries if self._stored_version == 0 else ()
+            append = run_append(self.state, self._unsaved, self._wake_at(), deliveries)
+            appended = await self._journal.append(append)
             if appended.status != "conflict":
-                self._row_wake_at = new_row["wake_at"]
-                del self._unsaved[: len(events)]
-                self._stored_version += len(events)
-                self._saved += len(events)
+                assert append.row is not None, "a run has a row"
+                self._row_wake_at = append.row["wake_at"]
+                del self._unsaved[: len(append.events)]
                 if self.promise is not None:
                     await self.promise.saved(self._saved)
                 return
@@ -147,7 +144,6 @@ class Recorder:
             raise StreamConflictError
         for one in others:
             apply_event(self.state, one)
-        self._stored_version += len(others)
 
     def _wake_at(self) -> str | None:
         longest = self.longest_timeout_seconds() if self.state.running else 0.0

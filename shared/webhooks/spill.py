@@ -7,12 +7,12 @@ from typing import Any
 
 from shared.domain.delivery import ledger_row, queued
 from shared.domain.execution import ExecutionState
-from shared.domain.execution_row import row
 from shared.events.codec import encode, event_type
 from shared.events.record import NewEvent
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
-from shared.repositories.event_store import Append, EventStoreRepository
+from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.run_append import run_append
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +32,15 @@ async def spill(events: EventStoreRepository, job: ExecutionJob) -> Spilled:
     happened_at = delivery["received_at"]
     state = ExecutionState(job.execution_id, job.tenant_id)
     state.apply(fact, happened_at)
-    append = Append(
-        tenant_id=job.tenant_id,
-        stream_id=job.execution_id,
-        stream_type="execution",
-        expected_version=0,
-        events=(
-            NewEvent(
-                id=new_id(),
-                event_type=event_type(fact),
-                timestamp=happened_at,
-                payload=encode(fact),
-                metadata={"actor": f"webhook:{delivery['webhook_id']}", **job.cause.metadata()},
-            ),
-        ),
-        row=row(state, wake_at=happened_at),
-        deliveries=(ledger_row(delivery, job.tenant_id, job.execution_id),),
+    begun = NewEvent(
+        id=new_id(),
+        event_type=event_type(fact),
+        timestamp=happened_at,
+        payload=encode(fact),
+        metadata={"actor": f"webhook:{delivery['webhook_id']}", **job.cause.metadata()},
     )
-    (appended,) = await events.append([append])
+    line = ledger_row(delivery, job.tenant_id, job.execution_id)
+    (appended,) = await events.append([run_append(state, [begun], wake_at=happened_at, deliveries=(line,))])
     if appended.status != "conflict":
         return Spilled(delivery["delivery_id"], duplicate=False, mismatch=False)
     first = (await events.read_stream(job.tenant_id, job.execution_id, limit=1))[0].payload["trigger"]
