@@ -2,6 +2,6 @@
 
 import gc
 
-# What a cold start imports is kept, so that looking for garbage in it, as Python does for every 2,000 new objects, is
-# in vain and costs a tenth of the start. Later on, so much garbage in cycles is some megabytes.
-gc.set_threshold(50_000)
+# What a cold start imports is kept, up to 75,000 objects, so that looking for garbage in it, as Python does for every
+# 2,000 new ones, is in vain and costs a tenth of the start. Later on, so much garbage in cycles is some megabytes.
+gc.set_threshold(100_000)
