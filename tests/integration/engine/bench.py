@@ -189,6 +189,12 @@ class Bench:
             parts.events, parts.workflows, self.guard, parts.queue.peek, self.tenant_id, job.execution_id
         )
 
+    def watched(self) -> tuple[Bench, Watched]:
+        """The same tenant over a store that tells what it was asked; close its services."""
+        settings = self.services.settings
+        store = Watched(settings.supabase_url, settings.supabase_key)
+        return Bench(Services(store, settings), self.guard, self.tenant_id), store
+
     async def drain(self, seconds: float = 30.0, engine: Engine | None = None) -> Summary:
         """What one invocation of the drain did."""
         ends_at = time.monotonic() + seconds
@@ -206,7 +212,7 @@ class Bench:
 
 
 class Watched(Database):
-    """The database, and which of its functions were called."""
+    """The database, and which of its functions were called and tables read."""
 
     def __init__(self, url: str, key: str) -> None:
         super().__init__(url, key)
@@ -215,6 +221,10 @@ class Watched(Database):
     async def rpc(self, function: str, argument: JsonObject) -> Any:
         self.called.append(function)
         return await super().rpc(function, argument)
+
+    async def select(self, table: str, *query: Any) -> Any:
+        self.called.append(table)
+        return await super().select(table, *query)
 
 
 def _edge(text: str) -> JsonObject:

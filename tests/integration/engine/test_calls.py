@@ -11,7 +11,6 @@ import pytest
 
 from local.read_models import TABLES, ReadModels
 from shared.commands.fork_execution import ForkExecution, fork_execution
-from shared.commands.services import Services
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_row import row
 from shared.domain.timestamps import timestamp
@@ -20,7 +19,7 @@ from shared.events.execution import ExecutionCancelled, ExecutionQueued, Executi
 from shared.ids import derived_id, new_id
 from shared.queue.job import ExecutionJob
 from tests.integration.api.runs import append
-from tests.integration.engine.bench import HOOK, Bench, JsonObject, Watched, call, delay, request, transform
+from tests.integration.engine.bench import HOOK, Bench, JsonObject, call, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 START: JsonObject = {"id": "start", "type": "manual_trigger"}
@@ -292,18 +291,17 @@ async def test_caller_whose_drain_died_finds_the_run_that_it_called(bench: Bench
 
 async def test_run_without_calls_asks_the_store_nothing_more(bench: Bench) -> None:
     """It is one append, as before there were calls; a run that calls looks at the other once each time."""
-    settings = bench.services.settings
-    store = Watched(settings.supabase_url, settings.supabase_key)
-    watched = Bench(Services(store, settings), bench.guard, bench.tenant_id)
+    watched, store = bench.watched()
     plain = bench.delivery(await bench.publish([HOOK, transform("say", 1)], "hook>say"))
     other = await bench.publish([START, transform("say", 1)], "start>say")
     calling = bench.delivery(await bench.publish([HOOK, call("ask", other)], "hook>ask"))
     await watched.engine.execute(plain)
-    assert store.called == ["append_events"]
+    graph = "workflow_versions"  # each is read once by a process
+    assert store.called == [graph, "append_events"]
     store.called.clear()
     await watched.engine.execute(calling)
     # That it calls, the called run, and that it waits; then whether that run has ended meanwhile.
-    assert store.called == ["append_events"] * 3 + ["read_outcomes"]
+    assert store.called == [graph, graph, *["append_events"] * 3, "read_outcomes"]
     await watched.services.close()
 
 
@@ -315,9 +313,7 @@ async def test_waiting_callers_are_not_looked_at(bench: Bench) -> None:
     await bench.services.queue.enqueue(jobs)
     await bench.drain()
     rows = await bench.services.executions.list(bench.tenant_id, 100, status="waiting")
-    settings = bench.services.settings
-    store = Watched(settings.supabase_url, settings.supabase_key)
-    watched = Bench(Services(store, settings), bench.guard, bench.tenant_id)
+    watched, store = bench.watched()
     summary = await watched.drain()
     await watched.services.close()
     assert len(rows) == 75

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from shared.commands.services import Services
 from shared.domain.execution import ExecutionState, apply_event
 from shared.engine.run import MAX_UNSAVED
-from tests.integration.engine.bench import HOOK, Bench, Watched, delay, request, transform
+from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
 JsonObject = dict[str, Any]
@@ -326,9 +325,7 @@ async def test_state_of_a_map_is_as_small_as_what_is_under_way(bench: Bench) -> 
 
 async def test_map_of_waiting_items_is_not_read_again_for_each(bench: Bench) -> None:
     """However often the run comes back to a drain, its events are read once; another drain reads them all again."""
-    settings = bench.services.settings
-    watched = Watched(settings.supabase_url, settings.supabase_key)
-    mine = Bench(Services(watched, settings), bench.guard, bench.tenant_id)
+    mine, watched = bench.watched()
     body = [delay("pause", seconds=DAY), transform("same", "{% $item %}")]
     workflow_id = await mine.publish([HOOK, each(body, "pause>same", max_concurrency=50)], "hook>each")
     job = mine.delivery(workflow_id, {"items": list(range(600))})
