@@ -14,9 +14,9 @@ from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.json_schema import mismatches
-from shared.domain.workflow import Workflow
 from shared.errors import UnprocessableError
 from shared.events.execution import ExecutionQueued
+from shared.repositories.rows import Row
 
 
 class ExecuteWorkflow(Command):
@@ -53,22 +53,19 @@ async def execute_workflow(
     if idempotency_key is not None and await run.has_begun(services, actor):
         return run.execution_id
     version = await chosen_version(services, workflow, command.version)
-    await _check_input(services, workflow, version, command.input)
+    _check_input(version, command.input)
     fact = ExecutionQueued(
         workflow_id=workflow_id,
-        workflow_version=version,
+        workflow_version=version["version"],
         trigger={"type": "manual", "body": command.input, "headers": {}, "query": {}, "method": "POST"},
     )
     await run.begin(services, actor, record(actor, now(), fact), awaited)
     return run.execution_id
 
 
-async def _check_input(services: Services, workflow: Workflow, version: int, given: Any) -> None:
+def _check_input(version: Row, given: Any) -> None:
     """Refuses an input that does not fit the schema of the first `manual_trigger`, where the run starts."""
-    nodes = workflow.nodes
-    if version != workflow.version:
-        nodes = ((await services.workflows.version(workflow.tenant_id, workflow.id, version)) or {}).get("nodes", [])
-    trigger = next((node for node in nodes if node["type"] == "manual_trigger"), {})
+    trigger: dict[str, Any] = next((node for node in version["nodes"] if node["type"] == "manual_trigger"), {})
     schema = (trigger.get("parameters") or {}).get("input_schema")
     problems = tuple(mismatches(schema, given, "input")) if schema is not None else ()
     if problems:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, StrictInt
 
 from shared.commands._begun_delivery import begun_delivery
-from shared.commands._chosen_version import chosen_version, version_graph, version_settings
+from shared.commands._chosen_version import chosen_version, pinned_version, version_graph, version_settings
 from shared.commands._new_run import NewRun
 from shared.commands._workflow_changes import load
 from shared.commands.model import Command
@@ -64,18 +64,17 @@ async def fork_execution(
         raise UnprocessableError("The execution has not started, so that there is nothing to fork; replay it instead.")
     workflow = await load(services, actor, state.workflow_id)
     version = await chosen_version(services, workflow, command.version or state.workflow_version)
-    graph = await version_graph(services, actor.tenant_id, workflow.id, version)
-    before = graph
-    if version != state.workflow_version:
-        before = await version_graph(services, actor.tenant_id, workflow.id, state.workflow_version)
+    graph = before = version_graph(version)
+    if version["version"] != state.workflow_version:
+        before = version_graph(await pinned_version(services, actor.tenant_id, workflow.id, state.workflow_version))
     kept = kept_nodes(graph, state, command.from_node) if command.from_node in graph.nodes else set()
     problems = [*_place(graph, state, command), *_changed(graph, before, {*kept, state.trigger_node_id})]
     if problems:
         raise UnprocessableError("The execution cannot be forked so.", problems=tuple(problems))
     copies = list(kept_events(state, events, kept))
     stored = frozenset(one.payload_sha256 for one in copies if one.payload_sha256 is not None)
-    settings = await version_settings(services, actor.tenant_id, workflow.id, version)
-    started = ExecutionStarted(version, state.trigger_node_id, settings.deadline(time.time()))
+    deadline = version_settings(version).deadline(time.time())
+    started = ExecutionStarted(version["version"], state.trigger_node_id, deadline)
     first = _first_events(actor, state, started, copies, command)
     await run.begin(services, actor, first, stored_payloads=stored)
     return run.execution_id

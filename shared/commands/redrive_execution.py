@@ -6,7 +6,7 @@ import contextlib
 import time
 
 from shared.commands._begun_delivery import begun_delivery
-from shared.commands._chosen_version import version_graph, version_settings
+from shared.commands._chosen_version import pinned_version, version_graph, version_settings
 from shared.commands._hint import hint
 from shared.commands.change import repeated_on_conflict
 from shared.commands.record import now, record
@@ -52,8 +52,8 @@ async def redrive_execution(services: Services, actor: Actor, execution_id: str)
 async def _redriven(services: Services, actor: Actor, state: ExecutionState) -> ExecutionRedriven:
     if state.started_at is None or state.workflow_version is None:
         return ExecutionRedriven([])
-    graph = await version_graph(services, state.tenant_id, state.workflow_id, state.workflow_version)
-    settings = await version_settings(services, state.tenant_id, state.workflow_id, state.workflow_version)
+    version = await pinned_version(services, state.tenant_id, state.workflow_id, state.workflow_version)
+    graph = version_graph(version)
     nodes, calls = redriven_nodes(lambda prefix: graph_at(graph, prefix), state), {}
     for path in nodes:
         called, (prefix, node_id) = state.nodes[path].called, split_path(path)
@@ -61,7 +61,7 @@ async def _redriven(services: Services, actor: Actor, state: ExecutionState) -> 
             await _redrive_called(services, actor, called)
             seconds = graph_at(graph, prefix).nodes[node_id].timeout_seconds or LONGEST_SECONDS
             calls[path] = {"execution_id": called, "wake_at": timestamp(time.time() + seconds)}
-    return ExecutionRedriven(nodes, settings.deadline(time.time()), calls)
+    return ExecutionRedriven(nodes, version_settings(version).deadline(time.time()), calls)
 
 
 async def _redrive_called(services: Services, actor: Actor, execution_id: str) -> None:

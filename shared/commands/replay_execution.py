@@ -55,10 +55,10 @@ async def replay_execution(
         state, _, _ = await begun_delivery(services, actor, execution_id)
     workflow = await load(services, actor, state.workflow_id)
     version = await chosen_version(services, workflow, command.version)
-    trigger = command.trigger(state.trigger)
-    if trigger_for(await version_graph(services, actor.tenant_id, workflow.id, version), trigger) is None:
-        raise no_trigger(version)
-    fact = ExecutionQueued(workflow.id, version, trigger, replayed_from=execution_id)
+    number, trigger = version["version"], command.trigger(state.trigger)
+    if trigger_for(version_graph(version), trigger) is None:
+        raise no_trigger(number)
+    fact = ExecutionQueued(workflow.id, number, trigger, replayed_from=execution_id)
     await run.begin(services, actor, record(actor, now(), fact))
     return run.execution_id
 

@@ -45,10 +45,9 @@ async def dry_run(
         original, _, _ = await begun_delivery(services, actor, execution_id)
     workflow = await load(services, actor, original.workflow_id)
     version = await chosen_version(services, workflow, command.version)
-    program = await _program(services, original, version)
-    before = await _program(services, original, original.workflow_version)
-    assert program is not None, "the version was found before"
-    state = _started(original, program, version, command.trigger(original.trigger))
+    program = Program.from_row(version)
+    before = await _recorded_program(services, original, program)
+    state = _started(original, program, command.trigger(original.trigger))
     rehearsal = Rehearsal(state, program, guard, Answers(events, before))
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
@@ -63,22 +62,25 @@ async def dry_run(
     return _fitted(compared(original, before.graph if before else Graph([], []), state, program.graph))
 
 
-async def _program(services: Services, original: ExecutionState, version: int | None) -> Program | None:
-    if version is None:
+async def _recorded_program(services: Services, original: ExecutionState, chosen: Program) -> Program | None:
+    """The program that the run is pinned to, if it is yet."""
+    if original.workflow_version is None:
         return None
-    row = await services.workflows.version(original.tenant_id, original.workflow_id, version)
-    return Program.from_row({**row, "workflow_id": original.workflow_id, "version": version}) if row else None
+    if original.workflow_version == chosen.version:
+        return chosen
+    row = await services.workflows.version(original.tenant_id, original.workflow_id, original.workflow_version)
+    return Program.from_row(row) if row else None
 
 
-def _started(original: ExecutionState, program: Program, version: int, trigger: JsonObject) -> ExecutionState:
+def _started(original: ExecutionState, program: Program, trigger: JsonObject) -> ExecutionState:
     """A run of the same id and the same moments, so that expressions see what they saw."""
     node_id = program.trigger_for(trigger)
     if node_id is None:
-        raise no_trigger(version)
+        raise no_trigger(program.version)
     now = timestamp(time.time())
     state = ExecutionState(original.id, original.tenant_id)
-    state.apply(ExecutionQueued(original.workflow_id, version, trigger), original.created_at or now)
-    state.apply(ExecutionStarted(version, node_id), original.started_at or now)
+    state.apply(ExecutionQueued(original.workflow_id, program.version, trigger), original.created_at or now)
+    state.apply(ExecutionStarted(program.version, node_id), original.started_at or now)
     return state
 
 

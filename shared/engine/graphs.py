@@ -65,7 +65,7 @@ class GraphLoader:
         row = await self._workflows.version(*key)
         if row is None:
             return
-        self._programs[key] = Program.from_row({**row, "workflow_id": key[1], "version": key[2]})
+        self._programs[key] = Program.from_row(row)
         if len(self._programs) > MAX_PROGRAMS:
             _, dropped = self._programs.popitem(last=False)
             for template in dropped.templates():

@@ -69,9 +69,8 @@ async def _program(workflows: WorkflowRepository, tenant_id: str, events: Sequen
     asked = started or (events[0].payload if events else {})
     if asked.get("workflow_version") is None:
         return None
-    workflow_id, version = events[0].payload["workflow_id"], asked["workflow_version"]
-    row = await workflows.version(tenant_id, workflow_id, version)
+    row = await workflows.version(tenant_id, events[0].payload["workflow_id"], asked["workflow_version"])
     try:
-        return Program.from_row({**row, "workflow_id": workflow_id, "version": version}) if row else None
+        return Program.from_row(row) if row else None
     except InvalidGraphError:
         return None
