@@ -14,7 +14,6 @@ Handlers raise errors of `shared.errors`, which become problems; anything else i
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -36,23 +35,21 @@ class Api:
 
     def __init__(self, service: str) -> None:
         """`service` is the function's name; it stands in every log line."""
-        self._routes: list[tuple[str, re.Pattern[str], Operation, Handler]] = []
+        self._routes: dict[str, tuple[Operation, Handler]] = {}
         self._service = service
         self._logger = edge_logger(service)
-        self.operations: list[Operation] = []
         prepare(modules("httpx", "postgrest"), lambda: services().close())
+
+    @property
+    def operations(self) -> list[Operation]:
+        """What the function answers."""
+        return [operation for operation, _ in self._routes.values()]
 
     def route(self, operation: Operation) -> Callable[[Handler], Handler]:
         """Registers the handler of an operation."""
 
         def register(handler: Handler) -> Handler:
-            self.operations.append(operation)
-            pattern = re.compile(
-                re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", re.sub(r"{(\w+)\+}", r"(?P<\1>.+)", operation.path))
-            )
-            self._routes.append((operation.method, pattern, operation, handler))
-            # A path that is written out goes before one with a place for anything.
-            self._routes.sort(key=lambda route: route[1].groups)
+            self._routes[f"{operation.method} {operation.path}"] = (operation, handler)
             return handler
 
         return register
@@ -63,19 +60,17 @@ class Api:
         return run(self._respond(event))
 
     async def _respond(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        method, path = event["requestContext"]["http"]["method"], event["rawPath"]
-        for wanted, pattern, operation, handler in self._routes:
-            if wanted == method and (found := pattern.fullmatch(path)):
-                return _sent(await self._answer(operation, handler, event, found.groupdict()))
-        return _sent(problem(NotFoundError("There is no such route.")))
+        # API Gateway has found the route: its key is the operation's method and path.
+        found = self._routes.get(event["routeKey"])
+        if found is None:
+            return _sent(problem(NotFoundError("There is no such route.")))
+        return _sent(await self._answer(*found, event))
 
-    async def _answer(
-        self, operation: Operation, handler: Handler, event: Mapping[str, Any], path: Mapping[str, str]
-    ) -> Response:
+    async def _answer(self, operation: Operation, handler: Handler, event: Mapping[str, Any]) -> Response:
         started = time.perf_counter()
         code = None
         try:
-            response = await handler(Request.of(operation, event, path))
+            response = await handler(Request.of(operation, event))
         except WorkflowEngineError as error:
             code = error.code
             if error.status >= 500:

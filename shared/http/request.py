@@ -33,7 +33,7 @@ class Request:
     authorised: Actor | None
 
     @classmethod
-    def of(cls, operation: Operation, event: Mapping[str, Any], path: Mapping[str, str]) -> Request:
+    def of(cls, operation: Operation, event: Mapping[str, Any]) -> Request:
         """The request in an API Gateway event (payload 2.0).
 
         Checked in this order: credentials (401), role and scope (403), ids in the path (404), query and body (400).
@@ -45,7 +45,7 @@ class Request:
         return cls(
             operation,
             event,
-            {name: _path_value(name, value) for name, value in path.items()},
+            {name: _path_value(name, value) for name, value in (event.get("pathParameters") or {}).items()},
             parse_query(event, operation.query),
             parse_body(event, operation.body) if operation.body else None,
             actor,

@@ -38,7 +38,8 @@ def token(client: Client, execution_id: str, name: str = "approval") -> str:
 def visit(method: str, token: str, query: str = "", content: bytes | None = None, **headers: str) -> dict[str, Any]:
     """The answer to somebody who has the URL and nothing else."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return app.handler(event(method, f"/signals/{token}", content, named, query), None)
+    sent = event(method, f"/signals/{token}", content, named, query)
+    return app.handler({**sent, "routeKey": f"{method} /signals/{{token}}", "pathParameters": {"token": token}}, None)
 
 
 def signals(client: Client, execution_id: str) -> list[Any]:

@@ -73,7 +73,10 @@ class Client:
 
 def answer(sent: dict[str, Any]) -> Answer:
     """What the function of the event's route answers."""
-    found = handler_of(sent["requestContext"]["http"]["method"], sent["rawPath"])(sent, None)
+    handler, sent["routeKey"], sent["pathParameters"] = route_of(
+        sent["requestContext"]["http"]["method"], sent["rawPath"]
+    )
+    found = handler(sent, None)
     headers = {name.lower(): value for name, value in found.get("headers", {}).items()}
     return Answer(found["statusCode"], headers, found.get("body") or "")
 
@@ -105,13 +108,16 @@ def event(method: str, path: str, content: bytes | None, headers: Mapping[str, s
     return sent
 
 
-def handler_of(method: str, path: str) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
-    """The handler that a request goes to."""
-    for name in FUNCTIONS:
-        module = import_module(f"functions.{name}.app")
-        for operation in module.api.operations:
-            # As API Gateway: a literal part wins over a parameter, and both are in one function here.
-            if operation.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", operation.path), path):
-                handler: Callable[[dict[str, Any], Any], dict[str, Any]] = module.handler
-                return handler
+def route_of(method: str, path: str) -> tuple[Callable[[dict[str, Any], Any], dict[str, Any]], str, dict[str, str]]:
+    """The handler that a request goes to, its route's key and the path's parameters, as API Gateway finds them."""
+    routes = [
+        (operation, module)
+        for module in (import_module(f"functions.{name}.app") for name in FUNCTIONS)
+        for operation in module.api.operations
+    ]
+    # A literal part wins over a parameter.
+    for operation, module in sorted(routes, key=lambda route: route[0].path.count("{")):
+        found = re.fullmatch(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", operation.path), path)
+        if operation.method == method and found:
+            return module.handler, f"{method} {operation.path}", found.groupdict()
     raise AssertionError(f"No function has the route {method} {path}.")
