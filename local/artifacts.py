@@ -29,6 +29,9 @@ MAX_UNZIPPED_BYTES = 250 * 1024 * 1024  # docs.aws.amazon.com/lambda/latest/dg/g
 UNUSED = ("bin", "h2", "hpack", "hyperframe")  # httpcore imports HTTP/2 where it finds it, and nobody speaks it here
 SERVICES = frozenset(("lambda", "secretsmanager", "sqs", "sns", "events", "sesv2", "sts", "kms"))
 
+# What a function reads besides its code, under the same path as here.
+DATA = {"console": ("docs/openapi.json",)}
+
 
 class BuildError(RuntimeError):
     """Something that the build needs is missing; the message says what, and how to get it."""
@@ -78,6 +81,9 @@ def build_function(logical_id: str, artifacts: Path, python: str, root: Path = R
     shutil.copy2(root / "functions" / "__init__.py", artifacts / "functions")
     shutil.copytree(source, artifacts / "functions" / source.name, ignore=without, dirs_exist_ok=True)
     shutil.copytree(root / "shared", artifacts / "shared", ignore=without, dirs_exist_ok=True)
+    for name in DATA.get(source.name, ()):
+        (artifacts / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(root / name, artifacts / name)
     # Only what differs is published, and a parameter that was changed alone changes nothing here.
     (artifacts / "REVISION").write_text(os.environ.get("REVISION", ""))
     compile_all(artifacts, python)

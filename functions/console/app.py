@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from shared.errors import NotFoundError
+from shared.http.description import document
 from shared.http.docs_page import page
 from shared.http.landing_page import LANDING_PAGE
-from shared.http.openapi import document
 from shared.http.responses import PROBLEM, problem
 from shared.observability import begin
 from shared.runtime import loop

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from shared.errors import WorkflowEngineError
-from shared.http.openapi import document
+from shared.http.description import document
 
 JsonObject = dict[str, Any]
 

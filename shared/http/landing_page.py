@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.http.docs_page import STYLE
-from shared.http.openapi import TITLE
+from shared.http.version import TITLE
 
 LANDING_PAGE = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title>
 <meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>

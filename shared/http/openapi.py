@@ -27,11 +27,10 @@ from shared.http.operation import Answer, Operation, is_uuid_parameter
 from shared.http.operations.views import GatewayMessage, ProblemView
 from shared.http.query import Query
 from shared.http.responses import PROBLEM
-from shared.http.version import VERSION
+from shared.http.version import TITLE, VERSION
 
 JsonObject = dict[str, Any]
 
-TITLE = "Workflow engine"
 DESCRIPTION = """A multi-tenant, event-sourced workflow engine: signed webhooks become durable, explained runs.
 
 Everything is JSON in snake_case; times are RFC 3339 in UTC, ids are UUIDs. Errors are problems (RFC 9457) whose `code`

@@ -1,3 +1,4 @@
-"""The version of the service: the one in pyproject.toml, which is not deployed."""
+"""The service's name, and its version: the one in pyproject.toml, which is not deployed."""
 
+TITLE = "Workflow engine"
 VERSION = "0.1.0"

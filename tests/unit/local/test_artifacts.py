@@ -60,6 +60,17 @@ def test_a_function_has_its_own_code_and_data_and_no_other_function(tree: Path, 
     assert answer(built, "second_one") == "ModuleNotFoundError: No module named 'functions.first'"
 
 
+def test_a_function_has_the_files_that_it_reads(tree: Path, tmp_path: Path) -> None:
+    """The console's description of the API is where it is here; the build of no other function has it."""
+    (tree / "functions" / "first").rename(tree / "functions" / "console")
+    (tree / "docs").mkdir()
+    (tree / "docs" / "openapi.json").write_text("{}")
+    for name in ("Console", "SecondOne"):
+        build_function(f"{name}Function", tmp_path / name, sys.executable, tree)
+    assert (tmp_path / "Console" / "docs" / "openapi.json").read_text() == "{}"
+    assert not (tmp_path / "SecondOne" / "docs").exists()
+
+
 def test_a_build_is_never_stale(tree: Path, tmp_path: Path) -> None:
     """What `shared/` says now is what is built, bytecode too."""
     for value in (1, 2):
