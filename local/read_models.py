@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.domain import api_key, secret, webhook, workflow
 from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply
 from shared.domain.execution_row import row as execution_row
 from shared.domain.schedule_rows import schedule_rows
 from shared.domain.timestamps import in_utc
@@ -82,7 +83,7 @@ class ReadModels:
                 case "execution":
                     if event.stream_id not in self._executions:
                         self._executions[event.stream_id] = ExecutionState(event.stream_id, event.tenant_id)
-                    self._executions[event.stream_id].apply(fact, happened_at)
+                    apply(self._executions[event.stream_id], fact, happened_at)
         return self
 
     def rows(self, table: Table) -> dict[Key, Row]:

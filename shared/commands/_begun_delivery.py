@@ -9,6 +9,7 @@ from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.delivery import ledger_row, queued
 from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply
 from shared.errors import NotFoundError, StreamConflictError
 from shared.events.record import NewEvent
 
@@ -28,5 +29,5 @@ async def begun_delivery(
         raise NotFoundError("There is no such execution.")
     fact, received_at = queued(job.delivery), job.delivery["received_at"]
     state = ExecutionState(execution_id, actor.tenant_id)
-    state.apply(fact, received_at)
+    apply(state, fact, received_at)
     return state, record(actor, received_at, fact), ledger_row(job.delivery, actor.tenant_id, execution_id)

@@ -11,7 +11,8 @@ from typing import Any
 from shared.commands._hint import hint
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState, apply_event
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply_event
 from shared.errors import IdempotencyConflictError, StreamConflictError
 from shared.events.record import NewEvent, RecordedEvent
 from shared.ids import derived_id, new_id

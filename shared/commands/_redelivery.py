@@ -12,6 +12,7 @@ from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.delivery import body_value, ledger_row
 from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply
 from shared.domain.webhook import Webhook
 from shared.errors import NotPublishedError
 from shared.events.execution import ExecutionQueued
@@ -69,7 +70,7 @@ async def redelivery(
         trigger={"type": "webhook", "node_id": webhook.node_id, **content, **facts},
     )
     state = ExecutionState(execution_id, actor.tenant_id)
-    state.apply(fact, happened_at)
+    apply(state, fact, happened_at)
     line = {
         **facts,
         "received_at": happened_at,

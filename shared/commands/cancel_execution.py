@@ -11,7 +11,8 @@ from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply, fold
 from shared.errors import ExecutionFinishedError
 from shared.events.execution import ExecutionCancelled
 from shared.observability import emit
@@ -45,7 +46,7 @@ async def cancel_execution(
         if state.is_terminal:
             raise ExecutionFinishedError(f"The execution has {state.status} and can no longer change.")
         fact, happened_at = ExecutionCancelled(command.reason), now()
-        state.apply(fact, happened_at)
+        apply(state, fact, happened_at)
         await services.events.append_one(run_append(state, record(actor, happened_at, fact)))
         emit(CANCELLED, service="executions")
         return state
@@ -68,7 +69,7 @@ async def _cancel_queued(
     """
     state, begun, ledger = await begun_delivery(services, actor, execution_id)
     fact, happened_at = ExecutionCancelled(command.reason), now()
-    state.apply(fact, happened_at)
+    apply(state, fact, happened_at)
     events = [*begun, *record(actor, happened_at, fact)]
     await services.events.append_one(run_append(state, events, deliveries=(ledger,)))
     emit(CANCELLED, service="executions")

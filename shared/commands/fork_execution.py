@@ -17,7 +17,8 @@ from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import fold
 from shared.domain.fork import kept_events, kept_nodes
 from shared.domain.graph import Graph
 from shared.domain.graph_fields import nearest

@@ -12,7 +12,8 @@ from shared.commands.change import repeated_on_conflict
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply, fold
 from shared.domain.paths import split_path
 from shared.domain.redrive import redriven_nodes
 from shared.domain.timestamps import timestamp
@@ -40,7 +41,7 @@ async def redrive_execution(services: Services, actor: Actor, execution_id: str)
         if state.phase == "succeeded":
             raise ExecutionFinishedError("The execution has succeeded; fork or replay it instead.")
         fact, happened_at = await _redriven(services, actor, state), now()
-        state.apply(fact, happened_at)
+        apply(state, fact, happened_at)
         await services.events.append_one(run_append(state, record(actor, happened_at, fact), wake_at=happened_at))
         return state
 

@@ -14,7 +14,7 @@ from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.execution import fold
+from shared.domain.execution_fold import fold
 from shared.errors import Problem, UnprocessableError
 from shared.events.execution import ExecutionQueued
 from shared.nodes.graph_shape import trigger_for

@@ -14,7 +14,8 @@ from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply, fold
 from shared.domain.json_schema import mismatches
 from shared.errors import (
     ExecutionFinishedError,
@@ -65,7 +66,7 @@ async def send_signal(
             return state
         _check(state, fact)
         happened_at = now()
-        state.apply(fact, happened_at)
+        apply(state, fact, happened_at)
         events = [*begun, *record(actor, happened_at, fact)]
         lines = (ledger,) if ledger else ()
         await services.events.append_one(run_append(state, events, await _wake_at(services, state), lines))
@@ -78,7 +79,7 @@ async def send_signal(
 
 
 def _is_repeated(state: ExecutionState, fact: SignalReceived) -> bool:
-    first = state.signal_keys.get(fact.key) if fact.key is not None else None
+    first = state.signals.by_key.get(fact.key) if fact.key is not None else None
     if first is not None and first != fact:
         raise IdempotencyConflictError
     return first is not None
@@ -87,7 +88,7 @@ def _is_repeated(state: ExecutionState, fact: SignalReceived) -> bool:
 def _check(state: ExecutionState, fact: SignalReceived) -> None:
     if state.is_terminal:
         raise ExecutionFinishedError(f"The execution has {state.status} and takes no more signals.")
-    if state.signal_count >= MAX_SIGNALS:
+    if state.signals.count >= MAX_SIGNALS:
         raise UnprocessableError(f"The execution has had {MAX_SIGNALS} signals, which is the limit.")
     waiting = [record for record in map(state.node, state.waiting) if record.signal == fact.name]
     found = [list(mismatches((one.parameters or {}).get("schema") or {}, fact.payload, "payload")) for one in waiting]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from shared.domain.execution import ExecutionState, execution_fact
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import execution_fact
 from shared.domain.graph import Graph
 from shared.domain.paths import split_path
 from shared.events.codec import encode

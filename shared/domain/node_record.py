@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.domain.map_items import MapItems
+from shared.events.execution import (
+    MapStarted,
+    NodeFailed,
+    NodeRetryScheduled,
+    NodeStarted,
+    NodeSucceeded,
+    NodeWaiting,
+)
 
 JsonObject = dict[str, Any]
 
@@ -39,6 +47,63 @@ class NodeRecord:
     called: str | None = None
     workflow_version: int | None = None
     attempts_before: int = 0
+
+    def start(self, fact: NodeStarted, happened_at: str) -> None:
+        """Takes in that an effect, or a call, begins an attempt."""
+        self.status, self.attempts, self.retry_at = "running", fact.attempt, None
+        self.parameters, self.evaluated_at, self.key = fact.parameters, fact.evaluated_at, fact.idempotency_key
+        self.started_at = self.started_at or happened_at
+        if fact.workflow_version is not None:
+            self.workflow_version, self.called = fact.workflow_version, None
+
+    def start_map(self, fact: MapStarted, happened_at: str) -> None:
+        """Takes in that a map begins. Another attempt is one at the items that failed; those that succeeded are
+        kept."""
+        self.status, self.attempts, self.retry_at, self.error = "running", fact.attempt, None, None
+        self.started_at = self.started_at or happened_at
+        self.parameters, self.evaluated_at, self.undefined = fact.parameters, fact.evaluated_at, fact.undefined
+        if self.items is None:
+            self.items = MapItems(fact.parameters["items"])
+        self.items.errors.clear()
+
+    def wait(self, fact: NodeWaiting, happened_at: str) -> None:
+        """Takes in that a node waits, for a moment, a signal, or a run that it has called."""
+        self.status, self.attempts = "waiting", fact.attempt
+        self.started_at, self.wake_at = self.started_at or happened_at, fact.wake_at
+        self.parameters, self.evaluated_at = fact.parameters, fact.evaluated_at
+        self.undefined, self.signal = fact.undefined, fact.signal
+        if fact.execution_id is not None:
+            self.called = fact.execution_id
+
+    def wait_for_retry(self, fact: NodeRetryScheduled) -> None:
+        """Takes in that an attempt failed and that another one follows."""
+        self.status, self.attempts = "waiting", fact.attempt
+        self.retry_at, self.wake_at, self.error = fact.retry_at, None, fact.error
+
+    def succeed(self, fact: NodeSucceeded, output: Any, happened_at: str) -> None:
+        """Takes in that the node has yielded `output`."""
+        self._finish("succeeded", fact, happened_at)
+        self.output, self.handles, self.undefined = output, fact.handles, fact.undefined
+
+    def fail(self, fact: NodeFailed, happened_at: str) -> None:
+        """Takes in that the node has given up; where that is handled, its error is its output."""
+        self._finish("failed", fact, happened_at)
+        self.handles = {"continue": ("out",), "route": ("error",)}.get(fact.handled, ())
+        self.error, self.output, self.handled = fact.error, fact.error if self.handles else None, fact.handled
+
+    def skip(self, happened_at: str) -> None:
+        """Takes in that no live edge leads to the node any more."""
+        self.status, self.finished_at = "skipped", happened_at
+
+    def cancel(self, happened_at: str) -> None:
+        """Takes in that the run has ended with this node under way."""
+        self.status, self.finished_at, self.retry_at, self.wake_at = "cancelled", happened_at, None, None
+
+    def _finish(self, status: str, fact: NodeSucceeded | NodeFailed, happened_at: str) -> None:
+        self.status, self.attempts, self.finished_at = status, fact.attempt, happened_at
+        self.retry_at = self.wake_at = self.error = None
+        if self.evaluated_at is None:
+            self.evaluated_at = fact.evaluated_at
 
     def reset(self) -> None:
         """Takes the node's end back, so that its fate is decided anew.

@@ -14,6 +14,7 @@ from typing import Any
 
 from shared.cause import Cause, current
 from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply
 from shared.domain.paths import item_of, split_path
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.graphs import GraphLoader
@@ -89,7 +90,7 @@ class CalledRuns:
         """Returns when the run is durable and a drain has been told of it."""
         happened_at = timestamp(self._clock())
         state = ExecutionState(execution_id, tenant_id)
-        state.apply(fact, happened_at)
+        apply(state, fact, happened_at)
         # What led to the caller led to this.
         cause = current() or Cause(execution_id)
         metadata = {"actor": self._actor, "schema_version": 1, **cause.metadata()}

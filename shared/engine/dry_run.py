@@ -13,7 +13,8 @@ from shared.commands.replay_execution import ReplayExecution, no_trigger
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.comparison import compared
-from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply, fold
 from shared.domain.graph import Graph
 from shared.domain.json_values import size_bytes
 from shared.domain.timestamps import timestamp
@@ -79,8 +80,8 @@ def _started(original: ExecutionState, program: Program, trigger: JsonObject) ->
         raise no_trigger(program.version)
     now = timestamp(time.time())
     state = ExecutionState(original.id, original.tenant_id)
-    state.apply(ExecutionQueued(original.workflow_id, program.version, trigger), original.created_at or now)
-    state.apply(ExecutionStarted(program.version, node_id), original.started_at or now)
+    apply(state, ExecutionQueued(original.workflow_id, program.version, trigger), original.created_at or now)
+    apply(state, ExecutionStarted(program.version, node_id), original.started_at or now)
     return state
 
 

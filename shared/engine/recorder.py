@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from shared.cause import Cause, current
-from shared.domain.execution import LEASE_SECONDS, ExecutionState, apply_event
+from shared.domain.execution import LEASE_SECONDS, ExecutionState
+from shared.domain.execution_fold import apply, apply_event
 from shared.domain.timestamps import timestamp
 from shared.engine.journal import Journal
 from shared.engine.promise import Promise
@@ -76,7 +77,7 @@ class Recorder:
     def record(self, fact: ExecutionFact) -> None:
         """Takes a fact in: true for this run from now on, durable later."""
         happened_at = timestamp(self.clock())
-        self.state.apply(fact, happened_at)
+        apply(self.state, fact, happened_at)
         name = event_type(fact)
         metadata = {**self._about, **self._first, "schema_version": SCHEMA_VERSIONS.get(name, 1)}
         self._first = {}

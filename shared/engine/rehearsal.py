@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.domain.execution import ExecutionState, execution_fact
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply, execution_fact
 from shared.domain.fates import outcome
 from shared.domain.timestamps import timestamp
 from shared.engine.expressions import ExpressionGuard
@@ -139,7 +140,7 @@ class Rehearsal(Resolution):
         self._record(NodeFailed(step.path, 1, error.as_json(), step.one.node.on_error, _now()))
 
     def _record(self, fact: ExecutionFact) -> None:
-        self._state.apply(fact, timestamp(time.time()))
+        apply(self._state, fact, timestamp(time.time()))
 
 
 def _now() -> int:

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.domain.execution import ExecutionState, execution_fact
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply, execution_fact
 from shared.domain.json_values import same_json
 from shared.engine.derivation import Derivation
 from shared.engine.expressions import ExpressionGuard
@@ -100,7 +101,7 @@ class _Verification:
         named = [name for name in fact.__slots__ if not same_json(getattr(expected, name), getattr(fact, name))]
         if named:
             return Difference(event, encode(expected), f"It differs in {', '.join(named)}.")
-        self._state.apply(fact, happened_at)
+        apply(self._state, fact, happened_at)
         return None
 
     def _is_copied(self, event: RecordedEvent) -> bool:

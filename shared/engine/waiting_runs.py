@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from shared.cause import Cause
-from shared.domain.execution import ExecutionState, apply_event, fold
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply_event, fold
 from shared.repositories.event_store import EventStoreRepository
 
 # Below so many events a run is as easily read again, and more of such states than these are not worth their memory.

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from shared.domain.answers import answer_of
-from shared.domain.execution import fold
+from shared.domain.execution_fold import fold
 from shared.errors import QueueUnavailableError, StorageUnavailableError
 from shared.queue.answers import Answers
 from shared.repositories.event_store import EventStoreRepository

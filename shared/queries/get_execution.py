@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from shared.domain.delivery import queued
-from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply, fold
 from shared.domain.execution_view import node_view, view
 from shared.domain.json_values import size_bytes
 from shared.domain.node_record import NodeRecord
@@ -57,7 +58,7 @@ def _described(state: ExecutionState, node_ids: list[str]) -> dict[str, Any]:
 def _queued(tenant_id: str, execution_id: str, delivery: dict[str, Any]) -> ExecutionState:
     """The run as its first event will leave it."""
     state = ExecutionState(execution_id, tenant_id)
-    state.apply(queued(delivery), delivery["received_at"])
+    apply(state, queued(delivery), delivery["received_at"])
     return state
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.domain.delivery import ledger_row, queued
 from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply
 from shared.events.codec import encode, event_type
 from shared.events.record import NewEvent
 from shared.ids import new_id
@@ -31,7 +32,7 @@ async def spill(events: EventStoreRepository, job: ExecutionJob) -> Spilled:
     fact = queued(delivery)
     happened_at = delivery["received_at"]
     state = ExecutionState(job.execution_id, job.tenant_id)
-    state.apply(fact, happened_at)
+    apply(state, fact, happened_at)
     begun = NewEvent(
         id=new_id(),
         event_type=event_type(fact),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.execution import fold
+from shared.domain.execution_fold import fold
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
 from shared.engine.verification import first_difference

@@ -9,7 +9,8 @@ from typing import Any
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply, fold
 from shared.domain.execution_row import row
 from shared.events.codec import ExecutionFact
 from shared.ids import new_id
@@ -29,7 +30,7 @@ async def append(wired: Services, tenant_id: str, execution_id: str, *facts: Exe
     state = fold(await wired.events.read_all(tenant_id, execution_id)) or ExecutionState(execution_id, tenant_id)
     version = state.stream_version
     for fact in facts:
-        state.apply(fact, happened_at)
+        apply(state, fact, happened_at)
     await wired.events.append_one(
         Append(
             tenant_id=tenant_id,

@@ -22,7 +22,8 @@ from shared.commands.services import Services
 from shared.commands.unpublish_workflow import unpublish_workflow
 from shared.commands.update_workflow import UpdateWorkflow, update_workflow
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import fold
 from shared.domain.timestamps import timestamp
 from shared.engine.drain import Drain, Summary
 from shared.engine.engine import Engine

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply
 from shared.domain.execution_row import row
 from shared.engine.journal import Journal
 from shared.errors import WorkflowEngineError
@@ -24,7 +25,7 @@ def queued(bench: Bench, **changes: object) -> Append:
     """A run that is asked for; `changes` to its row."""
     fact = ExecutionQueued(bench.tenant_id, None, {"type": "manual"})
     state = ExecutionState(new_id(), bench.tenant_id)
-    state.apply(fact, AT)
+    apply(state, fact, AT)
     event = NewEvent(new_id(), "ExecutionQueued", AT, encode(fact))
     return Append(bench.tenant_id, state.id, "execution", 0, (event,), row={**row(state), **changes})
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.execution import ExecutionState, apply_event
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply_event
 from shared.engine.run import MAX_UNSAVED
 from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
 from tests.integration.engine.sink import Sink, as_json

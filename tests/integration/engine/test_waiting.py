@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from shared.domain.execution import fold
+from shared.domain.execution_fold import fold
 from shared.domain.execution_row import row
 from shared.domain.timestamps import unix_seconds
 from shared.events.record import NewEvent

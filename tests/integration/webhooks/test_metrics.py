@@ -12,6 +12,7 @@ import pytest
 from functions.drain import app as drain
 from shared.commands.record import now, record
 from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply
 from shared.domain.execution_row import row
 from shared.events.codec import ExecutionFact
 from shared.events.execution import ExecutionFailed, ExecutionQueued
@@ -48,7 +49,7 @@ def scheduled_drain(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def happen(sender: Sender, state: ExecutionState, fact: ExecutionFact, wake_at: str | None = None) -> None:
     """One more fact of a run that no queue knows of, and when it is due."""
     version = state.stream_version
-    state.apply(fact, now())
+    apply(state, fact, now())
     append = Append(
         tenant_id=state.tenant_id,
         stream_id=state.id,

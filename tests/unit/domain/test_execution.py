@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply
 from shared.domain.execution_row import row
 from shared.domain.execution_view import view
 from shared.domain.fates import decide, fate, outcome
@@ -43,7 +44,7 @@ def after(*facts: ExecutionFact) -> ExecutionState:
     state = ExecutionState("run", "tenant")
     begun = [ExecutionQueued("workflow", None, {"type": "webhook", "body": {"x": 1}}), ExecutionStarted(3, "t")]
     for fact in (*begun, *facts):
-        state.apply(fact, AT)
+        apply(state, fact, AT)
     return state
 
 
@@ -69,7 +70,7 @@ def test_dead_edge_skips_and_the_skip_goes_on() -> None:
     drawn = graph("t>i", "i.true>a", "a>b", "i.false>c")
     state = after(ok("i", None, "false"))
     assert decide(drawn, state, ["i"]) == [("a", "skipped"), ("c", "ready")]
-    state.apply(NodeSkipped("a"), AT)
+    apply(state, NodeSkipped("a"), AT)
     assert decide(drawn, state, ["a"]) == [("b", "skipped")]
 
 
@@ -81,7 +82,7 @@ def test_joins_count_live_edges() -> None:
         drawn = graph(*edges, j=join)
         state = after(ok("a"), ok("b"))
         assert fate(drawn, state, "j") is None
-        state.apply(failed("c"), AT)
+        apply(state, failed("c"), AT)
         assert fate(drawn, state, "j") == expected
 
 
@@ -125,7 +126,7 @@ def test_run_waits_while_only_timers_are_left() -> None:
     retry = NodeRetryScheduled("a", 1, {"code": "timeout", "message": ""}, 7200.0, LATER)
     state = after(start, retry)
     assert (state.status, row(state)["wake_at"]) == ("waiting", LATER)
-    state.apply(NodeStarted("a", 2, "key", {"url": "x"}, 0), LATER)
+    apply(state, NodeStarted("a", 2, "key", {"url": "x"}, 0), LATER)
     assert (state.status, state.nodes["a"].attempts) == ("running", 2)
 
 

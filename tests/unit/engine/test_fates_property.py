@@ -13,7 +13,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.execution import ExecutionState, fold
+from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply, fold
 from shared.domain.fates import outcome
 from shared.domain.graph import parse_graph
 from shared.domain.paths import item_of, split_path
@@ -279,7 +280,7 @@ class World:
     def tell(self, fact: ExecutionFact) -> None:
         """Records a fact."""
         self.facts.append(fact)
-        self._state.apply(fact, AT)
+        apply(self._state, fact, AT)
 
 
 def settled(world: World) -> list[str]:

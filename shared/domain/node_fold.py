@@ -1,0 +1,125 @@
+"""A run's nodes folded from their facts: what each of them changes in the run's state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from shared.domain.execution import ExecutionState
+from shared.domain.map_items import MapItems
+from shared.domain.paths import item_prefix, split_path
+from shared.events.execution import (
+    ItemFailed,
+    ItemSucceeded,
+    MapStarted,
+    NodeFailed,
+    NodeRetryScheduled,
+    NodeSkipped,
+    NodeStarted,
+    NodeSucceeded,
+    NodeWaiting,
+)
+
+Change = Callable[[ExecutionState, Any, str], None]
+
+
+def _node_started(state: ExecutionState, fact: NodeStarted, happened_at: str) -> None:
+    state.node(fact.node_id).start(fact, happened_at)
+    if fact.workflow_version is not None:
+        state.has_called = True
+    state.running.add(fact.node_id)
+    _no_longer_waits(state, fact.node_id)
+
+
+def _node_waits(state: ExecutionState, fact: NodeWaiting, happened_at: str) -> None:
+    state.node(fact.node_id).wait(fact, happened_at)
+    if fact.execution_id is not None:
+        state.calls[fact.node_id] = fact.execution_id
+    state.waiting.add(fact.node_id)
+    state.running.discard(fact.node_id)
+
+
+def _node_retries(state: ExecutionState, fact: NodeRetryScheduled, _happened_at: str) -> None:
+    state.node(fact.node_id).wait_for_retry(fact)
+    _no_longer_waits(state, fact.node_id)
+    state.waiting.add(fact.node_id)
+    state.running.discard(fact.node_id)
+
+
+def _node_succeeded(state: ExecutionState, fact: NodeSucceeded, happened_at: str) -> None:
+    taken = state.signal_for(fact.node_id) if "out" in fact.handles else None
+    if taken is not None:
+        state.signals.take(taken)
+    record = state.node(fact.node_id)
+    if record.items is not None:
+        output: Any = record.items.output()
+    elif fact.output_of is not None:
+        output = state.joined_output(fact.output_of, split_path(fact.node_id)[0])
+    else:
+        output = fact.output
+    record.succeed(fact, output, happened_at)
+    _no_longer_open(state, fact.node_id)
+    if fact.responds and state.response is None:
+        state.response = {"node_id": fact.node_id, **fact.output}
+
+
+def _node_failed(state: ExecutionState, fact: NodeFailed, happened_at: str) -> None:
+    state.node(fact.node_id).fail(fact, happened_at)
+    _no_longer_open(state, fact.node_id)
+
+
+def _node_skipped(state: ExecutionState, fact: NodeSkipped, happened_at: str) -> None:
+    state.node(fact.node_id).skip(happened_at)
+
+
+def _no_longer_open(state: ExecutionState, path: str) -> None:
+    state.running.discard(path)
+    _no_longer_waits(state, path)
+
+
+def _no_longer_waits(state: ExecutionState, path: str) -> None:
+    state.waiting.discard(path)
+    if state.calls:
+        state.calls.pop(path, None)
+
+
+def _map_started(state: ExecutionState, fact: MapStarted, happened_at: str) -> None:
+    state.node(fact.node_id).start_map(fact, happened_at)
+    _no_longer_waits(state, fact.node_id)
+
+
+def _item_succeeded(state: ExecutionState, fact: ItemSucceeded, _happened_at: str) -> None:
+    prefix = item_prefix(fact.node_id, fact.index)
+    items = state.items(fact.node_id)
+    items.outputs[fact.index] = state.joined_output(fact.output_of, prefix) if fact.output_of else None
+    _forget(state, items, fact.index)
+
+
+def _item_failed(state: ExecutionState, fact: ItemFailed, _happened_at: str) -> None:
+    items = state.items(fact.node_id)
+    items.errors[fact.index] = fact.error
+    _forget(state, items, fact.index)
+
+
+def _forget(state: ExecutionState, items: MapItems, index: int) -> None:
+    """Drops what the nodes of an item did that has ended."""
+    for path in items.under_way.pop(index, ()):
+        _no_longer_open(state, path)
+        inner = state.nodes.pop(path).items
+        if inner is not None:
+            for inner_index in list(inner.under_way):
+                _forget(state, inner, inner_index)
+
+
+# What a fact of each type changes; the last argument is when it happened.
+NODE_CHANGES: dict[type[Any], Change] = {
+    NodeStarted: _node_started,
+    NodeWaiting: _node_waits,
+    NodeRetryScheduled: _node_retries,
+    NodeSucceeded: _node_succeeded,
+    NodeFailed: _node_failed,
+    NodeSkipped: _node_skipped,
+    MapStarted: _map_started,
+    ItemSucceeded: _item_succeeded,
+    ItemFailed: _item_failed,
+}
