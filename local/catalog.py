@@ -13,7 +13,8 @@ from typing import Any
 
 from local import openapi
 from local.provider_files_page import provider_files_page
-from shared.events.codec import FACTS, SCHEMA_VERSIONS
+from shared.events.codec import SCHEMA_VERSIONS
+from shared.events.facts import FACTS
 from shared.http.openapi import document
 from shared.nodes.registry import names, node_type
 from shared.webhooks.catalog import provider_data, provider_ids

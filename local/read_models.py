@@ -13,6 +13,7 @@ from shared.domain.execution_row import row as execution_row
 from shared.domain.schedule_rows import schedule_rows
 from shared.domain.timestamps import in_utc
 from shared.events.codec import decode
+from shared.events.facts import FACTS
 from shared.events.record import RecordedEvent
 from shared.events.workflow import WorkflowPublished
 
@@ -62,7 +63,7 @@ class ReadModels:
     def take(self, events: Iterable[RecordedEvent]) -> ReadModels:
         """These read models after more events; those of a stream must come in its order."""
         for event in events:
-            fact: Any = decode(event.event_type, event.payload, event.metadata.get("schema_version", 1))
+            fact: Any = decode(FACTS, event.event_type, event.payload, event.metadata.get("schema_version", 1))
             happened_at = in_utc(event.timestamp) or event.timestamp
             place = (event.tenant_id, event.stream_id, happened_at)
             match event.stream_type:

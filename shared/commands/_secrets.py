@@ -11,7 +11,7 @@ from shared.domain.actor import Actor
 from shared.domain.secret import Secret
 from shared.domain.secret_references import NAME_PATTERN
 from shared.errors import InvalidRequestError
-from shared.events.codec import SecretFact
+from shared.events.secret import SecretFact
 from shared.ids import derived_id
 from shared.repositories.event_store import Append
 

@@ -24,7 +24,7 @@ from shared.domain.provider import (
 )
 from shared.domain.webhook import Webhook
 from shared.errors import NotFoundError, Problem, UnprocessableError
-from shared.events.codec import WebhookFact
+from shared.events.webhook import WebhookFact
 from shared.repositories.event_store import Append
 
 

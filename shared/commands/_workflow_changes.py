@@ -12,7 +12,7 @@ from shared.domain.actor import Actor
 from shared.domain.schedule_rows import schedule_rows
 from shared.domain.workflow import Workflow
 from shared.errors import ConflictError, NotFoundError
-from shared.events.codec import WorkflowFact
+from shared.events.workflow import WorkflowFact
 from shared.repositories.event_store import Append
 
 

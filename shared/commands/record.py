@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from shared.cause import Cause, current
 from shared.domain.actor import Actor
 from shared.domain.timestamps import timestamp
-from shared.events.codec import SCHEMA_VERSIONS, Fact, encode, event_type
+from shared.events.codec import SCHEMA_VERSIONS, encode, event_type
 from shared.events.record import NewEvent
 from shared.ids import new_id
+
+if TYPE_CHECKING:
+    from shared.events.facts import Fact
 
 
 def now() -> str:

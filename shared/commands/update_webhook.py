@@ -12,8 +12,7 @@ from shared.domain import webhook
 from shared.domain.actor import Actor
 from shared.domain.provider import ProviderRules, secret_problems
 from shared.errors import Problem, UnprocessableError
-from shared.events.codec import WebhookFact
-from shared.events.webhook import WebhookSecretRotated, WebhookUpdated
+from shared.events.webhook import WebhookFact, WebhookSecretRotated, WebhookUpdated
 
 
 class UpdateWebhook(WebhookDescription):

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.domain.timestamps import in_utc
-from shared.events.api_key import ApiKeyCreated, ApiKeyRevoked
-from shared.events.codec import ApiKeyFact, decode
+from shared.events.api_key import ApiKeyCreated, ApiKeyFact, ApiKeyRevoked
+from shared.events.codec import by_name, decode
 from shared.events.record import RecordedEvent
+
+FACTS = by_name(ApiKeyFact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ def fold(events: Iterable[RecordedEvent]) -> ApiKey | None:
     """The key that the events of its stream, in order, lead to; `None` without events."""
     api_key: ApiKey | None = None
     for event in events:
-        fact = decode(event.event_type, event.payload, event.metadata.get("schema_version", 1))
+        fact = decode(FACTS, event.event_type, event.payload, event.metadata.get("schema_version", 1))
         api_key = apply(api_key, fact, event.tenant_id, event.stream_id, event.timestamp)  # type: ignore[arg-type]  # the stream's type is `api_key`
     return api_key
 

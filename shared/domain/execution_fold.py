@@ -12,10 +12,11 @@ from typing import Any
 from shared.domain.execution import ExecutionState
 from shared.domain.node_fold import NODE_CHANGES, Change
 from shared.domain.timestamps import in_utc, unix_seconds
-from shared.events.codec import ExecutionFact, decode
+from shared.events.codec import by_name, decode
 from shared.events.execution import (
     ErrorWorkflowStarted,
     ExecutionCancelled,
+    ExecutionFact,
     ExecutionFailed,
     ExecutionQueued,
     ExecutionRedriven,
@@ -24,6 +25,8 @@ from shared.events.execution import (
     SignalReceived,
 )
 from shared.events.record import RecordedEvent
+
+FACTS = by_name(ExecutionFact)
 
 
 def fold(events: Iterable[RecordedEvent]) -> ExecutionState | None:
@@ -43,7 +46,7 @@ def apply_event(state: ExecutionState, event: RecordedEvent) -> None:
 
 def execution_fact(event: RecordedEvent) -> tuple[ExecutionFact, str]:
     """The fact in an event of a run's stream, and when it happened, in the service's form of time."""
-    fact = decode(event.event_type, event.payload, event.metadata.get("schema_version", 1))
+    fact = decode(FACTS, event.event_type, event.payload, event.metadata.get("schema_version", 1))
     return fact, in_utc(event.timestamp) or event.timestamp  # type: ignore[return-value]  # the stream's type is `execution`
 
 

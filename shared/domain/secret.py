@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.domain.timestamps import in_utc
-from shared.events.codec import SecretFact
-from shared.events.secret import SecretSet
+from shared.events.secret import SecretFact, SecretSet
 
 
 @dataclass(frozen=True, slots=True)

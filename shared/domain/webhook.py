@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.domain.timestamps import in_utc
-from shared.events.codec import WebhookFact, decode
+from shared.events.codec import by_name, decode
 from shared.events.record import RecordedEvent
-from shared.events.webhook import WebhookCreated, WebhookDeleted, WebhookSecretRotated, WebhookUpdated
+from shared.events.webhook import WebhookCreated, WebhookDeleted, WebhookFact, WebhookSecretRotated, WebhookUpdated
+
+FACTS = by_name(WebhookFact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def fold(events: Iterable[RecordedEvent]) -> Webhook | None:
     """The webhook that the events of its stream, in order, lead to; `None` without events."""
     webhook: Webhook | None = None
     for event in events:
-        fact = decode(event.event_type, event.payload, event.metadata.get("schema_version", 1))
+        fact = decode(FACTS, event.event_type, event.payload, event.metadata.get("schema_version", 1))
         webhook = apply(webhook, fact, event.tenant_id, event.stream_id, event.timestamp)  # type: ignore[arg-type]  # the stream's type is `webhook`
     return webhook
 

@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.domain.timestamps import in_utc
-from shared.events.codec import WorkflowFact, decode
+from shared.events.codec import by_name, decode
 from shared.events.record import RecordedEvent
 from shared.events.workflow import (
     WorkflowArchived,
     WorkflowCreated,
+    WorkflowFact,
     WorkflowPublished,
     WorkflowUnpublished,
     WorkflowUpdated,
 )
+
+FACTS = by_name(WorkflowFact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def fold(events: Iterable[RecordedEvent]) -> Workflow | None:
     """The workflow that the events of its stream, in order, lead to; `None` without events."""
     workflow: Workflow | None = None
     for event in events:
-        fact = decode(event.event_type, event.payload, event.metadata.get("schema_version", 1))
+        fact = decode(FACTS, event.event_type, event.payload, event.metadata.get("schema_version", 1))
         workflow = apply(workflow, fact, event.tenant_id, event.stream_id, event.timestamp)  # type: ignore[arg-type]  # the stream's type is `workflow`
     return workflow
 

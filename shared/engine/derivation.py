@@ -17,10 +17,10 @@ from shared.engine.node_derivation import EARLY_SECONDS, ImpossibleError, NodeDe
 from shared.engine.program import Program
 from shared.engine.resolution import Resolution
 from shared.engine.scopes import Scope
-from shared.events.codec import ExecutionFact
 from shared.events.execution import (
     ErrorWorkflowStarted,
     ExecutionCancelled,
+    ExecutionFact,
     ExecutionFailed,
     ExecutionQueued,
     ExecutionRedriven,

@@ -15,8 +15,7 @@ from shared.domain.fates import decide, item_outcome
 from shared.domain.map_items import MapItems
 from shared.domain.paths import item_of, item_prefix
 from shared.engine.scopes import Scope, Scopes
-from shared.events.codec import ExecutionFact
-from shared.events.execution import NodeSkipped
+from shared.events.execution import ExecutionFact, NodeSkipped
 from shared.nodes.node_type import Spread
 
 

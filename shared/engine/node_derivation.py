@@ -16,8 +16,8 @@ from shared.engine.call_derivation import begun_call, call_code, ended_call
 from shared.engine.resolution import Resolution, success
 from shared.engine.scopes import Scope, Step
 from shared.errors import UnavailableError
-from shared.events.codec import ExecutionFact
 from shared.events.execution import (
+    ExecutionFact,
     MapStarted,
     NodeFailed,
     NodeRetryScheduled,

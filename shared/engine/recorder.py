@@ -13,7 +13,8 @@ from shared.domain.timestamps import timestamp
 from shared.engine.journal import Journal
 from shared.engine.promise import Promise
 from shared.errors import StreamConflictError
-from shared.events.codec import SCHEMA_VERSIONS, ExecutionFact, encode, event_type
+from shared.events.codec import SCHEMA_VERSIONS, encode, event_type
+from shared.events.execution import ExecutionFact
 from shared.events.record import NewEvent
 from shared.ids import new_id
 from shared.repositories.event_store import EventStoreRepository

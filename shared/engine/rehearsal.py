@@ -21,8 +21,7 @@ from shared.engine.frontier import Frontier
 from shared.engine.program import Body, Program
 from shared.engine.resolution import Resolution, items_failed, success
 from shared.engine.scopes import Step
-from shared.events.codec import ExecutionFact
-from shared.events.execution import MapStarted, NodeFailed, NodeStarted, NodeSucceeded, NodeWaiting
+from shared.events.execution import ExecutionFact, MapStarted, NodeFailed, NodeStarted, NodeSucceeded, NodeWaiting
 from shared.events.record import RecordedEvent
 from shared.ids import derived_id
 from shared.nodes.node_type import Completed, NodeError

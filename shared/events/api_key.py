@@ -18,3 +18,6 @@ class ApiKeyCreated:
 @dataclass(frozen=True, slots=True)
 class ApiKeyRevoked:
     """The key no longer opens anything."""
+
+
+ApiKeyFact = ApiKeyCreated | ApiKeyRevoked

@@ -226,3 +226,24 @@ class ExecutionRedriven:
     nodes: list[str]
     deadline: str | None = None
     calls: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+ExecutionFact = (
+    ExecutionQueued
+    | ExecutionStarted
+    | NodeStarted
+    | NodeSucceeded
+    | NodeFailed
+    | NodeRetryScheduled
+    | NodeWaiting
+    | MapStarted
+    | ItemSucceeded
+    | ItemFailed
+    | SignalReceived
+    | NodeSkipped
+    | ExecutionSucceeded
+    | ErrorWorkflowStarted
+    | ExecutionFailed
+    | ExecutionCancelled
+    | ExecutionRedriven
+)

@@ -15,3 +15,6 @@ class SecretSet:
 @dataclass(frozen=True, slots=True)
 class SecretDeleted:
     """The secret is gone, and its value with it."""
+
+
+SecretFact = SecretSet | SecretDeleted

@@ -40,3 +40,6 @@ class WebhookSecretRotated:
 @dataclass(frozen=True, slots=True)
 class WebhookDeleted:
     """The webhook was removed; its deliveries stay in the ledger."""
+
+
+WebhookFact = WebhookCreated | WebhookUpdated | WebhookSecretRotated | WebhookDeleted

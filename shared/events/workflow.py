@@ -45,3 +45,6 @@ class WorkflowUnpublished:
 @dataclass(frozen=True, slots=True)
 class WorkflowArchived:
     """The workflow left the lists; its history stays."""
+
+
+WorkflowFact = WorkflowCreated | WorkflowUpdated | WorkflowPublished | WorkflowUnpublished | WorkflowArchived

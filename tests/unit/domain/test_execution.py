@@ -8,9 +8,9 @@ from shared.domain.execution_row import row
 from shared.domain.execution_view import view
 from shared.domain.fates import decide, fate, outcome
 from shared.domain.graph import Graph, parse_graph
-from shared.events.codec import ExecutionFact
 from shared.events.execution import (
     ExecutionCancelled,
+    ExecutionFact,
     ExecutionFailed,
     ExecutionQueued,
     ExecutionStarted,

@@ -21,8 +21,9 @@ from shared.domain.paths import item_of, split_path
 from shared.engine.frontier import Frontier
 from shared.engine.program import Body
 from shared.engine.scopes import Scopes
-from shared.events.codec import ExecutionFact, encode, event_type
+from shared.events.codec import encode, event_type
 from shared.events.execution import (
+    ExecutionFact,
     ExecutionFailed,
     ExecutionQueued,
     ExecutionStarted,

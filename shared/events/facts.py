@@ -1,0 +1,14 @@
+"""Every fact there is; importing them all takes a while, and a function needs those of a stream or two."""
+
+from __future__ import annotations
+
+from shared.events.api_key import ApiKeyFact
+from shared.events.codec import by_name
+from shared.events.execution import ExecutionFact
+from shared.events.secret import SecretFact
+from shared.events.webhook import WebhookFact
+from shared.events.workflow import WorkflowFact
+
+Fact = WorkflowFact | WebhookFact | ApiKeyFact | SecretFact | ExecutionFact
+
+FACTS = by_name(Fact)
