@@ -66,7 +66,8 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing(api: object) -> None:
     async def fail(_request: Request) -> Response:
         raise KeyError("the password is swordfish")
 
-    answer = broken.handler(event("GET", "/health", None, {}, ""), None)
+    sent = event("GET", "/health", None, {}, "") | {"routeKey": "GET /health"}
+    answer = broken.handler(sent, None)
     assert answer["statusCode"] == 500
     assert '"code":"internal_error"' in answer["body"]
     assert "swordfish" not in answer["body"]
