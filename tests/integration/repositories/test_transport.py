@@ -81,6 +81,31 @@ async def test_chunks_are_joined_and_encodings_undone() -> None:
     assert server.connections == 1
 
 
+async def test_interim_answer_is_not_taken_for_the_answer() -> None:
+    """A proxy may send early hints first."""
+
+    async def hints(_: int, number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + plain(b"%d" % number))
+
+    async with served(hints) as (server, client):
+        answers = [await client.get("/") for _ in range(2)]
+    assert [(answer.status_code, answer.text) for answer in answers] == [(200, "1"), (200, "2")]
+    assert server.connections == 1
+
+
+async def test_what_is_not_http_is_an_error_of_the_transport() -> None:
+    """And its connection is not kept."""
+
+    async def noise(_: int, number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x00\x01 hello\r\n\r\n" if number == 1 else plain(b"well"))
+
+    async with served(noise) as (server, client):
+        with pytest.raises(httpx.ReadError):
+            await client.get("/")
+        assert (await client.get("/")).text == "well"
+    assert server.connections == 2
+
+
 async def test_connection_that_died_while_it_was_kept_is_replaced() -> None:
     """The request that finds it dead is sent again and fails nobody."""
 
