@@ -14,7 +14,8 @@ from shared.observability import begin
 from shared.runtime import run
 from shared.snapstart import modules, prepare
 from shared.webhooks.answer import Answer
-from shared.webhooks.intake import MAX_BODY_BYTES, Arrival, Intake
+from shared.webhooks.arrival import Arrival
+from shared.webhooks.intake import MAX_BODY_BYTES, Intake
 
 logger = logging.getLogger(__name__)
 # What a first delivery may need besides: a webhook that Redis does not know, its secret, a drain to be woken.

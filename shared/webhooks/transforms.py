@@ -195,7 +195,7 @@ _PLAIN: dict[str, Transform] = {
     "escape_non_ascii": _escape_non_ascii,
     "gunzip": _gunzip,
     "url_decode": _of_text(unquote),
-    "url_encode": _of_text(lambda text: quote(text, safe="")),
+    "url_encode": lambda value, _: quote(as_bytes(value), safe=""),
     "hubspot_decode": _of_text(_hubspot_decode),
     "without_query": _of_text(lambda text: text.partition("?")[0]),
     "sorted_query": _of_text(_sorted_query),

@@ -17,7 +17,7 @@ from tests.integration.webhooks.sender import Sender
 
 @pytest.fixture(autouse=True)
 def _all_running_afterwards(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("shared.webhooks.intake.DETOUR_SECONDS", 0.0)
+    monkeypatch.setattr("shared.webhooks.handover.DETOUR_SECONDS", 0.0)
     yield
     if servers.redis.process is None:
         servers.redis.start()
@@ -71,6 +71,24 @@ def test_without_supabase_deliveries_are_queued(wired: Services, servers: Server
         patch.setattr("shared.queue.hints.FRESH_SECONDS", -1)
         assert sender.send().status == 202
     assert run(wired.queue.counts())["wait"] == 1
+
+
+def test_redis_that_is_back_takes_deliveries_when_supabase_goes(
+    wired: Services, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Going around Redis for a while after it failed is to be quick; it is no reason to refuse a delivery."""
+    monkeypatch.setattr("shared.webhooks.handover.DETOUR_SECONDS", 60.0)
+    sender = Sender.of(wired, "github")
+    assert sender.send(b"1").status == 202
+    servers.redis.stop()
+    assert sender.send(b"2").status == 202
+    servers.redis.start()
+    servers.supabase.stop()
+    queued = sender.send(b"3")
+    assert queued.status == 202
+    assert run(wired.queue.peek(queued.json["execution_id"])) is not None
+    servers.redis.stop()
+    assert sender.send(b"4").status == 503
 
 
 def test_without_both_the_provider_is_asked_to_try_again(wired: Services, servers: Servers) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.webhooks.catalog import provider_ids
@@ -158,6 +158,7 @@ def test_whatever_is_sent_has_a_verdict(provider_id: str, data: st.DataObject) -
 @pytest.mark.parametrize("provider_id", provider_ids())
 @few
 @given(secret=anything)
+@example(secret="\ud800")
 def test_another_secret_is_refused(provider_id: str, secret: str) -> None:
     """Only the webhook's own secret verifies, with or without its prefix."""
     provider, delivery, vector = good(provider_id)

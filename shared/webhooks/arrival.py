@@ -1,0 +1,105 @@
+"""A request to a webhook's URL, and what is recorded of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.cause import current
+from shared.domain.delivery import JWT
+from shared.domain.json_values import storable
+from shared.domain.timestamps import timestamp
+from shared.ids import derived_id, new_id
+from shared.queue.job import ExecutionJob
+from shared.webhooks.delivery import Delivery
+from shared.webhooks.door import WAIT
+from shared.webhooks.hooks import Hook
+from shared.webhooks.identity import delivery_key, event_type
+from shared.webhooks.provider import Provider
+
+# What a sender's own credentials may stand in; the run sees the other headers.
+SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-amz-security-token", "x-api-key"})
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request to `/webhooks/{webhook_id}/{provider_id}`; `headers` by lower-case name."""
+
+    webhook_id: str
+    provider_id: str
+    method: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    raw_query: str = ""
+    source_ip: str = ""
+
+    def delivery(self, hook: Hook, public_url: str | None) -> Delivery:
+        """What the webhook's scheme looks at; `public_url` is where this API is reached from outside."""
+        return Delivery(
+            method=self.method,
+            headers=self.headers,
+            body=self.body,
+            query=self.query,
+            url=hook.config.get("url") or f"{public_url or ''}/webhooks/{hook.id}/{hook.provider_id}",
+            config=hook.config,
+            raw_query=self.raw_query,
+        )
+
+
+def facts_of(hook: Hook, delivery: Delivery, now: float) -> dict[str, Any]:
+    """What the ledger keeps of a delivery at Unix time `now`, and its run sees: see `shared.domain.delivery`."""
+    body, encoding = _as_text(delivery.body)
+    secret_headers = SECRET_HEADERS | hook.secret_headers
+    headers = _texts({n: value for n, value in delivery.headers.items() if n not in secret_headers})
+    if hook.body_is_token:
+        # Senders call it text, or JSON; this is what makes a run see its claims.
+        headers["content-type"] = JWT
+    return {
+        "workflow_id": hook.workflow_id,
+        "node_id": hook.node_id,
+        "webhook_id": hook.id,
+        "provider": hook.provider_id,
+        "delivery_id": new_id(),
+        "delivery_key": None,
+        "event_type": None,
+        "received_at": timestamp(now),
+        "method": delivery.method,
+        "headers": headers,
+        "query": _texts({n: value for n, value in delivery.query.items() if n not in hook.secret_parameters}),
+        "body": body,
+        "body_encoding": encoding,
+        "body_sha256": hashlib.sha256(delivery.body).hexdigest(),
+        "size_bytes": len(delivery.body),
+        "content_type": headers.get("content-type", ""),
+        **(cause.metadata() if (cause := current()) is not None else {}),
+    }
+
+
+def job_of(
+    hook: Hook, provider: Provider, delivery: Delivery, signed_at: str | None, facts: dict[str, Any]
+) -> ExecutionJob:
+    """The run that a verified delivery asks for; `signed_at` is the timestamp that its signature covers."""
+    key = delivery_key(provider, delivery, facts["body_sha256"], signed_at)
+    identity = {"delivery_key": storable(key), "event_type": storable(event_type(provider, delivery))}
+    kept = {"keep_raw_body": True} if hook.config.get("keep_raw_body") else {}
+    execution_id = derived_id("delivery", hook.id, key)
+    awaited = hook.config.get("response") == WAIT
+    return ExecutionJob(hook.tenant_id, execution_id, "delivery", {**facts, **identity, **kept}, awaited=awaited)
+
+
+def _texts(texts: dict[str, str]) -> dict[str, str]:
+    """The same without what no database keeps; nearly always there is none of that, which is quickly seen."""
+    joined = "".join((*texts, *texts.values()))
+    cleaned: dict[str, str] = texts if joined.isascii() and "\x00" not in joined else storable(texts)
+    return cleaned
+
+
+def _as_text(body: bytes) -> tuple[str, str]:
+    try:
+        return body.decode("utf-8"), "utf8"
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode(), "base64"
