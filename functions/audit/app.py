@@ -6,19 +6,19 @@ from shared.commands.services import services
 from shared.http.api import Api
 from shared.http.cursor import decode_position, encode_position
 from shared.http.operations import audit as operations
-from shared.http.operations.audit import AuditFeed
+from shared.http.parameters.audit import AuditFeed
 from shared.http.request import Request
 from shared.http.responses import Response, ok
 from shared.queries.audit_feed import audit_feed
 
-api = Api("audit")
-handler = api.handler
 
-
-@api.route(operations.AUDIT_FEED)
 async def feed(request: Request) -> Response:
     query = request.query(AuditFeed)
     after = decode_position(query.cursor) or query.after
     found = await audit_feed(services().events, request.tenant_id, after, query.limit, query.type, query.stream_id)
     cursor = encode_position(found.position if found.more else None)
     return ok({"items": found.items, "next_cursor": cursor, "position": found.position})
+
+
+api = Api("audit", (operations.AUDIT_FEED, feed))
+handler = api.handler

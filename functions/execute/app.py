@@ -14,11 +14,7 @@ from shared.http.responses import Response, accepted, ok
 from shared.queries.await_answer import await_answer
 from shared.queries.get_execution import get_execution
 
-api = Api("execute")
-handler = api.handler
 
-
-@api.route(operations.EXECUTE_WORKFLOW)
 async def execute(request: Request) -> Response:
     found, tenant_id, seconds = services(), request.tenant_id, wait_seconds(request.headers)
     command, key = request.body(ExecuteWorkflow), idempotency_key(request.headers)
@@ -28,3 +24,7 @@ async def execute(request: Request) -> Response:
     location = f"/api/executions/{started}"
     # As it was accepted, so that a repetition with the same Idempotency-Key is answered the same.
     return accepted({"execution_id": started, "status": "queued", "url": base_url(request.event) + location}, location)
+
+
+api = Api("execute", (operations.EXECUTE_WORKFLOW, execute))
+handler = api.handler

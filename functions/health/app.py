@@ -10,17 +10,16 @@ from shared.http.responses import Response, ok
 from shared.http.version import VERSION
 from shared.queries.check_health import check_health
 
-api = Api("health")
-handler = api.handler
 
-
-@api.route(operations.GET_HEALTH)
 async def health(_request: Request) -> Response:
     checks = await check_health(services().database, services().redis)
     return ok({"status": "ok", "checks": checks, "version": VERSION})
 
 
-@api.route(operations.GET_INVARIANTS)
 async def invariants(_request: Request) -> Response:
     violations = await services().executions.invariant_violations()
     return ok({"ok": not violations, "violations": violations})
+
+
+api = Api("health", (operations.GET_HEALTH, health), (operations.GET_INVARIANTS, invariants))
+handler = api.handler

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from functools import cache
 from typing import Any
 
 from shared.commands.services import services
-from shared.errors import PayloadTooLargeError, WorkflowEngineError
+from shared.errors import WorkflowEngineError
 from shared.http.responses import problem
 from shared.observability import begin
 from shared.runtime import run
 from shared.snapstart import modules, prepare
 from shared.webhooks.answer import Answer
 from shared.webhooks.arrival import Arrival
-from shared.webhooks.intake import MAX_BODY_BYTES, Intake
+from shared.webhooks.intake import Intake
 
 logger = logging.getLogger(__name__)
 # What a first delivery may need besides: a webhook that Redis does not know, its secret, a drain to be woken.
@@ -32,7 +31,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 async def handle(event: dict[str, Any]) -> dict[str, Any]:
     """The same, on the caller's event loop."""
     try:
-        answer = await intake().take(arrival(event))
+        answer = await intake().take(Arrival.of(event))
     except WorkflowEngineError as error:
         answer = refusal(error)
     except Exception:  # the function's edge: the sender gets a problem, and tries again
@@ -44,23 +43,6 @@ async def handle(event: dict[str, Any]) -> dict[str, Any]:
         "headers": {"content-type": answer.content_type, "x-content-type-options": "nosniff", **answer.headers},
         "body": answer.body.decode("utf-8", "replace"),
     }
-
-
-def arrival(event: dict[str, Any]) -> Arrival:
-    """The request in an event."""
-    text, is_base64 = event.get("body") or "", event.get("isBase64Encoded", False)
-    if len(text) > MAX_BODY_BYTES * (4 / 3 if is_base64 else 1) + 4:
-        raise PayloadTooLargeError(f"A delivery may have {MAX_BODY_BYTES} bytes.")
-    return Arrival(
-        webhook_id=event["pathParameters"]["webhookId"],
-        provider_id=event["pathParameters"]["provider"],
-        method=event["requestContext"]["http"]["method"],
-        headers=event["headers"],
-        query=event.get("queryStringParameters") or {},
-        body=base64.b64decode(text) if is_base64 else text.encode("utf-8", "surrogatepass"),
-        raw_query=event.get("rawQueryString") or "",
-        source_ip=event["requestContext"]["http"].get("sourceIp") or "",
-    )
 
 
 def refusal(error: WorkflowEngineError) -> Answer:

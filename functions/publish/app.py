@@ -11,16 +11,11 @@ from shared.http.operations import publish as operations
 from shared.http.request import Request
 from shared.http.responses import Response, ok
 
-api = Api("publish")
-handler = api.handler
 
-
-@api.route(operations.PUBLISH_WORKFLOW)
 async def publish(request: Request) -> Response:
     return ok(published(await publish_workflow(services(), request.actor, request.id)))
 
 
-@api.route(operations.UNPUBLISH_WORKFLOW)
 async def unpublish(request: Request) -> Response:
     return ok(published(await unpublish_workflow(services(), request.actor, request.id)))
 
@@ -28,3 +23,7 @@ async def unpublish(request: Request) -> Response:
 def published(workflow: Workflow) -> dict[str, object]:
     """What is published of a workflow now."""
     return {"id": workflow.id, "version": workflow.version, "published_version": workflow.published_version}
+
+
+api = Api("publish", (operations.PUBLISH_WORKFLOW, publish), (operations.UNPUBLISH_WORKFLOW, unpublish))
+handler = api.handler

@@ -9,22 +9,17 @@ from shared.domain.actor import Actor
 from shared.http.api import Api
 from shared.http.idempotency_key import idempotency_key
 from shared.http.operations import signals as operations
-from shared.http.operations.signals import SignalQuery
+from shared.http.parameters.signals import SignalQuery
 from shared.http.request import Request
 from shared.http.responses import Response, ok, page
 from shared.http.signal_page import asking, thanks
 
-api = Api("signals")
-handler = api.handler
 
-
-@api.route(operations.ASK_SIGNAL)
 async def ask(request: Request) -> Response:
     token = await read_token(request.path["token"])
     return page(asking(token.name, request.query(SignalQuery).payload()))
 
 
-@api.route(operations.SEND_SIGNAL_BY_URL)
 async def send(request: Request) -> Response:
     token = await read_token(request.path["token"])
     command, key = _command(request), idempotency_key(request.headers)
@@ -43,3 +38,7 @@ def _command(request: Request) -> SendSignal:
 
 def _actor(token: SignalToken) -> Actor:
     return Actor(token.tenant_id, "signal_url", "editor", frozenset({"executions:write"}))
+
+
+api = Api("signals", (operations.ASK_SIGNAL, ask), (operations.SEND_SIGNAL_BY_URL, send))
+handler = api.handler

@@ -1,45 +1,39 @@
-"""/api/webhooks/{id}/deliveries: the ledger, and running a delivery of it again."""
+"""The ledger, and running a delivery of it again."""
 
 from __future__ import annotations
 
 from shared.commands.redeliver import redeliver
 from shared.commands.redeliver_many import RedeliverMany, redeliver_many
 from shared.commands.services import services
-from shared.http.api import Api
 from shared.http.cursor import decode_keyset, encode_keyset
 from shared.http.idempotency_key import idempotency_key
-from shared.http.operations import webhooks as operations
-from shared.http.operations.webhooks import ListDeliveries
 from shared.http.paging import paged
+from shared.http.parameters.webhooks import ListDeliveries
 from shared.http.request import Request
 from shared.http.responses import Response, accepted, ok
 from shared.queries.get_delivery import get_delivery
 from shared.queries.list_deliveries import list_deliveries
 
 
-def add_to(api: Api) -> None:
-    """Gives the function these routes."""
+async def deliveries(request: Request) -> Response:
+    query, webhooks = request.query(ListDeliveries), services().webhooks
+    place = (query.limit, decode_keyset(query.cursor), query.verdict, query.since, query.until, query.event_type)
+    return paged(await list_deliveries(webhooks, request.tenant_id, request.id, *place))
 
-    @api.route(operations.LIST_DELIVERIES)
-    async def deliveries(request: Request) -> Response:
-        query, webhooks = request.query(ListDeliveries), services().webhooks
-        place = (query.limit, decode_keyset(query.cursor), query.verdict, query.since, query.until, query.event_type)
-        return paged(await list_deliveries(webhooks, request.tenant_id, request.id, *place))
 
-    @api.route(operations.GET_DELIVERY)
-    async def delivery(request: Request) -> Response:
-        webhooks, events = services().webhooks, services().events
-        return ok(await get_delivery(webhooks, events, request.tenant_id, request.id, request.path["delivery_id"]))
+async def delivery(request: Request) -> Response:
+    webhooks, events = services().webhooks, services().events
+    return ok(await get_delivery(webhooks, events, request.tenant_id, request.id, request.path["delivery_id"]))
 
-    @api.route(operations.REDELIVER)
-    async def run_again(request: Request) -> Response:
-        key = idempotency_key(request.headers)
-        run = await redeliver(services(), request.actor, request.id, request.path["delivery_id"], key)
-        return accepted(run, f"/api/executions/{run['execution_id']}")
 
-    @api.route(operations.REDELIVER_MANY)
-    async def run_many_again(request: Request) -> Response:
-        command, key = request.body(RedeliverMany), idempotency_key(request.headers)
-        before = decode_keyset(command.cursor)
-        done, following = await redeliver_many(services(), request.actor, request.id, command, before, key)
-        return Response(202, {**done, "next_cursor": encode_keyset(following)})
+async def run_again(request: Request) -> Response:
+    key = idempotency_key(request.headers)
+    run = await redeliver(services(), request.actor, request.id, request.path["delivery_id"], key)
+    return accepted(run, f"/api/executions/{run['execution_id']}")
+
+
+async def run_many_again(request: Request) -> Response:
+    command, key = request.body(RedeliverMany), idempotency_key(request.headers)
+    before = decode_keyset(command.cursor)
+    done, following = await redeliver_many(services(), request.actor, request.id, command, before, key)
+    return Response(202, {**done, "next_cursor": encode_keyset(following)})

@@ -1,21 +1,22 @@
 """A function's HTTP side: routes, authorisation, parsing, and one answer for every error.
 
-    api = Api("workflows")
-
-    @api.route(operations.GET_WORKFLOW)
-    async def get(request: Request) -> Response:
-        row = await get_workflow(services().workflows, request.tenant_id, request.id)
-        return ok(row, etag_of(row))
-
+    api = Api(
+        "workflows",
+        (operations.GET_WORKFLOW, "functions.workflows.queries:get"),
+        (operations.UPDATE_WORKFLOW, "functions.workflows.commands:update"),
+    )
     handler = api.handler
 
-Handlers raise errors of `shared.errors`, which become problems; anything else is logged and becomes a 500.
+A handler is a function, or the name of one that is imported when its operation is first asked for: a cold start pays
+for what it does, and not for all that the function could do. Handlers raise errors of `shared.errors`, which become
+problems; anything else is logged and becomes a 500.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 from shared.commands.services import services
@@ -33,26 +34,24 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Api:
     """The routes of one function; `handler` is its entry point."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *routes: tuple[Operation, Handler | str]) -> None:
         """`service` is the function's name; it stands in every log line."""
-        self._routes: dict[str, tuple[Operation, Handler]] = {}
+        self._routes = {f"{operation.method} {operation.path}": (operation, handler) for operation, handler in routes}
         self._service = service
         self._logger = edge_logger(service)
-        prepare(modules("httpx", "postgrest"), lambda: services().close())
+        prepare(self.load, lambda: services().close())
 
     @property
     def operations(self) -> list[Operation]:
         """What the function answers."""
         return [operation for operation, _ in self._routes.values()]
 
-    def route(self, operation: Operation) -> Callable[[Handler], Handler]:
-        """Registers the handler of an operation."""
-
-        def register(handler: Handler) -> Handler:
-            self._routes[f"{operation.method} {operation.path}"] = (operation, handler)
-            return handler
-
-        return register
+    def load(self) -> None:
+        """Imports whatever any of the function's requests needs."""
+        modules("httpx", "postgrest")()
+        for operation, handler in self._routes.values():
+            operation.load()
+            _named(handler)
 
     def handler(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
         """The response (payload 2.0) to an API Gateway event; never raises for what a caller sent."""
@@ -66,11 +65,11 @@ class Api:
             return _sent(problem(NotFoundError("There is no such route.")))
         return _sent(await self._answer(*found, event))
 
-    async def _answer(self, operation: Operation, handler: Handler, event: Mapping[str, Any]) -> Response:
+    async def _answer(self, operation: Operation, handler: Handler | str, event: Mapping[str, Any]) -> Response:
         started = time.perf_counter()
         code = None
         try:
-            response = await handler(Request.of(operation, event))
+            response = await _named(handler)(Request.of(operation, event))
         except WorkflowEngineError as error:
             code = error.code
             if error.status >= 500:
@@ -96,3 +95,8 @@ def _sent(response: Response) -> dict[str, Any]:
     if response.body is not None:
         headers["Content-Type"] = response.content_type
     return {"statusCode": response.status, "headers": headers, "body": response.text, "isBase64Encoded": False}
+
+
+def _named(handler: Handler | str) -> Handler:
+    found: Handler = resolve_name(handler) if isinstance(handler, str) else handler
+    return found

@@ -24,10 +24,10 @@ from shared.errors import (
 )
 from shared.http import operations as operation_modules
 from shared.http.operation import Answer, Operation, is_uuid_parameter
-from shared.http.operations.views import GatewayMessage, ProblemView
-from shared.http.query import Query
+from shared.http.parameters.common import Query
 from shared.http.responses import PROBLEM
 from shared.http.version import TITLE, VERSION
+from shared.http.views.common import GatewayMessage, ProblemView
 
 JsonObject = dict[str, Any]
 
@@ -82,13 +82,13 @@ def build(operations: Iterable[Operation]) -> JsonObject:
 def possible_errors(operation: Operation) -> list[type[WorkflowEngineError]]:
     """Every error that an operation can answer, in the order of their status."""
     errors: list[type[WorkflowEngineError]] = [InvalidRequestError, *operation.errors]
-    if "cursor" in operation.query.model_fields:
+    if "cursor" in operation.parameters.model_fields:
         errors.append(InvalidCursorError)
     if operation.role is not None:
         errors += [UnauthorizedError, ForbiddenError]
     if operation.path_parameters:
         errors.append(NotFoundError)
-    if operation.body is not None:
+    if operation.body:
         errors.append(PayloadTooLargeError)
     errors += [ThrottledError, WorkflowEngineError, StorageUnavailableError]
     return sorted(dict.fromkeys(errors), key=lambda error: error.status)
@@ -108,9 +108,9 @@ def _operation(operation: Operation) -> JsonObject:
         described.append(f"Needs the role `{operation.role}`, and the scope `{operation.scope}` where scopes are set.")
     if described:
         found["description"] = "\n\n".join(described)
-    if operation.body is not None:
-        required = any(field.is_required() for field in operation.body.model_fields.values())
-        found["requestBody"] = {"required": required, "content": {"application/json": {"schema": _ref(operation.body)}}}
+    if (command := operation.command) is not None:
+        required = any(field.is_required() for field in command.model_fields.values())
+        found["requestBody"] = {"required": required, "content": {"application/json": {"schema": _ref(command)}}}
     if operation.raw_body:
         content: JsonObject = {"application/json": {"schema": {}}}
         found["requestBody"] = {"description": operation.raw_body, "content": content}
@@ -128,7 +128,7 @@ def _parameters(operation: Operation) -> list[JsonObject]:
         parameter = {"name": name, "in": "path", "required": True, "schema": schema}
         description = operation.path_descriptions.get(name)
         parameters.append({**parameter, "description": description} if description else parameter)
-    parameters += _query_parameters(operation.query)
+    parameters += _query_parameters(operation.parameters)
     parameters += [
         {"name": header.name, "in": "header", "description": header.description, "schema": dict(header.schema)}
         for header in operation.headers
@@ -176,8 +176,8 @@ def _responses(operation: Operation) -> JsonObject:
 
 def _answer(answer: Answer) -> JsonObject:
     found: JsonObject = {"description": answer.description}
-    if answer.model is not None:
-        found["content"] = {answer.content_type: {"schema": _ref(answer.model)}}
+    if (view := answer.view) is not None:
+        found["content"] = {answer.content_type: {"schema": _ref(view)}}
     elif answer.content_type != "application/json":
         found["content"] = {answer.content_type: {"schema": {"type": "string"}}}
     if answer.headers:
@@ -191,9 +191,9 @@ def _answer(answer: Answer) -> JsonObject:
 def _schemas(operations: Iterable[Operation]) -> JsonObject:
     models: dict[type[BaseModel], None] = {ProblemView: None, GatewayMessage: None}
     for operation in operations:
-        models |= {answer.model: None for answer in operation.answers.values() if answer.model}
-        if operation.body is not None:
-            models[operation.body] = None
+        models |= {view: None for answer in operation.answers.values() if (view := answer.view)}
+        if (command := operation.command) is not None:
+            models[command] = None
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     schemas: JsonObject = dict(sorted(found.get("$defs", {}).items()))
     return schemas

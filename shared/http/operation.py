@@ -8,9 +8,12 @@ PUBLISH_WORKFLOW = Operation(
     tag="Workflows",
     role="editor",
     scope="workflows:write",
-    answers={200: Answer("The published version", PublishedView)},
+    answers={200: Answer("The published version", "publish:PublishedView")},
     errors=(InvalidGraphError, ConflictError),
 )
+
+Models are named, as `module:class`, and imported when they are asked for: a function that starts cold imports those of
+the one operation that it was started for, and never the shapes of answers, which only the document needs.
 """
 
 from __future__ import annotations
@@ -18,14 +21,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel
-
-from shared.commands.model import Command
 from shared.domain.actor import Role, Scope
 from shared.errors import WorkflowEngineError
-from shared.http.query import Query
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from shared.commands.model import Command
+    from shared.http.parameters.common import Query
 
 Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]
 
@@ -34,14 +40,20 @@ Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]
 class Answer:
     """What an operation answers under one status.
 
-    `model` unset: no body. `headers` maps the names of headers that are always sent to what they say.
-    `content_type` other than JSON means that the body is text.
+    `model` is one of `shared.http.views`; unset: no body. `headers` maps the names of headers that are always sent to
+    what they say. `content_type` other than JSON means that the body is text.
     """
 
     description: str
-    model: type[BaseModel] | None = None
+    model: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+
+    @property
+    def view(self) -> type[BaseModel] | None:
+        """The shape of the body."""
+        found: type[BaseModel] | None = resolve_name(f"shared.http.views.{self.model}") if self.model else None
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,8 @@ class Operation:
     """An HTTP operation. `id` is the stem of its command or query in every layer.
 
     `role` unset: open to everyone. `{id}` and every other path parameter that ends in `_id` is a UUID, `{version}` a
-    whole number, anything else text. `raw_body` says what a body holds that is taken as it is. `errors` are those
+    whole number, anything else text. `body` is one of `shared.commands`, unset where none is read; `query` is one of
+    `shared.http.parameters`. `raw_body` says what a body holds that is taken as it is. `errors` are those
     beyond what every operation can answer (400, 401, 403, 404 where there is a path parameter, 413 where there is a
     body, 500, 503).
     """
@@ -72,12 +85,28 @@ class Operation:
     answers: Mapping[int, Answer]
     scope: Scope | None = None
     description: str = ""
-    body: type[Command] | None = None
+    body: str = ""
     raw_body: str = ""
-    query: type[Query] = Query
+    query: str = "common:Query"
     headers: tuple[RequestHeader, ...] = ()
     errors: tuple[type[WorkflowEngineError], ...] = ()
     path_descriptions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def command(self) -> type[Command] | None:
+        """The model of the body."""
+        found: type[Command] | None = resolve_name(f"shared.commands.{self.body}") if self.body else None
+        return found
+
+    @property
+    def parameters(self) -> type[Query]:
+        """The model of the query string."""
+        found: type[Query] = resolve_name(f"shared.http.parameters.{self.query}")
+        return found
+
+    def load(self) -> None:
+        """Imports what a request needs."""
+        _ = self.command, self.parameters
 
     @property
     def path_parameters(self) -> list[str]:

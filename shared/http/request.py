@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
-
 from shared.commands.model import Command
 from shared.domain.actor import Actor
 from shared.errors import NotFoundError, UnauthorizedError
 from shared.http.auth import actor_of, authorise
 from shared.http.body import parse_body
 from shared.http.operation import Operation, is_uuid_parameter
-from shared.http.query import Query, parse_query
+from shared.http.parameters.common import Query
+from shared.http.query import parse_query
 from shared.ids import is_uuid
 
 B = TypeVar("B", bound=Command)
 Q = TypeVar("Q", bound=Query)
+M = TypeVar("M", bound="Command | Query")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Request:
 
         Checked in this order: credentials (401), role and scope (403), ids in the path (404), query and body (400).
         """
-        actor = None
+        actor, command = None, operation.command
         if operation.role is not None:
             actor = actor_of(event)
             authorise(actor, operation.role, operation.scope)
@@ -46,8 +46,8 @@ class Request:
             operation,
             event,
             {name: _path_value(name, value) for name, value in (event.get("pathParameters") or {}).items()},
-            parse_query(event, operation.query),
-            parse_body(event, operation.body) if operation.body else None,
+            parse_query(event, operation.parameters),
+            parse_body(event, command) if command else None,
             actor,
         )
 
@@ -92,10 +92,7 @@ class Request:
         return _declared(self.parsed_query, model)
 
 
-M = TypeVar("M", bound=BaseModel)
-
-
-def _declared(value: BaseModel | None, model: type[M]) -> M:
+def _declared(value: Command | Query | None, model: type[M]) -> M:
     if not isinstance(value, model):
         raise TypeError(f"The operation declares {type(value).__name__}, its handler asks for {model.__name__}.")
     return value

@@ -12,6 +12,7 @@ from shared.cause import current
 from shared.domain.delivery import JWT
 from shared.domain.json_values import storable
 from shared.domain.timestamps import timestamp
+from shared.errors import PayloadTooLargeError
 from shared.ids import derived_id, new_id
 from shared.queue.job import ExecutionJob
 from shared.webhooks.delivery import Delivery
@@ -20,6 +21,8 @@ from shared.webhooks.hooks import Hook
 from shared.webhooks.identity import delivery_key, event_type
 from shared.webhooks.provider import Provider
 
+# Lambda takes 6 MB an event, and JSON and base64 make a body longer.
+MAX_BODY_BYTES = 4_500_000
 # What a sender's own credentials may stand in; the run sees the other headers.
 SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-amz-security-token", "x-api-key"})
 
@@ -37,6 +40,27 @@ class Arrival:
     raw_query: str = ""
     source_ip: str = ""
 
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Arrival:
+        """The request in an event of an HTTP API (payload format 2.0); `PayloadTooLargeError`."""
+        text, is_base64 = event.get("body") or "", event.get("isBase64Encoded", False)
+        if len(text) > MAX_BODY_BYTES * (4 / 3 if is_base64 else 1) + 4:
+            raise _too_large()
+        body = base64.b64decode(text) if is_base64 else text.encode("utf-8", "surrogatepass")
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large()
+        http = event["requestContext"]["http"]
+        return cls(
+            webhook_id=event["pathParameters"]["webhookId"],
+            provider_id=event["pathParameters"]["provider"],
+            method=http["method"],
+            headers=event["headers"],
+            query=event.get("queryStringParameters") or {},
+            body=body,
+            raw_query=event.get("rawQueryString") or "",
+            source_ip=http.get("sourceIp") or "",
+        )
+
     def delivery(self, hook: Hook, public_url: str | None) -> Delivery:
         """What the webhook's scheme looks at; `public_url` is where this API is reached from outside."""
         return Delivery(
@@ -48,6 +72,10 @@ class Arrival:
             config=hook.config,
             raw_query=self.raw_query,
         )
+
+
+def _too_large() -> PayloadTooLargeError:
+    return PayloadTooLargeError(f"A delivery may have {MAX_BODY_BYTES} bytes.")
 
 
 def facts_of(hook: Hook, delivery: Delivery, now: float) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from shared.errors import (
     GoneError,
     InvalidSignatureError,
     NotFoundError,
-    PayloadTooLargeError,
 )
 from shared.ids import is_uuid
 from shared.queue.job import ExecutionJob
@@ -32,9 +31,6 @@ from shared.webhooks.words import Facts
 
 logger = logging.getLogger(__name__)
 
-# Lambda takes 6 MB an event, and JSON and base64 make a body longer.
-MAX_BODY_BYTES = 4_500_000
-
 
 class Intake:
     """Takes deliveries. One per process."""
@@ -50,8 +46,6 @@ class Intake:
 
     async def take(self, arrival: Arrival) -> Answer:
         """The answer to a request; refusals are raised as the errors of the API's contract."""
-        if len(arrival.body) > MAX_BODY_BYTES:
-            raise PayloadTooLargeError(f"A delivery may have {MAX_BODY_BYTES} bytes.")
         hook = await self._match(arrival)
         delivery = arrival.delivery(hook, self._services.settings.public_url)
         now = time.time()

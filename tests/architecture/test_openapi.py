@@ -46,6 +46,12 @@ def test_every_function_handles_its_routes(function: str) -> None:
     assert handled == {key for key, (_, owner) in ROUTES.items() if owner == function}
 
 
+@pytest.mark.parametrize("function", sorted({function for _, function in ROUTES.values()} - WITHOUT_ROUTER))
+def test_what_a_function_names_is_there(function: str) -> None:
+    """Handlers and models are named, and imported when a request asks for them: each name leads to one."""
+    import_module(f"functions.{function}.app").api.load()
+
+
 def test_operation_ids_are_unique() -> None:
     """An id names one operation."""
     ids = [operation.id for operation in every_operation()]

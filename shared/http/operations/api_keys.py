@@ -2,44 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from shared.commands.create_api_key import CreateApiKey
-from shared.domain.actor import Role, Scope
 from shared.errors import StreamConflictError
 from shared.http.operation import Answer, Operation
-from shared.http.operations.views import Id, Time, View
-from shared.http.query import PageQuery
 
 TAG = "API keys"
-
-
-class ApiKeyView(View):
-    """An API key, without the key."""
-
-    id: Id
-    name: str
-    role: Role
-    scopes: Annotated[list[Scope], Field(description="None means everything that the role allows.")]
-    expires_at: Time | None
-    created_at: Time
-
-
-class CreatedApiKeyView(ApiKeyView):
-    """An API key with the key, which is shown this once."""
-
-    key: str
-
-
-class ApiKeyPage(View):
-    """A page of API keys."""
-
-    items: list[ApiKeyView]
-    next_cursor: str | None
-
-
 CREATE_API_KEY = Operation(
     id="create_api_key",
     method="POST",
@@ -49,8 +15,8 @@ CREATE_API_KEY = Operation(
     tag=TAG,
     role="admin",
     scope="api_keys:write",
-    body=CreateApiKey,
-    answers={201: Answer("The new key", CreatedApiKeyView, {"Location": "Where the key can be revoked."})},
+    body="create_api_key:CreateApiKey",
+    answers={201: Answer("The new key", "api_keys:CreatedApiKeyView", {"Location": "Where the key can be revoked."})},
 )
 LIST_API_KEYS = Operation(
     id="list_api_keys",
@@ -61,8 +27,8 @@ LIST_API_KEYS = Operation(
     tag=TAG,
     role="admin",
     scope="api_keys:read",
-    query=PageQuery,
-    answers={200: Answer("A page of keys", ApiKeyPage)},
+    query="common:PageQuery",
+    answers={200: Answer("A page of keys", "api_keys:ApiKeyPage")},
 )
 REVOKE_API_KEY = Operation(
     id="revoke_api_key",

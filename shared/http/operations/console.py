@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
-
 from shared.http.operation import Answer, Operation
 
 TAG = "Service"
-
-
-class OpenApiView(BaseModel):
-    """An OpenAPI 3.1 document."""
-
-    openapi: str
-
-
 GET_DOCS = Operation(
     id="get_docs",
     method="GET",
@@ -31,7 +21,7 @@ GET_OPENAPI = Operation(
     summary="This documentation as an OpenAPI document",
     tag=TAG,
     role=None,
-    answers={200: Answer("The document", OpenApiView)},
+    answers={200: Answer("The document", "console:OpenApiView")},
 )
 GET_CONSOLE = Operation(
     id="get_console",

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
-
-from shared.commands.fork_execution import ForkExecution
-from shared.commands.replay_execution import ReplayExecution
 from shared.errors import (
     ExecutionFinishedError,
     ExecutionNotFinishedError,
@@ -18,76 +12,7 @@ from shared.errors import (
     UnprocessableError,
 )
 from shared.http.operation import Answer, Operation, RequestHeader
-from shared.http.operations.executions import TAG, ErrorView, StartedView
-from shared.http.operations.views import Object, View, may_be_missing
-
-
-class DifferenceView(View):
-    """The first event that is not what it should be."""
-
-    sequence_number: int
-    stream_version: int
-    event_type: str
-    node_id: Annotated[str | None, Field(description="The node that it is about; in a map, its path.")]
-    reason: str
-    expected: Annotated[Object | None, Field(description="What should be recorded there; null: no such fact may be.")]
-    recorded: Object
-
-
-class VerificationView(View):
-    """Whether a run can be derived again."""
-
-    valid: bool
-    events_checked: int
-    first_difference: DifferenceView | None
-
-
-class EndView(View):
-    """How a run ended."""
-
-    workflow_version: int | None
-    status: Annotated[str, Field(description="The run's status; `unknown` where a dry run found no answer.")]
-    output: Any
-    output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
-    error: ErrorView | None
-
-
-class ComparedNodeView(View):
-    """A node in one of two runs."""
-
-    status: Annotated[str, Field(description="The node's status; `unknown` where a dry run found no answer.")]
-    handle: str | list[str] | None
-    output: Any
-    output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
-    error: ErrorView | None
-    parameters: Object | None = may_be_missing("What an effect or a call was or would be made with.")
-    parameters_omitted: bool = may_be_missing("Too large for this answer; see the events.")
-
-
-class NodeComparisonView(View):
-    """A node in both runs; null where a version has no such node."""
-
-    original: ComparedNodeView | None
-    replayed: ComparedNodeView | None
-    same: bool
-
-
-class PlaceView(View):
-    """Where two runs differ."""
-
-    node_id: Annotated[str | None, Field(description="Null where the nodes are the same and the outcome is not.")]
-    field: Literal["status", "handle", "output", "error", "parameters"]
-
-
-class ComparisonView(View):
-    """Two runs side by side."""
-
-    original: EndView
-    replayed: EndView
-    same: bool
-    nodes: dict[str, NodeComparisonView]
-    first_difference: PlaceView | None
-
+from shared.http.operations.executions import TAG
 
 VERIFY_EXECUTION = Operation(
     id="verify_execution",
@@ -101,7 +26,12 @@ VERIFY_EXECUTION = Operation(
     tag=TAG,
     role="viewer",
     scope="executions:read",
-    answers={200: Answer("Whether the run can be derived again, and where it differs first", VerificationView)},
+    answers={
+        200: Answer(
+            "Whether the run can be derived again, and where it differs first",
+            "execution_verbs:VerificationView",
+        )
+    },
     errors=(UnprocessableError,),
 )
 REDRIVE_EXECUTION = Operation(
@@ -116,7 +46,7 @@ REDRIVE_EXECUTION = Operation(
     tag=TAG,
     role="editor",
     scope="executions:write",
-    answers={202: Answer("The run goes on", StartedView, {"Location": "Where the run is."})},
+    answers={202: Answer("The run goes on", "executions:StartedView", {"Location": "Where the run is."})},
     errors=(ExecutionFinishedError, ExecutionNotFinishedError, InvalidGraphError, StreamConflictError),
 )
 FORK_EXECUTION = Operation(
@@ -131,9 +61,9 @@ FORK_EXECUTION = Operation(
     tag=TAG,
     role="editor",
     scope="executions:write",
-    body=ForkExecution,
+    body="fork_execution:ForkExecution",
     headers=(RequestHeader("Idempotency-Key", "Makes repetitions of this request one run."),),
-    answers={202: Answer("The new run", StartedView, {"Location": "Where the new run is."})},
+    answers={202: Answer("The new run", "executions:StartedView", {"Location": "Where the new run is."})},
     errors=(IdempotencyConflictError, NotPublishedError, InvalidGraphError, StreamConflictError, UnprocessableError),
 )
 REPLAY_EXECUTION = Operation(
@@ -149,11 +79,11 @@ REPLAY_EXECUTION = Operation(
     tag=TAG,
     role="editor",
     scope="executions:write",
-    body=ReplayExecution,
+    body="replay_execution:ReplayExecution",
     headers=(RequestHeader("Idempotency-Key", "Makes repetitions of this request one run."),),
     answers={
-        200: Answer("The comparison of a dry run", ComparisonView),
-        202: Answer("The new run", StartedView, {"Location": "Where the new run is."}),
+        200: Answer("The comparison of a dry run", "execution_verbs:ComparisonView"),
+        202: Answer("The new run", "executions:StartedView", {"Location": "Where the new run is."}),
     },
     errors=(IdempotencyConflictError, NotPublishedError, InvalidGraphError, StreamConflictError, UnprocessableError),
 )

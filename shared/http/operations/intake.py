@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import BaseModel, Field
-
 from shared.errors import (
     GoneError,
     InvalidSignatureError,
@@ -15,31 +11,10 @@ from shared.errors import (
     ThrottledError,
 )
 from shared.http.operation import Answer, Operation
-from shared.http.operations.views import Id, View
 
 TAG = "Intake"
 PATH = "/webhooks/{webhookId}/{provider}"
 PATH_DESCRIPTIONS = {"webhookId": "The webhook's id.", "provider": "The provider that the webhook is for."}
-
-
-class AcceptedView(View):
-    """The delivery is queued and will run."""
-
-    execution_id: Annotated[Id, Field(description="The id that the run will have.")]
-    delivery_id: Id
-    duplicate: bool
-    url: Annotated[str, Field(description="With `response: wait`: where the run can be watched.")] = ""
-
-
-class AnsweredView(BaseModel):
-    """A duplicate (`execution_id` is the first delivery's), a filtered delivery, or what a handshake asks for."""
-
-    execution_id: Id = ""
-    delivery_id: Id = ""
-    duplicate: bool = False
-    filtered: bool = False
-
-
 ERRORS = (NotFoundError, GoneError)
 DELIVER = Operation(
     id="deliver",
@@ -58,8 +33,8 @@ DELIVER = Operation(
     raw_body="The provider's payload, at most 4.5 MB.",
     path_descriptions=PATH_DESCRIPTIONS,
     answers={
-        200: Answer("A duplicate, a filtered delivery, or a handshake", AnsweredView),
-        202: Answer("Accepted", AcceptedView),
+        200: Answer("A duplicate, a filtered delivery, or a handshake", "intake:AnsweredView"),
+        202: Answer("Accepted", "intake:AcceptedView"),
     },
     errors=(*ERRORS, InvalidSignatureError, PayloadTooLargeError, ThrottledError, QueueUnavailableError),
 )
@@ -72,7 +47,7 @@ SHAKE_HANDS = Operation(
     tag=TAG,
     role=None,
     path_descriptions=PATH_DESCRIPTIONS,
-    answers={200: Answer("What the provider asks for", AnsweredView)},
+    answers={200: Answer("What the provider asks for", "intake:AnsweredView")},
     errors=(*ERRORS, InvalidSignatureError),
 )
 PROBE = Operation(

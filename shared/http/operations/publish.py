@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from shared.errors import ConflictError, InvalidGraphError, StreamConflictError
 from shared.http.operation import Answer, Operation
-from shared.http.operations.views import Id, View
-
-
-class PublishedView(View):
-    """What is published of a workflow."""
-
-    id: Id
-    version: int
-    published_version: int | None
-
 
 PUBLISH_WORKFLOW = Operation(
     id="publish_workflow",
@@ -24,7 +14,7 @@ PUBLISH_WORKFLOW = Operation(
     tag="Workflows",
     role="editor",
     scope="workflows:write",
-    answers={200: Answer("The published version", PublishedView)},
+    answers={200: Answer("The published version", "publish:PublishedView")},
     errors=(InvalidGraphError, ConflictError, StreamConflictError),
 )
 UNPUBLISH_WORKFLOW = Operation(
@@ -36,7 +26,7 @@ UNPUBLISH_WORKFLOW = Operation(
     tag="Workflows",
     role="editor",
     scope="workflows:write",
-    answers={200: Answer("Nothing is published", PublishedView)},
+    answers={200: Answer("Nothing is published", "publish:PublishedView")},
     errors=(ConflictError, StreamConflictError),
 )
 OPERATIONS = (PUBLISH_WORKFLOW, UNPUBLISH_WORKFLOW)

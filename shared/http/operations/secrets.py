@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-from shared.commands.set_secret import SetSecret
 from shared.errors import StreamConflictError, UnprocessableError
 from shared.http.operation import Answer, Operation
-from shared.http.operations.views import Time, View
-from shared.http.query import PageQuery
 
 TAG = "Secrets"
 PATH_DESCRIPTIONS = {"name": "The secret's name: letters, digits and underscores, as in `$secrets.name`."}
-
-
-class SecretView(View):
-    """A secret, without its value."""
-
-    name: str
-    created_at: Time
-    updated_at: Time
-
-
-class SecretPage(View):
-    """A page of secrets."""
-
-    items: list[SecretView]
-    next_cursor: str | None
-
-
 SET_SECRET = Operation(
     id="set_secret",
     method="PUT",
@@ -36,8 +16,8 @@ SET_SECRET = Operation(
     tag=TAG,
     role="admin",
     scope="secrets:write",
-    body=SetSecret,
-    answers={200: Answer("The secret, without its value", SecretView)},
+    body="set_secret:SetSecret",
+    answers={200: Answer("The secret, without its value", "secrets:SecretView")},
     errors=(UnprocessableError, StreamConflictError),
     path_descriptions=PATH_DESCRIPTIONS,
 )
@@ -50,8 +30,8 @@ LIST_SECRETS = Operation(
     tag=TAG,
     role="editor",
     scope="secrets:read",
-    query=PageQuery,
-    answers={200: Answer("A page of secrets", SecretPage)},
+    query="common:PageQuery",
+    answers={200: Answer("A page of secrets", "secrets:SecretPage")},
 )
 DELETE_SECRET = Operation(
     id="delete_secret",

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-from typing import Any
-
-from pydantic import ConfigDict
-
 from shared.errors import (
     ExecutionFinishedError,
     IdempotencyConflictError,
@@ -17,32 +11,10 @@ from shared.errors import (
     UnprocessableError,
 )
 from shared.http.operation import Answer, Operation, RequestHeader
-from shared.http.operations.views import View
-from shared.http.query import Query
 
 TAG = "Signals"
 PATH = "/signals/{token}"
 PATH_DESCRIPTIONS = {"token": "What `$execution.signal_urls.<name>` has put into the URL."}
-_SCALAR = re.compile(r"true|false|null|-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?", re.ASCII)
-
-
-class SignalQuery(Query):
-    """The payload, where no body has it: any parameters."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    def payload(self) -> Any:
-        """The parameters as an object, `true`, `false`, `null` and numbers as such; without any, null."""
-        given = self.model_extra or {}
-        return {name: json.loads(text) if _SCALAR.fullmatch(text) else text for name, text in given.items()} or None
-
-
-class RecordedView(View):
-    """The signal is recorded."""
-
-    recorded: bool
-
-
 ASK_SIGNAL = Operation(
     id="ask_signal",
     method="GET",
@@ -51,7 +23,7 @@ ASK_SIGNAL = Operation(
     description="A page with a button that sends it. Nothing happens before: whatever opens links may open this one.",
     tag=TAG,
     role=None,
-    query=SignalQuery,
+    query="signals:SignalQuery",
     path_descriptions=PATH_DESCRIPTIONS,
     answers={200: Answer("The page", content_type="text/html")},
     errors=(NotFoundError,),
@@ -67,11 +39,16 @@ SEND_SIGNAL_BY_URL = Operation(
     ),
     tag=TAG,
     role=None,
-    query=SignalQuery,
+    query="signals:SignalQuery",
     raw_body="`{payload}` in JSON, or a form without fields.",
     headers=(RequestHeader("Idempotency-Key", "Makes repetitions of this request one signal."),),
     path_descriptions=PATH_DESCRIPTIONS,
-    answers={200: Answer("The signal is recorded; where HTML is accepted, a page that says so", RecordedView)},
+    answers={
+        200: Answer(
+            "The signal is recorded; where HTML is accepted, a page that says so",
+            "signals:RecordedView",
+        )
+    },
     errors=(
         NotFoundError,
         ExecutionFinishedError,

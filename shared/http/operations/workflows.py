@@ -2,103 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
-
-from shared.commands.create_workflow import CreateWorkflow
-from shared.commands.update_workflow import UpdateWorkflow
-from shared.commands.validate_workflow import ValidateWorkflow
 from shared.errors import ConflictError, PreconditionFailedError, StreamConflictError
 from shared.http.operation import Answer, Operation, RequestHeader
-from shared.http.operations.views import EdgeView, Id, NodeView, Object, ProblemItem, Time, View
-from shared.http.query import PageQuery
 
 TAG = "Workflows"
-Status = Literal["draft", "published", "archived"]
 ETAG = {"ETag": "The version of what is shown; `If-Match` takes it."}
-
-
-class WorkflowSummary(View):
-    """A workflow without its graph."""
-
-    id: Id
-    name: str
-    description: str | None
-    tags: list[str]
-    settings: Object
-    status: Status
-    version: Annotated[int, Field(description="Of the draft: 1, and one more with each change.")]
-    published_version: Annotated[int | None, Field(description="The version that new runs take; null: none.")]
-    created_at: Time
-    updated_at: Time
-
-
-class WorkflowView(WorkflowSummary):
-    """A workflow: its draft, and what is published of it."""
-
-    nodes: list[NodeView]
-    edges: list[EdgeView]
-
-
-class WorkflowPage(View):
-    """A page of workflows."""
-
-    items: list[WorkflowSummary]
-    next_cursor: str | None
-
-
-class VersionView(View):
-    """A published graph; it never changes."""
-
-    workflow_id: Id
-    version: int
-    nodes: list[NodeView]
-    edges: list[EdgeView]
-    settings: Object
-    created_at: Time
-    published_at: Time
-
-
-class VersionPage(View):
-    """A page of published versions."""
-
-    items: list[VersionView]
-    next_cursor: str | None
-
-
-class ScheduleView(View):
-    """A schedule trigger of the published version, and its next tick."""
-
-    node_id: str
-    version: int
-    cron: str
-    timezone: str
-    next_at: Time
-
-
-class SchedulePage(View):
-    """All schedules of a workflow: there is but one page."""
-
-    items: list[ScheduleView]
-    next_cursor: None
-
-
-class ValidationView(View):
-    """Whether the graph could be published, and everything that is wrong with it."""
-
-    valid: bool
-    errors: list[ProblemItem]
-
-
-class ListWorkflows(PageQuery):
-    """Which workflows."""
-
-    status: Annotated[Status | None, Field(description="Unset: all but the archived ones.")] = None
-    tag: Annotated[str | None, Field(min_length=1, max_length=100, description="One that the workflow has.")] = None
-    q: Annotated[str | None, Field(min_length=1, max_length=200, description="A part of the name, in any case.")] = None
-
-
 CREATE_WORKFLOW = Operation(
     id="create_workflow",
     method="POST",
@@ -108,8 +16,14 @@ CREATE_WORKFLOW = Operation(
     tag=TAG,
     role="editor",
     scope="workflows:write",
-    body=CreateWorkflow,
-    answers={201: Answer("The new workflow", WorkflowView, {**ETAG, "Location": "Where the workflow is."})},
+    body="create_workflow:CreateWorkflow",
+    answers={
+        201: Answer(
+            "The new workflow",
+            "workflows:WorkflowView",
+            {**ETAG, "Location": "Where the workflow is."},
+        )
+    },
 )
 LIST_WORKFLOWS = Operation(
     id="list_workflows",
@@ -120,8 +34,8 @@ LIST_WORKFLOWS = Operation(
     tag=TAG,
     role="viewer",
     scope="workflows:read",
-    query=ListWorkflows,
-    answers={200: Answer("A page of workflows", WorkflowPage)},
+    query="workflows:ListWorkflows",
+    answers={200: Answer("A page of workflows", "workflows:WorkflowPage")},
 )
 GET_WORKFLOW = Operation(
     id="get_workflow",
@@ -131,7 +45,7 @@ GET_WORKFLOW = Operation(
     tag=TAG,
     role="viewer",
     scope="workflows:read",
-    answers={200: Answer("The workflow", WorkflowView, ETAG)},
+    answers={200: Answer("The workflow", "workflows:WorkflowView", ETAG)},
 )
 UPDATE_WORKFLOW = Operation(
     id="update_workflow",
@@ -142,9 +56,9 @@ UPDATE_WORKFLOW = Operation(
     tag=TAG,
     role="editor",
     scope="workflows:write",
-    body=UpdateWorkflow,
+    body="update_workflow:UpdateWorkflow",
     headers=(RequestHeader("If-Match", "Replace only what this ETag names; else 412."),),
-    answers={200: Answer("The workflow", WorkflowView, ETAG)},
+    answers={200: Answer("The workflow", "workflows:WorkflowView", ETAG)},
     errors=(ConflictError, StreamConflictError, PreconditionFailedError),
 )
 ARCHIVE_WORKFLOW = Operation(
@@ -168,8 +82,8 @@ LIST_WORKFLOW_VERSIONS = Operation(
     tag=TAG,
     role="viewer",
     scope="workflows:read",
-    query=PageQuery,
-    answers={200: Answer("A page of versions", VersionPage)},
+    query="common:PageQuery",
+    answers={200: Answer("A page of versions", "workflows:VersionPage")},
 )
 GET_WORKFLOW_VERSION = Operation(
     id="get_workflow_version",
@@ -179,7 +93,7 @@ GET_WORKFLOW_VERSION = Operation(
     tag=TAG,
     role="viewer",
     scope="workflows:read",
-    answers={200: Answer("The version", VersionView)},
+    answers={200: Answer("The version", "workflows:VersionView")},
 )
 LIST_SCHEDULES = Operation(
     id="list_schedules",
@@ -190,7 +104,7 @@ LIST_SCHEDULES = Operation(
     tag=TAG,
     role="viewer",
     scope="workflows:read",
-    answers={200: Answer("The schedules by node id", SchedulePage)},
+    answers={200: Answer("The schedules by node id", "workflows:SchedulePage")},
 )
 VALIDATE_WORKFLOW = Operation(
     id="validate_workflow",
@@ -201,8 +115,8 @@ VALIDATE_WORKFLOW = Operation(
     tag=TAG,
     role="editor",
     scope="workflows:write",
-    body=ValidateWorkflow,
-    answers={200: Answer("What is wrong with the graph", ValidationView)},
+    body="validate_workflow:ValidateWorkflow",
+    answers={200: Answer("What is wrong with the graph", "workflows:ValidationView")},
 )
 OPERATIONS = (
     CREATE_WORKFLOW,

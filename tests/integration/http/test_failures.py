@@ -60,12 +60,11 @@ def test_publish_succeeds_without_redis(without_redis: Services, client: Client)
 
 def test_a_fault_of_ours_is_a_500_that_tells_nothing(api: object) -> None:
     """Whatever a handler raises, the answer is a problem without the reason, and the gateway gets no exception."""
-    broken = Api("broken")
 
-    @broken.route(GET_HEALTH)
     async def fail(_request: Request) -> Response:
         raise KeyError("the password is swordfish")
 
+    broken = Api("broken", (GET_HEALTH, fail))
     sent = event("GET", "/health", None, {}, "") | {"routeKey": "GET /health"}
     answer = broken.handler(sent, None)
     assert answer["statusCode"] == 500

@@ -17,7 +17,7 @@ from shared.commands.update_webhook import UpdateWebhook, update_webhook
 from shared.domain.provider import secret_context
 from shared.ids import derived_id, is_uuid, new_id
 from shared.runtime import run
-from shared.webhooks import intake
+from shared.webhooks import arrival
 from shared.webhooks.catalog import provider_rules
 from tests.integration.webhooks.sender import Sender, ledger
 
@@ -159,7 +159,7 @@ def test_an_unpublished_workflow_takes_no_deliveries(wired: Services) -> None:
 
 def test_too_large_is_refused_before_anything_else(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """413 for a body above the limit, wherever it is sent and however it is signed."""
-    monkeypatch.setattr(intake, "MAX_BODY_BYTES", 100)
+    monkeypatch.setattr(arrival, "MAX_BODY_BYTES", 100)
     assert sender.send(b"x" * 100).status == 202
     assert sender.send(b"x" * 101, webhook_id=new_id(), signed={}).status == 413
 

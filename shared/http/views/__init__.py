@@ -1,0 +1,1 @@
+"""The shapes of answers, which only the description needs."""

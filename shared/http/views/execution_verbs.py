@@ -1,0 +1,77 @@
+"""The shapes of answers under /api/executions/{id}/…: what can be done with a run afterwards."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from shared.http.views.common import Object, View, may_be_missing
+from shared.http.views.executions import ErrorView
+
+
+class DifferenceView(View):
+    """The first event that is not what it should be."""
+
+    sequence_number: int
+    stream_version: int
+    event_type: str
+    node_id: Annotated[str | None, Field(description="The node that it is about; in a map, its path.")]
+    reason: str
+    expected: Annotated[Object | None, Field(description="What should be recorded there; null: no such fact may be.")]
+    recorded: Object
+
+
+class VerificationView(View):
+    """Whether a run can be derived again."""
+
+    valid: bool
+    events_checked: int
+    first_difference: DifferenceView | None
+
+
+class EndView(View):
+    """How a run ended."""
+
+    workflow_version: int | None
+    status: Annotated[str, Field(description="The run's status; `unknown` where a dry run found no answer.")]
+    output: Any
+    output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+    error: ErrorView | None
+
+
+class ComparedNodeView(View):
+    """A node in one of two runs."""
+
+    status: Annotated[str, Field(description="The node's status; `unknown` where a dry run found no answer.")]
+    handle: str | list[str] | None
+    output: Any
+    output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+    error: ErrorView | None
+    parameters: Object | None = may_be_missing("What an effect or a call was or would be made with.")
+    parameters_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+
+
+class NodeComparisonView(View):
+    """A node in both runs; null where a version has no such node."""
+
+    original: ComparedNodeView | None
+    replayed: ComparedNodeView | None
+    same: bool
+
+
+class PlaceView(View):
+    """Where two runs differ."""
+
+    node_id: Annotated[str | None, Field(description="Null where the nodes are the same and the outcome is not.")]
+    field: Literal["status", "handle", "output", "error", "parameters"]
+
+
+class ComparisonView(View):
+    """Two runs side by side."""
+
+    original: EndView
+    replayed: EndView
+    same: bool
+    nodes: dict[str, NodeComparisonView]
+    first_difference: PlaceView | None

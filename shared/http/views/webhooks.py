@@ -1,0 +1,134 @@
+"""The shapes of answers under /api/webhooks and /api/webhook-providers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from shared.domain.verdict import Verdict
+from shared.http.views.common import Id, Object, Time, View, may_be_missing
+
+
+class WebhookView(View):
+    """A webhook, without its secret."""
+
+    id: Id
+    name: str
+    workflow_id: Id
+    node_id: Annotated[str | None, Field(description="The trigger node; null: the workflow's only webhook trigger.")]
+    provider: str
+    config: Object
+    status: Annotated[
+        Literal["active", "paused", "awaiting_secret"],
+        Field(description="awaiting_secret: deliveries are refused until the webhook is given its secret."),
+    ]
+    url: Annotated[str, Field(description="What the provider is given.")]
+    last_triggered_at: Time | None
+    created_at: Time
+    updated_at: Time
+
+
+class CreatedWebhookView(WebhookView):
+    """A webhook with its secret, which is shown this once; null where it has none."""
+
+    secret: str | None
+
+
+class WebhookPage(View):
+    """A page of webhooks."""
+
+    items: list[WebhookView]
+    next_cursor: str | None
+
+
+class DeliveryView(View):
+    """One delivery, with what became of it."""
+
+    id: Id
+    received_at: Time
+    verdict: Verdict
+    reason: str = may_be_missing("Why, where the verdict alone does not say.")
+    delivery_key: str | None
+    event_type: str | None
+    execution_id: Id = may_be_missing()
+    method: str = may_be_missing("Of a delivery that started no run; else it is in the run's trigger.")
+    headers: Object
+    query: Object = may_be_missing("Of a delivery that started no run; else it is in the run's trigger.")
+    body_sha256: str | None
+    size_bytes: int
+    count: Annotated[int, Field(description="How many deliveries this line stands for: a flood is counted.")]
+
+
+class WholeDeliveryView(DeliveryView):
+    """One delivery with its body, where it was kept."""
+
+    body: Any = may_be_missing()
+    raw_body: str = may_be_missing("The bytes in base64, of a delivery that started no run, or with keep_raw_body.")
+
+
+class RotatedSecretView(View):
+    """A webhook's new secret, which is shown this once."""
+
+    id: Id
+    secret: str
+    previous_secret_expires_at: Annotated[Time | None, Field(description="Until when the old one verifies.")]
+
+
+class RedeliveryView(View):
+    """The run that a delivery was given again."""
+
+    execution_id: Id
+    delivery_id: Id
+
+
+class RedeliveredView(RedeliveryView):
+    """The run that one of many deliveries was given again."""
+
+    redelivery_of: Id
+
+
+class RedeliveriesView(View):
+    """What was run again in this call."""
+
+    redelivered: int
+    skipped: Annotated[int, Field(description="How many could not be: their bodies were not kept.")]
+    items: list[RedeliveredView]
+    next_cursor: Annotated[str | None, Field(description="For the next call; null when there are no more.")]
+
+
+class DeliveryPage(View):
+    """A page of the ledger."""
+
+    items: list[DeliveryView]
+    next_cursor: str | None
+
+
+class ProviderView(View):
+    """A provider of the catalog."""
+
+    id: str
+    title: str
+    scheme: str
+    headers: Object
+    event_type: Annotated[str | None, Field(description="Where an event's type stands.")]
+    delivery_id: Annotated[str | None, Field(description="Where a delivery's id stands.")]
+    handshake: str | None
+    documentation: str
+    category: str
+    setup: Annotated[str, Field(description="What to do in the provider's settings.")]
+    secret: Annotated[str | None, Field(description="Where the provider shows the secret.")]
+    secret_origin: Annotated[
+        Literal["chosen", "provider", "handshake"] | None,
+        Field(description="Who makes the secret: you (or it is generated), the provider, or its first handshake."),
+    ]
+    options: Annotated[Object, Field(description="What a webhook's config may set, each with its title.")]
+    verified: Annotated[bool, Field(description="Whether the facts about it could be checked.")]
+    warning: str | None
+
+
+class ProviderList(View):
+    """The catalog."""
+
+    items: list[ProviderView]
+    next_cursor: None
