@@ -99,6 +99,19 @@ def test_a_forged_delivery_is_refused_whatever_its_body(sender: Sender, signatur
     assert run(sender.services.queue.counts())["wait"] == 0
 
 
+def test_a_forgery_takes_no_deliverys_place(wired: Services) -> None:
+    """Nothing is deduplicated before it verifies: who sends a delivery's id first, or the delivery itself too late,
+    makes the real one no duplicate and no contradiction."""
+    sender = Sender.of(wired, "standard_webhooks")
+    right = sender.signed(b'{"n": 1}', webhook_id="m1")
+    forged = {**right, "webhook-signature": "v1," + "A" * 43 + "="}
+    stale = sender.signed(b'{"n": 2}', now=time.time() - 600, webhook_id="m1")
+    assert sender.send(b'{"n": 1}', signed=forged).status == 401
+    assert sender.send(b'{"n": 2}', signed=stale).status == 401
+    answer = sender.send(b'{"n": 1}', signed=right)
+    assert (answer.status, answer.json["duplicate"]) == (202, False)
+
+
 def test_a_stale_delivery_is_refused(wired: Services) -> None:
     """An old one replayed is 401 like a forgery; the sender learns no more."""
     sender = Sender.of(wired, "standard_webhooks")

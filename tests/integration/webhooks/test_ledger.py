@@ -18,7 +18,8 @@ from shared.commands.rotate_webhook_secret import RotateWebhookSecret, rotate_we
 from shared.commands.services import Services
 from shared.domain.delivery import ledger_note, queued
 from shared.engine.ledger_writer import CarryingEvents, rows_of
-from shared.errors import UnprocessableError
+from shared.errors import InvalidSignatureError, UnprocessableError
+from shared.http.responses import problem
 from shared.ids import new_id
 from shared.queries.get_delivery import get_delivery
 from shared.queue.job import ExecutionJob
@@ -44,11 +45,11 @@ def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_refusal_says_what_to_mend(sender: Sender, headers: dict[str, str], body: bytes, reason: str) -> None:
-    """The owner reads why; the sender does not."""
+    """The owner reads why; the sender is told the same whatever it was."""
     answer = sender.send(body, signed=headers)
     (line,) = ledger(sender)
     assert (answer.status, line["verdict"], line["reason"]) == (401, "rejected_signature", reason)
-    assert "secret" not in answer.text
+    assert answer.json == problem(InvalidSignatureError()).body
 
 
 def test_a_changed_body_is_recognised(sender: Sender) -> None:
@@ -104,6 +105,14 @@ def test_the_answer_is_the_webhooks_own(sender: Sender) -> None:
     configure(sender, response={"status": 200, "body": "OK", "headers": {"X-Done": "yes"}})
     answer = sender.send()
     assert (answer.status, answer.text, answer.headers["X-Done"]) == (200, "OK", "yes")
+
+
+def test_the_answer_is_the_providers_own_where_the_webhook_has_none(wired: Services) -> None:
+    """Xero wants an empty body, to the same delivery again, too."""
+    sender = Sender.of(wired, "xero", secret="an-example-secret-for-xero")
+    answers = [sender.send(b'{"events": []}') for _ in range(2)]
+    assert [(answer.status, answer.text) for answer in answers] == [(200, ""), (200, "")]
+    assert run(wired.queue.counts())["wait"] == 1
 
 
 def test_a_rotated_secret_leaves_the_old_one_its_grace(sender: Sender) -> None:
@@ -293,7 +302,9 @@ def test_a_tenant_at_its_limit_is_throttled(wired: Services, monkeypatch: pytest
     """All webhooks of a tenant share one bucket."""
     sender = Sender.of(wired, "github")
     monkeypatch.setattr(wired, "settings", replace(wired.settings, tenant_deliveries_per_second=1))
-    assert [sender.send(body).status for body in (b"1", b"2")] == [202, 429]
+    answers = [sender.send(body) for body in (b"1", b"2")]
+    assert [answer.status for answer in answers] == [202, 429]
+    assert int(answers[1].headers["Retry-After"]) >= 1
 
 
 def test_a_handshake_secret_is_kept_once(wired: Services) -> None:
@@ -311,12 +322,15 @@ def test_a_handshake_secret_is_kept_once(wired: Services) -> None:
 
 def test_a_filter_keeps_deliveries_out(sender: Sender) -> None:
     """Over body, headers and query; a path that leads nowhere does not hold."""
-    configure(sender, filter="{% $trigger.body.n > 1 and $trigger.headers.`x-github-event` = 'push' %}")
-    assert sender.send(b'{"n": 2}', x_github_event="push").status == 202
-    for body, event in ((b'{"n": 1}', "push"), (b'{"n": 2}', "issues"), (b"{}", "push")):
-        answer = sender.send(body, x_github_event=event)
-        assert (answer.status, answer.json) == (200, {"filtered": True})
-    assert [line["reason"] for line in ledger(sender)] == ["filter"] * 3
+    wanted = ("$trigger.body.n > 1", "$trigger.headers.`x-github-event` = 'push'", "$trigger.query.stage = 'live'")
+    configure(sender, filter=f"{{% {' and '.join(wanted)} %}}")
+    live = {"stage": "live"}
+    assert sender.send(b'{"n": 2}', query=live, x_github_event="push").status == 202
+    others = ((b'{"n": 1}', "push", live), (b'{"n": 2}', "issues", live), (b"{}", "push", live))
+    for body, event, query in (*others, (b'{"n": 2}', "push", {"stage": "test"}), (b'{"n": 2}', "push", {})):
+        answer = sender.send(body, query=query, x_github_event=event)
+        assert (answer.status, answer.json) == (200, {"filtered": True}), (body, event, query)
+    assert [line["reason"] for line in ledger(sender)] == ["filter"] * 5
 
 
 @pytest.mark.parametrize(
