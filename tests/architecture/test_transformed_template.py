@@ -14,6 +14,8 @@ import pytest
 
 from local.artifacts import folder_of
 from local.http_routes import spelled_out
+from shared.nodes.registry import names
+from shared.observability import UNITS
 
 ROOT = Path(__file__).parents[2]
 SAM_PYTHON = ROOT / ".local" / "lambda" / "tools" / "bin" / "python"
@@ -144,3 +146,99 @@ def test_no_log_level_drops_metrics(transformed: dict[str, Any]) -> None:
     """Lambda takes lines without a level, as metrics are, for INFO; whoever asks for less still has alarms."""
     for name, function in of_type(transformed, "AWS::Lambda::Function").items():
         assert function["LoggingConfig"]["ApplicationLogLevel"] == {"Fn::If": ["LogsDebug", "DEBUG", "INFO"]}, name
+
+
+def test_what_can_go_wrong_has_an_alarm(transformed: dict[str, Any]) -> None:
+    """Failed drains that are kept, 5xx, errors and silence of the drain, runs that nobody takes up, broken invariants;
+    each of them tells the topic, where there is one."""
+    alarms = of_type(transformed, "AWS::CloudWatch::Alarm")
+    own = {"Ref": "AWS::StackName"}
+    watched = [(alarm["Namespace"], alarm["MetricName"], of(alarm)) for alarm in alarms.values()]
+    drain = {"Ref": "DrainFunction"}
+    wanted = [
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"Fn::GetAtt": ["DrainFailures", "QueueName"]}),
+        ("AWS/ApiGateway", "5xx", {"Ref": "HttpApi"}),
+        ("AWS/Lambda", "Errors", drain),
+        ("AWS/Lambda", "Invocations", drain),
+        (own, "OldestDueSeconds", None),
+        (own, "InvariantViolations", None),
+    ]
+    assert sorted(watched, key=str) == sorted(wanted, key=str)
+    topic = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+    assert [name for name, alarm in alarms.items() if alarm["AlarmActions"] != topic] == []
+    # Only a drain that says nothing is told by the lack of data.
+    (silence,) = (alarm for alarm in alarms.values() if alarm["TreatMissingData"] == "breaching")
+    assert (silence["MetricName"], silence["ComparisonOperator"]) == ("Invocations", "LessThanThreshold")
+
+
+def of(alarm: dict[str, Any]) -> Any:
+    """What the alarm's metric is of."""
+    (dimension,) = alarm.get("Dimensions", [{"Value": None}])
+    return dimension["Value"]
+
+
+def test_dashboard_and_alarms_show_metrics_that_are_written(transformed: dict[str, Any]) -> None:
+    """A name that nobody writes would show nothing, and never raise an alarm."""
+    (dashboard,) = of_type(transformed, "AWS::CloudWatch::Dashboard").values()
+    shown, own = set[str](), "${AWS::StackName}"
+    for widget in json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]:
+        namespace = name = ""
+        for row in widget["properties"]["metrics"]:
+            texts = [cell for cell in row if isinstance(cell, str)]
+            if texts != ["..."]:  # the row above once more
+                namespace = namespace if texts[0] == "." else texts[0]
+                name = name if texts[1] == "." else texts[1]
+            if namespace == own:
+                shown.add(name)
+    alarms = of_type(transformed, "AWS::CloudWatch::Alarm").values()
+    watched = {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == {"Ref": "AWS::StackName"}}
+    assert watched < shown | {"InvariantViolations"}
+    assert (shown | watched) - set(UNITS) == set()
+
+
+def test_each_effect_on_aws_has_its_right_where_it_is_wanted(transformed: dict[str, Any]) -> None:
+    """The drain alone may do what a node type does, on the resources that a parameter names, and else nothing."""
+    (policy,) = of_type(transformed, "AWS::IAM::Policy").values()
+    assert policy["Roles"] == [{"Ref": "DrainFunctionRole"}]
+    rights = {
+        may["Action"]: (condition, may["Resource"])
+        for condition, may, otherwise in (one["Fn::If"] for one in policy["PolicyDocument"]["Statement"])
+        if otherwise == {"Ref": "AWS::NoValue"} and may["Effect"] == "Allow"
+    }
+    wanted = {
+        "invoke_lambda": ("lambda:InvokeFunction", "InvokesFunctions", "InvokeFunctionArns"),
+        "send_sqs_message": ("sqs:SendMessage", "SendsMessages", "SendQueueArns"),
+        "publish_sns": ("sns:Publish", "PublishesMessages", "PublishTopicArns"),
+        "put_event": ("events:PutEvents", "PutsEvents", "PutEventBusArns"),
+        "send_email": ("ses:SendEmail", "SendsEmails", "SendEmailIdentityArns"),
+    }
+    assert {name for name in names() if "shared.nodes.aws_effect" in reached(f"shared.nodes.{name}")} == set(wanted)
+    assert rights == {action: (condition, {"Ref": arns}) for action, condition, arns in wanted.values()}
+
+
+def test_logs_end_and_everything_says_whose_it_is(transformed: dict[str, Any]) -> None:
+    """No log group is without a retention; each function logs to ours, is traced, tagged, and may have a snapshot."""
+    groups = of_type(transformed, "AWS::Logs::LogGroup")
+    assert {name for name, group in groups.items() if group["RetentionInDays"] == {"Ref": "LogRetentionDays"}} == {
+        "AccessLogs",
+        "FunctionLogs",
+    }
+    for name, function in of_type(transformed, "AWS::Lambda::Function").items():
+        assert function["LoggingConfig"]["LogGroup"] == {"Ref": "FunctionLogs"}, name
+        assert function["TracingConfig"] == {"Mode": "Active"}, name
+        assert {"Key": "application", "Value": {"Ref": "AWS::StackName"}} in function["Tags"], name
+        assert function["SnapStart"] == {"ApplyOn": {"Ref": "SnapStart"}}, name
+
+
+def test_api_has_one_stage_with_limits_and_an_access_log(transformed: dict[str, Any]) -> None:
+    """`$default`, throttled, logged in JSON with the request's id, and open to pages of named origins only."""
+    (stage,) = of_type(transformed, "AWS::ApiGatewayV2::Stage").values()
+    assert stage["StageName"] == "$default"
+    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] > 0
+    assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] > 0
+    assert json.loads(stage["AccessLogSettings"]["Format"])["request_id"] == "$context.requestId"
+    (api,) = of_type(transformed, "AWS::ApiGatewayV2::Api").values()
+    condition, cors, otherwise = api["Body"]["x-amazon-apigateway-cors"]["Fn::If"]
+    assert (condition, otherwise) == ("HasCors", {"Ref": "AWS::NoValue"})
+    assert {"allowOrigins", "allowMethods", "allowHeaders"} <= set(cors)
+    assert {"ApiUrl", "WebhookUrlPattern"} <= set(transformed["Outputs"])
