@@ -82,7 +82,8 @@ class Handover:
         spilled = await spill(self._services.events, job)
         if spilled.mismatch:
             raise _contradiction(job)
-        emit({"DeliveriesSpilled": 1}, service="intake")
+        if not spilled.duplicate:
+            emit({"DeliveriesSpilled": 1}, service="intake")
         return _answer(job, spilled.delivery_id, spilled.duplicate)
 
     def _begin_detour(self, job: ExecutionJob, error: QueueUnavailableError) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 from logging.handlers import BufferingHandler
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -118,7 +120,18 @@ def test_level_is_the_functions_own_matter(monkeypatch: pytest.MonkeyPatch, caps
 
 def test_every_metric_is_documented() -> None:
     """docs/reference/metrics.md has a line for each, and for no other."""
-    from pathlib import Path
-
     lines = (Path(__file__).parents[2] / "docs/reference/metrics.md").read_text().splitlines()
     assert {line.split("`")[1] for line in lines if line.startswith("| `")} == set(UNITS)
+
+
+def test_every_metric_is_written_somewhere() -> None:
+    """Each name stands in the code that counts it; those of deliveries are made of the verdicts. None is left over."""
+    root = Path(__file__).parents[2]
+    said = set[str]()
+    for path in (*(root / "shared").rglob("*.py"), *(root / "functions").rglob("*.py")):
+        body = ast.parse(path.read_text()).body
+        units = [one for one in body if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "UNITS"]
+        nodes = [node for one in body if one not in units for node in ast.walk(one)]
+        said |= {node.value for node in nodes if isinstance(node, ast.Constant) and node.value in UNITS}
+    made = {f"Deliveries{verdict.title().replace('_', '')}" for verdict in get_args(Verdict)}
+    assert set(UNITS) - said - made == set()

@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 from functions.drain import app as drain
+from shared.commands.cancel_execution import CancelExecution, cancel_execution
+from shared.commands.create_workflow import CreateWorkflow, create_workflow
+from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
+from shared.commands.publish_workflow import publish_workflow
 from shared.commands.record import now, record
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply
@@ -90,6 +94,36 @@ def test_drain_tells_what_came_and_what_became_of_it(sender: Sender, capsys: pyt
     assert 0 <= found["DrainPlacesPercent"] < 100
     assert found["DrainCpuPercent"] > 0
     assert (found["InvariantViolations"], found["OldestDueSeconds"]) == (0, 0)
+
+
+@pytest.mark.usefixtures("metrics")
+def test_what_becomes_of_runs_is_told(sender: Sender, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that fails, one that is left waiting and is cancelled then, one that the sweep finds."""
+    scheduled_drain(capsys)
+    services, actor = sender.services, sender.actor
+    start(sender, {"id": "do", "type": "fail", "parameters": {"code": "mine", "message": "No."}})
+    waiting = start(sender, {"id": "do", "type": "delay", "parameters": {"seconds": 3600}})
+    first = scheduled_drain(capsys)
+    run(cancel_execution(services, actor, waiting, CancelExecution()))
+    cancelled = json.loads(capsys.readouterr().out.splitlines()[-1])
+    start(sender, {"id": "do", "type": "transform", "parameters": {"value": 1}})
+    run(services.redis.flushall())
+    swept = scheduled_drain(capsys)
+    assert (first["RunsFailed"], first["RunsWaiting"], first["JobsCompleted"]) == (1, 1, 2)
+    assert (cancelled["RunsCancelled"], cancelled["service"]) == (1, "executions")
+    assert (swept["RunsSwept"], swept["RunsSucceeded"]) == (1, 1)
+
+
+def start(sender: Sender, node: dict[str, Any]) -> str:
+    """The id of a run of a new workflow, which does this one thing."""
+    drawn = {"nodes": [{"id": "start", "type": "manual_trigger"}, node], "edges": [{"source": "start", "target": "do"}]}
+
+    async def started() -> str:
+        workflow = await create_workflow(sender.services, sender.actor, CreateWorkflow(name="w", **drawn))
+        await publish_workflow(sender.services, sender.actor, workflow.id)
+        return await execute_workflow(sender.services, sender.actor, workflow.id, ExecuteWorkflow())
+
+    return run(started())
 
 
 def test_what_is_overdue_is_told(sender: Sender) -> None:

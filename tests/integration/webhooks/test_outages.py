@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -51,6 +52,19 @@ def test_without_redis_a_duplicate_is_still_a_duplicate(wired: Services, servers
     other = sender.send(b'{"n": 2}', signed=sender.signed(b'{"n": 2}', webhook_id="m1"))
     assert (first.status, again.status, other.status) == (202, 200, 409)
     assert again.json == {**first.json, "duplicate": True}
+
+
+def test_what_went_past_redis_is_counted_once(
+    wired: Services, servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The metric says how many were accepted so: a repetition is not, nor are other bytes."""
+    monkeypatch.setenv("METRICS_NAMESPACE", "engine")
+    sender = Sender.of(wired, "standard_webhooks")
+    servers.redis.stop()
+    for body in (b'{"n": 1}', b'{"n": 1}', b'{"n": 2}'):
+        sender.send(body, signed=sender.signed(body, webhook_id="m1"))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["DeliveriesSpilled"] for line in lines if "DeliveriesSpilled" in line] == [1]
 
 
 def test_a_delivery_that_the_queue_took_after_all_is_no_duplicate(wired: Services) -> None:
