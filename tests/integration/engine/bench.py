@@ -25,7 +25,8 @@ from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import fold
 from shared.domain.timestamps import timestamp
-from shared.engine.drain import Drain, Summary
+from shared.engine.drain import Drain
+from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader

@@ -1,0 +1,79 @@
+"""The sweep: brings back runs that the store says are due and that nobody has brought back, and fires schedules."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from shared.domain.timestamps import timestamp
+from shared.engine.drain_summary import Summary
+from shared.engine.engine import Engine
+from shared.engine.schedules import Schedules
+from shared.errors import QueueUnavailableError, UnavailableError
+from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.job import ExecutionJob
+from shared.repositories.executions import ExecutionRepository
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 10.0
+SWEEP_LIMIT = 200
+# After a full sweep there may be more.
+FULL_SWEEP_SECONDS = 0.1
+
+Start = Callable[[Coroutine[Any, Any, None]], None]
+
+
+class Sweep:
+    """One drain's."""
+
+    def __init__(
+        self,
+        queue: ExecutionQueue,
+        executions: ExecutionRepository,
+        schedules: Schedules,
+        engine: Engine,
+        lease_seconds: float,
+        start: Start,
+        summary: Summary,
+    ) -> None:
+        """A run that is brought back is nobody else's for `lease_seconds`. `start` makes work one of the drain's
+        fibers; `summary` is added to."""
+        self._queue, self._executions, self._schedules, self._engine = queue, executions, schedules, engine
+        self._lease_seconds, self._start, self._summary = lease_seconds, start, summary
+
+    async def keep(self) -> None:
+        """Sweeps until it is cancelled."""
+        while True:
+            full = False
+            try:
+                full = await self._sweep()
+            except UnavailableError:
+                logger.warning("sweep_failed")
+            except Exception:  # the edge: the next sweep may fare better, and nothing else finds what is due
+                logger.exception("sweep_error")
+            await asyncio.sleep(FULL_SWEEP_SECONDS if full else SWEEP_SECONDS)
+
+    async def _sweep(self) -> bool:
+        """Whether there may be more: what is due is enqueued or, where Redis is out of reach, run here."""
+        now = timestamp(self._engine.clock())
+        due = await self._executions.claim_due(SWEEP_LIMIT, self._lease_seconds, now)
+        jobs = [ExecutionJob(row["tenant_id"], row["execution_id"], "resume") for row in due if "execution_id" in row]
+        jobs += await self._schedules.fire([row for row in due if "cron" in row])
+        self._summary.swept += len(jobs)
+        try:
+            await self._queue.enqueue(jobs)
+        except QueueUnavailableError:
+            for job in jobs:
+                self._start(self._run_here(job))
+        return len(due) >= SWEEP_LIMIT
+
+    async def _run_here(self, job: ExecutionJob) -> None:
+        try:
+            await self._engine.execute(job)
+        except UnavailableError:
+            logger.warning("run_unavailable", extra={"execution_id": job.execution_id})
+        except Exception:  # the edge, as a worker's; the lease brings the run back
+            logger.exception("run_error", extra={"execution_id": job.execution_id})
