@@ -9,10 +9,8 @@ from __future__ import annotations
 
 def split_path(path: str) -> tuple[str, str]:
     """The prefix (empty outside of every map) and the node's own id."""
-    if "]" not in path:
-        return "", path
-    end = path.rindex("].") + 2
-    return path[:end], path[end:]
+    prefix, bracket, node_id = path.rpartition("].")
+    return prefix + bracket, node_id
 
 
 def item_prefix(map_path: str, index: int) -> str:

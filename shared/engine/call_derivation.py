@@ -7,51 +7,65 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.domain.execution import ExecutionState
-from shared.domain.node_record import NodeRecord
 from shared.engine.calls import NOT_CALLABLE, called_id, refuse_depth
-from shared.engine.scopes import Step
+from shared.engine.premises import ImpossibleError, Premises
 from shared.events.execution import NodeStarted, NodeSucceeded, NodeWaiting
 from shared.nodes.node_type import Call, NodeError
 
 
-def is_under_way(state: ExecutionState, record: NodeRecord | None, path: str) -> bool:
-    """Whether the call has begun, so that what becomes of it comes from outside."""
-    return record is not None and (record.status == "running" or path in state.calls)
+async def derived_call(
+    given: Premises, recorded: NodeStarted | NodeWaiting | NodeSucceeded
+) -> NodeStarted | NodeWaiting | NodeSucceeded:
+    """The beginning of a call, of its wait or its success, whichever is recorded.
 
-
-def begun_call(
-    state: ExecutionState, step: Step, record: NodeRecord | None, call: Call, recorded: NodeStarted | NodeWaiting
-) -> NodeStarted | NodeWaiting | None:
-    """The beginning of a call or of its wait, whichever is recorded; `None` where neither may stand.
-
-    `recorded` is taken over with the parameters and the attempt that it should have.
+    Where it may not stand it raises `ImpossibleError`; a call that fails instead raises `NodeError`.
     """
-    if isinstance(recorded, NodeStarted):
-        refuse_depth(state)
-        is_new = not is_under_way(state, record, step.path) and recorded.workflow_version is not None
-        return replace(recorded, idempotency_key=None) if is_new else None
-    if record is None or record.status != "running" or not call.wait:
-        return None
-    return replace(recorded, signal=None, execution_id=called_id(state, step.path, recorded.attempt))
+    kind = given.step.one.type
+    assert kind.call is not None, "a node that calls"
+    resolved, _, evaluated_at = await given.filled(recorded.evaluated_at)
+    call = kind.call(kind.parse(resolved))
+    found: NodeStarted | NodeWaiting | NodeSucceeded | None
+    if isinstance(recorded, NodeSucceeded):
+        found = _ended(given, call, replace(recorded, evaluated_at=evaluated_at))
+    else:
+        right = replace(recorded, attempt=given.attempt, parameters=resolved, evaluated_at=evaluated_at)
+        found = _started(given, right) if isinstance(right, NodeStarted) else _waiting(given, call, right)
+    if found is None:
+        raise ImpossibleError("The node's call has not come so far.")
+    return found
 
 
-def ended_call(
-    state: ExecutionState, step: Step, record: NodeRecord | None, call: Call, recorded: NodeSucceeded
-) -> NodeSucceeded | None:
-    """The end of a successful call; `None` where none may stand."""
-    if record is None or not is_under_way(state, record, step.path) or call.wait != (step.path in state.calls):
-        return None
-    output = recorded.output if call.wait else {"execution_id": called_id(state, step.path, record.attempts)}
-    return replace(recorded, output=output, handles=["out"], attempt=record.attempts)
-
-
-def call_code(state: ExecutionState, record: NodeRecord | None, path: str, code: str) -> str | None:
-    """The code with which a call with parameters that fit fails, `None` where it does not."""
-    if is_under_way(state, record, path):
+def call_code(given: Premises, code: str) -> str | None:
+    """The code with which a call with parameters that fit fails where `code` is recorded, `None` where it does not."""
+    if _is_under_way(given):
         return code
     try:
-        refuse_depth(state)
+        refuse_depth(given.state)
     except NodeError as error:
         return error.code
     return code if code in NOT_CALLABLE else None
+
+
+def _is_under_way(given: Premises) -> bool:
+    """Whether the call has begun, so that what becomes of it comes from outside."""
+    return given.record is not None and (given.is_running or given.step.path in given.state.calls)
+
+
+def _started(given: Premises, recorded: NodeStarted) -> NodeStarted | None:
+    refuse_depth(given.state)
+    is_new = not _is_under_way(given) and recorded.workflow_version is not None
+    return replace(recorded, idempotency_key=None) if is_new else None
+
+
+def _waiting(given: Premises, call: Call, recorded: NodeWaiting) -> NodeWaiting | None:
+    if not given.is_running or not call.wait:
+        return None
+    return replace(recorded, signal=None, execution_id=called_id(given.state, given.step.path, recorded.attempt))
+
+
+def _ended(given: Premises, call: Call, recorded: NodeSucceeded) -> NodeSucceeded | None:
+    state, record, path = given.state, given.record, given.step.path
+    if record is None or not _is_under_way(given) or call.wait != (path in state.calls):
+        return None
+    output = recorded.output if call.wait else {"execution_id": called_id(state, path, record.attempts)}
+    return replace(recorded, output=output, handles=["out"], attempt=record.attempts)

@@ -13,7 +13,8 @@ from shared.domain.fates import fate, item_outcome, outcome
 from shared.domain.paths import split_path
 from shared.domain.redrive import redriven_nodes
 from shared.domain.timestamps import unix_seconds
-from shared.engine.node_derivation import EARLY_SECONDS, ImpossibleError, NodeDerivation
+from shared.engine.node_derivation import NodeDerivation
+from shared.engine.premises import EARLY_SECONDS, ImpossibleError
 from shared.engine.program import Program
 from shared.engine.resolution import Resolution
 from shared.engine.scopes import Scope
@@ -46,7 +47,11 @@ class Derivation:
         self._nodes = NodeDerivation(state, resolution) if resolution is not None else None
 
     async def fact(self, recorded: ExecutionFact, happened_at: str) -> ExecutionFact:
-        """The fact that should stand where `recorded` does; where no such fact may, it raises `ImpossibleError`."""
+        """The fact that should stand where `recorded` does.
+
+        Where no such fact may, it raises `ImpossibleError`; an expression that took too long to be derived again
+        raises `UnavailableError`.
+        """
         state = self._state
         if isinstance(recorded, ExecutionQueued):
             return recorded if state.stream_version == 0 else _impossible("A run is queued once, at its beginning.")

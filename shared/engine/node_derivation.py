@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from shared.domain.execution import SETTLED, ExecutionState
 from shared.domain.fates import fate
 from shared.domain.node_record import NodeRecord
-from shared.domain.paths import item_of
-from shared.domain.retry import LONGEST_RETRY_AFTER_SECONDS, delay_seconds
+from shared.domain.paths import item_of, split_path
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.attempts import LONGEST_WAIT_SECONDS
-from shared.engine.call_derivation import begun_call, call_code, ended_call
+from shared.engine.call_derivation import derived_call
+from shared.engine.failure_derivation import derived_failure
+from shared.engine.premises import EARLY_SECONDS, LATE_SECONDS, ImpossibleError, Premises
 from shared.engine.resolution import Resolution, success
-from shared.engine.scopes import Scope, Step
-from shared.errors import UnavailableError
+from shared.engine.scopes import Scope
 from shared.events.execution import (
     ExecutionFact,
     MapStarted,
@@ -28,17 +27,7 @@ from shared.events.execution import (
 from shared.ids import derived_id
 from shared.nodes.node_type import NodeError, Wait
 
-JsonObject = dict[str, Any]
 NodeFact = NodeStarted | NodeSucceeded | NodeFailed | NodeRetryScheduled | NodeWaiting | MapStarted
-
-# An event loop's timers may come a little early.
-EARLY_SECONDS = 0.1
-# A busy event loop may come late: between a moment from which time is counted and its record.
-LATE_SECONDS = 5.0
-
-
-class ImpossibleError(Exception):
-    """No such fact may stand here, and why."""
 
 
 class NodeDerivation:
@@ -64,25 +53,28 @@ class NodeDerivation:
             raise ImpossibleError("The graph has no such map.") from None
 
     async def fact(self, recorded: NodeFact, happened_at: str) -> ExecutionFact:
-        """The fact that should stand where `recorded` does; where no such fact may, it raises `ImpossibleError`."""
-        step = self._step(recorded.node_id)
-        record = self._state.nodes.get(step.path)
-        if isinstance(recorded, (NodeFailed, NodeRetryScheduled)):
-            return await self._failure(step, record, recorded, happened_at)
-        try:
-            if isinstance(recorded, (NodeStarted, NodeWaiting, NodeSucceeded)) and _calls(step):
-                return await self._called(step, record, recorded)
-            if isinstance(recorded, NodeSucceeded) and step.one.is_effect:
-                return self._answered(step, record, recorded)
-            if isinstance(recorded, NodeSucceeded):
-                return await self._succeeded(step, record, recorded, happened_at)
-            return await self._begun(step, record, recorded)
-        except NodeError as error:
-            return NodeFailed(step.path, self._attempt(record), error.as_json(), step.one.node.on_error, 0)
+        """The fact that should stand where `recorded` does.
 
-    def _step(self, path: str) -> Step:
-        prefix, _, node_id = path.rpartition("].")
-        scope = self.scope(f"{prefix}]." if prefix else "")
+        Where no such fact may, it raises `ImpossibleError`; an expression that took too long to be derived again
+        raises `UnavailableError`.
+        """
+        given = self._premises(recorded.node_id)
+        if isinstance(recorded, (NodeFailed, NodeRetryScheduled)):
+            return await derived_failure(given, recorded, happened_at)
+        one = given.step.one
+        calls = one.type.call is not None and not one.node.disabled
+        try:
+            if isinstance(recorded, (NodeStarted, NodeWaiting, NodeSucceeded)) and calls:
+                return await derived_call(given, recorded)
+            if isinstance(recorded, NodeSucceeded):
+                return _answered(given, recorded) if one.is_effect else await _succeeded(given, recorded, happened_at)
+            return await _begun(given, recorded)
+        except NodeError as error:
+            return NodeFailed(given.step.path, given.attempt, error.as_json(), one.node.on_error, 0)
+
+    def _premises(self, path: str) -> Premises:
+        prefix, node_id = split_path(path)
+        scope = self.scope(prefix)
         if node_id not in scope.body.nodes:
             raise ImpossibleError("The graph has no such node.")
         record = self._state.nodes.get(path)
@@ -92,153 +84,64 @@ class NodeDerivation:
             fate(scope.body.graph, self._state, node_id, scope.prefix) != "ready"
         ):
             raise ImpossibleError("Its predecessors do not say that the node runs.")
-        return self._resolution.scopes.step(path)
-
-    def _attempt(self, record: NodeRecord | None) -> int:
-        if record is None:
-            return 1
-        return record.attempts + (record.status != "running" and record.wake_at is None)
-
-    async def _filled(
-        self, step: Step, record: NodeRecord | None, evaluated_at: int
-    ) -> tuple[JsonObject, list[str], int]:
-        if record is not None and record.parameters is not None:
-            return record.parameters, list(record.undefined), record.evaluated_at or 0
-        resolved, undefined = await self._resolution.fill(step, evaluated_at)
-        return resolved, undefined, evaluated_at
-
-    async def _begun(
-        self, step: Step, record: NodeRecord | None, recorded: NodeStarted | NodeWaiting | MapStarted
-    ) -> ExecutionFact:
-        """An effect, a wait or a map begins."""
-        one, path, attempt = step.one, step.path, self._attempt(record)
-        if one.node.disabled or (record is not None and (record.status == "running" or record.wake_at is not None)):
-            raise ImpossibleError("The node does not begin here.")
-        resolved, undefined, evaluated_at = await self._filled(step, record, recorded.evaluated_at)
-        if one.type.perform is not None and one.is_disclosing:
-            return NodeStarted(path, attempt, derived_id("effect", self._state.id, path), resolved, evaluated_at)
-        parameters = one.type.parse(resolved)
-        if one.type.spread is not None:
-            given = one.type.complete(resolved) if one.type.complete else resolved
-            return MapStarted(path, attempt, given, evaluated_at, undefined)
-        if one.type.perform is not None:
-            return NodeStarted(path, attempt, derived_id("effect", self._state.id, path), resolved, evaluated_at)
-        if one.type.wait is None:
-            raise ImpossibleError("A node of this type does not wait.")
-        wait = one.type.wait(parameters, evaluated_at / 1000)
-        return NodeWaiting(path, attempt, timestamp(wait.until), resolved, evaluated_at, undefined, wait.signal)
-
-    async def _called(
-        self, step: Step, record: NodeRecord | None, recorded: NodeStarted | NodeWaiting | NodeSucceeded
-    ) -> ExecutionFact:
-        """A call begins, waits or has succeeded."""
-        resolved, _, evaluated_at = await self._filled(step, record, recorded.evaluated_at)
-        assert step.one.type.call is not None, "a node that calls"
-        call = step.one.type.call(step.one.type.parse(resolved))
-        found: NodeStarted | NodeWaiting | NodeSucceeded | None
-        if isinstance(recorded, NodeSucceeded):
-            found = ended_call(self._state, step, record, call, replace(recorded, evaluated_at=evaluated_at))
-        else:
-            given = replace(recorded, attempt=self._attempt(record), parameters=resolved, evaluated_at=evaluated_at)
-            found = begun_call(self._state, step, record, call, given)
-        if found is None:
-            raise ImpossibleError("The node's call has not come so far.")
-        return found
-
-    def _answered(self, step: Step, record: NodeRecord | None, recorded: NodeSucceeded) -> ExecutionFact:
-        """An effect's answer is taken as it stands."""
-        if record is None or record.status != "running":
-            raise ImpossibleError("The effect had not been started.")
-        if not set(recorded.handles) <= set(step.one.type.handles(step.one.node.parameters)):
-            raise ImpossibleError(f"The node has no handle {', '.join(recorded.handles)}.")
-        return replace(recorded, attempt=record.attempts, evaluated_at=record.evaluated_at or 0)
-
-    async def _succeeded(
-        self, step: Step, record: NodeRecord | None, recorded: NodeSucceeded, happened_at: str
-    ) -> ExecutionFact:
-        path, kind, attempt = step.path, step.one.type, self._attempt(record)
-        if step.one.node.disabled:
-            sources = self._resolution.sources(step)
-            return NodeSucceeded(path, attempt, None, ["out"], recorded.evaluated_at, [], sources)
-        if kind.spread is not None:
-            if not self._map_ended(step, record):
-                raise ImpossibleError("The map was not successful.")
-            assert record is not None, "a map that has ended has a record"
-            return NodeSucceeded(path, attempt, None, ["out"], record.evaluated_at or 0, list(record.undefined))
-        if kind.run is None:
-            raise ImpossibleError("A trigger is settled by ExecutionStarted.")
-        resolved, undefined, evaluated_at = await self._filled(step, record, recorded.evaluated_at)
-        parameters, inputs = kind.parse(resolved), self._resolution.inputs(step)
-        candidates = [inputs]
-        if kind.wait is not None:
-            is_over = _is_over(kind.wait(parameters, evaluated_at / 1000), record, evaluated_at, happened_at)
-            # A signal may have come in between, after the end of the wait had been decided.
-            candidates = [inputs] * (inputs.signal is not None) + [replace(inputs, signal=None)] * is_over
-            if not candidates:
-                raise ImpossibleError("The wait was not over.")
-        found = [success(path, attempt, kind.yields(parameters, one), evaluated_at, undefined) for one in candidates]
-        return next((one for one in found if one == recorded), found[0])
-
-    def _map_ended(self, step: Step, record: NodeRecord | None) -> bool:
-        """Whether the map succeeded, now that its last item has ended."""
-        if record is None or not record.is_open_map or record.items is None or record.items.under_way:
-            raise ImpossibleError("The map was not over.")
-        assert step.one.type.spread is not None, "only a map has items"
-        spread = step.one.type.spread(step.one.type.parse(record.parameters or {}))
-        succeeded, failed = len(record.items.outputs), len(record.items.errors)
-        if succeeded + failed < spread.total and not spread.is_decided(succeeded, failed):
-            raise ImpossibleError("The map was not over: there were more items.")
-        return spread.is_success(succeeded, failed)
-
-    async def _failure(
-        self, step: Step, record: NodeRecord | None, recorded: NodeFailed | NodeRetryScheduled, happened_at: str
-    ) -> ExecutionFact:
-        code, attempt = str(recorded.error.get("code")), self._attempt(record)
-        found = await self._code(step, record, recorded.error, int(unix_seconds(happened_at) * 1000))
-        if found != code:
-            raise ImpossibleError(f"The node fails with {found}." if found else "The node does not fail.")
-        made = attempt - (record.attempts_before if record is not None else 0)
-        longest = delay_seconds(step.one.node.retry, code, made, 1.0)
-        if isinstance(recorded, NodeFailed):
-            if longest is not None:
-                raise ImpossibleError("A retrier says that the node is attempted again.")
-            return replace(recorded, attempt=attempt, handled=step.one.node.on_error)
-        is_answered = step.one.is_effect and record is not None and record.status == "running"
-        if longest is None or recorded.delay_seconds > max(longest, LONGEST_RETRY_AFTER_SECONDS * is_answered):
-            raise ImpossibleError("No retrier says that the node is attempted again after so long.")
-        late = unix_seconds(recorded.retry_at) - recorded.delay_seconds - unix_seconds(happened_at)
-        if abs(late) > LATE_SECONDS:
-            raise ImpossibleError("The next attempt is not when its delay is over.")
-        return replace(recorded, attempt=attempt)
-
-    async def _code(self, step: Step, record: NodeRecord | None, error: JsonObject, now: int) -> str | None:
-        """The code with which the node fails, `None` where it does not."""
-        one, code = step.one, str(error.get("code"))
-        if one.node.disabled:
-            return None
-        if one.is_effect and record is not None and record.status == "running":
-            return code  # it comes from outside
-        if one.type.spread is not None and record is not None and record.is_open_map:
-            return None if self._map_ended(step, record) else "items_failed"
-        if "jsonata" in (error.get("details") or {}) and code in ("timeout", "limit"):
-            return code  # it depends on the machine
-        try:
-            # The moment at which the parameters were filled in is not recorded of a failure: it was just before.
-            resolved, _, _ = await self._filled(step, record, now)
-            parameters = one.type.parse(resolved)
-            if one.type.call is not None:
-                return call_code(self._state, record, step.path, code)
-            if one.type.run is not None:
-                one.type.yields(parameters, self._resolution.inputs(step))
-        except NodeError as failure:
-            if failure.code == "timeout":
-                raise UnavailableError("An expression took too long to be derived again; try again.") from failure
-            return failure.code
-        return None
+        return Premises(self._state, self._resolution, self._resolution.scopes.step(path), record)
 
 
-def _calls(step: Step) -> bool:
-    return step.one.type.call is not None and not step.one.node.disabled
+async def _begun(given: Premises, recorded: NodeStarted | NodeWaiting | MapStarted) -> ExecutionFact:
+    """An effect, a wait or a map begins."""
+    one, path, attempt, record = given.step.one, given.step.path, given.attempt, given.record
+    if one.node.disabled or (record is not None and (given.is_running or record.wake_at is not None)):
+        raise ImpossibleError("The node does not begin here.")
+    resolved, undefined, evaluated_at = await given.filled(recorded.evaluated_at)
+    started = NodeStarted(path, attempt, derived_id("effect", given.state.id, path), resolved, evaluated_at)
+    if one.type.perform is not None and one.is_disclosing:
+        return started
+    parameters = one.type.parse(resolved)
+    if one.type.spread is not None:
+        complete = one.type.complete(resolved) if one.type.complete else resolved
+        return MapStarted(path, attempt, complete, evaluated_at, undefined)
+    if one.type.perform is not None:
+        return started
+    if one.type.wait is None:
+        raise ImpossibleError("A node of this type does not wait.")
+    wait = one.type.wait(parameters, evaluated_at / 1000)
+    return NodeWaiting(path, attempt, timestamp(wait.until), resolved, evaluated_at, undefined, wait.signal)
+
+
+def _answered(given: Premises, recorded: NodeSucceeded) -> NodeSucceeded:
+    """An effect's answer is taken as it stands."""
+    one, record = given.step.one, given.record
+    if record is None or not given.is_running:
+        raise ImpossibleError("The effect had not been started.")
+    if not set(recorded.handles) <= set(one.type.handles(one.node.parameters)):
+        raise ImpossibleError(f"The node has no handle {', '.join(recorded.handles)}.")
+    return replace(recorded, attempt=record.attempts, evaluated_at=record.evaluated_at or 0)
+
+
+async def _succeeded(given: Premises, recorded: NodeSucceeded, happened_at: str) -> NodeSucceeded:
+    """A pure node, a wait or a map has succeeded."""
+    path, kind, attempt, record = given.step.path, given.step.one.type, given.attempt, given.record
+    if given.step.one.node.disabled:
+        sources = given.resolution.sources(given.step)
+        return NodeSucceeded(path, attempt, None, ["out"], recorded.evaluated_at, [], sources)
+    if kind.spread is not None:
+        if not given.map_succeeded():
+            raise ImpossibleError("The map was not successful.")
+        assert record is not None, "a map that has ended has a record"
+        return NodeSucceeded(path, attempt, None, ["out"], record.evaluated_at or 0, list(record.undefined))
+    if kind.run is None:
+        raise ImpossibleError("A trigger is settled by ExecutionStarted.")
+    resolved, undefined, evaluated_at = await given.filled(recorded.evaluated_at)
+    parameters, inputs = kind.parse(resolved), given.resolution.inputs(given.step)
+    candidates = [inputs]
+    if kind.wait is not None:
+        is_over = _is_over(kind.wait(parameters, evaluated_at / 1000), record, evaluated_at, happened_at)
+        # A signal may have come in between, after the end of the wait had been decided.
+        candidates = [inputs] * (inputs.signal is not None) + [replace(inputs, signal=None)] * is_over
+        if not candidates:
+            raise ImpossibleError("The wait was not over.")
+    found = [success(path, attempt, kind.yields(parameters, one), evaluated_at, undefined) for one in candidates]
+    return next((one for one in found if one == recorded), found[0])
 
 
 def _is_over(wait: Wait, record: NodeRecord | None, evaluated_at: int, happened_at: str) -> bool:

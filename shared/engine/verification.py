@@ -17,7 +17,7 @@ from shared.domain.execution_fold import apply, execution_fact
 from shared.domain.json_values import same_json
 from shared.engine.derivation import Derivation
 from shared.engine.expressions import ExpressionGuard
-from shared.engine.node_derivation import ImpossibleError
+from shared.engine.premises import ImpossibleError
 from shared.engine.program import Program
 from shared.engine.resolution import Resolution
 from shared.errors import UnprocessableError

@@ -1,0 +1,68 @@
+"""A node's failure, or its next attempt, derived from the run's state for the one that is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from shared.domain.retry import LONGEST_RETRY_AFTER_SECONDS, delay_seconds
+from shared.domain.timestamps import unix_seconds
+from shared.engine.call_derivation import call_code
+from shared.engine.premises import LATE_SECONDS, ImpossibleError, Premises
+from shared.errors import UnavailableError
+from shared.events.execution import NodeFailed, NodeRetryScheduled
+from shared.nodes.node_type import NodeError
+
+
+async def derived_failure(
+    given: Premises, recorded: NodeFailed | NodeRetryScheduled, happened_at: str
+) -> NodeFailed | NodeRetryScheduled:
+    """The failure that should stand where `recorded` does, with its error as it stands: only the code is derived.
+
+    Where none may stand it raises `ImpossibleError`; an expression that took too long to be derived again raises
+    `UnavailableError`.
+    """
+    one, record, attempt = given.step.one, given.record, given.attempt
+    code = str(recorded.error.get("code"))
+    found = await _code(given, recorded.error, int(unix_seconds(happened_at) * 1000))
+    if found != code:
+        raise ImpossibleError(f"The node fails with {found}." if found else "The node does not fail.")
+    made = attempt - (record.attempts_before if record is not None else 0)
+    longest = delay_seconds(one.node.retry, code, made, 1.0)
+    if isinstance(recorded, NodeFailed):
+        if longest is not None:
+            raise ImpossibleError("A retrier says that the node is attempted again.")
+        return replace(recorded, attempt=attempt, handled=one.node.on_error)
+    is_answered = one.is_effect and given.is_running
+    if longest is None or recorded.delay_seconds > max(longest, LONGEST_RETRY_AFTER_SECONDS * is_answered):
+        raise ImpossibleError("No retrier says that the node is attempted again after so long.")
+    late = unix_seconds(recorded.retry_at) - recorded.delay_seconds - unix_seconds(happened_at)
+    if abs(late) > LATE_SECONDS:
+        raise ImpossibleError("The next attempt is not when its delay is over.")
+    return replace(recorded, attempt=attempt)
+
+
+async def _code(given: Premises, error: dict[str, Any], now: int) -> str | None:
+    """The code with which the node fails, `None` where it does not."""
+    one, code = given.step.one, str(error.get("code"))
+    if one.node.disabled:
+        return None
+    if one.is_effect and given.is_running:
+        return code  # it comes from outside
+    if one.type.spread is not None and given.record is not None and given.record.is_open_map:
+        return None if given.map_succeeded() else "items_failed"
+    if "jsonata" in (error.get("details") or {}) and code in ("timeout", "limit"):
+        return code  # it depends on the machine
+    try:
+        # The moment at which the parameters were filled in is not recorded of a failure: it was just before.
+        resolved, _, _ = await given.filled(now)
+        parameters = one.type.parse(resolved)
+        if one.type.call is not None:
+            return call_code(given, code)
+        if one.type.run is not None:
+            one.type.yields(parameters, given.resolution.inputs(given.step))
+    except NodeError as failure:
+        if failure.code == "timeout":
+            raise UnavailableError("An expression took too long to be derived again; try again.") from failure
+        return failure.code
+    return None
