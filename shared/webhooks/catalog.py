@@ -13,7 +13,7 @@ from typing import Any
 from shared.domain.provider import ProviderRules
 from shared.webhooks.configuration import config_problems, options_of
 from shared.webhooks.provider import Provider, fit, fitted_data
-from shared.webhooks.scheme import compile_scheme
+from shared.webhooks.scheme import compile_scheme, is_public
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # What is said of a provider whose facts nobody could check again.
@@ -61,7 +61,7 @@ def provider_rules(provider_id: str, config: Mapping[str, Any] | None = None) ->
     takes_secret = scheme["kind"] != "none" and "fetch" not in scheme
     origin = secret_origin(fitted)
     prefix, encoding = scheme.get("key_prefix", ()), scheme.get("key_encoding", "utf8")
-    is_text = not _is_public(scheme)
+    is_text = not is_public(scheme["kind"], scheme.get("algorithm", ""))
     return ProviderRules(
         id=provider_id,
         takes_secret=takes_secret,
@@ -86,12 +86,8 @@ def secret_origin(data: Mapping[str, Any]) -> str | None:
         return None
     if any("stores" in each for each in data.get("handshake", ())):
         return "handshake"
-    return "provider" if _is_public(scheme) or data.get("secret", {}).get("given") else "chosen"
-
-
-def _is_public(scheme: Mapping[str, Any]) -> bool:
-    algorithm: str = scheme.get("algorithm", "")
-    return scheme["kind"] == "asymmetric" or (scheme["kind"] == "jwt" and not algorithm.startswith("HS"))
+    is_given = is_public(scheme["kind"], scheme.get("algorithm", "")) or data.get("secret", {}).get("given")
+    return "provider" if is_given else "chosen"
 
 
 def _has_key(data: Mapping[str, Any], secret: str) -> bool:

@@ -50,7 +50,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.webhooks.clock import UNITS
@@ -161,7 +161,7 @@ class Scheme:
     @property
     def is_public(self) -> bool:
         """Whether the provider signs with a private key, and the webhook has the public one."""
-        return self.kind == "asymmetric" or (self.kind == "jwt" and not self.algorithm.startswith("HS"))
+        return is_public(self.kind, self.algorithm)
 
     def signs(self, place: str) -> bool:
         """Whether what stands there (`header:…`, `json:…`, `query:…`) is covered by the signature, whichever content
@@ -174,6 +174,11 @@ class Scheme:
             return False
         bare = place.partition("|")[0]
         return all(_covers(content, bare) for content in self.contents)
+
+
+def is_public(kind: str, algorithm: str) -> bool:
+    """Whether a scheme of this kind is checked with a public key instead of a shared secret."""
+    return kind == "asymmetric" or (kind == "jwt" and not algorithm.startswith("HS"))
 
 
 def _covers(content: Content, place: str) -> bool:
@@ -192,7 +197,6 @@ def compile_scheme(scheme: Mapping[str, Any], timestamp: Mapping[str, Any] | Non
     table = Table("scheme", scheme)
     kind = table.one_of("kind", tuple(ALGORITHMS))
     algorithm = table.one_of("algorithm", ALGORITHMS[kind]) if ALGORITHMS[kind] else ""
-    public = kind == "asymmetric" or (kind == "jwt" and not algorithm.startswith("HS"))
     lets = {name: parse_template(text) for name, text in table.texts_of("let").items()}
     compiled = Scheme(
         kind=kind,
@@ -200,7 +204,7 @@ def compile_scheme(scheme: Mapping[str, Any], timestamp: Mapping[str, Any] | Non
         digest_size=_digest_size(kind, algorithm),
         contents=_contents(kind, scheme),
         key=Key(
-            encodings=_encodings(table, public, "fetch" in scheme or kind == "none"),
+            encodings=_encodings(table, is_public(kind, algorithm), "fetch" in scheme or kind == "none"),
             prefixes=table.texts("key_prefix"),
             template=parse_template(table.text("key")) if "key" in scheme else None,
         ),
@@ -233,7 +237,7 @@ def _checked(scheme: Scheme, should_cover: bool) -> Scheme:
         raise ValueError("The content has no {body}: anybody could change it. Say covers_body = false where it is so.")
     if scheme.fetch is not None and scheme.kind not in ("asymmetric", "jwt"):
         raise ValueError("scheme.fetch is for public keys.")
-    return Scheme(**{name: getattr(scheme, name) for name in Scheme.__slots__} | {"covers_body": covers})
+    return replace(scheme, covers_body=covers)
 
 
 def _hashed_words(scheme: Scheme) -> set[str]:
