@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from local.stack import LocalStack
-from tests.faults.conftest import Hurt
-from tests.integration.engine.sink import Sink
+from tests.faults.conftest import Hurt, with_sink
 
 CALL = {"type": "http_request", "timeout_seconds": 60}
 
@@ -22,19 +21,15 @@ CALL = {"type": "http_request", "timeout_seconds": 60}
 @pytest.fixture
 async def hurt(short_drains: LocalStack) -> AsyncIterator[Hurt]:
     """The stack and a server that its workflows call."""
-    async with Sink() as sink:
-        hurt = Hurt(short_drains, sink)
+    async with with_sink(short_drains) as hurt:
         yield hurt
-        await hurt.api.aclose()
 
 
 @pytest.fixture
 async def unscheduled(unscheduled_drains: LocalStack) -> AsyncIterator[Hurt]:
     """The same, without a schedule."""
-    async with Sink() as sink:
-        hurt = Hurt(unscheduled_drains, sink)
+    async with with_sink(unscheduled_drains) as hurt:
         yield hurt
-        await hurt.api.aclose()
 
 
 async def webhook(hurt: Hurt) -> str:

@@ -6,13 +6,10 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-
-from local.stack import LocalStack
 
 SECRET = "s3cret"
 WORKFLOW = {
@@ -23,14 +20,6 @@ WORKFLOW = {
     ],
     "edges": [{"source": "hook", "target": "double"}],
 }
-
-
-@pytest.fixture(scope="module")
-def http(stack: LocalStack) -> Iterator[httpx.Client]:
-    """An administrator of a tenant of these tests' own."""
-    headers = {"Authorization": f"Bearer {stack.new_tenant('deliveries').api_key}"}
-    with httpx.Client(base_url=stack.api_url, headers=headers, timeout=30) as client:
-        yield client
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,14 +38,6 @@ MALFORMED = {
     "the wrong types": b'{"name": {}, "nodes": 1, "edges": "", "input": 1, "version": [], "reason": 1, "provider": 1}',
     "1 MB of nesting": b"[" * 500_000 + b"]" * 500_000,
 }
-
-
-@pytest.fixture(scope="module")
-def http(stack: LocalStack) -> Iterator[httpx.Client]:
-    """An administrator of a tenant of these tests' own."""
-    headers = {"Authorization": f"Bearer {stack.new_tenant('errors').api_key}"}
-    with httpx.Client(base_url=stack.api_url, headers=headers, timeout=30) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

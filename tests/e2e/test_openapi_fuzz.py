@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-
-from local.stack import LocalStack
 
 SCHEMA = schemathesis.openapi.from_dict(
     json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
@@ -40,14 +37,6 @@ WORKFLOW: dict[str, Any] = {
     ],
     "edges": [{"source": "hook", "target": "double"}, {"source": "hand", "target": "double"}],
 }
-
-
-@pytest.fixture(scope="module")
-def http(stack: LocalStack) -> Iterator[httpx.Client]:
-    """An administrator of a tenant of these tests' own."""
-    headers = {"Authorization": f"Bearer {stack.new_tenant('fuzz').api_key}"}
-    with httpx.Client(base_url=stack.api_url, headers=headers, timeout=30) as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 
 from local import rebuild
 from local.stack import LocalStack
+from tests.e2e.clients import client_of
 
 WORKFLOW = {
     "name": "rebuilt",
@@ -26,8 +26,7 @@ WORKFLOW = {
 
 def test_check_finds_a_used_stack_in_order(stack: LocalStack, capsys: pytest.CaptureFixture[str]) -> None:
     """After runs that succeeded, failed and were cancelled, every row is what the events imply."""
-    headers = {"Authorization": f"Bearer {stack.new_tenant('rebuild').api_key}"}
-    with httpx.Client(base_url=stack.api_url, headers=headers, timeout=30) as http:
+    with client_of(stack, stack.new_tenant("rebuild").api_key) as http:
         path = http.post("/api/workflows", json=WORKFLOW).headers["location"]
         assert http.post(f"{path}/publish").status_code == 200
         ended = [

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from local.send import main
-from local.stack import LocalStack
 
 WORKFLOW = {
     "name": "keep",
@@ -28,14 +26,6 @@ PROVIDERS: dict[str, dict[str, Any]] = {
     "aircall": {"secret": "an-example-token"},
     "pandadoc": {"secret": "an-example-key", "config": {"event_types": ["document_state_changed"]}},
 }
-
-
-@pytest.fixture(scope="module")
-def http(stack: LocalStack) -> Iterator[httpx.Client]:
-    """An administrator of a tenant of these tests' own."""
-    headers = {"Authorization": f"Bearer {stack.new_tenant('senders').api_key}"}
-    with httpx.Client(base_url=stack.api_url, headers=headers, timeout=30) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from local.stack import LocalStack
+from tests.e2e.clients import client_of
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
 OPERATIONS = [
@@ -42,11 +43,6 @@ def stranger(stack: LocalStack) -> Iterator[httpx.Client]:
     """Another tenant's administrator, who may do everything to what is theirs."""
     with client_of(stack, stack.new_tenant("stranger").api_key) as client:
         yield client
-
-
-def client_of(stack: LocalStack, api_key: str) -> httpx.Client:
-    """A client that signs its requests with this key."""
-    return httpx.Client(base_url=stack.api_url, headers={"Authorization": f"Bearer {api_key}"}, timeout=30)
 
 
 @pytest.fixture(scope="module")

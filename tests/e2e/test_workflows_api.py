@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.clients import client_of
+
 DRAFT: dict[str, Any] = {
     "name": "Deploy on push",
     "nodes": [
@@ -22,8 +24,7 @@ DRAFT: dict[str, Any] = {
 @pytest.fixture
 def http(stack: Any) -> Iterator[httpx.Client]:
     """The tenant's administrator."""
-    headers = {"Authorization": f"Bearer {stack.api_key}"}
-    with httpx.Client(base_url=stack.api_url, headers=headers, timeout=30) as client:
+    with client_of(stack, stack.api_key) as client:
         yield client
 
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,22 +84,24 @@ def short_lived_stack(postgres_template: Path, tmp_path_factory: pytest.TempPath
     """A stack of this module's own."""
     folder = tmp_path_factory.mktemp("hurt")
     environment = {"LOCK_SECONDS": "2", "LEASE_SECONDS": "10", "DRAIN_LINGER_SECONDS": "2"}
-    before = os.environ.get("LOCAL_SCHEDULE_SECONDS")
-    os.environ["LOCAL_SCHEDULE_SECONDS"] = "3"
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCAL_SCHEDULE_SECONDS", "3")
         with LocalStack(folder, postgres_template=postgres_template, durable=False, environment=environment) as running:
             yield running
-    finally:
-        os.environ.pop("LOCAL_SCHEDULE_SECONDS")
-        if before is not None:
-            os.environ["LOCAL_SCHEDULE_SECONDS"] = before
     shutil.rmtree(folder / "postgres", ignore_errors=True)
+
+
+@asynccontextmanager
+async def with_sink(stack: LocalStack) -> AsyncIterator[Hurt]:
+    """The stack and a server that its workflows call."""
+    async with Sink() as sink:
+        hurt = Hurt(stack, sink)
+        yield hurt
+        await hurt.api.aclose()
 
 
 @pytest.fixture
 async def hurt(short_lived_stack: LocalStack) -> AsyncIterator[Hurt]:
-    """The stack and a server that its workflows call."""
-    async with Sink() as sink:
-        hurt = Hurt(short_lived_stack, sink)
+    """The stack of this module's own and its server."""
+    async with with_sink(short_lived_stack) as hurt:
         yield hurt
-        await hurt.api.aclose()

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
 
+from local.gateway import SupabaseGateway
+from local.redis import RedisServer
 from shared.commands.services import Services, services
 from shared.engine.expressions import expression_guard
 from shared.repositories import database
 from shared.runtime import run
 from shared.settings import settings
+
+
+def environment(supabase: SupabaseGateway, redis: RedisServer, **more: str) -> dict[str, str]:
+    """What functions find there that work with these servers."""
+    return {
+        "SUPABASE_URL": supabase.url,
+        "SUPABASE_KEY": supabase.service_key,
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": str(redis.port),
+        "SECRETS_KEY": base64.b64encode(bytes(32)).decode(),
+        **more,
+    }
 
 
 @contextmanager

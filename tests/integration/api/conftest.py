@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,16 +31,13 @@ def supabase_gateway(
 @pytest.fixture(scope="module")
 def wired(supabase_gateway: SupabaseGateway, redis_server: RedisServer) -> Iterator[Services]:
     """What the functions work with: this run's servers, and a queue of the module's own."""
-    environment = {
-        "SUPABASE_URL": supabase_gateway.url,
-        "SUPABASE_KEY": supabase_gateway.service_key,
-        "REDIS_HOST": "127.0.0.1",
-        "REDIS_PORT": str(redis_server.port),
-        "QUEUE_NAME": f"api-{new_id()}",
-        "SECRETS_KEY": base64.b64encode(bytes(32)).decode(),
-        "PUBLIC_URL": "http://api.test",
-        "LOG_LEVEL": "CRITICAL",
-    }
+    environment = wiring.environment(
+        supabase_gateway,
+        redis_server,
+        QUEUE_NAME=f"api-{new_id()}",
+        PUBLIC_URL="http://api.test",
+        LOG_LEVEL="CRITICAL",
+    )
     with wiring.wired(environment) as found:
         yield found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 
 import pytest
@@ -10,22 +9,13 @@ import pytest
 from local.gateway import SupabaseGateway
 from local.redis import RedisServer
 from tests.integration.http.client import Client
-from tests.integration.wiring import wired
+from tests.integration.wiring import environment, wired
 
 
 @pytest.fixture(scope="module")
 def api(supabase_gateway: SupabaseGateway, redis_server: RedisServer) -> Iterator[SupabaseGateway]:
     """Points the functions at the servers."""
-    environment = {
-        "SUPABASE_URL": supabase_gateway.url,
-        "SUPABASE_KEY": supabase_gateway.service_key,
-        "REDIS_HOST": "127.0.0.1",
-        "REDIS_PORT": str(redis_server.port),
-        "SECRETS_KEY": base64.b64encode(bytes(32)).decode(),
-        "PUBLIC_URL": "http://api.test",
-        "LOG_LEVEL": "CRITICAL",
-    }
-    with wired(environment):
+    with wired(environment(supabase_gateway, redis_server, PUBLIC_URL="http://api.test", LOG_LEVEL="CRITICAL")):
         yield supabase_gateway
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from shared.repositories import database
 from shared.runtime import run
 from shared.settings import settings
 from tests.integration.webhooks.sender import Sender
+from tests.integration.wiring import environment
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,10 @@ def servers(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def wired(servers: Servers) -> Iterator[Services]:
     """What the function works with: a cold process with a queue of its own."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SUPABASE_URL", servers.supabase.url)
-        environment.setenv("SUPABASE_KEY", servers.supabase.service_key)
-        environment.setenv("REDIS_HOST", "127.0.0.1")
-        environment.setenv("REDIS_PORT", str(servers.redis.port))
-        environment.setenv("QUEUE_NAME", f"intake-{new_id()}")
-        environment.setenv("SECRETS_KEY", base64.b64encode(bytes(32)).decode())
-        environment.delenv("DRAIN_FUNCTION_NAME", raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(servers.supabase, servers.redis, QUEUE_NAME=f"intake-{new_id()}").items():
+            patch.setenv(name, value)
+        patch.delenv("DRAIN_FUNCTION_NAME", raising=False)
         _forget()
         found = services()
         yield found
