@@ -10,16 +10,13 @@ from shared.commands._webhooks import load
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.delivery import body_value, ledger_row
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply
+from shared.domain.delivery import body_value, ledger_row, queued_with
 from shared.domain.webhook import Webhook
 from shared.errors import NotPublishedError
-from shared.events.execution import ExecutionQueued
 from shared.ids import derived_id, new_id
 from shared.repositories.event_store import Append
 from shared.repositories.rows import Row
-from shared.repositories.run_append import run_append
+from shared.repositories.run_append import first_append
 
 # How the ledger tells a redelivery from what a provider sent.
 KEY_PREFIX = "redelivery:"
@@ -56,47 +53,43 @@ async def redelivery(
         execution_id = derived_id("redelivery", webhook.id, delivery["id"], idempotency_key)
         delivery_id = derived_id("redelivered", execution_id)
     happened_at = now()
-    facts = {
+    again = {
+        "workflow_id": webhook.workflow_id,
+        "node_id": webhook.node_id,
         "webhook_id": webhook.id,
         "provider": webhook.provider,
         "delivery_id": delivery_id,
         "delivery_key": f"{KEY_PREFIX}{execution_id}",
         "event_type": delivery["event_type"],
-        "headers": delivery["headers"],
-    }
-    fact = ExecutionQueued(
-        workflow_id=webhook.workflow_id,
-        workflow_version=None,
-        trigger={"type": "webhook", "node_id": webhook.node_id, **content, **facts},
-    )
-    state = ExecutionState(execution_id, actor.tenant_id)
-    apply(state, fact, happened_at)
-    line = {
-        **facts,
         "received_at": happened_at,
+        "method": content.method,
+        "headers": delivery["headers"],
+        "query": content.query,
         "body_sha256": delivery["body_sha256"],
         "size_bytes": delivery["size_bytes"],
     }
-    append = run_append(
-        state,
-        record(actor, happened_at, fact),
-        wake_at=happened_at,
-        deliveries=(ledger_row(line, actor.tenant_id, execution_id),),
-    )
+    events = record(actor, happened_at, queued_with(again, content.body))
+    line = ledger_row(again, actor.tenant_id, execution_id)
+    append = first_append(actor.tenant_id, execution_id, events, deliveries=(line,))
     return Redelivery(execution_id, delivery_id, append, delivery["size_bytes"])
 
 
-async def _content(services: Services, tenant_id: str, delivery: Row) -> dict[str, Any] | None:
-    """`{body, method, query}` as they were sent: from the run that it started, else from the bytes that were kept."""
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What was sent, as a run sees it."""
+
+    body: Any
+    method: str | None
+    query: dict[str, Any]
+
+
+async def _content(services: Services, tenant_id: str, delivery: Row) -> _Content | None:
+    """From the run that the delivery started, else from the bytes that were kept."""
     if delivery["execution_id"] is not None:
         events = await services.events.read_stream(tenant_id, delivery["execution_id"], limit=1)
         if events and events[0].event_type == "ExecutionQueued":
             trigger = events[0].payload["trigger"]
-            return {
-                "body": trigger.get("body"),
-                "method": trigger.get("method", "POST"),
-                "query": trigger.get("query", {}),
-            }
+            return _Content(trigger.get("body"), trigger.get("method", "POST"), trigger.get("query", {}))
     raw = b""
     if delivery["size_bytes"]:
         kept = await services.webhooks.delivery_body(tenant_id, delivery["body_sha256"])
@@ -106,4 +99,4 @@ async def _content(services: Services, tenant_id: str, delivery: Row) -> dict[st
     elif delivery["count"] > 1 or delivery["body_sha256"] is None:
         return None  # a flood that was counted: nothing of it was kept
     body = body_value(raw, delivery["headers"].get("content-type", ""))
-    return {"body": body, "method": delivery["method"] or "POST", "query": delivery["query"] or {}}
+    return _Content(body, delivery["method"] or "POST", delivery["query"] or {})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from shared.commands._begun_delivery import begun_delivery
 from shared.commands._hint import hint
+from shared.commands._known_run import begun_delivery
 from shared.commands.change import repeated_on_conflict
 from shared.commands.model import Command
 from shared.commands.record import now, record

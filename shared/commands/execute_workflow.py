@@ -15,7 +15,7 @@ from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.json_schema import mismatches
 from shared.errors import UnprocessableError
-from shared.events.execution import ExecutionQueued
+from shared.events.execution import ExecutionQueued, trigger_of
 from shared.repositories.rows import Row
 
 
@@ -50,14 +50,14 @@ async def execute_workflow(
     """
     workflow = await load(services, actor, workflow_id)
     run = NewRun.asked(actor, "execute", workflow_id, command.asked, idempotency_key)
-    if idempotency_key is not None and await run.has_begun(services, actor):
+    if await run.has_begun(services, actor):
         return run.execution_id
     version = await chosen_version(services, workflow, command.version)
     _check_input(version, command.input)
     fact = ExecutionQueued(
         workflow_id=workflow_id,
         workflow_version=version["version"],
-        trigger={"type": "manual", "body": command.input, "headers": {}, "query": {}, "method": "POST"},
+        trigger=trigger_of("manual", command.input),
     )
     await run.begin(services, actor, record(actor, now(), fact), awaited)
     return run.execution_id

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictInt
 
-from shared.commands._begun_delivery import begun_delivery
 from shared.commands._chosen_version import chosen_version, pinned_version, version_graph, version_settings
+from shared.commands._known_run import known_run
 from shared.commands._new_run import NewRun
 from shared.commands._workflow_changes import load
 from shared.commands.model import Command
@@ -18,7 +18,6 @@ from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import fold
 from shared.domain.fork import kept_events, kept_nodes
 from shared.domain.graph import Graph
 from shared.domain.graph_fields import nearest
@@ -55,12 +54,10 @@ async def fork_execution(
     """
     asked = [command.from_node, command.version, [command.output] if command.has_output else None]
     run = NewRun.asked(actor, "fork", execution_id, asked, idempotency_key)
-    if idempotency_key is not None and await run.has_begun(services, actor):
+    if await run.has_begun(services, actor):
         return run.execution_id
     events = await services.events.read_all(actor.tenant_id, execution_id)
-    state = fold(events)
-    if state is None:
-        state, _, _ = await begun_delivery(services, actor, execution_id)
+    state = await known_run(services, actor, execution_id, events)
     if state.workflow_version is None or state.trigger_node_id is None:
         raise UnprocessableError("The execution has not started, so that there is nothing to fork; replay it instead.")
     workflow = await load(services, actor, state.workflow_id)

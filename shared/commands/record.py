@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from shared.cause import Cause, current
 from shared.domain.actor import Actor
 from shared.domain.timestamps import timestamp
-from shared.events.codec import SCHEMA_VERSIONS, encode, event_type
+from shared.events.codec import new_event
 from shared.events.record import NewEvent
 from shared.ids import new_id
 
@@ -24,17 +24,5 @@ def now() -> str:
 def record(actor: Actor, happened_at: str, *facts: Fact) -> tuple[NewEvent, ...]:
     """The events of facts that `actor` caused at `happened_at`, with the request that led to them."""
     cause = current() or Cause(new_id())
-    return tuple(
-        NewEvent(
-            id=new_id(),
-            event_type=event_type(fact),
-            timestamp=happened_at,
-            payload=encode(fact),
-            metadata={
-                "actor": actor.name,
-                "schema_version": SCHEMA_VERSIONS.get(event_type(fact), 1),
-                **cause.metadata(),
-            },
-        )
-        for fact in facts
-    )
+    metadata = {"actor": actor.name, **cause.metadata()}
+    return tuple(new_event(new_id(), fact, happened_at, metadata) for fact in facts)

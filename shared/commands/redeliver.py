@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.commands._hint import hint
-from shared.commands._redelivery import Redelivery, published_webhook, redelivery
+from shared.commands._redelivery import published_webhook, redelivery
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.errors import NotFoundError, UnprocessableError
@@ -24,7 +24,7 @@ async def redeliver(
     row = await services.webhooks.delivery(actor.tenant_id, webhook_id, delivery_id)
     if row is None:
         raise NotFoundError("There is no such delivery.")
-    found: Redelivery | None = await redelivery(services, actor, webhook, row, idempotency_key)
+    found = await redelivery(services, actor, webhook, row, idempotency_key)
     if found is None:
         raise UnprocessableError("The body of this delivery was not kept.")
     await services.events.append([found.append])

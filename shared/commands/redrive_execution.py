@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import time
 
-from shared.commands._begun_delivery import begun_delivery
 from shared.commands._chosen_version import pinned_version, version_graph, version_settings
 from shared.commands._hint import hint
+from shared.commands._known_run import known_run
 from shared.commands.change import repeated_on_conflict
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply, fold
+from shared.domain.execution_fold import apply
 from shared.domain.paths import split_path
 from shared.domain.redrive import redriven_nodes
 from shared.domain.timestamps import timestamp
@@ -33,9 +33,8 @@ async def redrive_execution(services: Services, actor: Actor, execution_id: str)
     """
 
     async def attempt() -> ExecutionState:
-        state = fold(await services.events.read_all(actor.tenant_id, execution_id))
-        if state is None:
-            state, _, _ = await begun_delivery(services, actor, execution_id)
+        events = await services.events.read_all(actor.tenant_id, execution_id)
+        state = await known_run(services, actor, execution_id, events)
         if not state.is_terminal:
             raise ExecutionNotFinishedError(f"The execution is {state.status}; there is nothing to redrive.")
         if state.phase == "succeeded":

@@ -6,15 +6,14 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictInt
 
-from shared.commands._begun_delivery import begun_delivery
 from shared.commands._chosen_version import chosen_version, version_graph
+from shared.commands._known_run import known_run
 from shared.commands._new_run import NewRun
 from shared.commands._workflow_changes import load
 from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.execution_fold import fold
 from shared.errors import Problem, UnprocessableError
 from shared.events.execution import ExecutionQueued
 from shared.nodes.graph_shape import trigger_for
@@ -48,11 +47,10 @@ async def replay_execution(
     """
     given = [command.input] if "input" in command.model_fields_set else None
     run = NewRun.asked(actor, "replay", execution_id, [command.version, given], idempotency_key)
-    if idempotency_key is not None and await run.has_begun(services, actor):
+    if await run.has_begun(services, actor):
         return run.execution_id
-    state = fold(await services.events.read_stream(actor.tenant_id, execution_id, limit=1))
-    if state is None:
-        state, _, _ = await begun_delivery(services, actor, execution_id)
+    first = await services.events.read_stream(actor.tenant_id, execution_id, limit=1)
+    state = await known_run(services, actor, execution_id, first)
     workflow = await load(services, actor, state.workflow_id)
     version = await chosen_version(services, workflow, command.version)
     number, trigger = version["version"], command.trigger(state.trigger)

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.commands._begun_delivery import begun_delivery
 from shared.commands._hint import hint
+from shared.commands._known_run import begun_delivery
 from shared.commands.change import repeated_on_conflict
 from shared.commands.model import Command
 from shared.commands.record import now, record

@@ -35,6 +35,11 @@ def body_value(raw: bytes, content_type: str) -> Any:
 
 def queued(delivery: Mapping[str, Any]) -> ExecutionQueued:
     """The fact that begins the run of a delivery, as it stands in its job. The version is pinned when it starts."""
+    return queued_with(delivery, body_value(body_bytes(delivery), delivery["content_type"]))
+
+
+def queued_with(delivery: Mapping[str, Any], body: Any) -> ExecutionQueued:
+    """The same where what its run sees of the body is known already."""
     from shared.events.execution import ExecutionQueued  # intake, which asks for this rarely, starts without all events
 
     return ExecutionQueued(
@@ -43,7 +48,7 @@ def queued(delivery: Mapping[str, Any]) -> ExecutionQueued:
         trigger={
             "type": "webhook",
             "node_id": delivery["node_id"],
-            "body": body_value(body_bytes(delivery), delivery["content_type"]),
+            "body": body,
             "headers": delivery["headers"],
             "query": delivery["query"],
             "method": delivery["method"],

@@ -24,7 +24,7 @@ from shared.events.execution import (
     ExecutionSucceeded,
     SignalReceived,
 )
-from shared.events.record import RecordedEvent
+from shared.events.record import NewEvent, RecordedEvent
 
 FACTS = by_name(ExecutionFact)
 
@@ -39,12 +39,12 @@ def fold(events: Iterable[RecordedEvent]) -> ExecutionState | None:
     return state
 
 
-def apply_event(state: ExecutionState, event: RecordedEvent) -> None:
+def apply_event(state: ExecutionState, event: NewEvent | RecordedEvent) -> None:
     """Takes one more event of its stream into the state."""
     apply(state, *execution_fact(event))
 
 
-def execution_fact(event: RecordedEvent) -> tuple[ExecutionFact, str]:
+def execution_fact(event: NewEvent | RecordedEvent) -> tuple[ExecutionFact, str]:
     """The fact in an event of a run's stream, and when it happened, in the service's form of time."""
     fact = decode(FACTS, event.event_type, event.payload, event.metadata.get("schema_version", 1))
     return fact, in_utc(event.timestamp) or event.timestamp  # type: ignore[return-value]  # the stream's type is `execution`

@@ -14,7 +14,6 @@ from typing import Any
 
 from shared.cause import Cause, current
 from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply
 from shared.domain.paths import item_of, split_path
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.graphs import GraphLoader
@@ -22,13 +21,13 @@ from shared.engine.journal import Journal
 from shared.engine.recorder import Recorder
 from shared.engine.scopes import Step
 from shared.errors import InvalidGraphError
-from shared.events.codec import encode, event_type
-from shared.events.execution import ExecutionQueued, NodeStarted, NodeWaiting
-from shared.events.record import NewEvent, RecordedEvent
+from shared.events.codec import new_event
+from shared.events.execution import ExecutionQueued, NodeStarted, NodeWaiting, trigger_of
+from shared.events.record import RecordedEvent
 from shared.ids import derived_id, new_id
 from shared.nodes.node_type import Call, Completed, NodeError
 from shared.repositories.event_store import EventStoreRepository
-from shared.repositories.run_append import run_append
+from shared.repositories.run_append import first_append
 
 JsonObject = dict[str, Any]
 # Tells a drain to look at runs of a tenant.
@@ -88,18 +87,12 @@ class CalledRuns:
 
     async def start(self, tenant_id: str, execution_id: str, fact: ExecutionQueued) -> None:
         """Returns when the run is durable and a drain has been told of it."""
-        happened_at = timestamp(self._clock())
-        state = ExecutionState(execution_id, tenant_id)
-        apply(state, fact, happened_at)
         # What led to the caller led to this.
         cause = current() or Cause(execution_id)
-        metadata = {"actor": self._actor, "schema_version": 1, **cause.metadata()}
-        # Due at once: should the hint be lost, the sweep finds it. A conflict says that it was started before.
-        await self._journal.append(
-            run_append(
-                state, [NewEvent(new_id(), event_type(fact), happened_at, encode(fact), metadata)], wake_at=happened_at
-            )
-        )
+        metadata = {"actor": self._actor, **cause.metadata()}
+        event = new_event(new_id(), fact, timestamp(self._clock()), metadata)
+        # A conflict says that it was started before.
+        await self._journal.append(first_append(tenant_id, execution_id, [event]))
         await self.hint(tenant_id, execution_id)
 
     async def hint(self, tenant_id: str, execution_id: str, again: bool = False) -> None:
@@ -151,7 +144,7 @@ class Calls:
             "is_awaited": call.wait,
             "handles_error": self._state.handles_error,
         }
-        trigger = {"type": "call", "body": call.input, "headers": {}, "query": {}, "method": "POST"}
+        trigger = trigger_of("call", call.input)
         fact = ExecutionQueued(call.workflow_id, version, trigger, parent_id=self._state.id, caller=caller)
         await self._runs.start(self._state.tenant_id, called, fact)
         if not call.wait:

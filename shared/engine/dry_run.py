@@ -6,15 +6,15 @@ import asyncio
 import time
 from typing import Any
 
-from shared.commands._begun_delivery import begun_delivery
 from shared.commands._chosen_version import chosen_version
+from shared.commands._known_run import known_run
 from shared.commands._workflow_changes import load
 from shared.commands.replay_execution import ReplayExecution, no_trigger
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.comparison import compared
 from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply, fold
+from shared.domain.execution_fold import apply
 from shared.domain.graph import Graph
 from shared.domain.json_values import size_bytes
 from shared.domain.timestamps import timestamp
@@ -41,9 +41,7 @@ async def dry_run(
     `replay_execution` does.
     """
     events = await services.events.read_all(actor.tenant_id, execution_id)
-    original = fold(events)
-    if original is None:
-        original, _, _ = await begun_delivery(services, actor, execution_id)
+    original = await known_run(services, actor, execution_id, events)
     workflow = await load(services, actor, original.workflow_id)
     version = await chosen_version(services, workflow, command.version)
     program = Program.from_row(version)

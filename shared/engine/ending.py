@@ -13,7 +13,13 @@ from shared.domain.node_record import NodeRecord
 from shared.domain.workflow_settings import WorkflowSettings
 from shared.engine.calls import CalledRuns
 from shared.engine.recorder import Recorder
-from shared.events.execution import ErrorWorkflowStarted, ExecutionFailed, ExecutionQueued, ExecutionSucceeded
+from shared.events.execution import (
+    ErrorWorkflowStarted,
+    ExecutionFailed,
+    ExecutionQueued,
+    ExecutionSucceeded,
+    trigger_of,
+)
 from shared.ids import new_id
 from shared.nodes.node_type import NodeError
 
@@ -69,7 +75,7 @@ class Ending:
         run = state.error_run
         assert run is not None, "it has just been recorded"
         caller = {"node_id": None, "depth": state.depth, "is_awaited": False, "handles_error": True}
-        trigger = {"type": "error", "body": self._told(error), "headers": {}, "query": {}, "method": "POST"}
+        trigger = trigger_of("error", self._told(error))
         fact = ExecutionQueued(run.workflow_id, run.workflow_version, trigger, parent_id=state.id, caller=caller)
         await self._runs.start(state.tenant_id, run.execution_id, fact)
 

@@ -25,7 +25,13 @@ from shared.engine.recorder import Recorder
 from shared.engine.run import Run
 from shared.engine.waiting_runs import WaitingRuns
 from shared.errors import InvalidGraphError, StreamConflictError
-from shared.events.execution import ExecutionCancelled, ExecutionFailed, ExecutionQueued, ExecutionStarted
+from shared.events.execution import (
+    ExecutionCancelled,
+    ExecutionFailed,
+    ExecutionQueued,
+    ExecutionStarted,
+    trigger_of,
+)
 from shared.nodes.node_type import Reach
 from shared.observability import count, tagged
 from shared.queue.job import ExecutionJob
@@ -117,8 +123,7 @@ class Engine:
             ledger = (ledger_row(job.delivery, job.tenant_id, job.execution_id),)
         else:
             start = job.start or {}
-            trigger = {"type": "manual", "body": storable(start["input"]), "headers": {}, "query": {}, "method": "POST"}
-            fact = ExecutionQueued(start["workflow_id"], None, trigger)
+            fact = ExecutionQueued(start["workflow_id"], None, trigger_of("manual", storable(start["input"])))
         recorder = Recorder(state, self._events, self._journal, self._actor, self.clock, ledger)
         recorder.record(fact)
         return recorder

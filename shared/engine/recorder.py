@@ -13,7 +13,7 @@ from shared.domain.timestamps import timestamp
 from shared.engine.journal import Journal
 from shared.engine.promise import Promise
 from shared.errors import StreamConflictError
-from shared.events.codec import SCHEMA_VERSIONS, encode, event_type
+from shared.events.codec import new_event
 from shared.events.execution import ExecutionFact
 from shared.events.record import NewEvent
 from shared.ids import new_id
@@ -79,13 +79,12 @@ class Recorder:
         """Takes a fact in: true for this run from now on, durable later."""
         happened_at = timestamp(self.clock())
         apply(self.state, fact, happened_at)
-        name = event_type(fact)
-        metadata = {**self._about, **self._first, "schema_version": SCHEMA_VERSIONS.get(name, 1)}
+        metadata = {**self._about, **self._first}
         self._first = {}
         self._recorded += 1
         if self.promise is not None:
             self.promise.recorded(self._recorded)
-        self._unsaved.append(NewEvent(new_id(), name, happened_at, encode(fact), metadata))
+        self._unsaved.append(new_event(new_id(), fact, happened_at, metadata))
 
     @property
     def owes_answer(self) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import TYPE_CHECKING, Any
 
+from shared.events.record import NewEvent
+
 if TYPE_CHECKING:
     from shared.events.facts import Fact
 
@@ -29,6 +31,13 @@ def event_type(fact: Fact) -> str:
 def encode(fact: Fact) -> JsonObject:
     """The payload of a fact: its fields by name."""
     return {name: getattr(fact, name) for name in fact.__slots__}
+
+
+def new_event(event_id: str, fact: Fact, happened_at: str, metadata: JsonObject) -> NewEvent:
+    """The event of a fact that happened at `happened_at`; its metadata have the schema version beside what is given."""
+    name = event_type(fact)
+    metadata = {**metadata, "schema_version": SCHEMA_VERSIONS.get(name, 1)}
+    return NewEvent(event_id, name, happened_at, encode(fact), metadata)
 
 
 def by_name(facts: UnionType) -> Mapping[str, type[Fact]]:

@@ -17,7 +17,7 @@ of the nodes that keep what they did, copied from the run that it was forked fro
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,11 @@ class ExecutionQueued:
     forked_from: str | None = None
     replayed_from: str | None = None
     caller: dict[str, Any] | None = None
+
+
+def trigger_of(kind: Literal["manual", "call", "error"], body: Any) -> dict[str, Any]:
+    """The trigger of a run that is started by hand or by another one, which expressions see as a `POST` of `body`."""
+    return {"type": kind, "body": body, "headers": {}, "query": {}, "method": "POST"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.domain.execution import ExecutionState
+from shared.domain.execution_fold import apply_event
 from shared.domain.execution_row import row
 from shared.events.record import NewEvent
 from shared.repositories.event_store import Append
@@ -22,8 +23,7 @@ def run_append(
 ) -> Append:
     """The append of a run's last events, which are in its state already.
 
-    `wake_at` overrides when somebody must look at an unfinished run again: with the moment of the events it is due at
-    once, so that the drain's sweep finds it where no hint reaches a drain. The rest is as in `Append`.
+    `wake_at` overrides when somebody must look at an unfinished run again. The rest is as in `Append`.
     """
     return Append(
         tenant_id=state.tenant_id,
@@ -37,3 +37,20 @@ def run_append(
         calls=tuple(state.calls.values()),
         awaiting_id=state.awaiting_id,
     )
+
+
+def first_append(
+    tenant_id: str,
+    execution_id: str,
+    events: Sequence[NewEvent],
+    deliveries: tuple[JsonObject, ...] = (),
+    stored_payloads: frozenset[str] = frozenset(),
+) -> Append:
+    """The append of the events with which a run begins, as in `run_append`; at least one.
+
+    The run is due at once: where no hint reaches a drain, its sweep finds it.
+    """
+    state = ExecutionState(execution_id, tenant_id)
+    for event in events:
+        apply_event(state, event)
+    return run_append(state, events, events[0].timestamp, deliveries, stored_payloads)

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.domain.delivery import ledger_row, queued
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply
-from shared.events.codec import encode, event_type
-from shared.events.record import NewEvent
+from shared.events.codec import new_event
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
 from shared.repositories.event_store import EventStoreRepository
-from shared.repositories.run_append import run_append
+from shared.repositories.run_append import first_append
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +27,10 @@ async def spill(events: EventStoreRepository, job: ExecutionJob) -> Spilled:
     reach too."""
     delivery: dict[str, Any] = job.delivery or {}
     fact = queued(delivery)
-    happened_at = delivery["received_at"]
-    state = ExecutionState(job.execution_id, job.tenant_id)
-    apply(state, fact, happened_at)
-    begun = NewEvent(
-        id=new_id(),
-        event_type=event_type(fact),
-        timestamp=happened_at,
-        payload=encode(fact),
-        metadata={"actor": f"webhook:{delivery['webhook_id']}", **job.cause.metadata()},
-    )
+    metadata = {"actor": f"webhook:{delivery['webhook_id']}", **job.cause.metadata()}
+    event = new_event(new_id(), fact, delivery["received_at"], metadata)
     line = ledger_row(delivery, job.tenant_id, job.execution_id)
-    (appended,) = await events.append([run_append(state, [begun], wake_at=happened_at, deliveries=(line,))])
+    (appended,) = await events.append([first_append(job.tenant_id, job.execution_id, [event], deliveries=(line,))])
     if appended.status != "conflict":
         return Spilled(delivery["delivery_id"], duplicate=False, mismatch=False)
     first = (await events.read_stream(job.tenant_id, job.execution_id, limit=1))[0].payload["trigger"]

@@ -1,7 +1,8 @@
-"""An accepted delivery that no drain has begun, begun by a command that cannot wait for one."""
+"""The run that a command is about, even if it is an accepted delivery that no drain has begun."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from shared.commands.record import record
@@ -9,9 +10,19 @@ from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.delivery import ledger_row, queued
 from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply
+from shared.domain.execution_fold import apply, fold
 from shared.errors import NotFoundError, StreamConflictError
-from shared.events.record import NewEvent
+from shared.events.record import NewEvent, RecordedEvent
+
+
+async def known_run(
+    services: Services, actor: Actor, execution_id: str, events: Sequence[RecordedEvent]
+) -> ExecutionState:
+    """The run that these events of its stream lead to; without any, the queued run as in `begun_delivery`."""
+    state = fold(events)
+    if state is None:
+        state, _, _ = await begun_delivery(services, actor, execution_id)
+    return state
 
 
 async def begun_delivery(
