@@ -34,7 +34,6 @@ class Settings:
     aws_allow: tuple[str, ...] = ()
     public_url: str | None = None
     jwks_url: str | None = None
-    log_level: str = "INFO"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -65,7 +64,6 @@ class Settings:
             aws_allow=_words(environment, "AWS_ALLOW"),
             public_url=(read("PUBLIC_URL") or "").rstrip("/") or None,
             jwks_url=read("JWKS_URL") or None,
-            log_level=read("LOG_LEVEL") or "INFO",
         )
 
 

@@ -23,7 +23,6 @@ Scope = Literal[
     "secrets:read",
     "secrets:write",
 ]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
 @dataclass(frozen=True, slots=True)

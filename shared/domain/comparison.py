@@ -8,7 +8,7 @@ from shared.domain.execution import ExecutionState
 from shared.domain.execution_view import handle_view
 from shared.domain.graph import Graph
 from shared.domain.json_values import same_json
-from shared.domain.node_record import NodeRecord
+from shared.domain.node_record import UNTOUCHED
 
 JsonObject = dict[str, Any]
 
@@ -59,7 +59,7 @@ def _end(state: ExecutionState, *, is_tried: bool = False) -> JsonObject:
 
 
 def _node(state: ExecutionState, node_id: str, *, is_tried: bool = False) -> JsonObject:
-    record = state.nodes.get(node_id, NodeRecord())
+    record = state.nodes.get(node_id, UNTOUCHED)
     # Where a run is only tried, nobody is at work: what has begun and not ended got no answer.
     status = UNKNOWN if is_tried and record.status in ("running", "waiting") else record.status
     found = {"status": status, "handle": handle_view(record), "output": record.output, "error": record.error}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from shared.domain.map_items import MapItems
 from shared.events.execution import (
@@ -130,6 +130,11 @@ class NodeRecord:
         self.wake_at, self.attempts_before = until, self.attempts - 1
 
     @property
+    def attempt(self) -> int:
+        """The number, from 1, of the attempt that goes on, or of the next where none does."""
+        return self.attempts + (self.status != "running" and self.wake_at is None)
+
+    @property
     def asks_outside(self) -> bool:
         """Whether this is an effect, or a call, that has been started."""
         return self.key is not None or self.workflow_version is not None
@@ -143,3 +148,7 @@ class NodeRecord:
     def timer(self) -> str | None:
         """When a waiting node goes on: with its next attempt, or because its wait is over."""
         return self.retry_at or self.wake_at
+
+
+# The record of a node that nothing has happened to, for readers: it is everybody's and stays as it is.
+UNTOUCHED: Final = NodeRecord()

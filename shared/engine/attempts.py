@@ -7,6 +7,7 @@ import logging
 import random
 from typing import Any
 
+from shared.domain.node_record import UNTOUCHED
 from shared.domain.retry import delay_seconds
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.calls import Calls
@@ -23,7 +24,6 @@ from shared.events.execution import (
     NodeStarted,
     NodeWaiting,
 )
-from shared.ids import derived_id
 from shared.nodes.node_type import Completed, Effect, NodeError, Reach, Wait
 from shared.observability import tagged
 
@@ -48,12 +48,10 @@ class Attempts(Resolution):
     async def settle(self, path: str) -> None:
         """Makes the node's attempts until it is settled or a map whose items are to be run, or until it waits for
         longer than a drain should."""
-        step, record = self.scopes.step(path), self._state.nodes.get(path)
+        step, record = self.scopes.step(path), self._state.nodes.get(path, UNTOUCHED)
         # A start without an end: its drain died, and the same attempt is made again.
-        is_repeated = record is not None and record.status == "running"
-        is_same = is_repeated or (record is not None and record.wake_at is not None)
-        attempt = 1 if record is None else record.attempts + (not is_same)
-        if record is not None and record.retry_at is not None:
+        attempt, is_repeated = record.attempt, record.status == "running"
+        if record.retry_at is not None:
             await asyncio.sleep(max(0.0, unix_seconds(record.retry_at) - self._recorder.clock()))
         while True:
             try:
@@ -89,18 +87,10 @@ class Attempts(Resolution):
         if one.node.disabled:
             self._succeed(step, attempt, Completed(output_of=tuple(self.sources(step))), self._now(), [])
             return
-        record = self._state.nodes.get(path)
-        if record is not None and record.parameters is not None:
-            # Every attempt of an effect sends what the first one sent, for it carries the same key; a wait goes on as
-            # it began.
-            resolved, undefined, evaluated_at = record.parameters, list(record.undefined), record.evaluated_at or 0
-        else:
-            evaluated_at = self._now()
-            resolved, undefined = await self.fill(step, evaluated_at)
+        resolved, undefined, evaluated_at = await self.filled(step, self._now())
         if one.type.spread is not None:
             one.type.parse(resolved)
-            given = one.type.complete(resolved) if one.type.complete else resolved
-            self._recorder.record(MapStarted(path, attempt, given, evaluated_at, undefined))
+            self._recorder.record(MapStarted(path, attempt, one.type.complete(resolved), evaluated_at, undefined))
             return
         if one.type.call is not None:
             wait = NodeWaiting(path, attempt, "", resolved, evaluated_at, undefined)
@@ -113,7 +103,7 @@ class Attempts(Resolution):
             return
         if not one.is_disclosing:
             one.type.parse(resolved)  # what cannot be sent is refused before it counts as begun
-        key = derived_id("effect", self._state.id, path)
+        key = self.effect_key(path)
         if not is_repeated:
             self._recorder.record(NodeStarted(path, attempt, key, resolved, evaluated_at))
         # The rule that all else rests on: nothing leaves before everything it depends on is durable.
@@ -154,8 +144,7 @@ class Attempts(Resolution):
 
     def _pause(self, step: Step, attempt: int, error: NodeError) -> float | None:
         """How long to wait before the next attempt, recorded; `None` when this was the last."""
-        record = self._state.nodes.get(step.path)
-        made = attempt - (record.attempts_before if record is not None else 0)
+        made = attempt - self._state.nodes.get(step.path, UNTOUCHED).attempts_before
         draw = random.random()  # noqa: S311  # jitter; what came of it is recorded
         pause = delay_seconds(step.one.node.retry, error.code, made, draw, error.retry_after_seconds)
         if pause is not None:

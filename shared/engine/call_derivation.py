@@ -22,13 +22,13 @@ async def derived_call(
     """
     kind = given.step.one.type
     assert kind.call is not None, "a node that calls"
-    resolved, _, evaluated_at = await given.filled(recorded.evaluated_at)
+    resolved, _, evaluated_at = await given.resolution.filled(given.step, recorded.evaluated_at)
     call = kind.call(kind.parse(resolved))
     found: NodeStarted | NodeWaiting | NodeSucceeded | None
     if isinstance(recorded, NodeSucceeded):
         found = _ended(given, call, replace(recorded, evaluated_at=evaluated_at))
     else:
-        right = replace(recorded, attempt=given.attempt, parameters=resolved, evaluated_at=evaluated_at)
+        right = replace(recorded, attempt=given.record.attempt, parameters=resolved, evaluated_at=evaluated_at)
         found = _started(given, right) if isinstance(right, NodeStarted) else _waiting(given, call, right)
     if found is None:
         raise ImpossibleError("The node's call has not come so far.")
@@ -48,7 +48,7 @@ def call_code(given: Premises, code: str) -> str | None:
 
 def _is_under_way(given: Premises) -> bool:
     """Whether the call has begun, so that what becomes of it comes from outside."""
-    return given.record is not None and (given.is_running or given.step.path in given.state.calls)
+    return given.is_running or given.step.path in given.state.calls
 
 
 def _started(given: Premises, recorded: NodeStarted) -> NodeStarted | None:
@@ -65,7 +65,7 @@ def _waiting(given: Premises, call: Call, recorded: NodeWaiting) -> NodeWaiting 
 
 def _ended(given: Premises, call: Call, recorded: NodeSucceeded) -> NodeSucceeded | None:
     state, record, path = given.state, given.record, given.step.path
-    if record is None or not _is_under_way(given) or call.wait != (path in state.calls):
+    if not _is_under_way(given) or call.wait != (path in state.calls):
         return None
     output = recorded.output if call.wait else {"execution_id": called_id(state, path, record.attempts)}
     return replace(recorded, output=output, handles=["out"], attempt=record.attempts)

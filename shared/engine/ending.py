@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from shared.domain.node_record import NodeRecord
+from shared.domain.node_record import UNTOUCHED
 from shared.domain.workflow_settings import WorkflowSettings
 from shared.engine.calls import CalledRuns
 from shared.engine.recorder import Recorder
@@ -92,6 +92,6 @@ class Ending:
             "error": error,
         }
         if node_id is not None:
-            record = state.nodes.get(node_id, NodeRecord())
+            record = state.nodes.get(node_id, UNTOUCHED)
             found["node"] = {"id": node_id, "attempts": record.attempts, "error": record.error or error}
         return found

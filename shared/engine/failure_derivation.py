@@ -22,13 +22,12 @@ async def derived_failure(
     Where none may stand it raises `ImpossibleError`; an expression that took too long to be derived again raises
     `UnavailableError`.
     """
-    one, record, attempt = given.step.one, given.record, given.attempt
+    one, attempt = given.step.one, given.record.attempt
     code = str(recorded.error.get("code"))
     found = await _code(given, recorded.error, int(unix_seconds(happened_at) * 1000))
     if found != code:
         raise ImpossibleError(f"The node fails with {found}." if found else "The node does not fail.")
-    made = attempt - (record.attempts_before if record is not None else 0)
-    longest = delay_seconds(one.node.retry, code, made, 1.0)
+    longest = delay_seconds(one.node.retry, code, attempt - given.record.attempts_before, 1.0)
     if isinstance(recorded, NodeFailed):
         if longest is not None:
             raise ImpossibleError("A retrier says that the node is attempted again.")
@@ -49,13 +48,13 @@ async def _code(given: Premises, error: dict[str, Any], now: int) -> str | None:
         return None
     if one.is_effect and given.is_running:
         return code  # it comes from outside
-    if one.type.spread is not None and given.record is not None and given.record.is_open_map:
+    if one.type.spread is not None and given.record.is_open_map:
         return None if given.map_succeeded() else "items_failed"
     if "jsonata" in (error.get("details") or {}) and code in ("timeout", "limit"):
         return code  # it depends on the machine
     try:
         # The moment at which the parameters were filled in is not recorded of a failure: it was just before.
-        resolved, _, _ = await given.filled(now)
+        resolved, _, _ = await given.resolution.filled(given.step, now)
         parameters = one.type.parse(resolved)
         if one.type.call is not None:
             return call_code(given, code)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from shared.domain.execution import SETTLED, ExecutionState
 from shared.domain.fates import fate
-from shared.domain.node_record import NodeRecord
+from shared.domain.node_record import UNTOUCHED, NodeRecord
 from shared.domain.paths import item_of, split_path
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.attempts import LONGEST_WAIT_SECONDS
@@ -24,7 +24,6 @@ from shared.events.execution import (
     NodeSucceeded,
     NodeWaiting,
 )
-from shared.ids import derived_id
 from shared.nodes.node_type import NodeError, Wait
 
 NodeFact = NodeStarted | NodeSucceeded | NodeFailed | NodeRetryScheduled | NodeWaiting | MapStarted
@@ -70,36 +69,33 @@ class NodeDerivation:
                 return _answered(given, recorded) if one.is_effect else await _succeeded(given, recorded, happened_at)
             return await _begun(given, recorded)
         except NodeError as error:
-            return NodeFailed(given.step.path, given.attempt, error.as_json(), one.node.on_error, 0)
+            return NodeFailed(given.step.path, given.record.attempt, error.as_json(), one.node.on_error, 0)
 
     def _premises(self, path: str) -> Premises:
         prefix, node_id = split_path(path)
         scope = self.scope(prefix)
         if node_id not in scope.body.nodes:
             raise ImpossibleError("The graph has no such node.")
-        record = self._state.nodes.get(path)
-        if record is not None and record.status in SETTLED:
+        record = self._state.nodes.get(path, UNTOUCHED)
+        if record.status in SETTLED:
             raise ImpossibleError(f"The node had {record.status} before.")
-        if (record is None or record.status == "pending") and (
-            fate(scope.body.graph, self._state, node_id, scope.prefix) != "ready"
-        ):
+        if record.status == "pending" and fate(scope.body.graph, self._state, node_id, scope.prefix) != "ready":
             raise ImpossibleError("Its predecessors do not say that the node runs.")
         return Premises(self._state, self._resolution, self._resolution.scopes.step(path), record)
 
 
 async def _begun(given: Premises, recorded: NodeStarted | NodeWaiting | MapStarted) -> ExecutionFact:
     """An effect, a wait or a map begins."""
-    one, path, attempt, record = given.step.one, given.step.path, given.attempt, given.record
-    if one.node.disabled or (record is not None and (given.is_running or record.wake_at is not None)):
+    one, path, attempt, record = given.step.one, given.step.path, given.record.attempt, given.record
+    if one.node.disabled or given.is_running or record.wake_at is not None:
         raise ImpossibleError("The node does not begin here.")
-    resolved, undefined, evaluated_at = await given.filled(recorded.evaluated_at)
-    started = NodeStarted(path, attempt, derived_id("effect", given.state.id, path), resolved, evaluated_at)
+    resolved, undefined, evaluated_at = await given.resolution.filled(given.step, recorded.evaluated_at)
+    started = NodeStarted(path, attempt, given.resolution.effect_key(path), resolved, evaluated_at)
     if one.type.perform is not None and one.is_disclosing:
         return started
     parameters = one.type.parse(resolved)
     if one.type.spread is not None:
-        complete = one.type.complete(resolved) if one.type.complete else resolved
-        return MapStarted(path, attempt, complete, evaluated_at, undefined)
+        return MapStarted(path, attempt, one.type.complete(resolved), evaluated_at, undefined)
     if one.type.perform is not None:
         return started
     if one.type.wait is None:
@@ -111,7 +107,7 @@ async def _begun(given: Premises, recorded: NodeStarted | NodeWaiting | MapStart
 def _answered(given: Premises, recorded: NodeSucceeded) -> NodeSucceeded:
     """An effect's answer is taken as it stands."""
     one, record = given.step.one, given.record
-    if record is None or not given.is_running:
+    if not given.is_running:
         raise ImpossibleError("The effect had not been started.")
     if not set(recorded.handles) <= set(one.type.handles(one.node.parameters)):
         raise ImpossibleError(f"The node has no handle {', '.join(recorded.handles)}.")
@@ -120,18 +116,17 @@ def _answered(given: Premises, recorded: NodeSucceeded) -> NodeSucceeded:
 
 async def _succeeded(given: Premises, recorded: NodeSucceeded, happened_at: str) -> NodeSucceeded:
     """A pure node, a wait or a map has succeeded."""
-    path, kind, attempt, record = given.step.path, given.step.one.type, given.attempt, given.record
+    path, kind, attempt, record = given.step.path, given.step.one.type, given.record.attempt, given.record
     if given.step.one.node.disabled:
         sources = given.resolution.sources(given.step)
         return NodeSucceeded(path, attempt, None, ["out"], recorded.evaluated_at, [], sources)
     if kind.spread is not None:
         if not given.map_succeeded():
             raise ImpossibleError("The map was not successful.")
-        assert record is not None, "a map that has ended has a record"
         return NodeSucceeded(path, attempt, None, ["out"], record.evaluated_at or 0, list(record.undefined))
     if kind.run is None:
         raise ImpossibleError("A trigger is settled by ExecutionStarted.")
-    resolved, undefined, evaluated_at = await given.filled(recorded.evaluated_at)
+    resolved, undefined, evaluated_at = await given.resolution.filled(given.step, recorded.evaluated_at)
     parameters, inputs = kind.parse(resolved), given.resolution.inputs(given.step)
     candidates = [inputs]
     if kind.wait is not None:
@@ -144,9 +139,9 @@ async def _succeeded(given: Premises, recorded: NodeSucceeded, happened_at: str)
     return next((one for one in found if one == recorded), found[0])
 
 
-def _is_over(wait: Wait, record: NodeRecord | None, evaluated_at: int, happened_at: str) -> bool:
+def _is_over(wait: Wait, record: NodeRecord, evaluated_at: int, happened_at: str) -> bool:
     """Whether the time of a wait has passed; a long one of which no beginning is recorded raises `ImpossibleError`."""
     is_long = wait.signal is not None or wait.until - evaluated_at / 1000 > LONGEST_WAIT_SECONDS + LATE_SECONDS
-    if is_long and (record is None or record.wake_at is None):
+    if is_long and record.wake_at is None:
         raise ImpossibleError("The node had not begun to wait.")
     return unix_seconds(happened_at) >= wait.until - EARLY_SECONDS

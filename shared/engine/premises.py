@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from shared.domain.execution import ExecutionState
 from shared.domain.node_record import NodeRecord
 from shared.engine.resolution import Resolution
 from shared.engine.scopes import Step
-
-JsonObject = dict[str, Any]
 
 # An event loop's timers may come a little early.
 EARLY_SECONDS = 0.1
@@ -24,42 +21,22 @@ class ImpossibleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Premises:
-    """The run's state, and in it a node that has not settled. `record` is unset while nothing is recorded of it;
-    `resolution` is over the same state."""
+    """The run's state, and in it a node that has not settled; `resolution` is over the same state."""
 
     state: ExecutionState
     resolution: Resolution
     step: Step
-    record: NodeRecord | None
+    record: NodeRecord
 
     @property
     def is_running(self) -> bool:
         """Whether the node has begun and neither ended nor waits."""
-        return self.record is not None and self.record.status == "running"
-
-    @property
-    def attempt(self) -> int:
-        """The number of the attempt that the next fact is of, from 1."""
-        if self.record is None:
-            return 1
-        return self.record.attempts + (not self.is_running and self.record.wake_at is None)
-
-    async def filled(self, evaluated_at: int) -> tuple[JsonObject, list[str], int]:
-        """The node's parameters, the pointers of those that led nowhere, and the moment (Unix milliseconds) at which
-        they were filled in: the recorded ones, or else those of `evaluated_at`.
-
-        An expression that fails or exceeds a limit raises `NodeError`.
-        """
-        record = self.record
-        if record is not None and record.parameters is not None:
-            return record.parameters, list(record.undefined), record.evaluated_at or 0
-        resolved, undefined = await self.resolution.fill(self.step, evaluated_at)
-        return resolved, undefined, evaluated_at
+        return self.record.status == "running"
 
     def map_succeeded(self) -> bool:
         """Whether the map succeeded, now that its last item has ended; before that it raises `ImpossibleError`."""
         record, kind = self.record, self.step.one.type
-        if record is None or not record.is_open_map or record.items is None or record.items.under_way:
+        if not record.is_open_map or record.items is None or record.items.under_way:
             raise ImpossibleError("The map was not over.")
         assert kind.spread is not None, "only a map has items"
         spread = kind.spread(kind.parse(record.parameters or {}))

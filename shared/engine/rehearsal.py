@@ -23,7 +23,6 @@ from shared.engine.resolution import Resolution, items_failed, success
 from shared.engine.scopes import Step
 from shared.events.execution import ExecutionFact, MapStarted, NodeFailed, NodeStarted, NodeSucceeded, NodeWaiting
 from shared.events.record import RecordedEvent
-from shared.ids import derived_id
 from shared.nodes.node_type import Completed, NodeError
 
 JsonObject = dict[str, Any]
@@ -102,15 +101,13 @@ class Rehearsal(Resolution):
         # Secrets and the URLs of signals are not read here: what stands in their place need not fit.
         parameters = None if one.is_disclosing else one.type.parse(resolved)
         if one.type.spread is not None:
-            given = one.type.complete(resolved) if one.type.complete else resolved
-            self._record(MapStarted(path, 1, given, evaluated_at, undefined))
+            self._record(MapStarted(path, 1, one.type.complete(resolved), evaluated_at, undefined))
         elif one.type.run is not None and not self._asks_for_signal(step, parameters, evaluated_at):
             completed = one.type.yields(parameters, self.inputs(step))
             self._record(success(path, 1, completed, evaluated_at, undefined))
         else:
             if one.type.perform is not None:
-                key = derived_id("effect", self._state.id, path)
-                self._record(NodeStarted(path, 1, key, resolved, evaluated_at))
+                self._record(NodeStarted(path, 1, self.effect_key(path), resolved, evaluated_at))
             elif one.type.call is not None:
                 self._record(NodeStarted(path, 1, None, resolved, evaluated_at, UNKNOWN_VERSION))
             self._answer(step, answer, NodeWaiting(path, 1, NEVER, resolved, evaluated_at, undefined))

@@ -12,6 +12,7 @@ from typing import Any
 from shared.domain.execution import ExecutionState
 from shared.domain.expressions import ITEM_SCOPE, seed_of
 from shared.domain.fates import live_sources
+from shared.domain.node_record import UNTOUCHED
 from shared.domain.paths import item_of, split_path
 from shared.domain.templates import cut
 from shared.engine.expression_child import EvaluationError
@@ -19,6 +20,7 @@ from shared.engine.expressions import ExpressionGuard, GuardedTemplate, Level, R
 from shared.engine.program import Program
 from shared.engine.scopes import Scope, Scopes, Step
 from shared.events.execution import NodeSucceeded
+from shared.ids import derived_id
 from shared.nodes.node_type import Completed, Inputs, NodeError, Signal
 
 JsonObject = dict[str, Any]
@@ -51,6 +53,23 @@ class Resolution:
         sources, taken, prefix = self.sources(step), self._state.signal_for(step.path), step.scope.prefix
         outputs = {source: self._state.nodes[prefix + source].output for source in sources}
         return Inputs(tuple(sources), outputs, None if taken is None else Signal(taken.payload))
+
+    def effect_key(self, path: str) -> str:
+        """The idempotency key of what the effect at a path sends: the same in every attempt."""
+        return derived_id("effect", self._state.id, path)
+
+    async def filled(self, step: Step, now: int) -> tuple[JsonObject, list[str], int]:
+        """The node's parameters, the pointers of those that led nowhere, and the moment (Unix milliseconds) at which
+        they were filled in: `now`, unless that has been recorded. Raises as `fill` does.
+
+        Every attempt of an effect sends what the first one sent, for it carries the same key; a wait goes on as it
+        began.
+        """
+        record = self._state.nodes.get(step.path, UNTOUCHED)
+        if record.parameters is not None:
+            return record.parameters, list(record.undefined), record.evaluated_at or 0
+        resolved, undefined = await self.fill(step, now)
+        return resolved, undefined, now
 
     async def fill(self, step: Step, evaluated_at: int) -> tuple[JsonObject, list[str]]:
         """The node's parameters at this moment (Unix milliseconds), and the pointers of those that led nowhere.

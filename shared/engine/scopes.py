@@ -21,13 +21,6 @@ class Scope:
     data: RunData = field(default_factory=RunData)
     steps: dict[str, Step] = field(default_factory=dict)
 
-    def levels(self) -> Iterator[Scope]:
-        """This one, and those around it outwards."""
-        level: Scope | None = self
-        while level is not None:
-            yield level
-            level = level.outer
-
 
 @dataclass(slots=True)
 class Step:

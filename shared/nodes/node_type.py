@@ -187,7 +187,7 @@ class NodeType:
     body: Callable[[JsonObject], Graph] | None = None
     spread: Callable[[Any], Spread] | None = None
     call: Callable[[Any], Call] | None = None
-    complete: Callable[[JsonObject], JsonObject] | None = None
+    complete: Callable[[JsonObject], JsonObject] = field(default=lambda resolved: resolved)
     needs: tuple[str, ...] = ()
     literal: frozenset[str] = frozenset()
     verbatim: frozenset[str] = frozenset()
@@ -207,7 +207,7 @@ class NodeType:
     def parse(self, resolved: JsonObject) -> Any:
         """The model of resolved parameters; where a type does not fit it raises `NodeError`."""
         try:
-            return self.parameters.model_validate(self.complete(resolved) if self.complete else resolved)
+            return self.parameters.model_validate(self.complete(resolved))
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False, include_context=False)
             code = "expression" if any(one["type"] == "condition" for one in details) else "invalid_parameters"
