@@ -14,9 +14,11 @@ from typing import Any
 from shared.runtime import run
 
 
-def prepare(warm: Callable[[], object], drop_connections: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+def prepare(
+    warm: Callable[[], object], drop_connections: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> bool:
     """Register the hooks, where the runtime has them: `warm` imports what the first event needs, `drop_connections`
-    ends what would be dead after the restore. Whether they were registered."""
+    ends what would be dead after the restore, if the function has any. Whether they were registered."""
     try:
         from snapshot_restore_py import register_after_restore, register_before_snapshot
     except ImportError:  # another way of running: nothing is snapshotted
@@ -24,7 +26,8 @@ def prepare(warm: Callable[[], object], drop_connections: Callable[[], Coroutine
 
     def before() -> None:
         warm()
-        run(drop_connections())
+        if drop_connections is not None:
+            run(drop_connections())
 
     register_before_snapshot(before)
     register_after_restore(random.seed)

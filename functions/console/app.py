@@ -19,6 +19,7 @@ from shared.http.landing_page import LANDING_PAGE
 from shared.http.responses import PROBLEM, problem
 from shared.observability import begin
 from shared.runtime import loop
+from shared.snapstart import prepare
 
 HEADERS = {
     # Nothing is loaded from anywhere, and a page has no script.
@@ -60,6 +61,9 @@ app = Starlette(
 def adapter() -> Mangum:
     """The app as a Lambda handler."""
     return Mangum(app, lifespan="off", text_mime_types=["text/", "application/json", PROBLEM])
+
+
+prepare(lambda: (document(), page()))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
+from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,17 @@ def test_a_function_has_its_own_code_and_data_and_no_other_function(tree: Path, 
     (tree / "functions/second_one/app.py").write_text("from functions.first.app import handler\n")
     build_function("SecondOneFunction", built, sys.executable, tree)
     assert answer(built, "second_one") == "ModuleNotFoundError: No module named 'functions.first'"
+
+
+def test_everything_is_compiled_and_nobody_looks_at_its_time(tree: Path, tmp_path: Path) -> None:
+    """Each module has its bytecode, by this minor version, and with a hash that is not checked: deployment changes the
+    files' times, and what looks at them would compile at every cold start. Source: PEP 552."""
+    build_function("FirstFunction", tmp_path / "built", sys.executable, tree)
+    sources = list((tmp_path / "built").rglob("*.py"))
+    assert len(sources) == 4
+    for source in sources:
+        magic, flags = struct.unpack("<4sI", Path(cache_from_source(str(source))).read_bytes()[:8])
+        assert (magic, flags) == (MAGIC_NUMBER, 0b01), source
 
 
 def test_a_function_has_the_files_that_it_reads(tree: Path, tmp_path: Path) -> None:
