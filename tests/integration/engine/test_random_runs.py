@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from shared.queue.job import ExecutionJob
+from shared.repositories.database import Database
+from shared.repositories.event_store import Append, Appended, EventStoreRepository
 from tests.integration.engine.bench import HOOK, Bench
 from tests.integration.engine.sink import Sink
 
@@ -112,9 +117,10 @@ class Plan:
 
 @pytest.mark.parametrize("seed", range(24))
 async def test_random_run_ends_as_the_model_says(bench: Bench, sink: Sink, seed: int) -> None:
-    """Two drains are cut off at random; the third finishes. Same fates, each node settled once, one key per effect,
-    and every fact can be derived again."""
+    """Two drains are cut off at random; the third finishes. Same fates, each node settled once, one key per effect, no
+    effect before all that came before it is durable, and every fact can be derived again."""
     chance = random.Random(seed)
+    durable_at = bench.services.__dict__["events"] = Witness(bench.services.database)
     plan = Plan(chance, sink.url)
     sink.pause_seconds = 0.01
     sink.answer = lambda request: (404 if request.path == "/refused" else 200, {}, b"{}")
@@ -140,8 +146,32 @@ async def test_random_run_ends_as_the_model_says(bench: Bench, sink: Sink, seed:
     )
     started = [event.payload["node_id"] for event in await bench.events(job) if event.event_type == "NodeStarted"]
     assert len({request.key for request in sink.received}) == len(set(started))
+    await check_durability(bench, sink, job, durable_at.moments)
     assert (await bench.verify(job))["first_difference"] is None
-    assert (await bench.verify(job))["first_difference"] is None
+
+
+class Witness(EventStoreRepository):
+    """The event store, and by event id when each was durable as far as the engine could know."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.moments: dict[str, float] = {}
+
+    async def append(self, appends: Sequence[Append], *lines: Any) -> list[Appended]:
+        appended = await super().append(appends, *lines)
+        now = time.time()
+        self.moments.update((event.id, now) for append in appends for event in append.events)
+        return appended
+
+
+async def check_durability(bench: Bench, sink: Sink, job: ExecutionJob, durable_at: dict[str, float]) -> None:
+    """Whatever stands before an effect's start in the stream, and the start itself, was durable when it arrived."""
+    events = await bench.events(job)
+    for position, event in enumerate(events):
+        if event.event_type == "NodeStarted":
+            ready_at = max(durable_at[one.id] for one in events[: position + 1])
+            arrivals = [one.arrived_at for one in sink.received if one.key == event.payload["idempotency_key"]]
+            assert all(arrived_at >= ready_at for arrived_at in arrivals), event.payload["node_id"]
 
 
 @pytest.mark.parametrize("seed", range(100, 124))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from shared.commands.cancel_execution import CancelExecution, cancel_execution
+from shared.domain.retry import ERROR_CLASSES
 from shared.domain.timestamps import unix_seconds
 from tests.integration.engine.bench import HOOK, Bench, request, transform
-from tests.integration.engine.sink import Sink, as_json
+from tests.integration.engine.sink import Received, Sink, as_json
 
 IF_MAIN = {"id": "is_main", "type": "if", "parameters": {"condition": "{% $trigger.body.ref = 'main' %}"}}
 
@@ -99,6 +102,71 @@ async def test_long_retry_is_a_durable_timer(bench: Bench, sink: Sink) -> None:
     assert 3500 < seconds <= 3600
     assert row is not None
     assert (row["status"], row["wake_at"]) == ("waiting", (await bench.state(job)).nodes["call"].retry_at)
+
+
+def breaks_off(_request: Received) -> tuple[int, dict[str, str], bytes]:
+    """No answer at all."""
+    raise ConnectionError
+
+
+FIRST_ANSWERS: dict[str, Callable[[Received], tuple[int, dict[str, str], bytes]]] = {
+    "network": breaks_off,
+    "http_2xx": lambda _request: (204, {}, b""),  # a code of the node's own: this status is no success here
+    "http_4xx": lambda _request: (404, {}, b""),
+    "http_429": lambda _request: (429, {}, b""),
+    "http_5xx": lambda _request: (500, {}, b""),
+    "invalid_output": lambda _request: (200, {}, b"no JSON"),
+    "limit": lambda _request: (200, {}, b'"' + b"x" * 2000 + b'"'),
+}
+
+
+@pytest.mark.parametrize("code", FIRST_ANSWERS)
+@pytest.mark.parametrize("named", ["by its name", "as all", "not"])
+async def test_each_class_of_error_is_retried_by_who_names_it(bench: Bench, sink: Sink, code: str, named: str) -> None:
+    """By a retrier with the class or with `all`; one that names the other classes leaves it alone."""
+    sink.answer = lambda request: FIRST_ANSWERS[code](request) if len(sink.received) == 1 else (200, {}, b"{}")
+    others = [*(one for one in ERROR_CLASSES if one != code), "another"]
+    errors = {"by its name": [code], "as all": ["all"], "not": others}[named]
+    retry = [{"errors": errors, "max_attempts": 2, "initial_interval_seconds": 0.01}]
+    wanted = {"response": "json", "max_response_bytes": 1024, "success": [200]}
+    workflow_id = await bench.publish([HOOK, request("call", sink.url, retry=retry, parameters=wanted)], "hook>call")
+    state = await bench.execute(bench.delivery(workflow_id))
+    expected = ("failed", 1, code) if named == "not" else ("succeeded", 2, None)
+    record = state.nodes["call"]
+    assert (state.status, record.attempts, (record.error or {}).get("code")) == expected
+
+
+async def test_slow_attempt_is_retried_as_a_timeout(bench: Bench, sink: Sink) -> None:
+    """Each attempt has the node's time for itself."""
+    sink.pause_seconds = 1.0
+    retry = [{"errors": ["timeout"], "max_attempts": 2, "initial_interval_seconds": 0.01}]
+    workflow_id = await bench.publish(
+        [HOOK, request("call", sink.url, retry=retry, timeout_seconds=0.2)],
+        "hook>call",
+    )
+    run = asyncio.create_task(bench.execute(bench.delivery(workflow_id)))
+    await sink.received_at_least(1)
+    sink.pause_seconds = 0.0
+    state = await run
+    assert (state.status, state.nodes["call"].attempts) == ("succeeded", 2)
+
+
+@pytest.mark.parametrize(
+    ("code", "node"),
+    [
+        ("expression", transform("do", "{% 1 + 'x' %}")),
+        ("mine", {"id": "do", "type": "fail", "parameters": {"code": "mine", "message": "No."}}),
+        ("limit", transform("do", "{% $pad('x', 900000) & $pad('x', 900000) %}")),
+    ],
+)
+async def test_pure_nodes_failure_is_retried_too(bench: Bench, code: str, node: dict[str, Any]) -> None:
+    """With expressions that fail, codes of a node's own, and limits, as with any other class."""
+    retry = [{"errors": [code], "max_attempts": 3, "initial_interval_seconds": 0.01}]
+    job = bench.delivery(await bench.publish([HOOK, {**node, "retry": retry}], "hook>do"))
+    state = await bench.execute(job)
+    record = state.nodes["do"]
+    assert (state.status, record.attempts, (record.error or {}).get("code")) == ("failed", 3, code)
+    assert (await bench.verify(job))["first_difference"] is None
 
 
 @pytest.mark.parametrize(

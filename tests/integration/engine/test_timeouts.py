@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
+
+import pytest
 
 from shared.domain.timestamps import unix_seconds
 from tests.integration.engine.bench import HOOK, Bench, call, delay, request, transform
@@ -42,6 +45,39 @@ async def test_node_that_is_under_way_is_stopped(bench: Bench, sink: Sink) -> No
     assert time.monotonic() - began < 3
     assert (state.status, (state.error or {})["code"], len(sink.received)) == ("failed", "timeout", 1)
     assert (await bench.verify(job))["first_difference"] is None
+
+
+@pytest.mark.parametrize(
+    "pause",
+    [
+        delay("pause", seconds=30 * DAYS),
+        {"id": "pause", "type": "wait_for_signal", "parameters": {"name": "go", "timeout_seconds": 30 * DAYS}},
+    ],
+    ids=["delay", "signal"],
+)
+async def test_time_spent_waiting_is_not_the_nodes(bench: Bench, pause: dict[str, Any]) -> None:
+    """A node's `timeout_seconds` is for an attempt at its work: one that waits may wait for longer."""
+    handle = "pause.timeout>say" if pause["type"] == "wait_for_signal" else "pause>say"
+    workflow_id = await bench.publish(
+        [HOOK, {**pause, "timeout_seconds": 1}, transform("say", 1)], "hook>pause", handle
+    )
+    job = bench.delivery(workflow_id)
+    waiting = await bench.execute(job)
+    still = await bench.execute_later(job, DAYS)
+    state = await bench.execute_later(job, 30 * DAYS + 1)
+    assert (waiting.status, still.status) == ("waiting", "waiting")
+    assert (state.status, state.output) == ("succeeded", 1)
+
+
+async def test_time_between_attempts_is_not_the_nodes(bench: Bench, sink: Sink) -> None:
+    """An hour between two attempts fails no node that has a second for each of them."""
+    sink.answer = lambda _request: (429, {"retry-after": "3600"}, b"") if len(sink.received) < 2 else (200, {}, b"{}")
+    retry = [{"errors": ["http_429"], "max_attempts": 2}]
+    workflow_id = await bench.publish([HOOK, request("call", sink.url, retry=retry, timeout_seconds=1)], "hook>call")
+    job = bench.delivery(workflow_id)
+    assert (await bench.execute(job)).status == "waiting"
+    state = await bench.execute_later(job, 3601)
+    assert (state.status, state.nodes["call"].attempts) == ("succeeded", 2)
 
 
 async def test_run_that_is_done_in_time_keeps_its_end(bench: Bench) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
+import psycopg
+import pytest
+
+from local.gateway import SupabaseGateway
 from shared.domain.execution_fold import fold
 from shared.domain.execution_row import row
 from shared.domain.timestamps import unix_seconds
@@ -108,6 +112,52 @@ async def test_thousand_waiting_runs_are_not_looked_at(bench: Bench) -> None:
     assert store.called == ["claim_due"]
     assert (summary.swept, summary.completed, summary.delayed) == (0, 0, 0)
     assert all(unix_seconds(row["wake_at"]) > time.time() + DAYS / 2 for row in rows)
+
+
+async def test_waiting_run_holds_nothing(bench: Bench) -> None:
+    """No job, no lock, no task: nothing in Redis names it any more, and nothing in this process goes on for it."""
+    signal = {"id": "pause", "type": "wait_for_signal", "parameters": {"name": "go"}}
+    nodes = (delay("pause", seconds=DAYS), signal)
+    jobs = [bench.delivery(await bench.publish([HOOK, node], "hook>pause")) for node in nodes]
+    before = asyncio.all_tasks()
+    await bench.services.queue.enqueue(jobs)
+    await bench.drain()
+    assert {(await bench.state(job)).status for job in jobs} == {"waiting"}
+    assert asyncio.all_tasks() <= before
+    assert not any((await bench.services.queue.counts()).values())
+    keys = [key async for key in bench.services.redis.scan_iter(count=1000)]
+    assert [key for key in keys for job in jobs if job.execution_id in key] == []
+
+
+EACH_MINUTE = {
+    "claim_due": """select public.claim_due('{"limit": 100, "lease_seconds": 30}')""",
+    "invariant_violations": "select public.invariant_violations('{}')",
+    "overdue": "select wake_at from public.executions where wake_at < now() order by wake_at limit 1",
+}
+
+
+@pytest.mark.parametrize("name", EACH_MINUTE)
+async def test_what_a_drain_asks_each_minute_reads_no_waiting_run(
+    bench: Bench, supabase_gateway: SupabaseGateway, name: str
+) -> None:
+    """Postgres itself counts: of a thousand runs that wait, the index of what is due hands over none."""
+    workflow_id = await bench.publish([HOOK, delay("pause", seconds=DAYS)], "hook>pause")
+    first = bench.delivery(workflow_id)
+    await bench.execute(first)
+    await bench.services.events.append(await _copies(bench, first.execution_id, 999))
+    read = "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'executions'"
+    with psycopg.connect(supabase_gateway.database_url) as connection:
+        connection.execute("analyze public.executions")
+        connection.commit()
+        # Whatever others have left due is read, and nobody's lease is taken for it.
+        (due,) = connection.execute("select count(*) from executions where wake_at < now()").fetchone() or (0,)
+        connection.rollback()
+        connection.execute(EACH_MINUTE[name])
+        (rows,) = connection.execute(read).fetchone() or (None,)
+        connection.rollback()
+    # Each due run once when it is found, locked and updated.
+    assert rows is not None
+    assert rows <= 3 * due + 3
 
 
 async def _copies(bench: Bench, execution_id: str, count: int) -> list[Append]:

@@ -199,7 +199,6 @@ class World:
         self.plan, self.body, self.chance = plan, Body(graph), chance
         self.facts: list[ExecutionFact] = [ExecutionQueued("w", 1, {"type": "manual"}), ExecutionStarted(1, "0")]
         self.durable = 0
-        self.effects: list[tuple[str, int]] = []
         self.map_ends: dict[str, bool] = {}
 
     def state(self) -> ExecutionState:
