@@ -22,7 +22,8 @@ from shared.domain.fork import kept_events, kept_nodes
 from shared.domain.graph import Graph
 from shared.domain.graph_fields import nearest
 from shared.errors import Problem, UnprocessableError
-from shared.events.execution import ExecutionQueued, ExecutionStarted, NodeSucceeded
+from shared.events.execution import ExecutionQueued, ExecutionStarted
+from shared.events.node import NodeSucceeded
 from shared.events.record import NewEvent, RecordedEvent
 from shared.ids import new_id
 from shared.nodes.registry import node_type

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.domain.map_items import MapItems
 from shared.domain.node_record import NodeRecord
 from shared.domain.paths import item_of, split_path
 from shared.domain.signals import Signals
 from shared.domain.timestamps import timestamp, unix_seconds
-from shared.events.execution import ErrorWorkflowStarted, SignalReceived
+
+if TYPE_CHECKING:
+    from shared.events.execution import ErrorWorkflowStarted, SignalReceived
 
 JsonObject = dict[str, Any]
 

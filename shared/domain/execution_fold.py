@@ -6,27 +6,39 @@ per event would cost the square of its length.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
 
 from shared.domain.execution import ExecutionState
 from shared.domain.node_fold import NODE_CHANGES, Change
 from shared.domain.timestamps import in_utc, unix_seconds
 from shared.events.codec import by_name, decode
-from shared.events.execution import (
-    ErrorWorkflowStarted,
-    ExecutionCancelled,
-    ExecutionFact,
-    ExecutionFailed,
-    ExecutionQueued,
-    ExecutionRedriven,
-    ExecutionStarted,
-    ExecutionSucceeded,
-    SignalReceived,
-)
+from shared.events.execution import RunFact
 from shared.events.record import NewEvent, RecordedEvent
 
-FACTS = by_name(ExecutionFact)
+if TYPE_CHECKING:
+    from shared.events.execution import (
+        ErrorWorkflowStarted,
+        ExecutionCancelled,
+        ExecutionFailed,
+        ExecutionQueued,
+        ExecutionRedriven,
+        ExecutionStarted,
+        ExecutionSucceeded,
+        SignalReceived,
+    )
+    from shared.events.facts import ExecutionFact, Fact
+
+_RUN_FACTS = by_name(RunFact)
+
+
+@cache
+def _facts() -> Mapping[str, type[Fact]]:
+    """All facts about executions, those about nodes among them."""
+    from shared.events.node import NodeFact  # what begins a run does without them
+
+    return {**_RUN_FACTS, **by_name(NodeFact)}
 
 
 def fold(events: Iterable[RecordedEvent]) -> ExecutionState | None:
@@ -46,15 +58,17 @@ def apply_event(state: ExecutionState, event: NewEvent | RecordedEvent) -> None:
 
 def execution_fact(event: NewEvent | RecordedEvent) -> tuple[ExecutionFact, str]:
     """The fact in an event of a run's stream, and when it happened, in the service's form of time."""
-    fact = decode(FACTS, event.event_type, event.payload, event.metadata.get("schema_version", 1))
+    facts = _RUN_FACTS if event.event_type in _RUN_FACTS else _facts()
+    fact = decode(facts, event.event_type, event.payload, event.metadata.get("schema_version", 1))
     return fact, in_utc(event.timestamp) or event.timestamp  # type: ignore[return-value]  # the stream's type is `execution`
 
 
 def apply(state: ExecutionState, fact: ExecutionFact, happened_at: str) -> None:
     """Takes one more fact into the state, which happened at `happened_at` (the service's form of time)."""
-    change = _CHANGES.get(type(fact))
+    name = type(fact).__name__
+    change = _CHANGES.get(name)
     if change is None:
-        raise TypeError(f"{type(fact).__name__} is no fact about an execution.")
+        raise TypeError(f"{name} is no fact about an execution.")
     state.stream_version += 1
     state.changed_at = happened_at
     change(state, fact, happened_at)
@@ -125,15 +139,15 @@ def _set_deadline(state: ExecutionState, deadline: str | None) -> None:
     state.deadline, state.deadline_at = deadline, None if deadline is None else unix_seconds(deadline)
 
 
-# By type: a run may have a hundred thousand facts, and a fold looks at each.
-_CHANGES: dict[type[Any], Change] = {
-    ExecutionQueued: _queued,
-    ExecutionStarted: _started,
-    ExecutionRedriven: _redriven,
-    SignalReceived: _signalled,
-    ErrorWorkflowStarted: _error_told,
-    ExecutionSucceeded: _succeeded,
-    ExecutionFailed: _failed,
-    ExecutionCancelled: _cancelled,
+# By name: a run may have a hundred thousand facts, and a fold looks at each.
+_CHANGES: dict[str, Change] = {
+    "ExecutionQueued": _queued,
+    "ExecutionStarted": _started,
+    "ExecutionRedriven": _redriven,
+    "SignalReceived": _signalled,
+    "ErrorWorkflowStarted": _error_told,
+    "ExecutionSucceeded": _succeeded,
+    "ExecutionFailed": _failed,
+    "ExecutionCancelled": _cancelled,
     **NODE_CHANGES,
 }

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from shared.domain.execution import SETTLED, ExecutionState
 from shared.domain.graph import Graph
 from shared.domain.paths import item_of
-from shared.events.execution import ExecutionFailed, ExecutionSucceeded, ItemFailed, ItemSucceeded
+from shared.events.execution import ExecutionFailed, ExecutionSucceeded
+from shared.events.node import ItemFailed, ItemSucceeded
 
 JsonObject = dict[str, Any]
 

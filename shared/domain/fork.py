@@ -10,7 +10,7 @@ from shared.domain.execution_fold import execution_fact
 from shared.domain.graph import Graph
 from shared.domain.paths import split_path
 from shared.events.codec import encode
-from shared.events.execution import NodeFailed, NodeSucceeded
+from shared.events.node import NodeFailed, NodeSucceeded
 from shared.events.record import RecordedEvent
 
 

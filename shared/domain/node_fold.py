@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.domain.execution import ExecutionState
 from shared.domain.map_items import MapItems
 from shared.domain.paths import item_prefix, split_path
-from shared.events.execution import (
-    ItemFailed,
-    ItemSucceeded,
-    MapStarted,
-    NodeFailed,
-    NodeRetryScheduled,
-    NodeSkipped,
-    NodeStarted,
-    NodeSucceeded,
-    NodeWaiting,
-)
+
+if TYPE_CHECKING:
+    from shared.events.node import (
+        ItemFailed,
+        ItemSucceeded,
+        MapStarted,
+        NodeFailed,
+        NodeRetryScheduled,
+        NodeSkipped,
+        NodeStarted,
+        NodeSucceeded,
+        NodeWaiting,
+    )
 
 Change = Callable[[ExecutionState, Any, str], None]
 
@@ -111,15 +113,15 @@ def _forget(state: ExecutionState, items: MapItems, index: int) -> None:
                 _forget(state, inner, inner_index)
 
 
-# What a fact of each type changes; the last argument is when it happened.
-NODE_CHANGES: dict[type[Any], Change] = {
-    NodeStarted: _node_started,
-    NodeWaiting: _node_waits,
-    NodeRetryScheduled: _node_retries,
-    NodeSucceeded: _node_succeeded,
-    NodeFailed: _node_failed,
-    NodeSkipped: _node_skipped,
-    MapStarted: _map_started,
-    ItemSucceeded: _item_succeeded,
-    ItemFailed: _item_failed,
+# What a fact of each name changes; the last argument is when it happened.
+NODE_CHANGES: dict[str, Change] = {
+    "NodeStarted": _node_started,
+    "NodeWaiting": _node_waits,
+    "NodeRetryScheduled": _node_retries,
+    "NodeSucceeded": _node_succeeded,
+    "NodeFailed": _node_failed,
+    "NodeSkipped": _node_skipped,
+    "MapStarted": _map_started,
+    "ItemSucceeded": _item_succeeded,
+    "ItemFailed": _item_failed,
 }

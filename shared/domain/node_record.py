@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.domain.map_items import MapItems
-from shared.events.execution import (
-    MapStarted,
-    NodeFailed,
-    NodeRetryScheduled,
-    NodeStarted,
-    NodeSucceeded,
-    NodeWaiting,
-)
+
+if TYPE_CHECKING:
+    from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeSucceeded, NodeWaiting
 
 JsonObject = dict[str, Any]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from shared.domain.json_schema import fits
 from shared.domain.node_record import NodeRecord
-from shared.events.execution import SignalReceived
+
+if TYPE_CHECKING:
+    from shared.events.execution import SignalReceived
 
 
 @dataclass(slots=True)

@@ -17,13 +17,7 @@ from shared.engine.program import Program
 from shared.engine.recorder import Recorder
 from shared.engine.resolution import Resolution, items_failed, success
 from shared.engine.scopes import Step
-from shared.events.execution import (
-    MapStarted,
-    NodeFailed,
-    NodeRetryScheduled,
-    NodeStarted,
-    NodeWaiting,
-)
+from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeWaiting
 from shared.nodes.node_type import Completed, Effect, NodeError, Reach, Wait
 from shared.observability import tagged
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from shared.engine.calls import NOT_CALLABLE, called_id, refuse_depth
 from shared.engine.premises import ImpossibleError, Premises
-from shared.events.execution import NodeStarted, NodeSucceeded, NodeWaiting
+from shared.events.node import NodeStarted, NodeSucceeded, NodeWaiting
 from shared.nodes.node_type import Call, NodeError
 
 

@@ -22,7 +22,8 @@ from shared.engine.recorder import Recorder
 from shared.engine.scopes import Step
 from shared.errors import InvalidGraphError
 from shared.events.codec import new_event
-from shared.events.execution import ExecutionQueued, NodeStarted, NodeWaiting, trigger_of
+from shared.events.execution import ExecutionQueued, trigger_of
+from shared.events.node import NodeStarted, NodeWaiting
 from shared.events.record import RecordedEvent
 from shared.ids import derived_id, new_id
 from shared.nodes.node_type import Call, Completed, NodeError

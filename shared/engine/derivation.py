@@ -7,6 +7,7 @@ effects answered, when things happened, and how long a retry's jitter was drawn.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from shared.domain.execution import ExecutionState
 from shared.domain.fates import fate, item_outcome, outcome
@@ -21,17 +22,17 @@ from shared.engine.scopes import Scope
 from shared.events.execution import (
     ErrorWorkflowStarted,
     ExecutionCancelled,
-    ExecutionFact,
     ExecutionFailed,
     ExecutionQueued,
     ExecutionRedriven,
     ExecutionStarted,
     ExecutionSucceeded,
-    ItemFailed,
-    ItemSucceeded,
-    NodeSkipped,
     SignalReceived,
 )
+from shared.events.node import ItemFailed, ItemSucceeded, NodeSkipped
+
+if TYPE_CHECKING:
+    from shared.events.facts import ExecutionFact
 
 # A drain that cannot carry a run out, or that dies of it again and again, ends it so; the events do not tell why.
 _GIVEN_UP = frozenset({"drain_died", "internal_error"})

@@ -25,13 +25,7 @@ from shared.engine.recorder import Recorder
 from shared.engine.run import Run
 from shared.engine.waiting_runs import WaitingRuns
 from shared.errors import InvalidGraphError, StreamConflictError
-from shared.events.execution import (
-    ExecutionCancelled,
-    ExecutionFailed,
-    ExecutionQueued,
-    ExecutionStarted,
-    trigger_of,
-)
+from shared.events.execution import ExecutionCancelled, ExecutionFailed, ExecutionQueued, ExecutionStarted, trigger_of
 from shared.nodes.node_type import Reach
 from shared.observability import count, tagged
 from shared.queue.job import ExecutionJob

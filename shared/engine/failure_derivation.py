@@ -10,7 +10,7 @@ from shared.domain.timestamps import unix_seconds
 from shared.engine.call_derivation import call_code
 from shared.engine.premises import LATE_SECONDS, ImpossibleError, Premises
 from shared.errors import UnavailableError
-from shared.events.execution import NodeFailed, NodeRetryScheduled
+from shared.events.node import NodeFailed, NodeRetryScheduled
 from shared.nodes.node_type import NodeError
 
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from shared.domain.execution import SETTLED, ExecutionState
 from shared.domain.fates import decide, item_outcome
 from shared.domain.map_items import MapItems
 from shared.domain.paths import item_of, item_prefix
 from shared.engine.scopes import Scope, Scopes
-from shared.events.execution import ExecutionFact, NodeSkipped
+from shared.events.node import NodeSkipped
 from shared.nodes.node_type import Spread
+
+if TYPE_CHECKING:
+    from shared.events.facts import ExecutionFact
 
 
 @dataclass(slots=True)

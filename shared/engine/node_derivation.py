@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from shared.domain.execution import SETTLED, ExecutionState
 from shared.domain.fates import fate
@@ -15,16 +16,11 @@ from shared.engine.failure_derivation import derived_failure
 from shared.engine.premises import EARLY_SECONDS, LATE_SECONDS, ImpossibleError, Premises
 from shared.engine.resolution import Resolution, success
 from shared.engine.scopes import Scope
-from shared.events.execution import (
-    ExecutionFact,
-    MapStarted,
-    NodeFailed,
-    NodeRetryScheduled,
-    NodeStarted,
-    NodeSucceeded,
-    NodeWaiting,
-)
+from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeSucceeded, NodeWaiting
 from shared.nodes.node_type import NodeError, Wait
+
+if TYPE_CHECKING:
+    from shared.events.facts import ExecutionFact
 
 NodeFact = NodeStarted | NodeSucceeded | NodeFailed | NodeRetryScheduled | NodeWaiting | MapStarted
 

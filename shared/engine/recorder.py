@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.cause import Cause, current
 from shared.domain.execution import LEASE_SECONDS, ExecutionState
@@ -14,11 +14,13 @@ from shared.engine.journal import Journal
 from shared.engine.promise import Promise
 from shared.errors import StreamConflictError
 from shared.events.codec import new_event
-from shared.events.execution import ExecutionFact
 from shared.events.record import NewEvent
 from shared.ids import new_id
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.run_append import run_append
+
+if TYPE_CHECKING:
+    from shared.events.facts import ExecutionFact
 
 JsonObject = dict[str, Any]
 

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply, execution_fact
@@ -21,9 +21,12 @@ from shared.engine.frontier import Frontier
 from shared.engine.program import Body, Program
 from shared.engine.resolution import Resolution, items_failed, success
 from shared.engine.scopes import Step
-from shared.events.execution import ExecutionFact, MapStarted, NodeFailed, NodeStarted, NodeSucceeded, NodeWaiting
+from shared.events.node import MapStarted, NodeFailed, NodeStarted, NodeSucceeded, NodeWaiting
 from shared.events.record import RecordedEvent
 from shared.nodes.node_type import Completed, NodeError
+
+if TYPE_CHECKING:
+    from shared.events.facts import ExecutionFact
 
 JsonObject = dict[str, Any]
 

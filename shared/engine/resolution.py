@@ -19,7 +19,7 @@ from shared.engine.expression_child import EvaluationError
 from shared.engine.expressions import ExpressionGuard, GuardedTemplate, Level, Request
 from shared.engine.program import Program
 from shared.engine.scopes import Scope, Scopes, Step
-from shared.events.execution import NodeSucceeded
+from shared.events.node import NodeSucceeded
 from shared.ids import derived_id
 from shared.nodes.node_type import Completed, Inputs, NodeError, Signal
 

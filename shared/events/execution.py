@@ -1,5 +1,7 @@
 """Facts about executions (stream type `execution`), in the order in which a run produces them.
 
+Those of its nodes are in `shared/events/node.py`: a function that begins a run has no need of them.
+
 `ExecutionQueued` carries the trigger, `ExecutionStarted` pins the version; then, for each node that is settled,
 one `NodeSucceeded`, `NodeFailed` or `NodeSkipped`; last, one of `ExecutionSucceeded`, `ExecutionFailed` and
 `ExecutionCancelled`. Effects are preceded by `NodeStarted`, each retry by `NodeRetryScheduled`, and what waits longer
@@ -55,121 +57,6 @@ class ExecutionStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeStarted:
-    """An effect is about to begin its attempt number `attempt` (from 1) with these resolved parameters.
-
-    `workflow_version`: the node is about to call this version of a workflow.
-    """
-
-    node_id: str
-    attempt: int
-    idempotency_key: str | None
-    parameters: dict[str, Any]
-    evaluated_at: int
-    workflow_version: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSucceeded:
-    """A node yielded `output` and chose `handles`.
-
-    `evaluated_at` (Unix milliseconds) is the clock its expressions saw; `undefined` names the parameters
-    (JSON pointers) whose expression led nowhere. `output_of`: the node passes its input on, the output of these
-    predecessors (of several, an object by node id), which is not stored again. `responds`: the output, `{status,
-    headers, body}`, is what those who wait for the run are answered, if it is the first such.
-    """
-
-    node_id: str
-    attempt: int
-    output: Any
-    handles: list[str]
-    evaluated_at: int
-    undefined: list[str]
-    output_of: list[str] | None = None
-    responds: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NodeFailed:
-    """A node gave up with `error` `{code, message, details?}`.
-
-    `handled` says what follows: `fail` (the run fails), `continue` (as if it had succeeded with the error as its
-    output) or `route` (its `error` handle is live).
-    """
-
-    node_id: str
-    attempt: int
-    error: dict[str, Any]
-    handled: str
-    evaluated_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRetryScheduled:
-    """Attempt `attempt` failed with `error`; the next one starts at `retry_at`, `delay_seconds` from then."""
-
-    node_id: str
-    attempt: int
-    error: dict[str, Any]
-    delay_seconds: float
-    retry_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class NodeWaiting:
-    """A node waits, with these resolved parameters, until `wake_at` at the latest.
-
-    `signal`: or until the run receives a signal of this name, if that comes first. `execution_id`: or until this run,
-    which the node has called, has ended.
-    """
-
-    node_id: str
-    attempt: int
-    wake_at: str
-    parameters: dict[str, Any]
-    evaluated_at: int
-    undefined: list[str]
-    signal: str | None = None
-    execution_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MapStarted:
-    """A map begins its attempt number `attempt` with these resolved parameters, the list of items among them.
-
-    A further attempt is one at the items that failed in the one before.
-    """
-
-    node_id: str
-    attempt: int
-    parameters: dict[str, Any]
-    evaluated_at: int
-    undefined: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class ItemSucceeded:
-    """The item at `index` (from 0) of the map `node_id` is done.
-
-    Its output is that of `output_of`, nodes of the body (of several, an object by node id; of none, null), and is not
-    stored again. Nor is it in the map's own end: what a map yields is the list of its items' outputs.
-    """
-
-    node_id: str
-    index: int
-    output_of: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFailed:
-    """The item at `index` (from 0) of the map `node_id` failed with `error` `{code, message, node_id}`."""
-
-    node_id: str
-    index: int
-    error: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class SignalReceived:
     """Somebody sent the run a signal; it is kept until a node that waits for this name takes it.
 
@@ -179,13 +66,6 @@ class SignalReceived:
     name: str
     payload: Any
     key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSkipped:
-    """No live edge leads to the node any more."""
-
-    node_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,19 +113,10 @@ class ExecutionRedriven:
     calls: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-ExecutionFact = (
+RunFact = (
     ExecutionQueued
     | ExecutionStarted
-    | NodeStarted
-    | NodeSucceeded
-    | NodeFailed
-    | NodeRetryScheduled
-    | NodeWaiting
-    | MapStarted
-    | ItemSucceeded
-    | ItemFailed
     | SignalReceived
-    | NodeSkipped
     | ExecutionSucceeded
     | ErrorWorkflowStarted
     | ExecutionFailed

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from shared.events.api_key import ApiKeyFact
 from shared.events.codec import by_name
-from shared.events.execution import ExecutionFact
+from shared.events.execution import RunFact
+from shared.events.node import NodeFact
 from shared.events.secret import SecretFact
 from shared.events.webhook import WebhookFact
 from shared.events.workflow import WorkflowFact
 
+ExecutionFact = RunFact | NodeFact
 Fact = WorkflowFact | WebhookFact | ApiKeyFact | SecretFact | ExecutionFact
 
 FACTS = by_name(Fact)

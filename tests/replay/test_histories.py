@@ -16,7 +16,7 @@ from shared.domain.execution_fold import fold
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
 from shared.engine.verification import first_difference
-from shared.events.execution import ExecutionFact
+from shared.events.facts import ExecutionFact
 from shared.events.record import RecordedEvent
 from shared.runtime import run
 from tests.replay.stories import STORIES

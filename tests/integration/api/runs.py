@@ -12,7 +12,7 @@ from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply, fold
 from shared.domain.execution_row import row
-from shared.events.execution import ExecutionFact
+from shared.events.facts import ExecutionFact
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
 from shared.repositories.event_store import Append

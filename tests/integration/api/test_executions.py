@@ -9,13 +9,8 @@ from typing import Any
 import pytest
 
 from shared.commands.services import Services
-from shared.events.execution import (
-    ExecutionQueued,
-    ExecutionStarted,
-    ExecutionSucceeded,
-    NodeSkipped,
-    NodeSucceeded,
-)
+from shared.events.execution import ExecutionQueued, ExecutionStarted, ExecutionSucceeded
+from shared.events.node import NodeSkipped, NodeSucceeded
 from shared.ids import new_id
 from shared.queries.get_execution import get_execution
 from shared.queries.list_execution_events import list_execution_events

@@ -10,7 +10,8 @@ import pytest
 from functions.signals import app
 from shared.aws.signal_tokens import SignalToken, token_text
 from shared.commands.services import Services
-from shared.events.execution import ExecutionStarted, NodeWaiting
+from shared.events.execution import ExecutionStarted
+from shared.events.node import NodeWaiting
 from shared.ids import new_id
 from shared.runtime import run
 from tests.integration.api.runs import happen

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from shared.commands.services import Services
-from shared.events.execution import ExecutionFailed, ExecutionStarted, NodeFailed, NodeSkipped, NodeSucceeded
+from shared.events.execution import ExecutionFailed, ExecutionStarted
+from shared.events.node import NodeFailed, NodeSkipped, NodeSucceeded
 from shared.ids import new_id
 from tests.integration.api.runs import happen
 from tests.integration.http.client import Client

@@ -15,7 +15,8 @@ from shared.domain.execution import ExecutionState
 from shared.domain.execution_row import row
 from shared.domain.timestamps import timestamp
 from shared.errors import InvalidGraphError
-from shared.events.execution import ExecutionCancelled, ExecutionQueued, ExecutionStarted, NodeStarted
+from shared.events.execution import ExecutionCancelled, ExecutionQueued, ExecutionStarted
+from shared.events.node import NodeStarted
 from shared.ids import derived_id, new_id
 from shared.queue.job import ExecutionJob
 from tests.integration.api.runs import append

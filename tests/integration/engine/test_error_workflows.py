@@ -8,7 +8,8 @@ import pytest
 
 from shared.domain.execution import ExecutionState
 from shared.errors import InvalidGraphError
-from shared.events.execution import ErrorWorkflowStarted, ExecutionQueued, ExecutionStarted, NodeFailed
+from shared.events.execution import ErrorWorkflowStarted, ExecutionQueued, ExecutionStarted
+from shared.events.node import NodeFailed
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
 from tests.integration.api.runs import append

@@ -18,7 +18,8 @@ from shared.commands.record import now, record
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply
 from shared.domain.execution_row import row
-from shared.events.execution import ExecutionFact, ExecutionFailed, ExecutionQueued
+from shared.events.execution import ExecutionFailed, ExecutionQueued
+from shared.events.facts import ExecutionFact
 from shared.ids import new_id
 from shared.observability import flush
 from shared.queries.overdue import overdue

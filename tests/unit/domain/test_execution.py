@@ -10,17 +10,13 @@ from shared.domain.fates import decide, fate, outcome
 from shared.domain.graph import Graph, parse_graph
 from shared.events.execution import (
     ExecutionCancelled,
-    ExecutionFact,
     ExecutionFailed,
     ExecutionQueued,
     ExecutionStarted,
     ExecutionSucceeded,
-    NodeFailed,
-    NodeRetryScheduled,
-    NodeSkipped,
-    NodeStarted,
-    NodeSucceeded,
 )
+from shared.events.facts import ExecutionFact
+from shared.events.node import NodeFailed, NodeRetryScheduled, NodeSkipped, NodeStarted, NodeSucceeded
 
 AT = "2026-11-01T00:00:00.000000Z"
 LATER = "2026-11-01T02:00:00.000000Z"

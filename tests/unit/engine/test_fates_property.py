@@ -22,11 +22,9 @@ from shared.engine.frontier import Frontier
 from shared.engine.program import Body
 from shared.engine.scopes import Scopes
 from shared.events.codec import encode, event_type
-from shared.events.execution import (
-    ExecutionFact,
-    ExecutionFailed,
-    ExecutionQueued,
-    ExecutionStarted,
+from shared.events.execution import ExecutionFailed, ExecutionQueued, ExecutionStarted
+from shared.events.facts import ExecutionFact
+from shared.events.node import (
     ItemFailed,
     ItemSucceeded,
     MapStarted,
