@@ -69,6 +69,16 @@ def svix_sign(secret: str, delivery: Delivery, now: int) -> dict[str, str]:
     return {f"{family}-timestamp": str(now), f"{family}-signature": signature}
 
 
+def standard_sign(secret: str, delivery: Delivery, now: int) -> dict[str, str]:
+    """By the library of the specification, which the sender's own stands on."""
+    from datetime import UTC, datetime
+
+    from standardwebhooks import Webhook
+
+    signature = Webhook(secret).sign(delivery.headers["webhook-id"], datetime.fromtimestamp(now, UTC), _text(delivery))
+    return {"webhook-timestamp": str(now), "webhook-signature": signature}
+
+
 def twilio(secret: str, delivery: Delivery) -> Any:
     from twilio.request_validator import RequestValidator
 
@@ -107,6 +117,13 @@ def paddle(secret: str, delivery: Delivery) -> Any:
     return Verifier().verify(request, Secret(secret))
 
 
+def paddle_sign(secret: str, delivery: Delivery, now: int) -> dict[str, str]:
+    from paddle_billing.Notifications.PaddleSignature import PaddleSignature
+
+    mac = PaddleSignature.calculate_hmac(secret, f"{now}:{_text(delivery)}".encode())
+    return {"paddle-signature": f"ts={now};h1={mac.hexdigest()}"}
+
+
 def razorpay(secret: str, delivery: Delivery) -> Any:
     from razorpay.utility import Utility
 
@@ -128,6 +145,12 @@ def pusher(secret: str, delivery: Delivery) -> Any:
     key = delivery.headers["x-pusher-key"]
     client = pusher.Pusher(app_id="1", key=key, secret=secret)
     return client.validate_webhook(key, delivery.headers["x-pusher-signature"], _text(delivery)) is not None
+
+
+def pusher_sign(secret: str, delivery: Delivery, now: int) -> dict[str, str]:
+    from pusher.signature import sign
+
+    return {"x-pusher-signature": str(sign(secret, _text(delivery)))}
 
 
 def stream(secret: str, delivery: Delivery) -> Any:
@@ -174,6 +197,17 @@ def resend(secret: str, delivery: Delivery) -> Any:
     resend.Webhooks.verify({"payload": _text(delivery), "headers": headers, "webhook_secret": secret})
 
 
+def resend_sign(secret: str, delivery: Delivery, now: int) -> dict[str, str]:
+    import base64
+
+    import resend
+
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    content = f"{delivery.headers['svix-id']}.{now}.{_text(delivery)}".encode()
+    signature = resend.Webhooks._generate_signature(key, content)
+    return {"svix-timestamp": str(now), "svix-signature": f"v1,{signature}"}
+
+
 def replicate(secret: str, delivery: Delivery) -> Any:
     from replicate.webhook import Webhooks, WebhookSigningSecret
 
@@ -184,6 +218,12 @@ def coinbase_commerce(secret: str, delivery: Delivery) -> Any:
     from coinbase_commerce.webhook import WebhookSignature
 
     WebhookSignature.verify_sig_header(_text(delivery), delivery.headers["x-cc-webhook-signature"], secret)
+
+
+def coinbase_commerce_sign(secret: str, delivery: Delivery, now: int) -> dict[str, str]:
+    from coinbase_commerce.webhook import WebhookSignature
+
+    return {"x-cc-webhook-signature": str(WebhookSignature._compute_signature(_text(delivery), secret))}
 
 
 def gocardless(secret: str, delivery: Delivery) -> Any:
@@ -218,6 +258,12 @@ def smartcar(secret: str, delivery: Delivery) -> Any:
     return verify_payload(secret, delivery.headers["sc-signature"], _text(delivery))
 
 
+def smartcar_sign(secret: str, delivery: Delivery, now: int) -> dict[str, str]:
+    from smartcar import hash_challenge
+
+    return {"sc-signature": str(hash_challenge(secret, _text(delivery)))}
+
+
 def airtable(secret: str, delivery: Delivery) -> Any:
     from pyairtable.models import WebhookNotification
 
@@ -230,6 +276,13 @@ def viber(secret: str, delivery: Delivery) -> Any:
 
     api = Api(BotConfiguration(name="bot", avatar="", auth_token=secret))
     return api.verify_signature(delivery.body, delivery.headers["x-viber-content-signature"])
+
+
+def viber_sign(secret: str, delivery: Delivery, now: int) -> dict[str, str]:
+    from viberbot import Api, BotConfiguration
+
+    api = Api(BotConfiguration(name="bot", avatar="", auth_token=secret))
+    return {"x-viber-content-signature": str(api._calculate_message_signature(delivery.body))}
 
 
 def sendgrid(secret: str, delivery: Delivery) -> Any:
@@ -284,6 +337,17 @@ def box(secret: str, delivery: Delivery) -> Any:
     return WebhooksManager.validate_message(_text(delivery), dict(delivery.headers), secret)
 
 
+def box_sign(secret: str, delivery: Delivery, now: int) -> dict[str, str]:
+    from datetime import UTC, datetime
+
+    from box_sdk_gen.internal.utils import compute_webhook_signature
+
+    at = datetime.fromtimestamp(now, UTC).isoformat()
+    headers = {**delivery.headers, "box-delivery-timestamp": at}
+    signature = compute_webhook_signature(_text(delivery), headers, secret)
+    return {"box-delivery-timestamp": at, "box-signature-primary": str(signature)}
+
+
 def retell(secret: str, delivery: Delivery) -> Any:
     from retell.lib.webhook_auth import verify
 
@@ -300,6 +364,13 @@ def imagekit(secret: str, delivery: Delivery) -> Any:
     from imagekitio import ImageKit
 
     ImageKit(private_key="key").webhooks.unwrap(_text(delivery), headers=dict(delivery.headers), key=secret)
+
+
+def imagekit_sign(secret: str, delivery: Delivery, now: int) -> dict[str, str]:
+    import base64
+
+    # As its library does before it verifies.
+    return standard_sign(base64.b64encode(secret.encode()).decode(), delivery, now)
 
 
 def dodo(secret: str, delivery: Delivery) -> Any:
@@ -354,6 +425,14 @@ def workos(secret: str, delivery: Delivery) -> Any:
     verify_header(
         event_body=delivery.body, event_signature=delivery.headers["workos-signature"], secret=secret, tolerance=180
     )
+
+
+def workos_sign(secret: str, delivery: Delivery, now: int) -> dict[str, str]:
+    from workos.actions import _compute_signature
+
+    milliseconds = now * 1000
+    signature = _compute_signature(f"{milliseconds}.{_text(delivery)}", secret)
+    return {"workos-signature": f"t={milliseconds}, v1={signature}"}
 
 
 def atlassian_sign(secret: str, delivery: Delivery, now: int) -> dict[str, str]:

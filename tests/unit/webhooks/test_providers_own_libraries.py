@@ -67,18 +67,31 @@ VERIFIERS: dict[str, tuple[str, theirs.Verifier]] = {
     "workos": ("workos", theirs.workos),
 }
 SIGNERS: dict[str, tuple[str, theirs.Signer]] = {
+    "box": ("box_sdk_gen", theirs.box_sign),
     "clerk": ("svix", theirs.svix_sign),
+    "coinbase_commerce": ("coinbase_commerce", theirs.coinbase_commerce_sign),
+    "dodo_payments": ("standardwebhooks", theirs.standard_sign),
+    "imagekit": ("standardwebhooks", theirs.imagekit_sign),
+    "increase": ("standardwebhooks", theirs.standard_sign),
     "jira_connect": ("atlassian_jwt", theirs.atlassian_sign),
+    "lithic": ("standardwebhooks", theirs.standard_sign),
     "livekit": ("livekit.api", theirs.livekit_sign),
     "modern_treasury": ("modern_treasury", theirs.modern_treasury_sign),
     "openai": ("svix", theirs.svix_sign),
+    "paddle": ("paddle_billing", theirs.paddle_sign),
     "plivo": ("plivo", theirs.plivo_sign),
-    "resend": ("svix", theirs.svix_sign),
+    "pusher": ("pusher", theirs.pusher_sign),
+    "resend": ("resend", theirs.resend_sign),
     "slack": ("slack_sdk", theirs.slack_sign),
+    "smartcar": ("smartcar", theirs.smartcar_sign),
     "stripe": ("stripe", theirs.stripe_sign),
     "svix": ("svix", theirs.svix_sign),
     "twilio": ("twilio", theirs.twilio_sign),
+    "viber": ("viberbot", theirs.viber_sign),
+    "workos": ("workos", theirs.workos_sign),
 }
+# These sign and verify in tests of their own, below and in test_standardwebhooks.py.
+BOTH_WAYS = {"adyen", "braintree", "retell", "standard_webhooks"}
 # This library looks at the token alone, and leaves the body to its user.
 BODY_UNCHECKED = {"vonage"}
 
@@ -130,6 +143,12 @@ def test_theirs_signs_ours_verifies(provider_id: str) -> None:
     signed = replace(delivery, headers={**delivery.headers, **signer(secret, delivery, now)})
     assert verify(found.scheme, signed, [secret], now).reason is None
     assert not verify(found.scheme, replace(signed, claims={}), [secret[:-2] + "Zz"], now).accepted
+
+
+def test_as_many_agree_as_are_promised() -> None:
+    """What we sign is looked at by at least as many libraries, and as many providers' libraries sign for us."""
+    assert len({module for module, _ in VERIFIERS.values()}) >= 25
+    assert len(SIGNERS.keys() | BOTH_WAYS) >= 25
 
 
 @pytest.mark.parametrize("which", ["discord", "sendgrid"])
