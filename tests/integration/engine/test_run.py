@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -78,6 +79,15 @@ async def test_same_delivery_twice_runs_once(bench: Bench, sink: Sink) -> None:
     await bench.execute(job)
     assert len(await bench.events(job)) == before
     assert len(sink.received) == 1
+
+
+async def test_delivery_that_was_queued_for_hours_runs(bench: Bench) -> None:
+    """Its age was judged when it arrived: a drain that comes to it late does not judge again."""
+    job = bench.delivery(await bench.publish([HOOK, transform("say", "{% $trigger.delivery_id %}")], "hook>say"))
+    await bench.new_engine("late", lambda: time.time() + 6 * 3600).execute(job)
+    assert job.delivery is not None
+    state = await bench.state(job)
+    assert (state.status, state.output) == ("succeeded", job.delivery["delivery_id"])
 
 
 async def test_short_retry_happens_in_the_drain_with_the_same_key(bench: Bench, sink: Sink) -> None:

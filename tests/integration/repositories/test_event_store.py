@@ -189,6 +189,21 @@ async def test_a_large_payload_is_stored_once(store: EventStoreRepository, datab
     assert len(rows) == 1
 
 
+async def test_a_large_payload_is_each_tenants_own(store: EventStoreRepository, database: Database) -> None:
+    """Two tenants with the same content share nothing, and each reads it back as it was."""
+    large = "z" * 20_000
+    tenants = [new_id(), new_id()]
+    appends = [an_append(tenant, node_id=large) for tenant in tenants]
+    await store.append(appends)
+
+    rows = await database.select("payloads", "tenant_id,sha256", lambda query: query.in_("tenant_id", tenants))
+    assert sorted(row["tenant_id"] for row in rows) == sorted(tenants)
+    assert len({row["sha256"] for row in rows}) == 1
+    for append in appends:
+        (event,) = await store.read_all(append.tenant_id, append.stream_id)
+        assert event.payload["node_id"] == large
+
+
 async def test_the_hash_chain_of_an_untouched_stream_is_whole(store: EventStoreRepository) -> None:
     """Chains that grew over several appends verify, and say how many events they hold."""
     tenant, stream = new_id(), new_id()

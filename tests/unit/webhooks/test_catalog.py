@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from local.catalog import providers_page
 from shared.domain.provider import new_secret, secret_problems
 from shared.webhooks.catalog import catalog, provider, provider_data, provider_ids, provider_rules
 from shared.webhooks.delivery import Delivery
@@ -159,6 +160,19 @@ def test_catalog_shows_where_everything_stands() -> None:
     assert entry["scheme"] == "hmac-sha256"
     assert entry["headers"] == {"signature": "X-Hub-Signature-256", "id": "X-GitHub-Delivery"}
     assert entry["event_type"] == "header:X-GitHub-Event + json:action"
+
+
+def test_what_nobody_could_check_is_offered_with_a_warning() -> None:
+    """A file that says `verified = false` is shown as such, with words that say what that means; others are not."""
+    doubtful = {name for name in PROVIDERS if (provider_data(name) or {}).get("verified") is False}
+    entries = {entry["id"]: entry for entry in catalog()}
+    assert len(doubtful) >= 9
+    assert {name for name, entry in entries.items() if not entry["verified"]} == doubtful
+    assert [name for name in doubtful if not entries[name]["warning"]] == []
+    for section in providers_page().split("\n## ")[1:]:
+        entry = entries[section.partition("`provider: ")[2].partition("`")[0]]
+        assert ("**Mind:**" in section) is bool(entry["warning"]), entry["id"]
+        assert (entry["warning"] or "") in section
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in SAMPLES.glob("*.json") if "body" in sample(path.stem)))
