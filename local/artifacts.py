@@ -72,7 +72,10 @@ def folder_of(logical_id: str) -> str:
 
 
 def build_function(logical_id: str, artifacts: Path, python: str, root: Path = ROOT) -> None:
-    """Copy the function's own code and what functions share; nothing of another function."""
+    """Copy the function's own code and what functions share; nothing of another function.
+
+    Raises `BuildError` for one that is not there, and for code that the target's Python does not compile.
+    """
     source = root / "functions" / folder_of(logical_id)
     if not (source / "app.py").is_file():
         raise BuildError(f"{logical_id} has no entry point: there is no {source / 'app.py'}.")
@@ -122,7 +125,10 @@ def _slim(packages: Path) -> None:
 
 
 def compile_all(folder: Path, python: str) -> None:
-    """Write the bytecode of everything in `folder`, with the paths that it has on Lambda."""
+    """Write the bytecode of everything in `folder`, with the paths that it has on Lambda.
+
+    Raises `BuildError` for what `python` does not compile.
+    """
     command = [python, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     done = subprocess.run([*command, str(folder)], check=False, capture_output=True, text=True)
     if done.returncode != 0:

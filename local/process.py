@@ -102,7 +102,7 @@ def tail(log: Path, lines: int = 20) -> str:
 
 
 def port(text: str) -> int:
-    """An option's port number; 0 means any free one where the command says so."""
+    """An option's port number; 0 means any free one where the command says so. Another text raises `ValueError`."""
     number = int(text)
     if not 0 <= number <= 65_535:
         raise ValueError(text)
@@ -110,7 +110,10 @@ def port(text: str) -> int:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that was free a moment ago, and that no outgoing connection is given meanwhile."""
+    """A TCP port on 127.0.0.1 that was free a moment ago, and that no outgoing connection is given meanwhile.
+
+    Raises `ServerError` when there is none.
+    """
     for number in random.SystemRandom().sample(_PORTS, 100):
         with socket.socket() as probe:
             # As the servers bind it: connections that have just ended do not count.

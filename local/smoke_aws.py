@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
             except (DemoError, httpx.HTTPError):
                 print(deployment.logs(), file=sys.stderr)
                 raise
-        except (DemoError, ServerError, httpx.HTTPError, subprocess.CalledProcessError) as error:
+        except (DemoError, ServerError, httpx.HTTPError, urllib.error.URLError, subprocess.CalledProcessError) as error:
             print(f"smoke-aws failed: {error}\n{tail(Path(folder) / 'emulator.log', 60)}", file=sys.stderr)
             return 1
     print("smoke-aws: the deployed stack took a webhook and ran it")

@@ -176,7 +176,10 @@ class LocalStack:
         )
 
     def new_tenant(self, name: str = "first", tenant_id: str | None = None) -> Tenant:
-        """A tenant, new unless `tenant_id` names one, with a new API key of the role admin."""
+        """A tenant, new unless `tenant_id` names one, with a new API key of the role admin.
+
+        Raises `ServerError` when the key cannot be made.
+        """
         command = [sys.executable, "-m", "local", "api-key", "--name", name, "--tenant", tenant_id or new_id()]
         done = subprocess.run(
             command, cwd=ROOT, env=self._function_environment(), capture_output=True, text=True, check=False

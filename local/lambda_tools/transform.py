@@ -1,5 +1,6 @@
-"""Prints the template as SAM hands it to CloudFormation, run by
-the Python of the SAM CLI, which has the translator. Code that is in S3 already stays where it is.
+"""Prints the template as SAM hands it to CloudFormation. Code that is in S3 already stays where it is.
+
+Run by the Python of the SAM CLI, which has the translator.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from pydantic import Field, WithJsonSchema
 
 from shared.commands.model import Command, Name
 from shared.domain.graph import Graph, parse_graph
-from shared.domain.workflow_settings import LONGEST_SECONDS, parse_settings
+from shared.domain.timestamps import MAX_DURATION_SECONDS
+from shared.domain.workflow_settings import parse_settings
 from shared.errors import InvalidRequestError
 
 NODE_SCHEMA: dict[str, Any] = {
@@ -51,7 +52,7 @@ SETTINGS_SCHEMA: dict[str, Any] = {
         "timeout_seconds": {
             "type": "number",
             "exclusiveMinimum": 0,
-            "maximum": LONGEST_SECONDS,
+            "maximum": MAX_DURATION_SECONDS,
             "description": "How long a run may take from its start, waits included.",
         },
         "error_workflow_id": {

@@ -16,8 +16,7 @@ from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply
 from shared.domain.paths import split_path
 from shared.domain.redrive import redriven_nodes
-from shared.domain.timestamps import timestamp
-from shared.domain.workflow_settings import LONGEST_SECONDS
+from shared.domain.timestamps import MAX_DURATION_SECONDS, timestamp
 from shared.errors import ExecutionFinishedError, ExecutionNotFinishedError
 from shared.events.execution import ExecutionRedriven
 from shared.nodes.bodies import graph_at
@@ -59,7 +58,7 @@ async def _redriven(services: Services, actor: Actor, state: ExecutionState) -> 
         called, (prefix, node_id) = state.nodes[path].called, split_path(path)
         if called is not None:
             await _redrive_called(services, actor, called)
-            seconds = graph_at(graph, prefix).nodes[node_id].timeout_seconds or LONGEST_SECONDS
+            seconds = graph_at(graph, prefix).nodes[node_id].timeout_seconds or MAX_DURATION_SECONDS
             calls[path] = {"execution_id": called, "wake_at": timestamp(time.time() + seconds)}
     return ExecutionRedriven(nodes, version_settings(version).deadline(time.time()), calls)
 

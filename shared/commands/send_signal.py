@@ -49,8 +49,9 @@ async def send_signal(
 ) -> ExecutionState:
     """The run with its signal recorded; a repetition under the same key leaves it as it is.
 
-    A signal that nobody waits for is kept until somebody does. Raises `NotFoundError`, `ExecutionFinishedError`,
-    `IdempotencyConflictError`, and `UnprocessableError` for a payload that no node that waits for the name takes.
+    A signal that nobody waits for is kept until somebody does. Raises `InvalidRequestError` for a malformed name,
+    `NotFoundError`, `ExecutionFinishedError`, `IdempotencyConflictError`, and `UnprocessableError` for a payload that
+    no node that waits for the name takes and for more signals than a run keeps.
     """
     if not _NAME.fullmatch(name):
         raise InvalidRequestError("A signal's name has 1 to 100 letters, digits, dots, dashes and underscores.")

@@ -25,9 +25,10 @@ class UpdateWebhook(WebhookDescription):
 async def update_webhook(
     services: Services, actor: Actor, webhook_id: str, command: UpdateWebhook, rules: ProviderRules | None
 ) -> dict[str, Any]:
-    """The webhook's row after the change; `NotFoundError` when the tenant has none such.
+    """The webhook's row after the change.
 
-    The provider is part of the webhook's address and cannot change.
+    The provider is part of the webhook's address and cannot change. Raises `NotFoundError` when the tenant has no such
+    webhook, and `UnprocessableError` with a pointer to what does not fit.
     """
 
     async def attempt() -> dict[str, Any]:

@@ -40,7 +40,7 @@ def fold(events: Iterable[RecordedEvent]) -> ApiKey | None:
 
 
 def apply(api_key: ApiKey | None, fact: ApiKeyFact, tenant_id: str, api_key_id: str, happened_at: str) -> ApiKey:
-    """The key after one more fact."""
+    """The key after one more fact; the first is `ApiKeyCreated`, else it raises `ValueError`."""
     happened_at = in_utc(happened_at) or happened_at
     if isinstance(fact, ApiKeyCreated):
         return ApiKey(

@@ -64,7 +64,10 @@ def execution_fact(event: NewEvent | RecordedEvent) -> tuple[ExecutionFact, str]
 
 
 def apply(state: ExecutionState, fact: ExecutionFact, happened_at: str) -> None:
-    """Takes one more fact into the state, which happened at `happened_at` (the service's form of time)."""
+    """Takes one more fact into the state, which happened at `happened_at` (the service's form of time).
+
+    What is no fact about an execution raises `TypeError`.
+    """
     name = type(fact).__name__
     change = _CHANGES.get(name)
     if change is None:

@@ -23,7 +23,7 @@ class Secret:
 
 
 def apply(secret: Secret | None, fact: SecretFact, tenant_id: str, secret_id: str, happened_at: str) -> Secret:
-    """The secret after one more fact."""
+    """The secret after one more fact; the first is `SecretSet`, else it raises `ValueError`."""
     happened_at = in_utc(happened_at) or happened_at
     if isinstance(fact, SecretSet):
         version = secret.stream_version + 1 if secret is not None else 1

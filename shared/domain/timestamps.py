@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+# 366 days: no wait, no call and no run that says how long it may take may take longer.
+MAX_DURATION_SECONDS = 31_622_400
+
 
 def timestamp(seconds: float) -> str:
     """The timestamp of a Unix time in seconds."""

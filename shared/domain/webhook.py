@@ -42,7 +42,7 @@ def fold(events: Iterable[RecordedEvent]) -> Webhook | None:
 
 
 def apply(webhook: Webhook | None, fact: WebhookFact, tenant_id: str, webhook_id: str, happened_at: str) -> Webhook:
-    """The webhook after one more fact."""
+    """The webhook after one more fact; the first is `WebhookCreated`, else it raises `ValueError`."""
     happened_at = in_utc(happened_at) or happened_at
     if isinstance(fact, WebhookCreated):
         return Webhook(

@@ -53,7 +53,7 @@ def fold(events: Iterable[RecordedEvent]) -> Workflow | None:
 def apply(
     workflow: Workflow | None, fact: WorkflowFact, tenant_id: str, workflow_id: str, happened_at: str
 ) -> Workflow:
-    """The workflow after one more fact."""
+    """The workflow after one more fact; the first is `WorkflowCreated`, else it raises `ValueError`."""
     happened_at = in_utc(happened_at) or happened_at
     if isinstance(fact, WorkflowCreated):
         return Workflow(

@@ -8,11 +8,9 @@ from typing import Any
 
 from shared.domain.graph_fields import nearest
 from shared.domain.json_values import pointer_of
-from shared.domain.timestamps import timestamp
+from shared.domain.timestamps import MAX_DURATION_SECONDS, timestamp
 from shared.errors import Problem
 from shared.ids import is_uuid
-
-LONGEST_SECONDS = 31_622_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ def parse_settings(settings: Mapping[str, Any]) -> tuple[WorkflowSettings, list[
     problems, known = [], WorkflowSettings.__slots__
     timeout_seconds, error_workflow_id = settings.get("timeout_seconds"), settings.get("error_workflow_id")
     if timeout_seconds is not None and not _is_duration(timeout_seconds):
-        message = f"Must be a number above 0 and at most {LONGEST_SECONDS}, which is 366 days."
+        message = f"Must be a number above 0 and at most {MAX_DURATION_SECONDS}, which is 366 days."
         problems.append(Problem("/settings/timeout_seconds", message))
         timeout_seconds = None
     if error_workflow_id is not None and not (isinstance(error_workflow_id, str) and is_uuid(error_workflow_id)):
@@ -48,4 +46,4 @@ def parse_settings(settings: Mapping[str, Any]) -> tuple[WorkflowSettings, list[
 
 
 def _is_duration(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= LONGEST_SECONDS
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= MAX_DURATION_SECONDS

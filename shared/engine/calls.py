@@ -15,7 +15,7 @@ from typing import Any
 from shared.cause import Cause, current
 from shared.domain.execution import ExecutionState
 from shared.domain.paths import item_of, split_path
-from shared.domain.timestamps import timestamp, unix_seconds
+from shared.domain.timestamps import MAX_DURATION_SECONDS, timestamp, unix_seconds
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
 from shared.engine.recorder import Recorder
@@ -35,7 +35,6 @@ JsonObject = dict[str, Any]
 Hint = Callable[..., Awaitable[None]]
 
 MAX_DEPTH = 10
-LONGEST_SECONDS = 31_622_400.0
 # The codes of a workflow that cannot be called.
 NOT_CALLABLE = frozenset({"not_published", "invalid_graph"})
 
@@ -150,7 +149,7 @@ class Calls:
         await self._runs.start(self._state.tenant_id, called, fact)
         if not call.wait:
             return Completed({"execution_id": called})
-        timeout_seconds = step.one.node.timeout_seconds or LONGEST_SECONDS
+        timeout_seconds = step.one.node.timeout_seconds or MAX_DURATION_SECONDS
         until = timestamp(self._recorder.clock() + timeout_seconds)
         self._recorder.record(replace(given, wake_at=until, execution_id=called))
         return None

@@ -38,7 +38,7 @@ async def dry_run(
     """The comparison of the run with what the version makes of it, as `shared.domain.comparison.compared` has it.
 
     What effects answered and which signals came is taken from the recorded run, by node and item. Raises what
-    `replay_execution` does.
+    `replay_execution` does, and `UnprocessableError` for what takes too long or is too large to be answered.
     """
     events = await services.events.read_all(actor.tenant_id, execution_id)
     original = await known_run(services, actor, execution_id, events)

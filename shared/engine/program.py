@@ -130,7 +130,7 @@ class Program(Body):
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Program:
-        """The program of a row of `workflow_versions`."""
+        """The program of a row of `workflow_versions`; a graph that cannot run raises `InvalidGraphError`."""
         graph, problems = parse_graph(row["nodes"], row["edges"])
         if graph is None:
             raise InvalidGraphError(problems=tuple(problems))

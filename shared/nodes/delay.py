@@ -6,10 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from shared.domain.timestamps import unix_seconds
+from shared.domain.timestamps import MAX_DURATION_SECONDS, unix_seconds
 from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters, Wait
-
-LONGEST_SECONDS = 31_622_400
 
 
 def _moment(text: str) -> str:
@@ -23,7 +21,7 @@ def _moment(text: str) -> str:
 class Delay(Parameters):
     """Either `seconds`, at most 366 days, or `until`, an RFC 3339 time; one that has passed is not waited for."""
 
-    seconds: Annotated[float, Field(ge=0, le=LONGEST_SECONDS)] | None = None
+    seconds: Annotated[float, Field(ge=0, le=MAX_DURATION_SECONDS)] | None = None
     until: Annotated[str, AfterValidator(_moment)] | None = None
 
     @model_validator(mode="after")

@@ -88,12 +88,12 @@ def is_drawn(text: str, info: ValidationInfo) -> bool:
 
 
 async def no_secrets(_tenant_id: str, names: Sequence[str]) -> Mapping[str, str]:
-    """The secrets where there are none."""
+    """The secrets where there are none: it raises `NodeError`."""
     raise NodeError("secret_missing", f"There is no secret named {names[0]!r}.")
 
 
 async def no_signal_urls(_tenant_id: str, _execution_id: str, name: str) -> str:
-    """The URL of a signal where there are none."""
+    """The URL of a signal where there are none: it raises `NodeError`."""
     raise NodeError("signal_url_unknown", f"The signal {name!r} has no URL here: the service does not know its own.")
 
 

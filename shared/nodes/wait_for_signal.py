@@ -10,16 +10,15 @@ from typing import Annotated
 
 from pydantic import Field
 
+from shared.domain.timestamps import MAX_DURATION_SECONDS
 from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters, Schema, Wait
-
-LONGEST_SECONDS = 31_622_400
 
 
 class WaitForSignal(Parameters):
     """`schema` is the JSON Schema that the payload must fit; `timeout_seconds` is at most 366 days, as when unset."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
-    timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)] = LONGEST_SECONDS
+    timeout_seconds: Annotated[float, Field(gt=0, le=MAX_DURATION_SECONDS)] = MAX_DURATION_SECONDS
     payload_schema: Schema | None = Field(None, alias="schema")
 
 

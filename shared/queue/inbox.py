@@ -19,7 +19,6 @@ from typing import Any
 import msgpack
 from redis.asyncio import Redis
 
-from shared.errors import QueueUnavailableError
 from shared.ids import is_uuid
 from shared.queue.connection import in_our_terms
 from shared.queue.hints import Hints
@@ -88,12 +87,9 @@ class Inbox(Hints, Presence, Ledger):
         """
         delivery_id = (job.delivery or {})["delivery_id"]
         claim = f"{fingerprint} {delivery_id}"
-        try:
-            with in_our_terms():
-                async with asyncio.timeout(ACCEPT_TIMEOUT_SECONDS):
-                    taken, live = await self._admit(job, self._keys.delivery(job.execution_id), claim, limits)
-        except TimeoutError as error:
-            raise QueueUnavailableError from error
+        with in_our_terms():
+            async with asyncio.timeout(ACCEPT_TIMEOUT_SECONDS):
+                taken, live = await self._admit(job, self._keys.delivery(job.execution_id), claim, limits)
         if live < 0:
             return Receipt(delivery_id, False, False, live_drain=True, retry_after_seconds=-live / 1000)
         if not taken or taken == claim:

@@ -72,7 +72,8 @@ class EventStoreRepository:
         """What became of each append, in order: all are judged on their own in one call and one transaction.
 
         `lines` are rows of the ledger for deliveries that started no run; they are written whatever becomes of the
-        appends. Repeating a call changes nothing and answers `duplicate`. A stream may stand in a call once.
+        appends. Repeating a call changes nothing and answers `duplicate`. A stream may stand in a call once, else it
+        raises `ValueError`; a database that is out of reach raises `StorageUnavailableError`.
         """
         if len({append.stream_id for append in appends}) != len(appends):
             raise ValueError("A stream may stand in a call once; join its appends or send them one after another.")

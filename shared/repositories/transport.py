@@ -48,7 +48,8 @@ class StreamTransport(httpx.AsyncBaseTransport):
         self._tls: ssl.SSLContext | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, with its body read."""
+        """The answer, with its body read; `httpx.ReadTimeout` when it takes too long, `httpx.TransportError` for
+        whatever else goes wrong."""
         body = await request.aread()
         try:
             async with asyncio.timeout(self._timeout_seconds), self._free:

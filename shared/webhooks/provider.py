@@ -66,7 +66,7 @@ def fit(data: Mapping[str, Any], config: Mapping[str, Any]) -> Provider:
 
 
 def fitted_data(data: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """The file's data with the configuration's variant and options in place."""
+    """The file's data with the configuration's variant and options in place; an unknown variant raises `ValueError`."""
     fitted = copy.deepcopy(dict(data))
     if data.get("user_defined"):
         from shared.webhooks.custom import custom_data
