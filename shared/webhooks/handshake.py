@@ -126,7 +126,7 @@ def answer(
         if not handshake.signed and len(delivery.body) > MAX_UNSIGNED_BYTES:
             continue
         facts = Facts(delivery, secret=secret, key=key)
-        facts.lets = {name: template.render for name, template in handshake.lets.items()}
+        facts.lets = handshake.lets
         if _is_meant(handshake, facts) and (found := _answered(handshake, facts)):
             return found
     return None

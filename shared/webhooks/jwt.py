@@ -12,7 +12,15 @@ from shared.webhooks.delivery import Delivery
 from shared.webhooks.encodings import DECODERS
 from shared.webhooks.paths import parse_path, text_of, values
 from shared.webhooks.scheme import Scheme
-from shared.webhooks.verification import MAX_SIGNATURE_CHARACTERS, RefusedError, keys_of, matches, written
+from shared.webhooks.verification import (
+    MAX_SIGNATURE_CHARACTERS,
+    RefusedError,
+    check_public,
+    keys_of,
+    matches,
+    public_keys_of,
+    written,
+)
 from shared.webhooks.words import Facts
 
 HMACS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
@@ -103,13 +111,8 @@ def _check_signature(
         if not matches([hmac.digest(key, signed, HMACS[scheme.algorithm]) for key in keys], [signature]):
             raise RefusedError("signature_mismatch")
         return
-    from shared.webhooks.public_keys import any_verifies, keys_in
-
-    found = list(public_keys) if scheme.fetch else keys_in(secrets, scheme.key)
-    if not found:
-        raise RefusedError("key_unavailable" if scheme.fetch else "secret_unusable")
-    if not any_verifies(PUBLIC[scheme.algorithm], found, [signature], [signed]):
-        raise RefusedError("signature_mismatch")
+    keys_found = public_keys_of(scheme, secrets, public_keys)
+    check_public(PUBLIC[scheme.algorithm], keys_found, [signature], [signed])
 
 
 def _check_times(scheme: Scheme, claims: dict[str, Any], now: float) -> None:
@@ -130,7 +133,7 @@ def _check_times(scheme: Scheme, claims: dict[str, Any], now: float) -> None:
 
 def _check_claims(scheme: Scheme, delivery: Delivery) -> None:
     facts = Facts(delivery)
-    facts.lets = {name: template.render for name, template in scheme.lets.items()}
+    facts.lets = scheme.lets
     for name, templates in scheme.claims:
         wanted = [text for template in templates if (text := template.render(facts))]
         if not wanted:

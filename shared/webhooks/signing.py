@@ -117,7 +117,7 @@ def _digest(
     keys = [(secret, secret.encode())] if asymmetric else keys_of(scheme.key, [secret], delivery)
     for text, key in keys:
         facts = Facts(delivery, timestamp, pairs, text, key, item)
-        facts.lets = {name: template.render for name, template in scheme.lets.items()}
+        facts.lets = scheme.lets
         for content in scheme.contents:
             if any(word.as_text(facts) is None for word, _ in content.equal):
                 continue

@@ -46,7 +46,7 @@ def _head(scheme: Scheme, now: float) -> dict[str, Any]:
 
 def _claims(scheme: Scheme, delivery: Delivery, now: float, said: Any) -> dict[str, Any]:
     facts = Facts(delivery)
-    facts.lets = {name: template.render for name, template in scheme.lets.items()}
+    facts.lets = scheme.lets
     claims: dict[str, Any] = dict(said) if isinstance(said, dict) else {}
     claims |= {"iat": int(now), "nbf": int(now), "exp": int(now) + LIFETIME_SECONDS}
     for name, templates in scheme.claims:

@@ -101,6 +101,27 @@ def keys_of(key: Key, secrets: Sequence[str], delivery: Delivery) -> list[tuple[
     return found
 
 
+def public_keys_of(scheme: Scheme, secrets: Sequence[str], fetched: Sequence[Any]) -> list[Any]:
+    """The public keys of a scheme that has them: fetched where it says so, else out of the secrets.
+
+    Without one it raises `RefusedError`.
+    """
+    from shared.webhooks.public_keys import keys_in
+
+    keys = list(fetched) if scheme.fetch else keys_in(secrets, scheme.key)
+    if not keys:
+        raise RefusedError("key_unavailable" if scheme.fetch else "secret_unusable")
+    return keys
+
+
+def check_public(algorithm: str, keys: Sequence[Any], signatures: Sequence[bytes], contents: Sequence[bytes]) -> None:
+    """Passes where one of the signatures is of one of the contents by one of the keys; else raises `RefusedError`."""
+    from shared.webhooks.public_keys import any_verifies
+
+    if not any_verifies(algorithm, keys, signatures, contents):
+        raise RefusedError("signature_mismatch")
+
+
 def staleness(timestamp: Timestamp | None, text: str | None, now: float) -> str | None:
     """Why the timestamp is too far from `now`, with the distance; `None` where it is not."""
     if timestamp is None or text is None or timestamp.unit == "opaque":
@@ -136,17 +157,10 @@ def _judge(
     facts = Facts(delivery, item=item)
     candidates = _candidates(scheme, scheme.signature, facts)
     facts.timestamp = _timestamp(scheme.timestamp, facts)
-    if scheme.lets:
-        facts.lets = {name: template.render for name, template in scheme.lets.items()}
+    facts.lets = scheme.lets
     if scheme.kind == "asymmetric":
-        from shared.webhooks.public_keys import any_verifies, keys_in
-
-        keys = list(public_keys) if scheme.fetch else keys_in(secrets, scheme.key)
-        if not keys:
-            raise RefusedError("key_unavailable" if scheme.fetch else "secret_unusable")
-        contents = list(_contents(scheme, facts))
-        if not any_verifies(scheme.algorithm, keys, candidates, contents):
-            raise RefusedError("signature_mismatch")
+        keys = public_keys_of(scheme, secrets, public_keys)
+        check_public(scheme.algorithm, keys, candidates, list(_contents(scheme, facts)))
         return facts.timestamp
     keys_found = keys_of(scheme.key, secrets, delivery)
     if not keys_found:

@@ -21,11 +21,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.paths import parse_path, text_of, values
 from shared.webhooks.transforms import Value, as_bytes, as_text, transform
+
+if TYPE_CHECKING:
+    from shared.webhooks.template import Template
 
 
 class Facts:
@@ -49,7 +52,7 @@ class Facts:
         self.secret = secret
         self.key = key
         self.item = item
-        self.lets: Mapping[str, Callable[[Facts], bytes | None]] = {}
+        self.lets: Mapping[str, Template] = {}
 
 
 # Transforms after which something of the text can be changed without anybody noticing.
@@ -206,7 +209,7 @@ def _text(name: str) -> Reader:
 
 
 def _let(name: str) -> Reader:
-    return lambda facts: facts.lets[name](facts) if name in facts.lets else None
+    return lambda facts: facts.lets[name].render(facts) if name in facts.lets else None
 
 
 def _sorted(names: str) -> Reader:
