@@ -36,13 +36,16 @@ async def await_answer(
         told = await _told(answers, execution_id, min(turn, left))
         if told is not None and "stored" not in told:
             return told
-        row = await _row(executions, tenant_id, execution_id)
-        if row is not None and row["stream_version"] > seen:
-            seen = row["stream_version"]
-            state = fold(await events.read_all(tenant_id, execution_id))
-            found = answer_of(state) if state is not None else None
-            if found is not None:
-                return found
+        try:
+            row = await executions.get(tenant_id, execution_id)
+            if row is not None and row["stream_version"] > seen:
+                state = fold(await events.read_all(tenant_id, execution_id))
+                found = answer_of(state) if state is not None else None
+                if found is not None:
+                    return found
+                seen = row["stream_version"]
+        except StorageUnavailableError:
+            pass  # the run is accepted, and the answer may still come through Redis
         turn = min(turn * 2, LONGEST_TURN_SECONDS)
     return None
 
@@ -55,10 +58,3 @@ async def _told(answers: Answers, execution_id: str, seconds: float) -> dict[str
         return None
     found: dict[str, Any] | None = None if text is None else json.loads(text)
     return found
-
-
-async def _row(executions: ExecutionRepository, tenant_id: str, execution_id: str) -> dict[str, Any] | None:
-    try:
-        return await executions.get(tenant_id, execution_id)
-    except StorageUnavailableError:
-        return None  # the run is accepted, and the answer may still come through Redis

@@ -16,6 +16,8 @@ from shared.queue.answers import Answers
 from shared.queue.connection import connect
 from shared.queue.job import ExecutionJob
 from shared.queue.keys import OwnKeys
+from shared.repositories.database import Database
+from shared.repositories.event_store import EventStoreRepository
 from shared.settings import Settings
 from tests.integration.engine.bench import HOOK, Bench, JsonObject, delay, request, transform
 from tests.integration.engine.sink import Sink
@@ -128,6 +130,15 @@ async def test_answer_is_in_the_store_when_redis_is_lost(bench: Bench) -> None:
     parts = bench.services
     found = await await_answer(nowhere, parts.events, parts.executions, bench.tenant_id, job.execution_id, 10)
     assert found == {"response": {"status": 200, "headers": {}, "body": "kept"}}
+
+
+async def test_store_that_is_lost_meanwhile_refuses_no_run(bench: Bench) -> None:
+    """The run was accepted: whoever waits is told of a store out of reach what they are told of a longer run."""
+    job = await awaited(bench, [delay("d", seconds=60), respond("r", 1)], "hook>d", "d>r")
+    await bench.drain()
+    lost = EventStoreRepository(Database("http://127.0.0.1:1", "key"))
+    parts = bench.services
+    assert await await_answer(parts.answers, lost, parts.executions, bench.tenant_id, job.execution_id, 0.5) is None
 
 
 async def test_run_that_takes_longer_has_no_answer_yet(bench: Bench) -> None:
