@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.commands._references import reference_problems
+from shared.commands._graph_problems import refuse_invalid
 from shared.commands.services import Services
 from shared.domain.graph import Graph, parse_graph
 from shared.domain.workflow import Workflow, version_row
@@ -31,7 +31,7 @@ async def chosen_version(services: Services, workflow: Workflow, asked: str | in
         message = f"The workflow has no version {number}."
         raise UnprocessableError(message, problems=(Problem("/version", message),))
     if saved["published_at"] is None:
-        await _prove(services, workflow, saved)
+        await refuse_invalid(services, workflow.tenant_id, saved["nodes"], saved["edges"], saved["settings"])
     return saved
 
 
@@ -55,13 +55,3 @@ def version_graph(saved: Row) -> Graph:
         message = f"Version {saved['version']} of the workflow cannot be read."
         raise InvalidGraphError(message, problems=tuple(problems))
     return graph
-
-
-async def _prove(services: Services, workflow: Workflow, saved: Row) -> None:
-    from shared.nodes.validation import validate_graph  # all node types, which only a graph that is judged needs
-
-    graph, problems = parse_graph(saved["nodes"], saved["edges"])
-    problems = problems or (validate_graph(graph) if graph else [])
-    problems = problems or await reference_problems(services, workflow.tenant_id, saved["nodes"], saved["settings"])
-    if problems:
-        raise InvalidGraphError(problems=tuple(problems))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from shared.commands._references import reference_problems
+from shared.commands._graph_problems import refuse_invalid
 from shared.commands._workflow_changes import append, load, refuse_archived
 from shared.commands.change import repeated_on_conflict
 from shared.commands.remember import remember_workflow
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.graph import parse_graph
 from shared.domain.workflow import Workflow
-from shared.errors import InvalidGraphError
 from shared.events.workflow import WorkflowPublished
 
 
@@ -26,21 +24,9 @@ async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -
         refuse_archived(workflow)
         if workflow.published_version == workflow.version:
             return workflow
-        await refuse_invalid(services, workflow)
+        await refuse_invalid(services, actor.tenant_id, workflow.nodes, workflow.edges, workflow.settings)
         return await append(services, actor, workflow, workflow_id, [WorkflowPublished(workflow.version)])
 
     workflow = await repeated_on_conflict(attempt)
     await remember_workflow(services, actor.tenant_id, workflow_id, workflow.published_version)
     return workflow
-
-
-async def refuse_invalid(services: Services, workflow: Workflow) -> None:
-    """Passes for a draft that can run; else raises `InvalidGraphError` with every problem."""
-    from shared.nodes.validation import validate_graph  # all node types, which only a graph that is judged needs
-
-    graph, problems = parse_graph(workflow.nodes, workflow.edges)
-    if graph is not None and not problems:
-        problems = validate_graph(graph)
-        problems = problems or await reference_problems(services, workflow.tenant_id, workflow.nodes, workflow.settings)
-    if problems:
-        raise InvalidGraphError(problems=tuple(problems))

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.queue.job import ExecutionJob
 
-# How a job is looked up: `ExecutionQueue.peek`, which is imported only by those who need it.
+# How a job is looked up: `Inbox.peek`.
 Peek = Callable[[str], Awaitable[ExecutionJob | None]]
 
 

@@ -1,4 +1,4 @@
-"""What a workflow refers to outside of itself: the workflows that it calls, and its error workflow."""
+"""What keeps a graph from being run: in itself, and in what it refers to outside of itself."""
 
 from __future__ import annotations
 
@@ -6,14 +6,41 @@ from collections.abc import Iterator
 from typing import Any
 
 from shared.commands.services import Services
+from shared.domain.graph import parse_graph
 from shared.domain.workflow_settings import parse_settings
-from shared.errors import Problem
+from shared.errors import InvalidGraphError, Problem
 
 JsonObject = dict[str, Any]
 
 
-async def reference_problems(
-    services: Services, tenant_id: str, nodes: list[JsonObject], settings: JsonObject | None = None
+async def graph_problems(
+    services: Services,
+    tenant_id: str,
+    nodes: list[JsonObject],
+    edges: list[JsonObject],
+    settings: JsonObject | None = None,
+) -> list[Problem]:
+    """Every problem of the graph; none means that the tenant can run it. What it refers to is looked for once it has
+    none of its own."""
+    from shared.nodes.validation import validate_graph  # all node types, which only a graph that is judged needs
+
+    graph, problems = parse_graph(nodes, edges)
+    if graph is None:
+        return problems
+    return validate_graph(graph) or await _reference_problems(services, tenant_id, nodes, settings or {})
+
+
+async def refuse_invalid(
+    services: Services, tenant_id: str, nodes: list[JsonObject], edges: list[JsonObject], settings: JsonObject
+) -> None:
+    """Passes for a graph that the tenant can run; else raises `InvalidGraphError` with every problem."""
+    problems = await graph_problems(services, tenant_id, nodes, edges, settings)
+    if problems:
+        raise InvalidGraphError(problems=tuple(problems))
+
+
+async def _reference_problems(
+    services: Services, tenant_id: str, nodes: list[JsonObject], settings: JsonObject
 ) -> list[Problem]:
     """A problem for each workflow named in these nodes or settings that the tenant does not have.
 
@@ -21,7 +48,7 @@ async def reference_problems(
     is named; one that an expression names is looked for when it is called.
     """
     named = list(_called(nodes, "/nodes"))
-    error_workflow_id = parse_settings(settings or {})[0].error_workflow_id
+    error_workflow_id = parse_settings(settings)[0].error_workflow_id
     if error_workflow_id is not None:
         named.append(("/settings/error_workflow_id", error_workflow_id))
     if not named:
