@@ -14,6 +14,7 @@ from local.redis import RedisServer
 from shared.errors import QueueUnavailableError
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.inbox import Receipt
+from shared.queue.limit import Limit
 from shared.settings import Settings
 from tests.integration.queue.jobs import delivery, resume
 
@@ -61,11 +62,12 @@ async def test_accept_by_fifty_at_once_adds_one_job(queue_settings: Settings) ->
 
 
 async def test_accept_takes_one_round_trip(queue: ExecutionQueue, queue_settings: Settings) -> None:
-    """Claim, add and look for a drain are one command of the client's."""
-    await queue.accept(delivery(), "bytes")
+    """Both limits, claim, add and the look for a drain are one command of the client's."""
+    limits = [Limit("webhook", 100.0, 100), Limit("tenant", 100.0, 100)]
+    await queue.accept(delivery(), "bytes", limits)
     client = Redis(port=queue_settings.redis_port, decode_responses=True)
     async with client.monitor() as monitor:
-        await queue.accept(delivery(), "bytes")
+        await queue.accept(delivery(), "bytes", limits)
         await client.echo("end")
         sent = []
         while (seen := await monitor.next_command())["command"] != "ECHO end":

@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from local.verify import run
 from shared.webhooks.catalog import provider_data, provider_ids
@@ -98,3 +100,33 @@ def test_every_good_vector_is_accepted(provider_id: str) -> None:
     }
     (found,) = explained(asked)
     assert (found["result"], found["reason"]) == ("accept", None)
+
+
+@pytest.mark.parametrize("name", ["certificate", "certificates", "cert", "certs", "public_key", "keys", "fetched"])
+@pytest.mark.parametrize("shape", ["text", "by name"])
+def test_what_would_be_fetched_may_be_given(name: str, shape: str) -> None:
+    """Under the names that people have for it, alone or among others; without it, or with another, nothing verifies."""
+    right = ((provider_data("adobe_io") or {})["vectors"]["good"])["fetched"]
+    given = {"text": right, "by name": {"pub-key-1.pem": right}}
+    assert verdict_of("adobe_io", {name: given[shape]}) == ("accept", None)
+    assert verdict_of("adobe_io", {})[0] == "reject"
+
+
+def test_a_set_of_keys_may_be_given() -> None:
+    """JSON web keys, as a set, a list or one; a set without the right key verifies nothing."""
+    pem = ((provider_data("google_pubsub") or {})["vectors"]["good"])["fetched"]
+    right = RSAAlgorithm.to_jwk(RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(pem), as_dict=True)
+    other = RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 2048).public_key(), as_dict=True)
+    for jwks in ({"keys": [other, right]}, [right], right, json.dumps({"keys": [right]})):
+        assert verdict_of("google_pubsub", {"jwks": jwks}) == ("accept", None), jwks
+    for jwks in ({"keys": []}, {"keys": [other]}):
+        assert verdict_of("google_pubsub", {"jwks": jwks})[0] == "reject", jwks
+
+
+def verdict_of(provider_id: str, aux: dict[str, Any]) -> tuple[str, str | None]:
+    """What becomes of the good vector with this material."""
+    vector = (provider_data(provider_id) or {})["vectors"]["good"]
+    asked = {name: vector[name] for name in ("headers", "body", "now")}
+    aux = {"config": vector.get("config", {}), **aux}
+    (found,) = explained({"provider": provider_id, "url": "https://api.example.org/w", **asked, "aux": aux})
+    return found["result"], found["reason"]
