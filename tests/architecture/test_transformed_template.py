@@ -242,3 +242,16 @@ def test_api_has_one_stage_with_limits_and_an_access_log(transformed: dict[str, 
     assert (condition, otherwise) == ("HasCors", {"Ref": "AWS::NoValue"})
     assert {"allowOrigins", "allowMethods", "allowHeaders"} <= set(cors)
     assert {"ApiUrl", "WebhookUrlPattern"} <= set(transformed["Outputs"])
+
+
+def test_credentials_may_come_from_secrets_manager(transformed: dict[str, Any]) -> None:
+    """The Supabase key and Redis's password are then named, not written: neither is a parameter of the deployment."""
+    for name, function in of_type(transformed, "AWS::Lambda::Function").items():
+        variables = function["Environment"]["Variables"]
+        key, password = variables["SUPABASE_KEY"]["Fn::If"], variables["REDIS_PASSWORD"]["Fn::If"][2]["Fn::If"]
+        for member, (condition, named, otherwise) in {"supabase_key": key, "redis_password": password}.items():
+            assert condition == "HasConnectionSecret", name
+            reference = f"{{{{resolve:secretsmanager:${{ConnectionSecretArn}}:SecretString:{member}}}}}"
+            assert named == {"Fn::Sub": reference}, name
+            assert transformed["Parameters"][otherwise["Ref"]]["NoEcho"] is True
+    assert transformed["Resources"]["SecretsKey"]["Type"] == "AWS::SecretsManager::Secret"
