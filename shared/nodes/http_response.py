@@ -46,7 +46,7 @@ async def completed(wanted: Wanted, response: httpx.Response, now: float) -> Com
 def retry_after(headers: httpx.Headers, now: float) -> float | None:
     """How many seconds the server asks to wait: `Retry-After` (RFC 9110 §10.2.3) or its rate limit's reset."""
     text = headers.get("retry-after", "").strip()
-    if text.isdigit():
+    if text.isascii() and text.isdigit():  # "²" is a digit, too
         return float(text)
     if text:
         try:

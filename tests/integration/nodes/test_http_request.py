@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -118,12 +119,26 @@ async def test_success_may_be_anything(sink: Sink, success: list[Any]) -> None:
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "9"}, 9),
         ({"x-ratelimit-remaining": "3", "x-ratelimit-reset": "9"}, None),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "²"}, None),  # a digit to Python, and no number
+        ({"retry-after": "Sun, 06 Nov 1994 08:49:37 GMT"}, 0),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "9"}, 9),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"}, None),
     ],
 )
 async def test_server_says_when_to_come_back(sink: Sink, headers: dict[str, str], seconds: float | None) -> None:
     """`Retry-After`, or a rate limit that is used up."""
     sink.answer = lambda _request: (429, headers, b"")
     assert (await refused(sink)).retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize("form", ["date", "unix"])
+async def test_server_says_until_when(sink: Sink, form: str) -> None:
+    """As an HTTP date, or as the Unix time at which the limit is reset."""
+    until = int(time.time()) + 3600
+    date = {"retry-after": formatdate(until, usegmt=True)}
+    reset = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(until)}
+    sink.answer = lambda _request: (429, date if form == "date" else reset, b"")
+    assert (await refused(sink)).retry_after_seconds == pytest.approx(3600, abs=10)
 
 
 async def test_answer_is_cut_off_at_its_limit(sink: Sink) -> None:
