@@ -17,9 +17,7 @@ from shared.ids import derived_id, new_id
 from shared.repositories.event_store import Append
 from shared.repositories.rows import Row
 from shared.repositories.run_append import first_append
-
-# How the ledger tells a redelivery from what a provider sent.
-KEY_PREFIX = "redelivery:"
+from shared.repositories.webhooks import REDELIVERY_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ async def redelivery(
         "webhook_id": webhook.id,
         "provider": webhook.provider,
         "delivery_id": delivery_id,
-        "delivery_key": f"{KEY_PREFIX}{execution_id}",
+        "delivery_key": f"{REDELIVERY_PREFIX}{execution_id}",
         "event_type": delivery["event_type"],
         "received_at": happened_at,
         "method": content.method,

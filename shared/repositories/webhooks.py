@@ -20,6 +20,8 @@ DELIVERY = (
     "id,webhook_id,received_at,verdict,reason,delivery_key,event_type,execution_id,method,headers,query,body_sha256,"
     "size_bytes,count"
 )
+# The ledger tells a redelivery from what a provider sent by how its delivery key begins.
+REDELIVERY_PREFIX = "redelivery:"
 
 
 class WebhookRepository:
@@ -96,7 +98,7 @@ class WebhookRepository:
             if until is not None:
                 query = query.lt("received_at", until)
             if not redeliveries:
-                query = query.or_('delivery_key.is.null,delivery_key.not.like."redelivery:*"')
+                query = query.or_(f'delivery_key.is.null,delivery_key.not.like."{REDELIVERY_PREFIX}*"')
             return page(query, limit, before, column="received_at")
 
         return [in_service_form(row) for row in await self._database.select("webhook_deliveries", DELIVERY, configure)]
