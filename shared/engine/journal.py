@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextvars import Context
 from dataclasses import dataclass
 
-from shared.errors import StorageUnavailableError, WorkflowEngineError
+from shared.errors import StorageUnavailableError
 from shared.observability import mean
 from shared.repositories.event_store import Append, Appended, EventStoreRepository
 
@@ -88,7 +88,7 @@ class Journal:
         except StorageUnavailableError as error:
             for waiting in batch:
                 _fail(waiting, error)
-        except (WorkflowEngineError, ValueError, TypeError) as error:
+        except Exception as error:  # whatever it is, whoever waits must be told, or would wait for ever
             if len(batch) == 1:
                 logger.exception("append_refused", extra={"stream_id": batch[0].append.stream_id})
                 _fail(batch[0], error)

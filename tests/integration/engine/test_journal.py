@@ -51,6 +51,23 @@ async def test_append_that_the_store_refuses_fails_alone(bench: Bench) -> None:
     assert (results[7], len(refused)) == (refused[0], 1)
 
 
+async def test_append_that_cannot_be_written_fails_alone(bench: Bench) -> None:
+    """JSON too deep to be written: its writer gets the error instead of waiting for ever, the others are committed."""
+    journal, deep = Journal(bench.services.events), queued(bench)
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    deep.events[0].payload["trigger"]["body"] = nested
+    async with asyncio.timeout(20):
+        appends = (queued(bench), deep, queued(bench))
+        results = await asyncio.gather(*(journal.append(append) for append in appends), return_exceptions=True)
+    assert isinstance(results[1], RecursionError)
+    assert [result.status for result in (results[0], results[2]) if not isinstance(result, BaseException)] == [
+        "appended",
+        "appended",
+    ]
+
+
 async def test_conflict_is_one_streams_answer(bench: Bench) -> None:
     """Twenty writers of one stream: one wins; a repeated append is a duplicate, not a conflict."""
     journals = [Journal(bench.services.events) for _ in range(20)]
