@@ -10,6 +10,8 @@ import base64
 import json
 from typing import Any, Literal
 
+from shared.domain.bodies import read_json
+from shared.errors import InvalidRequestError
 from shared.nodes.aws_effect import Arn, aws_call, given
 from shared.nodes.node_type import Completed, Effect, NodeError, NodeType, Parameters
 
@@ -51,9 +53,10 @@ async def _perform(parameters: InvokeLambda, effect: Effect) -> Completed:
 
 
 def _payload(raw: bytes) -> Any:
+    """What the function returned; what no JSON is that can be recorded, such as `NaN`, is its text."""
     try:
-        return json.loads(raw) if raw else None
-    except ValueError:
+        return read_json(raw) if raw else None
+    except InvalidRequestError:
         return raw.decode(errors="replace")
 
 

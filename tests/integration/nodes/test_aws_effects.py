@@ -157,6 +157,14 @@ async def test_lambdas_answer_is_the_output(sink: Sink) -> None:
     assert json.loads(base64.b64decode(context)) == {"custom": {"idempotency_key": "the-key"}}
 
 
+@pytest.mark.parametrize("payload", [b'{"n": NaN}', b"[" * 5_000 + b"]" * 5_000], ids=["NaN", "deep"])
+async def test_lambdas_answer_that_cannot_be_recorded_is_its_text(sink: Sink, payload: bytes) -> None:
+    """Python's functions return such JSON; as a value, no event could hold it once the function has run."""
+    sink.answer = lambda _request: (200, {}, payload)
+    done = await perform("invoke_lambda", **CALLS["invoke_lambda"][0])
+    assert done.output["payload"] == payload.decode()
+
+
 async def test_failing_lambda_is_a_function_error(sink: Sink) -> None:
     """What it raised is the node's error."""
     failure = {"errorType": "NoStock", "errorMessage": "none left", "stackTrace": ["internals"]}
