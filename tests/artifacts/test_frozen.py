@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
+import psutil
 import redis
 
 from local.stack import LocalStack
@@ -29,9 +31,34 @@ def only(stack: LocalStack, function: str) -> dict[str, Any]:
     return worker
 
 
+async def idle_drains(stack: LocalStack) -> dict[int, int]:
+    """How often each environment of the drain was invoked, in a moment when all of them stand still."""
+    while True:
+        workers = stack.workers()["local-drain"]
+        if not any(worker["busy"] for worker in workers):
+            return {worker["pid"]: worker["invocations"] for worker in workers}
+        await asyncio.sleep(0.02)
+
+
 def used_once_more(before: dict[str, Any], after: dict[str, Any]) -> bool:
     """Whether it was this very environment that did the work."""
     return bool((after["pid"], after["invocations"]) == (before["pid"], before["invocations"] + 1))
+
+
+def test_environment_stands_still_between_invocations(stack: LocalStack) -> None:
+    """All of its processes are stopped from its answer on, and go on for the next invocation."""
+    url = f"{stack.api_url}/health"
+    assert httpx.get(url, timeout=30, trust_env=False).status_code == 200
+    inside = psutil.Process(only(stack, "health")["pid"]).children(recursive=True)
+    deadline = time.monotonic() + 5
+    while {process.status() for process in inside} != {psutil.STATUS_STOPPED}:
+        assert time.monotonic() < deadline, [process.status() for process in inside]
+        time.sleep(0.01)
+    used = [process.cpu_times() for process in inside]
+    time.sleep(0.5)
+    assert [process.cpu_times() for process in inside] == used
+    assert httpx.get(url, timeout=30, trust_env=False).status_code == 200
+    assert psutil.Process(only(stack, "health")["pid"]).children(recursive=True) == inside
 
 
 def test_health_finds_its_connections_dead(stack: LocalStack) -> None:
@@ -67,9 +94,13 @@ async def test_intake_and_drain_find_their_connections_dead(short_drains: LocalS
         path = await hurt.hook([call], [("hook", "call")])
         first = await hurt.deliver(path, {"number": 1})
         await asyncio.to_thread(hurt.wait_until_finished, [first], 60)
-        before = only(short_drains, "intake")
+        before, drains = only(short_drains, "intake"), await idle_drains(short_drains)
         sever(short_drains)
         second = await hurt.deliver(path, {"number": 2})
         assert await asyncio.to_thread(hurt.wait_until_finished, [second], 60) == {second: "succeeded"}
         assert used_once_more(before, only(short_drains, "intake"))
+        # No drain has ended over it: those that were there are there, and have been used.
+        after = await idle_drains(short_drains)
+        assert drains.keys() <= after.keys()
+        assert any(after[pid] > invocations for pid, invocations in drains.items())
         await hurt.api.aclose()

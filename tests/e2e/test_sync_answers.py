@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import time
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from local.stack import LocalStack
 
-GRAPH = {
+GRAPH: dict[str, Any] = {
     "name": "slow",
     "nodes": [
         {"id": "hand", "type": "manual_trigger"},
@@ -19,6 +21,26 @@ GRAPH = {
     ],
     "edges": [{"source": "hand", "target": "pause"}, {"source": "pause", "target": "answer"}],
 }
+
+
+def test_sender_that_hangs_up_cancels_nothing(stack: LocalStack) -> None:
+    """A provider that has no patience for the run's response sends again, and is answered what the run has said."""
+    nodes = [{"id": "hand", "type": "webhook_trigger"}, *GRAPH["nodes"][1:]]
+    headers = {"authorization": f"Bearer {stack.api_key}"}
+    with httpx.Client(base_url=stack.api_url, headers=headers, trust_env=False, timeout=30) as http:
+        workflow = http.post("/api/workflows", json={**GRAPH, "nodes": nodes}).json()
+        assert http.post(f"/api/workflows/{workflow['id']}/publish").status_code == 200
+        wanted = {"name": "h", "workflow_id": workflow["id"], "provider": "github", "config": {"response": "wait"}}
+        webhook = http.post("/api/webhooks", json=wanted).json()
+        mac = hmac.new(webhook["secret"].encode(), b"{}", hashlib.sha256).hexdigest()
+        signed = {"content-type": "application/json", "x-hub-signature-256": f"sha256={mac}"}
+        signed |= {"x-github-event": "push", "x-github-delivery": "hung-up"}
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(webhook["url"], content=b"{}", headers=signed, timeout=0.3, trust_env=False)
+        again = httpx.post(webhook["url"], content=b"{}", headers=signed, timeout=30, trust_env=False)
+        runs = http.get("/api/executions", params={"workflow_id": workflow["id"]}).json()["items"]
+    assert (again.status_code, again.text) == (200, "done")
+    assert len(runs) == 1
 
 
 def test_disconnect_cancels_nothing(stack: LocalStack) -> None:
