@@ -113,10 +113,13 @@ def test_a_forgery_takes_no_deliverys_place(wired: Services) -> None:
 
 
 def test_a_stale_delivery_is_refused(wired: Services) -> None:
-    """An old one replayed is 401 like a forgery; the sender learns no more."""
+    """An old one replayed is 401 like a forgery; the sender learns no more, the owner reads how old it was."""
     sender = Sender.of(wired, "standard_webhooks")
     headers = sender.signed(now=time.time() - 600, webhook_id="m1")
-    assert sender.send(signed=headers).status == 401
+    answer = sender.send(signed=headers)
+    (line,) = ledger(sender)
+    assert (answer.status, answer.json["code"], "old" in answer.text) == (401, "invalid_signature", False)
+    assert (line["verdict"], line["reason"][:20]) == ("rejected_stale", "timestamp_too_old: 6")
 
 
 def test_a_body_that_is_no_json_is_accepted_when_it_verifies(sender: Sender) -> None:
