@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.domain import api_key, secret, webhook, workflow
+from shared.domain import api_key, secret, webhook, workflow, workflow_fold
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply
 from shared.domain.execution_row import row as execution_row
@@ -69,7 +69,7 @@ class ReadModels:
             match event.stream_type:
                 case "workflow":
                     before = self._workflows.get(event.stream_id)
-                    after = workflow.apply(before, fact, *place)
+                    after = workflow_fold.apply(before, fact, *place)
                     self._take_version(before, after, fact, happened_at)
                     if after.published_version != (before and before.published_version):
                         self._take_schedules(after, happened_at)

@@ -16,7 +16,7 @@ from shared.commands.publish_workflow import publish_workflow
 from shared.commands.record import now, record
 from shared.commands.services import Services, services
 from shared.commands.set_secret import SetSecret, set_secret
-from shared.domain import api_key, webhook, workflow
+from shared.domain import api_key, webhook, workflow, workflow_fold
 from shared.domain.actor import Actor
 from shared.domain.api_key_text import hash_of
 from shared.domain.provider import secret_context
@@ -68,7 +68,7 @@ async def make(parts: Services) -> None:
 async def _workflow(parts: Services) -> None:
     happened_at = now()
     fact = WorkflowCreated("Deploy on push", None, NODES, EDGES, ["ci"], {})
-    made = workflow.apply(None, fact, TENANT, WORKFLOW, happened_at)
+    made = workflow_fold.apply(None, fact, TENANT, WORKFLOW, happened_at)
     versions = (workflow.version_row(made),)
     events, row = record(ACTOR, happened_at, fact), workflow.row(made)
     await parts.events.append_one(Append(TENANT, WORKFLOW, "workflow", 0, events, row, versions))

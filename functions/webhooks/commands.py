@@ -11,7 +11,7 @@ from shared.http.base_url import base_url
 from shared.http.request import Request
 from shared.http.responses import Response, created, no_content, ok
 from shared.queries.get_webhook import get_webhook, view
-from shared.webhooks.catalog import provider_rules
+from shared.webhooks.provider_rules import provider_rules
 
 
 async def create(request: Request) -> Response:

@@ -12,7 +12,7 @@ from shared.http.responses import Response, ok
 from shared.queries.get_webhook import get_webhook, view
 from shared.queries.list_webhooks import list_webhooks
 from shared.queries.page import Page
-from shared.webhooks.catalog import catalog
+from shared.webhooks.catalog_view import catalog
 
 
 async def list_all(request: Request) -> Response:

@@ -1,13 +1,10 @@
-"""The version of a workflow that a run is pinned to, as its row of `workflow_versions`."""
+"""The version of a workflow that a new run is pinned to, as its row of `workflow_versions`."""
 
 from __future__ import annotations
 
-from shared.commands._graph_problems import refuse_invalid
 from shared.commands.services import Services
-from shared.domain.graph import Graph, parse_graph
 from shared.domain.workflow import Workflow, version_row
-from shared.domain.workflow_settings import WorkflowSettings, parse_settings
-from shared.errors import InvalidGraphError, NotPublishedError, Problem, UnprocessableError
+from shared.errors import NotPublishedError, Problem, UnprocessableError
 from shared.repositories.rows import Row
 
 
@@ -31,27 +28,7 @@ async def chosen_version(services: Services, workflow: Workflow, asked: str | in
         message = f"The workflow has no version {number}."
         raise UnprocessableError(message, problems=(Problem("/version", message),))
     if saved["published_at"] is None:
+        from shared.commands._graph_problems import refuse_invalid  # with all node types
+
         await refuse_invalid(services, workflow.tenant_id, saved["nodes"], saved["edges"], saved["settings"])
     return saved
-
-
-async def pinned_version(services: Services, tenant_id: str, workflow_id: str, version: int) -> Row:
-    """The version that a run is pinned to already; one that cannot be read raises `InvalidGraphError`."""
-    saved = await services.workflows.version(tenant_id, workflow_id, version)
-    if saved is None:
-        raise InvalidGraphError(f"Version {version} of the workflow cannot be read.")
-    return saved
-
-
-def version_settings(saved: Row) -> WorkflowSettings:
-    """What a version's settings say about its runs."""
-    return parse_settings(saved["settings"])[0]
-
-
-def version_graph(saved: Row) -> Graph:
-    """The graph of a version; one that cannot be read raises `InvalidGraphError`."""
-    graph, problems = parse_graph(saved["nodes"], saved["edges"])
-    if graph is None:
-        message = f"Version {saved['version']} of the workflow cannot be read."
-        raise InvalidGraphError(message, problems=tuple(problems))
-    return graph

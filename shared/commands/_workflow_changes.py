@@ -1,4 +1,4 @@
-"""What every command on an existing workflow does around its decision."""
+"""What a command on a workflow has decided becomes events and rows."""
 
 from __future__ import annotations
 
@@ -7,27 +7,12 @@ from typing import Any
 
 from shared.commands.record import now, record
 from shared.commands.services import Services
-from shared.domain import workflow as workflows
 from shared.domain.actor import Actor
 from shared.domain.schedule_rows import schedule_rows
-from shared.domain.workflow import Workflow
-from shared.errors import ConflictError, NotFoundError
+from shared.domain.workflow import Workflow, row, version_row
+from shared.domain.workflow_fold import apply
 from shared.events.workflow import WorkflowFact
 from shared.repositories.event_store import Append
-
-
-async def load(services: Services, actor: Actor, workflow_id: str) -> Workflow:
-    """The tenant's workflow, archived ones too; else `NotFoundError`."""
-    row = await services.workflows.get(actor.tenant_id, workflow_id)
-    if row is None:
-        raise NotFoundError("There is no such workflow.")
-    return Workflow(**{**row, "tenant_id": actor.tenant_id})
-
-
-def refuse_archived(workflow: Workflow) -> None:
-    """Passes for a workflow that can still change; an archived one raises `ConflictError`."""
-    if workflow.status == "archived":
-        raise ConflictError("The workflow is archived and can no longer change.")
 
 
 async def append(
@@ -37,7 +22,7 @@ async def append(
     happened_at = now()
     after = before
     for fact in facts:
-        after = workflows.apply(after, fact, actor.tenant_id, workflow_id, happened_at)
+        after = apply(after, fact, actor.tenant_id, workflow_id, happened_at)
     assert after is not None, "at least one fact"
     await services.events.append_one(
         Append(
@@ -46,7 +31,7 @@ async def append(
             stream_type="workflow",
             expected_version=before.stream_version if before else 0,
             events=record(actor, happened_at, *facts),
-            row=workflows.row(after) | _schedules(before, after, happened_at),
+            row=row(after) | _schedules(before, after, happened_at),
             versions=_versions(before, after, happened_at),
         )
     )
@@ -66,7 +51,7 @@ def _versions(before: Workflow | None, after: Workflow, happened_at: str) -> tup
         before is None or before.published_version != after.published_version
     )
     if published:
-        return (workflows.version_row(after, happened_at),)
+        return (version_row(after, happened_at),)
     if before is None or before.version != after.version:
-        return (workflows.version_row(after),)
+        return (version_row(after),)
     return ()

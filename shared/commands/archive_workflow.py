@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shared.commands._workflow_changes import append, load
+from shared.commands._known_workflow import load
+from shared.commands._workflow_changes import append
 from shared.commands.change import repeated_on_conflict
 from shared.commands.remember import remember_workflow
 from shared.commands.services import Services

@@ -7,13 +7,12 @@ from typing import Any, Literal
 from pydantic import Field, StrictInt
 
 from shared.commands._chosen_version import chosen_version
+from shared.commands._known_workflow import load
 from shared.commands._new_run import NewRun
-from shared.commands._workflow_changes import load
 from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.json_schema import mismatches
 from shared.errors import UnprocessableError
 from shared.events.execution import ExecutionQueued, trigger_of
 from shared.repositories.rows import Row
@@ -67,6 +66,9 @@ def _check_input(version: Row, given: Any) -> None:
     """Refuses an input that does not fit the schema of the first `manual_trigger`, where the run starts."""
     trigger: dict[str, Any] = next((node for node in version["nodes"] if node["type"] == "manual_trigger"), {})
     schema = (trigger.get("parameters") or {}).get("input_schema")
-    problems = tuple(mismatches(schema, given, "input")) if schema is not None else ()
-    if problems:
+    if schema is None:
+        return
+    from shared.domain.json_schema import mismatches  # most workflows do without
+
+    if problems := tuple(mismatches(schema, given, "input")):
         raise UnprocessableError("The input is not what the workflow wants.", problems=problems)

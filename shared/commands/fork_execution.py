@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictInt
 
-from shared.commands._chosen_version import chosen_version, pinned_version, version_graph, version_settings
+from shared.commands._chosen_version import chosen_version
 from shared.commands._known_run import known_run
+from shared.commands._known_workflow import load
 from shared.commands._new_run import NewRun
-from shared.commands._workflow_changes import load
+from shared.commands._pinned_version import pinned_version, version_graph, version_settings
 from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.commands._graph_problems import refuse_invalid
-from shared.commands._workflow_changes import append, load, refuse_archived
+from shared.commands._known_workflow import load, refuse_archived
+from shared.commands._workflow_changes import append
 from shared.commands.change import repeated_on_conflict
 from shared.commands.remember import remember_workflow
 from shared.commands.services import Services
@@ -24,6 +24,8 @@ async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -
         refuse_archived(workflow)
         if workflow.published_version == workflow.version:
             return workflow
+        from shared.commands._graph_problems import refuse_invalid  # with all node types
+
         await refuse_invalid(services, actor.tenant_id, workflow.nodes, workflow.edges, workflow.settings)
         return await append(services, actor, workflow, workflow_id, [WorkflowPublished(workflow.version)])
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 
-from shared.commands._chosen_version import pinned_version, version_graph, version_settings
 from shared.commands._hint import hint
 from shared.commands._known_run import known_run
+from shared.commands._pinned_version import pinned_version, version_graph, version_settings
 from shared.commands.change import repeated_on_conflict
 from shared.commands.record import now, record
 from shared.commands.services import Services

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictInt
 
-from shared.commands._chosen_version import chosen_version, version_graph
+from shared.commands._chosen_version import chosen_version
 from shared.commands._known_run import known_run
+from shared.commands._known_workflow import load
 from shared.commands._new_run import NewRun
-from shared.commands._workflow_changes import load
+from shared.commands._pinned_version import version_graph
 from shared.commands.model import Command
 from shared.commands.record import now, record
 from shared.commands.services import Services

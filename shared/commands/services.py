@@ -6,7 +6,6 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from shared.repositories.database import Database, database
-from shared.repositories.webhooks import WebhookRepository
 from shared.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from shared.repositories.executions import ExecutionRepository
     from shared.repositories.schedules import ScheduleRepository
     from shared.repositories.secrets import SecretRepository
+    from shared.repositories.webhooks import WebhookRepository
     from shared.repositories.workflows import WorkflowRepository
 
 
@@ -31,7 +31,6 @@ class Services:
         """Both are this process's own; nothing connects before its first use."""
         self.database = database
         self.settings = settings
-        self.webhooks = WebhookRepository(database)
 
     @cached_property
     def events(self) -> EventStoreRepository:
@@ -53,6 +52,13 @@ class Services:
         from shared.repositories.executions import ExecutionRepository
 
         return ExecutionRepository(self.database)
+
+    @cached_property
+    def webhooks(self) -> WebhookRepository:
+        """Webhooks and their ledger."""
+        from shared.repositories.webhooks import WebhookRepository
+
+        return WebhookRepository(self.database)
 
     @cached_property
     def api_keys(self) -> ApiKeyRepository:

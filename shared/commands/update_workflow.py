@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shared.commands._workflow_changes import append, load, refuse_archived
+from shared.commands._known_workflow import load, refuse_archived
+from shared.commands._workflow_changes import append
 from shared.commands._workflow_draft import WorkflowDraft
 from shared.commands.change import repeated_on_conflict
 from shared.commands.services import Services

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shared.domain.json_schema import fits
 from shared.domain.node_record import NodeRecord
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ class Signals:
         """The first kept one of the name that the node waits for, and with a payload that fits its schema."""
         if record.signal is None:
             return None
+        from shared.domain.json_schema import fits  # most runs wait for no signal
+
         schema = (record.parameters or {}).get("schema")
         return next((one for one in self.kept if one.name == record.signal and fits(schema, one.payload)), None)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.commands._chosen_version import chosen_version
 from shared.commands._known_run import known_run
-from shared.commands._workflow_changes import load
+from shared.commands._known_workflow import load
 from shared.commands.replay_execution import ReplayExecution, no_trigger
 from shared.commands.services import Services
 from shared.domain.actor import Actor

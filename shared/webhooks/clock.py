@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
 
 from shared.domain.timestamps import unix_seconds
 
@@ -25,10 +24,18 @@ def _iso8601(text: str) -> float | None:
 
 
 def _http_date(text: str) -> float | None:
+    from email.utils import parsedate_to_datetime  # few senders write such dates
+
     try:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def _as_http_date(now: float) -> str:
+    from email.utils import format_datetime
+
+    return format_datetime(datetime.fromtimestamp(now, UTC), usegmt=True)
 
 
 # Unit → the Unix time in seconds of a timestamp's text, or `None` for one that is none.
@@ -47,5 +54,5 @@ WRITTEN: dict[str, Callable[[float], str]] = {
     "us": lambda now: str(int(now * 1_000_000)),
     "ns": lambda now: str(int(now * 1_000_000_000)),
     "iso8601": lambda now: datetime.fromtimestamp(now, UTC).isoformat().replace("+00:00", "Z"),
-    "http_date": lambda now: format_datetime(datetime.fromtimestamp(now, UTC), usegmt=True),
+    "http_date": _as_http_date,
 }

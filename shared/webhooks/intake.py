@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from shared.commands.services import Services
 from shared.domain.delivery import queued
@@ -22,12 +23,14 @@ from shared.webhooks.arrival import Arrival, facts_of, job_of
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.door import takes_address, takes_event
 from shared.webhooks.examination import examine
-from shared.webhooks.fetched_keys import FetchedKeys, fetch_document
 from shared.webhooks.handover import Handover
 from shared.webhooks.handshake import HandshakeAnswer
 from shared.webhooks.hooks import Hook, Hooks
 from shared.webhooks.provider import Provider
 from shared.webhooks.words import Facts
+
+if TYPE_CHECKING:
+    from shared.webhooks.fetched_keys import FetchedKeys
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +44,6 @@ class Intake:
         self._filters_out = filters_out
         self._services = services
         self._hooks = Hooks(services)
-        self._keys = FetchedKeys()
         self._handover = Handover(services)
 
     async def take(self, arrival: Arrival) -> Answer:
@@ -105,12 +107,22 @@ class Intake:
             except ConflictError:
                 raise await self._refused(hook, delivery, now, "handshake_refused: the secret is set") from None
             self._hooks.forget(hook.id)
-        if found.fetch is not None and await fetch_document(found.fetch, self._reachable(hook)) is None:
-            raise await self._refused(hook, delivery, now, "handshake_refused: its URL did not answer")
+        if found.fetch is not None:
+            from shared.webhooks.fetched_keys import fetch_document
+
+            if await fetch_document(found.fetch, self._reachable(hook)) is None:
+                raise await self._refused(hook, delivery, now, "handshake_refused: its URL did not answer")
         await self._handover.note(
             hook, facts_of(hook, delivery, now), "handshake", None if found.accepted else "refused"
         )
         return found.answer
+
+    @cached_property
+    def _keys(self) -> FetchedKeys:
+        """What providers of public keys need."""
+        from shared.webhooks.fetched_keys import FetchedKeys
+
+        return FetchedKeys()
 
     async def _fetched_keys(self, hook: Hook, provider: Provider, delivery: Delivery, now: float) -> list[Any]:
         return await self._keys.find(provider.scheme, delivery, now, self._reachable(hook))

@@ -18,8 +18,9 @@ from shared.domain.actor import Actor
 from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
 from shared.ids import new_id
 from shared.runtime import run
-from shared.webhooks.catalog import provider, provider_rules
+from shared.webhooks.catalog import provider
 from shared.webhooks.delivery import Delivery
+from shared.webhooks.provider_rules import provider_rules
 from shared.webhooks.signing import sign
 
 GRAPH: dict[str, Any] = {

@@ -18,7 +18,7 @@ from shared.domain.provider import secret_context
 from shared.ids import derived_id, is_uuid, new_id
 from shared.runtime import run
 from shared.webhooks import arrival
-from shared.webhooks.catalog import provider_rules
+from shared.webhooks.provider_rules import provider_rules
 from tests.integration.webhooks.sender import Sender, ledger
 
 PUSH = Path(__file__).parents[3] / "events" / "intake" / "github_push.json"

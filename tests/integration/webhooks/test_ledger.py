@@ -24,8 +24,9 @@ from shared.ids import new_id
 from shared.queries.get_delivery import get_delivery
 from shared.queue.job import ExecutionJob
 from shared.runtime import run
-from shared.webhooks.catalog import provider_data, provider_rules
+from shared.webhooks.catalog import provider_data
 from shared.webhooks.hooks import REFUSAL_MEMORY_SECONDS
+from shared.webhooks.provider_rules import provider_rules
 from shared.webhooks.spill import Spilled, spill
 from tests.integration.webhooks.sender import Sender, configure, ledger
 

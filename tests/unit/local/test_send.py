@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from local.send import prepared
 from shared.domain.provider import new_secret
-from shared.webhooks.catalog import provider, provider_data, provider_ids, provider_rules
+from shared.webhooks.catalog import provider, provider_data, provider_ids
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.diagnosis import diagnose
 from shared.webhooks.examination import examine
 from shared.webhooks.provider import Provider
+from shared.webhooks.provider_rules import provider_rules
 from shared.webhooks.public_keys import load
 from shared.webhooks.scheme import Scheme
 from tests.unit.webhooks.builders import vector

@@ -12,9 +12,11 @@ import pytest
 
 from local.catalog import providers_page
 from shared.domain.provider import new_secret, secret_problems
-from shared.webhooks.catalog import catalog, provider, provider_data, provider_ids, provider_rules
+from shared.webhooks.catalog import provider, provider_data, provider_ids
+from shared.webhooks.catalog_view import catalog
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.identity import delivery_key, event_type
+from shared.webhooks.provider_rules import provider_rules
 from shared.webhooks.signing import sign
 from shared.webhooks.verification import verify
 from tests.unit.webhooks.builders import SAMPLES, fitted, good, sample, vector, verdict

@@ -1,0 +1,22 @@
+"""The workflow that a command is about."""
+
+from __future__ import annotations
+
+from shared.commands.services import Services
+from shared.domain.actor import Actor
+from shared.domain.workflow import Workflow
+from shared.errors import ConflictError, NotFoundError
+
+
+async def load(services: Services, actor: Actor, workflow_id: str) -> Workflow:
+    """The tenant's workflow, archived ones too; else `NotFoundError`."""
+    row = await services.workflows.get(actor.tenant_id, workflow_id)
+    if row is None:
+        raise NotFoundError("There is no such workflow.")
+    return Workflow(**{**row, "tenant_id": actor.tenant_id})
+
+
+def refuse_archived(workflow: Workflow) -> None:
+    """Passes for a workflow that can still change; an archived one raises `ConflictError`."""
+    if workflow.status == "archived":
+        raise ConflictError("The workflow is archived and can no longer change.")

@@ -1,0 +1,59 @@
+"""What a webhook of a provider needs: its secret's form, and what its configuration may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.domain.provider import ProviderRules
+from shared.webhooks.catalog import provider_data
+from shared.webhooks.configuration import config_problems
+from shared.webhooks.provider import fitted_data
+from shared.webhooks.scheme import compile_scheme, is_public
+
+
+def provider_rules(provider_id: str, config: Mapping[str, Any] | None = None) -> ProviderRules | None:
+    """What a webhook of this provider needs with this configuration; `None` when there is no such provider."""
+    data = provider_data(provider_id)
+    if data is None:
+        return None
+    # Variants sign in other ways; a configuration that makes no sense is pointed at by `config_problems` first.
+    fits = config is not None and not config_problems(data, config)
+    fitted = fitted_data(data, config or {}) if fits else dict(data)
+    scheme, secret = fitted["scheme"], fitted.get("secret", {})
+    takes_secret = scheme["kind"] != "none" and "fetch" not in scheme
+    origin = secret_origin(fitted)
+    prefix, encoding = scheme.get("key_prefix", ()), scheme.get("key_encoding", "utf8")
+    is_text = not is_public(scheme["kind"], scheme.get("algorithm", ""))
+    return ProviderRules(
+        id=provider_id,
+        takes_secret=takes_secret,
+        needs_secret=takes_secret and origin == "chosen",
+        secret_prefixes=(prefix,) if isinstance(prefix, str) else tuple(prefix),
+        base64_key=encoding == "base64" and is_text,
+        hex_key=encoding == "hex" and is_text,
+        where=secret.get("where", ""),
+        pattern=secret.get("pattern", ""),
+        form=secret.get("form", ""),
+        must_be_given=takes_secret and origin == "provider",
+        is_usable=lambda text: is_text or _has_key(fitted, text),
+        config_problems=lambda config: config_problems(data, config),
+    )
+
+
+def secret_origin(data: Mapping[str, Any]) -> str | None:
+    """Who makes the secret: `chosen` by the webhook's owner (or generated here), made by the `provider`, or handed over
+    in a `handshake`; `None` where there is none."""
+    scheme = data["scheme"]
+    if scheme["kind"] == "none" or "fetch" in scheme:
+        return None
+    if any("stores" in each for each in data.get("handshake", ())):
+        return "handshake"
+    is_given = is_public(scheme["kind"], scheme.get("algorithm", "")) or data.get("secret", {}).get("given")
+    return "provider" if is_given else "chosen"
+
+
+def _has_key(data: Mapping[str, Any], secret: str) -> bool:
+    from shared.webhooks.public_keys import keys_in
+
+    return bool(keys_in([secret], compile_scheme(data["scheme"], data.get("timestamp")).key))
