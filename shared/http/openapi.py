@@ -82,7 +82,7 @@ def build(operations: Iterable[Operation]) -> JsonObject:
 def possible_errors(operation: Operation) -> list[type[WorkflowEngineError]]:
     """Every error that an operation can answer, in the order of their status."""
     errors: list[type[WorkflowEngineError]] = [InvalidRequestError, *operation.errors]
-    if "cursor" in operation.parameters.model_fields:
+    if (query := operation.parameters) is not None and "cursor" in query.model_fields:
         errors.append(InvalidCursorError)
     if operation.role is not None:
         errors += [UnauthorizedError, ForbiddenError]
@@ -128,7 +128,8 @@ def _parameters(operation: Operation) -> list[JsonObject]:
         parameter = {"name": name, "in": "path", "required": True, "schema": schema}
         description = operation.path_descriptions.get(name)
         parameters.append({**parameter, "description": description} if description else parameter)
-    parameters += _query_parameters(operation.parameters)
+    if (query := operation.parameters) is not None:
+        parameters += _query_parameters(query)
     parameters += [
         {"name": header.name, "in": "header", "description": header.description, "schema": dict(header.schema)}
         for header in operation.headers

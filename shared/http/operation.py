@@ -71,9 +71,9 @@ class Operation:
 
     `role` unset: open to everyone. `{id}` and every other path parameter that ends in `_id` is a UUID, `{version}` a
     whole number, anything else text. `body` is one of `shared.commands`, unset where none is read; `query` is one of
-    `shared.http.parameters`. `raw_body` says what a body holds that is taken as it is. `errors` are those
-    beyond what every operation can answer (400, 401, 403, 404 where there is a path parameter, 413 where there is a
-    body, 500, 503).
+    `shared.http.parameters`, unset where no parameter is known. `raw_body` says what a body holds that is taken as it
+    is. `errors` are those beyond what every operation can answer (400, 401, 403, 404 where there is a path parameter,
+    413 where there is a body, 500, 503).
     """
 
     id: str
@@ -87,7 +87,7 @@ class Operation:
     description: str = ""
     body: str = ""
     raw_body: str = ""
-    query: str = "common:Query"
+    query: str = ""
     headers: tuple[RequestHeader, ...] = ()
     errors: tuple[type[WorkflowEngineError], ...] = ()
     path_descriptions: Mapping[str, str] = field(default_factory=dict)
@@ -99,9 +99,9 @@ class Operation:
         return found
 
     @property
-    def parameters(self) -> type[Query]:
+    def parameters(self) -> type[Query] | None:
         """The model of the query string."""
-        found: type[Query] = resolve_name(f"shared.http.parameters.{self.query}")
+        found: type[Query] | None = resolve_name(f"shared.http.parameters.{self.query}") if self.query else None
         return found
 
     def load(self) -> None:

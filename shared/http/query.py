@@ -6,24 +6,36 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from shared.domain.json_values import pointer_of
 from shared.errors import InvalidRequestError, Problem
-from shared.http.validation import Model, validated
+from shared.http.validation import MAX_PROBLEMS, Model, unknown, validated
+
+WHAT = "The query string"
 
 
-def parse_query(event: Mapping[str, Any], model: type[Model]) -> Model:
-    """The model in the query string; unknown, repeated and malformed parameters are an `InvalidRequestError`."""
+def parse_query(event: Mapping[str, Any], model: type[Model] | None) -> Model | None:
+    """The model in the query string, where there is one; unknown, repeated and malformed parameters are an
+    `InvalidRequestError`."""
     # The raw string: in queryStringParameters a repeated name cannot be told from a comma.
     pairs = parse_qsl(str(event.get("rawQueryString") or ""), keep_blank_values=True, max_num_fields=None)
     parameters = dict(pairs)
     for name, value in parameters.items():
         if "\x00" in name + value or "\ufffd" in name + value:
-            _refuse(name, "The text has a NUL character or is not UTF-8.")
+            raise _refusal(Problem(_pointer(name), "The text has a NUL character or is not UTF-8."))
     if len(parameters) < len(pairs):
         names = [name for name, _ in pairs]
-        _refuse(next(name for name in names if names.count(name) > 1), "This parameter was given more than once.")
-    return validated(parameters, model, "The query string", "parameter")
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _refusal(Problem(_pointer(twice), "This parameter was given more than once."))
+    if model is not None:
+        return validated(parameters, model, WHAT, "parameter")
+    if parameters:
+        raise _refusal(*(unknown(name, _pointer(name), [], "parameter") for name in [*parameters][:MAX_PROBLEMS]))
+    return None
 
 
-def _refuse(name: str, message: str) -> None:
-    name = name.replace("\x00", "").replace("~", "~0").replace("/", "~1")
-    raise InvalidRequestError("The query string is not valid.", problems=(Problem(f"/{name}", message),))
+def _refusal(*problems: Problem) -> InvalidRequestError:
+    return InvalidRequestError(f"{WHAT} is not valid.", problems=problems)
+
+
+def _pointer(name: str) -> str:
+    return pointer_of(name.replace("\x00", ""))

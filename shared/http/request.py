@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from shared.commands.model import Command
 from shared.domain.actor import Actor
 from shared.errors import NotFoundError, UnauthorizedError
 from shared.http.auth import actor_of, authorise
 from shared.http.body import parse_body
 from shared.http.operation import Operation, is_uuid_parameter
-from shared.http.parameters.common import Query
 from shared.http.query import parse_query
 from shared.ids import is_uuid
 
-B = TypeVar("B", bound=Command)
-Q = TypeVar("Q", bound=Query)
+if TYPE_CHECKING:
+    from shared.commands.model import Command
+    from shared.http.parameters.common import Query
+
+B = TypeVar("B", bound="Command")
+Q = TypeVar("Q", bound="Query")
 M = TypeVar("M", bound="Command | Query")
 
 
@@ -28,7 +30,7 @@ class Request:
     operation: Operation
     event: Mapping[str, Any]
     path: Mapping[str, str]
-    parsed_query: Query
+    parsed_query: Query | None
     parsed_body: Command | None
     authorised: Actor | None
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
 
 from shared.domain.json_values import pointer_of
 from shared.errors import InvalidRequestError, Problem
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound="BaseModel")
 
 MAX_PROBLEMS = 50
 
 
 def validated(data: Any, model: type[Model], what: str, kind: str = "field") -> Model:
     """The model's instance in `data`; else `InvalidRequestError`. `what` names the data, `kind` one of its members."""
+    from pydantic import ValidationError
+
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -28,8 +28,15 @@ def validated(data: Any, model: type[Model], what: str, kind: str = "field") -> 
         raise InvalidRequestError(f"{what} is not valid.", problems=tuple(problems)[:MAX_PROBLEMS]) from None
 
 
+def unknown(name: str, pointer: str, known: list[str], kind: str) -> Problem:
+    """What is wrong with a member that nobody declared."""
+    return Problem(pointer, f"There is no {kind} named {name[:80]!r}.", nearest(name[:80], known, kind))
+
+
 def nearest(name: str, known: list[str], kind: str) -> str | None:
     """A hint at the known name that was probably meant, or at all of them; `None` where there are none."""
+    import difflib  # for a mistake alone
+
     close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f"Did you mean {close[0]!r}?"
@@ -44,7 +51,7 @@ def _problem(detail: ErrorDetails, data: Any, model: type[BaseModel], kind: str)
         case "extra_forbidden":
             name = str(detail["loc"][-1])
             known = list(model.model_fields) if len(detail["loc"]) == 1 else []
-            return Problem(pointer, f"There is no {kind} named {name[:80]!r}.", nearest(name[:80], known, kind))
+            return unknown(name, pointer, known, kind)
         case "value_error":
             return Problem(pointer, detail["msg"].removeprefix("Value error, "))
         case "too_short" if isinstance(detail["input"], str):  # a secret: its type has no word for texts

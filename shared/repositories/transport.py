@@ -1,8 +1,8 @@
 """HTTP/1.1 over asyncio's streams, for the one server that every function speaks to, as a transport of httpx.
 
-h11 speaks the protocol. httpx's own transport brings httpcore and anyio besides, a tenth of a cold start, and spends a
-millisecond of processor time on a call. This one does what PostgREST needs: requests with whole bodies, connections
-that are kept, and no proxies, upgrades or pipelines (docs/adr/0009-transport.md).
+httpx's own transport brings httpcore, h11 and anyio, a tenth of a cold start, and spends a millisecond of processor
+time on a call. This one does what PostgREST needs: requests with whole bodies, connections that are kept, and no
+proxies, upgrades or pipelines. What comes back is read by llhttp, Node's parser (docs/adr/0009-transport.md).
 
 Whatever goes wrong on a connection ends it and is an `httpx.TransportError`. A kept connection may have died while the
 function was frozen: a request that gets not one byte of an answer on it is sent again on a new one, which everything
@@ -16,7 +16,7 @@ import ssl
 import time
 from dataclasses import dataclass
 
-import h11
+import httptools
 import httpx
 
 # How long the other side may be silent before a kept connection is not trusted any more; servers close after a minute.
@@ -30,7 +30,6 @@ READ_BYTES = 65_536
 class _Connection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    protocol: h11.Connection
     used_at: float
 
     def is_alive(self) -> bool:
@@ -95,64 +94,101 @@ class StreamTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout("The server cannot be reached in time.", request=request) from error
         except OSError as error:
             raise httpx.ConnectError(str(error), request=request) from error
-        protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
-        return _Connection(reader, writer, protocol, time.monotonic())
+        return _Connection(reader, writer, time.monotonic())
 
     async def _once(self, connection: _Connection, request: httpx.Request, body: bytes) -> httpx.Response:
         try:
-            await _send(connection, request, body)
-            response = await _receive(connection, request)
+            await _send(connection, _head(request) + body)
+            answer = await _receive(connection, request.method == "HEAD")
         except _DeadError:
             connection.writer.close()
             raise
-        except (OSError, h11.ProtocolError) as error:
+        except (OSError, EOFError, httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             connection.writer.close()
             raise httpx.ReadError(str(error) or type(error).__name__, request=request) from error
         except BaseException:  # cancelled in the midst of an answer: whoever came next would read the rest of it
             connection.writer.close()
             raise
         connection.used_at = time.monotonic()
-        if connection.protocol.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
-            connection.protocol.start_next_cycle()
+        if answer.keeps_connection:
             self._kept.append(connection)
         else:
             connection.writer.close()
-        return response
+        return httpx.Response(answer.status, headers=answer.headers, content=bytes(answer.body), request=request)
 
 
 class _DeadError(Exception):
     """The connection was closed before the first byte of an answer."""
 
 
-async def _send(connection: _Connection, request: httpx.Request, body: bytes) -> None:
-    send = connection.protocol.send
-    head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
-    # None of these is None: that is the answer only to the end of a connection.
-    sent = [send(head), send(h11.Data(data=body)) if body else b"", send(h11.EndOfMessage())]
+class _Answer:
+    """An answer as its parser tells of it; `headers` are pairs of names and values."""
+
+    def __init__(self, has_no_body: bool) -> None:
+        self.status, self.headers, self.body = 0, list[tuple[bytes, bytes]](), bytearray()
+        self.is_begun = self.is_complete = self.keeps_connection = self._lasts_until_the_end = False
+        self._has_no_body = has_no_body
+        self._parser = httptools.HttpResponseParser(self)
+
+    def take(self, data: bytes) -> None:
+        """The next bytes of the connection; none at its end, where an answer without a length is complete."""
+        if data:
+            self._parser.feed_data(data)
+        elif self._lasts_until_the_end:
+            self.is_complete = True
+        else:
+            raise EOFError("The connection ended within an answer.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        self.is_begun = self.status >= 200
+        if self._has_no_body and self.is_begun:
+            self._end()
+        elif self.status not in (204, 304):
+            names = {name.lower() for name, _ in self.headers}
+            self._lasts_until_the_end = self.is_begun and names.isdisjoint({b"content-length", b"transfer-encoding"})
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        if self.is_begun:
+            self._end()
+        else:  # an interim answer, such as early hints; the one that counts follows
+            self.headers.clear()
+
+    def _end(self) -> None:
+        self.is_complete, self.keeps_connection = True, self._parser.should_keep_alive()
+
+
+def _head(request: httpx.Request) -> bytes:
+    lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
+    lines += [b"%s: %s" % pair for pair in request.headers.raw]
+    if any(character in line for line in lines for character in (b"\r", b"\n", b"\0")):
+        raise httpx.LocalProtocolError("A header has a line break or NUL in it.", request=request)
+    return b"\r\n".join((*lines, b"", b""))
+
+
+async def _send(connection: _Connection, sent: bytes) -> None:
     try:
-        connection.writer.write(b"".join(part for part in sent if part))
+        connection.writer.write(sent)
         await connection.writer.drain()
     except ConnectionError as error:
         raise _DeadError from error
 
 
-async def _receive(connection: _Connection, request: httpx.Request) -> httpx.Response:
-    head: h11.Response | None = None
-    body = bytearray()
-    unheard = True
-    while True:
-        event = connection.protocol.next_event()
-        if event is h11.NEED_DATA:
-            connection.protocol.receive_data(await _read(connection, unheard))
-            unheard = False
-        elif isinstance(event, h11.Response):
-            head = event
-        elif isinstance(event, h11.Data):
-            body += event.data
-        elif isinstance(event, h11.EndOfMessage):
-            break
-    assert head is not None  # h11 has no end of a message without its beginning
-    return httpx.Response(head.status_code, headers=head.headers.raw_items(), content=bytes(body), request=request)
+async def _receive(connection: _Connection, has_no_body: bool) -> _Answer:
+    answer, heard = _Answer(has_no_body), 0
+    while not answer.is_complete:
+        read = await _read(connection, unheard=heard == 0)
+        heard += len(read)
+        answer.take(read)
+        if not answer.is_begun and heard > MAX_HEADER_BYTES:
+            raise EOFError(f"An answer's headers have more than {MAX_HEADER_BYTES} bytes.")
+    return answer
 
 
 async def _read(connection: _Connection, unheard: bool) -> bytes:

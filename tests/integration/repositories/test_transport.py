@@ -93,6 +93,56 @@ async def test_interim_answer_is_not_taken_for_the_answer() -> None:
     assert server.connections == 1
 
 
+async def test_answer_without_a_length_lasts_until_the_connection_ends() -> None:
+    """Such a connection is not used again; nor is one whose server says that it closes it."""
+
+    async def closing(_: int, number: int, writer: asyncio.StreamWriter) -> None:
+        close = b"connection: close\r\n"
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nto the " if number == 1 else plain(b"to the end", close))
+        await writer.drain()
+        if number == 1:
+            await asyncio.sleep(0.01)
+            writer.write(b"end")
+            await writer.drain()
+            writer.close()
+
+    async with served(closing) as (server, client):
+        assert [(await client.get("/")).text for _ in range(3)] == ["to the end"] * 3
+    assert server.connections == 3
+
+
+async def test_answers_without_a_body_are_complete_at_their_headers() -> None:
+    """To HEAD, whatever length is told; and 204 and 304."""
+
+    async def bodiless(_: int, number: int, writer: asyncio.StreamWriter) -> None:
+        status = (b"200 OK", b"204 No Content", b"304 Not Modified")[number - 1]
+        writer.write(b"HTTP/1.1 " + status + b"\r\n" + (b"content-length: 7\r\n" if number == 1 else b"") + b"\r\n")
+
+    async with served(bodiless) as (server, client):
+        answers = [await client.head("/"), await client.get("/"), await client.get("/")]
+    assert [(answer.status_code, answer.content) for answer in answers] == [(200, b""), (204, b""), (304, b"")]
+    assert server.connections == 1
+
+
+async def test_headers_without_end_are_an_error_of_the_transport() -> None:
+    """Nobody fills the memory with them."""
+
+    async def endless(_: int, __: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 200_000)
+
+    async with served(endless) as (_, client):
+        with pytest.raises(httpx.ReadError, match="headers"):
+            await client.get("/")
+
+
+async def test_a_header_with_a_line_break_is_not_sent() -> None:
+    """It would be a second header, or a second request."""
+    async with served(well) as (server, client):
+        with pytest.raises(httpx.LocalProtocolError):
+            await client.get("/", headers={"x": "a\r\nb: c"})
+    assert server.requests == []
+
+
 async def test_what_is_not_http_is_an_error_of_the_transport() -> None:
     """And its connection is not kept."""
 
