@@ -17,7 +17,8 @@ from shared.events.codec import SCHEMA_VERSIONS
 from shared.events.facts import FACTS
 from shared.http.openapi import document
 from shared.nodes.registry import names, node_type
-from shared.webhooks.catalog import catalog, provider_data, provider_ids
+from shared.webhooks.catalog import provider_data, provider_ids
+from shared.webhooks.catalog_view import catalog
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
