@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -22,8 +21,7 @@ NO_WEBHOOK_SECONDS = 5
 PUBLISHED_SECONDS = 60
 
 
-@dataclass(frozen=True, slots=True)
-class RememberedWebhook:
+class RememberedWebhook(NamedTuple):
     """A webhook in Redis: `{id, tenant_id, workflow_id, node_id, name, provider, config, status, published, secrets:
     [{secret, expires_at}]}` with encrypted secrets, or `None` for one that does not exist. `text` is the entry itself.
     One that is not fresh is for when nobody else can be asked."""

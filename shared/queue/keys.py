@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class OwnKeys:
+class OwnKeys(NamedTuple):
     """Key names of one queue. They begin with the queue's prefix, whose braces keep them in BullMQ's cluster slot."""
 
     base: str

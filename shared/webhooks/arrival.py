@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.cause import current
 from shared.domain.delivery import JWT
@@ -27,8 +26,7 @@ MAX_BODY_BYTES = 4_500_000
 SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-amz-security-token", "x-api-key"})
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A request to `/webhooks/{webhook_id}/{provider_id}`; `headers` by lower-case name."""
 
     webhook_id: str

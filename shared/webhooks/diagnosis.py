@@ -90,7 +90,7 @@ def _secrets(scheme: Scheme, secrets: Sequence[str]) -> Iterator[tuple[Scheme, l
     for encoding in ("utf8", *DECODERS):
         if encoding not in scheme.key.encodings:
             key = Key((encoding,), scheme.key.prefixes, scheme.key.template)
-            yield replace(scheme, key=key), list(secrets), f"it would fit as {encoding}"
+            yield scheme._replace(key=key), list(secrets), f"it would fit as {encoding}"
 
 
 @cache

@@ -6,8 +6,7 @@ Nothing is parsed, decompressed or deduplicated before it has verified.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.handshake import HandshakeAnswer, answer, is_challenge
@@ -15,8 +14,7 @@ from shared.webhooks.provider import Provider
 from shared.webhooks.verification import Verification, keys_of, verify
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
+class Examination(NamedTuple):
     """What a request is: a handshake with its answer, or a delivery with its verdict; neither for a method that the
     provider does not use."""
 

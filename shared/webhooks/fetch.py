@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from shared.webhooks.table import Table
@@ -19,8 +18,7 @@ from shared.webhooks.words import Facts
 FORMATS = ("x509", "pem", "jwks")
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(NamedTuple):
     """A key's place. `hosts` are templates, so that a tenant's own domain may be one of its configuration."""
 
     url: Template

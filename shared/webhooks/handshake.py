@@ -24,8 +24,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.webhooks.answer import Answer
 from shared.webhooks.delivery import Delivery
@@ -45,8 +44,7 @@ MAX_UNSIGNED_BYTES = 16_384
 CHALLENGE = re.compile(r"[A-Za-z0-9._~+/:=-]{1,512}")
 
 
-@dataclass(frozen=True, slots=True)
-class Handshake:
+class Handshake(NamedTuple):
     """One question that a provider asks, and its answer."""
 
     method: str
@@ -66,8 +64,7 @@ class Handshake:
     signs: bool
 
 
-@dataclass(frozen=True, slots=True)
-class HandshakeAnswer:
+class HandshakeAnswer(NamedTuple):
     """The answer to a handshake, once `stores` is the webhook's secret and `fetch` has been asked for."""
 
     answer: Answer

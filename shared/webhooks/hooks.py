@@ -6,8 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.commands.services import Services
 from shared.domain.intake_config import intake_config
@@ -29,8 +28,7 @@ MAX_REMEMBERED = 1000
 REDIS_TIMEOUT_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(NamedTuple):
     """A webhook as intake needs it, its secrets readable. `provider` is unset where its configuration makes no sense;
     `secrets` are (text, Unix time at which it expires or `None`); `awaits_secret`: no delivery is taken before there is
     one."""

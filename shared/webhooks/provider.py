@@ -21,8 +21,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.webhooks.handshake import Handshake, parse_handshake, refuses_shape
 from shared.webhooks.reply import Reply, parse_reply
@@ -32,8 +31,7 @@ from shared.webhooks.words import Word, parse_source
 REPLACED = ("scheme", "timestamp", "delivery", "event", "handshake", "answer", "secret")
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(NamedTuple):
     """A provider's rules for one configuration; `delivery_id_signed` says whether the id may be believed.
     `refuses_challenges`: a body in the form of a challenge that we sign for anybody is no delivery."""
 

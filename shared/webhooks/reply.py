@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.domain.answers import FORBIDDEN_HEADERS
 from shared.webhooks.answer import Answer
@@ -20,8 +19,7 @@ MAX_ANSWER_BYTES = 4096
 KEYS = ("status", "content_type", "headers", "body", "json")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer whose texts are templates over the delivery."""
 
     status: int

@@ -50,8 +50,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.webhooks.clock import UNITS
 from shared.webhooks.encodings import DECODERS
@@ -85,8 +84,7 @@ SECRET_ENCODINGS = ("utf8", "base64", "base64url", "hex")
 PUBLIC_KEY_ENCODINGS = ("pem", "base64", "hex")
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """Where the signature stands and how it is written. `places` are its places, for people and for signing."""
 
     places: tuple[str, ...]
@@ -104,8 +102,7 @@ class Signature:
         return self.places[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Timestamp:
+class Timestamp(NamedTuple):
     """Where the timestamp stands: `from_signature` when it is a part of the signature."""
 
     place: str
@@ -116,16 +113,14 @@ class Timestamp:
     future_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """One template of what is signed; it counts where each place of `equal` has its text."""
 
     template: Template
     equal: tuple[tuple[Word, Template], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """How the key is made of a secret's text."""
 
     encodings: tuple[str, ...]
@@ -133,8 +128,7 @@ class Key:
     template: Template | None
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
+class Scheme(NamedTuple):
     """A compiled scheme; `digest_size` is 0 where signatures have no one size."""
 
     kind: str
@@ -237,7 +231,7 @@ def _checked(scheme: Scheme, should_cover: bool) -> Scheme:
         raise ValueError("The content has no {body}: anybody could change it. Say covers_body = false where it is so.")
     if scheme.fetch is not None and scheme.kind not in ("asymmetric", "jwt"):
         raise ValueError("scheme.fetch is for public keys.")
-    return replace(scheme, covers_body=covers)
+    return scheme._replace(covers_body=covers)
 
 
 def _hashed_words(scheme: Scheme) -> set[str]:

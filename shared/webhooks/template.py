@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.webhooks.transforms import as_bytes
 from shared.webhooks.words import Facts, Word, parse_word
@@ -11,8 +11,7 @@ from shared.webhooks.words import Facts, Word, parse_word
 _WORD = re.compile(r"\{([^{}]*)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """A parsed template."""
 
     parts: tuple[bytes | Word, ...]

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.domain.json_values import parse_json
 from shared.errors import InvalidRequestError
@@ -29,8 +28,7 @@ MAX_CANDIDATES = 32
 MAX_ITEMS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(NamedTuple):
     """`reason` is unset for a delivery that verifies; else it says, for the webhook's owner and never for the sender,
     why not. `timestamp` is the text that was signed."""
 

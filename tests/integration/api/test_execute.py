@@ -182,7 +182,6 @@ def test_run_survives_an_unreachable_queue(
     client: Client, wired: Services, workflow: dict[str, Any], supabase_gateway: SupabaseGateway
 ) -> None:
     """Without Redis the run is accepted all the same: its row is due, and the sweep will find it."""
-    import dataclasses
 
     from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
     from shared.domain.actor import Actor
@@ -192,7 +191,7 @@ def test_run_survives_an_unreachable_queue(
     async def without_redis() -> str:
         found = Services(
             Database(supabase_gateway.url, supabase_gateway.service_key),
-            dataclasses.replace(settings(), redis_port=1),
+            settings()._replace(redis_port=1),
         )
         try:
             actor = Actor(client.tenant_id, "user:test", "editor")

@@ -68,7 +68,7 @@ async def test_retry_timer_brings_the_run_back(bench: Bench, sink: Sink) -> None
     sink.answer = lambda _request: (503, {"retry-after": "3"}, b"") if len(sink.received) < 2 else (200, {}, b"{}")
     retry = [{"errors": ["http_5xx"], "max_attempts": 2}]
     workflow_id = await bench.publish([HOOK, request("call", sink.url, retry=retry)], "hook>call")
-    bench.services.settings = replace(bench.services.settings, drain_linger_seconds=4.0)
+    bench.services.settings = bench.services.settings._replace(drain_linger_seconds=4.0)
     job = bench.delivery(workflow_id)
     await bench.services.queue.enqueue([job])
     summary = await bench.drain()
@@ -106,7 +106,7 @@ async def test_sweep_runs_what_is_due_while_redis_is_out_of_reach(bench: Bench) 
     """Redis is a hint: with nobody at its port, a due run is run all the same."""
     workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
     job = await _queued(bench, workflow_id)
-    bench.services.__dict__["queue"] = ExecutionQueue.connect(replace(bench.services.settings, redis_port=1))
+    bench.services.__dict__["queue"] = ExecutionQueue.connect(bench.services.settings._replace(redis_port=1))
     await bench.drain(seconds=6.0)
     assert (await bench.state(job)).status == "succeeded"
 

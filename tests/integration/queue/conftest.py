@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -37,4 +36,4 @@ async def queue(queue_settings: Settings) -> AsyncIterator[ExecutionQueue]:
 def redis_server_of_its_own(tmp_path: Path, queue_settings: Settings) -> Iterator[Settings]:
     """The settings of a queue on a server that no other test uses, so that it may be flushed."""
     with RedisServer(tmp_path / "redis") as server:
-        yield replace(queue_settings, redis_port=server.port)
+        yield queue_settings._replace(redis_port=server.port)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,7 +156,7 @@ async def test_a_server_that_forgot_everything_is_taught_again(redis_server_of_i
 async def test_a_restarted_server_is_used_again(queue_settings: Settings, tmp_path: Path) -> None:
     """While the server is away, calls fail; when it is back, jobs and claims are still there, and scripts load anew."""
     with RedisServer(tmp_path / "redis") as server:
-        queue = ExecutionQueue.connect(replace(queue_settings, redis_port=server.port))
+        queue = ExecutionQueue.connect(queue_settings._replace(redis_port=server.port))
         job = delivery()
         await queue.accept(job, "bytes")
         server.stop()
@@ -171,7 +170,7 @@ async def test_a_restarted_server_is_used_again(queue_settings: Settings, tmp_pa
 
 async def test_an_unreachable_server_is_an_error_of_ours(queue_settings: Settings) -> None:
     """Whatever keeps Redis from answering is `QueueUnavailableError`, soon."""
-    queue = ExecutionQueue.connect(replace(queue_settings, redis_port=1))
+    queue = ExecutionQueue.connect(queue_settings._replace(redis_port=1))
     for call in (queue.accept(delivery(), "bytes"), queue.claim("a"), queue.webhook_config("w"), queue.live_drains()):
         with pytest.raises(QueueUnavailableError):
             await call
@@ -189,7 +188,7 @@ async def test_accept_gives_up_on_a_server_that_does_not_answer(
         writer.close()
 
     silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    queue = ExecutionQueue.connect(replace(queue_settings, redis_port=silent.sockets[0].getsockname()[1]))
+    queue = ExecutionQueue.connect(queue_settings._replace(redis_port=silent.sockets[0].getsockname()[1]))
     with pytest.raises(QueueUnavailableError):
         await queue.accept(delivery(), "bytes")
     await queue.close()

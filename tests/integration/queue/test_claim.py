@@ -125,7 +125,7 @@ async def test_recover_stalled_returns_the_jobs_of_a_dead_drain(
     queue_settings: Settings,
 ) -> None:
     """A job whose lock expired comes back at the second sweep; one whose lock is renewed does not."""
-    queue = ExecutionQueue.connect(replace(queue_settings, lock_seconds=0.2))
+    queue = ExecutionQueue.connect(queue_settings._replace(lock_seconds=0.2))
     dead, alive = resume(), resume()
     await queue.enqueue([dead, alive])
     await queue.claim("a")
@@ -143,7 +143,7 @@ async def test_recover_stalled_returns_the_jobs_of_a_dead_drain(
 
 async def test_a_job_that_stalls_too_often_comes_back_with_a_reason_to_fail(queue_settings: Settings) -> None:
     """A job that kills every drain is not tried for ever."""
-    queue = ExecutionQueue.connect(replace(queue_settings, lock_seconds=0.02))
+    queue = ExecutionQueue.connect(queue_settings._replace(lock_seconds=0.02))
     await queue.enqueue([resume()])
     reasons = []
     for _ in range(30):

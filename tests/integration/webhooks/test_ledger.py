@@ -302,7 +302,7 @@ def test_a_webhook_at_its_limit_is_throttled(sender: Sender) -> None:
 def test_a_tenant_at_its_limit_is_throttled(wired: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """All webhooks of a tenant share one bucket."""
     sender = Sender.of(wired, "github")
-    monkeypatch.setattr(wired, "settings", replace(wired.settings, tenant_deliveries_per_second=1))
+    monkeypatch.setattr(wired, "settings", wired.settings._replace(tenant_deliveries_per_second=1))
     answers = [sender.send(body) for body in (b"1", b"2")]
     assert [answer.status for answer in answers] == [202, 429]
     assert int(answers[1].headers["Retry-After"]) >= 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def amazon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sns]:
 def subscriber(wired: Services, amazon: Sns) -> Sender:
     """A webhook of a tenant that may reach this machine, as none may unless the operator says so."""
     sender = Sender.of(wired, "aws_sns", topic_arn=TOPIC)
-    wired.settings = replace(wired.settings, outbound_allow=(f"{sender.actor.tenant_id}={HOST}",))
+    wired.settings = wired.settings._replace(outbound_allow=(f"{sender.actor.tenant_id}={HOST}",))
     return sender
 
 
