@@ -6,7 +6,8 @@
 
 Standard library only: it runs in whatever Python `make` was given, before anything is installed. Bytecode is shipped,
 because /var/task is read-only and every cold start would compile again; with unchecked hashes, because deployment
-changes the files' times; and written by the runtime's own minor version, because no other can read it.
+changes the files' times; written by the runtime's own minor version, because no other can read it; and without the
+columns of each instruction, which are a sixth of the time that reading it takes: tracebacks show the line.
 """
 
 from __future__ import annotations
@@ -129,7 +130,18 @@ def compile_all(folder: Path, python: str) -> None:
 
     Raises `BuildError` for what `python` does not compile.
     """
-    command = [python, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    command = [
+        python,
+        "-X",
+        "no_debug_ranges",
+        "-m",
+        "compileall",
+        "-q",
+        "-j",
+        "0",
+        "--invalidation-mode",
+        "unchecked-hash",
+    ]
     done = subprocess.run([*command, str(folder)], check=False, capture_output=True, text=True)
     if done.returncode != 0:
         raise BuildError(f"Not everything in {folder} is Python {_minor(python)}:\n{done.stdout[-2000:]}")

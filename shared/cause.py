@@ -10,8 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 # docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader; `Parent` and `Sampled` are
 # set where the function itself is traced, and a root alone is what an HTTP API gives every request.
@@ -19,8 +18,7 @@ _ROOT = re.compile(r"Root=(1-[0-9a-f]{8}-[0-9a-f]{24})")
 _PARENT = re.compile(r"Parent=([0-9a-f]{16})")
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """`correlation_id` is the first request's id; `trace` is X-Ray's header, `Root=…` with `Parent=…;Sampled=…` where
     they are known, and unset where nobody traces."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from shared.commands._hint import hint
 from shared.commands.services import Services
@@ -17,8 +17,7 @@ from shared.ids import derived_id, new_id
 from shared.repositories.run_append import first_append
 
 
-@dataclass(frozen=True, slots=True)
-class NewRun:
+class NewRun(NamedTuple):
     """The id that the run has or will have, and what makes two requests for it the same one, as SHA-256. Without a key
     no two are: each begins a run of its own."""
 

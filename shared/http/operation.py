@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from shared.domain.actor import Role, Scope
 from shared.errors import WorkflowEngineError
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What an operation answers under one status.
 
     `model` is one of `shared.http.views`; unset: no body. `headers` maps the names of headers that are always sent to
@@ -46,7 +45,7 @@ class Answer:
 
     description: str
     model: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     content_type: str = "application/json"
 
     @property
@@ -56,17 +55,15 @@ class Answer:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHeader:
+class RequestHeader(NamedTuple):
     """A request header that the operation reads; it is never required."""
 
     name: str
     description: str
-    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+    schema: Mapping[str, Any] = MappingProxyType({"type": "string"})
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """An HTTP operation. `id` is the stem of its command or query in every layer.
 
     `role` unset: open to everyone. `{id}` and every other path parameter that ends in `_id` is a UUID, `{version}` a
@@ -90,7 +87,7 @@ class Operation:
     query: str = ""
     headers: tuple[RequestHeader, ...] = ()
     errors: tuple[type[WorkflowEngineError], ...] = ()
-    path_descriptions: Mapping[str, str] = field(default_factory=dict)
+    path_descriptions: Mapping[str, str] = MappingProxyType({})
 
     @property
     def command(self) -> type[Command] | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from shared.domain.actor import Actor
 from shared.errors import NotFoundError, UnauthorizedError
@@ -23,8 +22,7 @@ Q = TypeVar("Q", bound="Query")
 M = TypeVar("M", bound="Command | Query")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request. `path` holds the path's parameters, UUIDs among them in lower case; header names are lower-case."""
 
     operation: Operation

@@ -11,10 +11,9 @@ import importlib.util
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 from redis.asyncio import Redis
@@ -40,8 +39,7 @@ AGAIN_SECONDS = 60
 _ADD_KEYS = ("wait", "paused", "meta", "id", "completed", "delayed", "active", "events", "marker")
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What became of a delivery. `duplicate`: it was accepted before, as `delivery_id`. `mismatch`: under the same key
     another body was. `retry_after_seconds`: a limit is reached, and when to try again. In these cases nothing was
     added. `live_drain`: a drain is there to take it."""

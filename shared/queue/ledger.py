@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -41,8 +40,7 @@ _NOTE, _TAKE, _FINISH = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
+class Notes(NamedTuple):
     """Lines that are being written, with their bodies where those are kept; `counts` by `<tenant> <webhook> <verdict>
     <minute>`, under the name of their `batch`. `more`: others wait."""
 

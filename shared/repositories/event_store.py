@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
 
 from shared.errors import StreamConflictError
 from shared.events.record import NewEvent, RecordedEvent
@@ -24,8 +24,7 @@ _ROWS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(NamedTuple):
     """What to write about one stream.
 
     `expected_version` is the stream's version that the writer has seen (0: the stream must not exist). `row` is the
@@ -49,8 +48,7 @@ class Append:
     awaiting_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(NamedTuple):
     """What became of an append; `version` is the stream's version now.
 
     `duplicate`: these very events were there already, which is as good as `appended`. `conflict`: somebody else's are.

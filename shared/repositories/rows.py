@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.domain.timestamps import in_utc
 
@@ -14,8 +13,7 @@ Row = dict[str, Any]
 Rows = list[Row]  # the repositories have methods named `list`, which hide the builtin inside their classes
 
 
-@dataclass(frozen=True, slots=True)
-class Keyset:
+class Keyset(NamedTuple):
     """A place in a list that is ordered by creation, newest first: the last row that was seen."""
 
     created_at: str
