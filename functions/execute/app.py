@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
 from shared.commands.services import services
+from shared.errors import StorageUnavailableError
 from shared.http.api import Api
 from shared.http.base_url import base_url
 from shared.http.idempotency_key import idempotency_key
@@ -14,18 +15,28 @@ from shared.http.responses import Response, accepted, ok
 
 
 async def execute(request: Request) -> Response:
-    found, tenant_id, seconds = services(), request.tenant_id, wait_seconds(request.headers)
+    seconds = wait_seconds(request.headers)
     command, key = request.body(ExecuteWorkflow), idempotency_key(request.headers)
-    started = await execute_workflow(found, request.actor, request.id, command, key, awaited=seconds > 0)
-    if seconds:
-        from shared.queries.await_answer import await_answer
-        from shared.queries.get_execution import get_execution
-
-        if await await_answer(found.answers, found.events, found.executions, tenant_id, started, seconds):
-            return ok(await get_execution(found.events, found.workflows, found.inbox.peek, tenant_id, started))
+    started = await execute_workflow(services(), request.actor, request.id, command, key, awaited=seconds > 0)
+    if seconds and (answer := await _answer(request, started, seconds)) is not None:
+        return answer
     location = f"/api/executions/{started}"
     # As it was accepted, so that a repetition with the same Idempotency-Key is answered the same.
     return accepted({"execution_id": started, "status": "queued", "url": base_url(request.event) + location}, location)
+
+
+async def _answer(request: Request, execution_id: str, seconds: float) -> Response | None:
+    """The run, once it has come far enough in time. A store that is lost meanwhile refuses no run that was accepted."""
+    from shared.queries.await_answer import await_answer
+    from shared.queries.get_execution import get_execution
+
+    found, run = services(), (request.tenant_id, execution_id)
+    if not await await_answer(found.answers, found.events, found.executions, *run, seconds):
+        return None
+    try:
+        return ok(await get_execution(found.events, found.workflows, found.inbox.peek, *run))
+    except StorageUnavailableError:
+        return None
 
 
 api = Api("execute", (operations.EXECUTE_WORKFLOW, execute))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
+
+import pytest
 
 from shared.commands.services import Services
 from shared.events.execution import ExecutionFailed, ExecutionStarted
@@ -30,3 +33,22 @@ def test_wait_answers_with_the_finished_run(client: Client, wired: Services, wor
     assert answer.json["error"] == error
     assert time.monotonic() - began < 5
     run(asyncio.wait_for(running, 1))
+
+
+def test_store_that_is_lost_after_the_answer_refuses_no_run(
+    client: Client, wired: Services, workflow: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run was accepted, so that 202 says where it is; a caller who was told 503 would start another."""
+    execution_id = derived_id("execute", client.tenant_id, workflow["id"], "k")
+
+    async def drain() -> None:
+        await asyncio.sleep(0.3)
+        await wired.database.close()
+        monkeypatch.setattr(wired.database, "_url", "http://127.0.0.1:9")
+        await wired.answers.tell(execution_id, json.dumps({"status": "succeeded", "output": 1}))
+
+    running = loop().create_task(drain())
+    path = f"/api/workflows/{workflow['id']}/execute"
+    answer = client.request("POST", path, {}, headers={"idempotency-key": "k", "prefer": "wait=20"})
+    run(asyncio.wait_for(running, 1))
+    assert (answer.status, answer.json["execution_id"], answer.json["status"]) == (202, execution_id, "queued")
