@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from local.sink import sink
 from local.stack import LocalStack
 from shared.http.operations.execution_verbs import OPERATIONS as EXECUTION_VERBS
 from shared.http.operations.executions import CANCEL_EXECUTION
 from shared.nodes.registry import names
+from tests.aws import aws_server
 from tests.e2e.examples import Example, Reader, differs, examples
 
 EXAMPLES = tuple(examples())
@@ -21,18 +21,16 @@ EXAMPLES = tuple(examples())
 @pytest.fixture(scope="module", autouse=True)
 def _aws(aws_port: int) -> Iterator[None]:
     """An AWS with what the examples use: a queue, a topic, a verified address."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=aws_port, verbose=False)
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
+    with aws_server(aws_port) as url, pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{aws_port}")
+        patch.setenv("AWS_ENDPOINT_URL", url)
         session = boto3.session.Session(region_name="us-east-1")
         session.client("sqs").create_queue(QueueName="orders.fifo", Attributes={"FifoQueue": "true"})
         session.client("sns").create_topic(Name="orders")
         session.client("sesv2").create_email_identity(EmailIdentity="shop@example.com")
-    yield
-    server.stop()
+        patch.undo()
+        yield
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.document}:{example.name}")

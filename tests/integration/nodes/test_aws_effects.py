@@ -10,11 +10,11 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from shared.aws import calls
 from shared.nodes.node_type import Completed, Effect, NodeError, Reach
 from shared.nodes.registry import node_type
+from tests.aws import aws_server
 from tests.integration.engine.sink import Sink, as_json
 
 TENANT = "0192aaaa-0000-7000-8000-000000000001"
@@ -24,11 +24,8 @@ REGION, ACCOUNT = "us-east-1", "123456789012"
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """A server that is all of AWS: its URL."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with aws_server() as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)
