@@ -17,7 +17,8 @@ _RFC3339 = re.compile(r"[1-9]\d{3}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]
 class Command(BaseModel):
     """A request body. Numbers are not read out of texts, and unknown fields are refused by name."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # Built when the first body is read: a cold start makes no validator of a model that nobody asks for.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 def _moment(text: str) -> str:

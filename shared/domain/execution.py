@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.map_items import MapItems
-from shared.domain.node_record import NodeRecord
 from shared.domain.paths import item_of, split_path
 from shared.domain.signals import Signals
 from shared.domain.timestamps import timestamp, unix_seconds
 
 if TYPE_CHECKING:
+    from shared.domain.map_items import MapItems
+    from shared.domain.node_record import NodeRecord
     from shared.events.execution import ErrorWorkflowStarted, SignalReceived
 
 JsonObject = dict[str, Any]
@@ -119,6 +119,8 @@ class ExecutionState:
         """The node's record, made when nothing has happened to it so far."""
         record = self.nodes.get(node_id)
         if record is None:
+            from shared.domain.node_record import NodeRecord  # what begins a run does without nodes
+
             record = self.nodes[node_id] = NodeRecord()
             if "]" in node_id:
                 items, index = self._item(split_path(node_id)[0])

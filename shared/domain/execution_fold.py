@@ -11,13 +11,13 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.domain.execution import ExecutionState
-from shared.domain.node_fold import NODE_CHANGES, Change
 from shared.domain.timestamps import in_utc, unix_seconds
 from shared.events.codec import by_name, decode
 from shared.events.execution import RunFact
 from shared.events.record import NewEvent, RecordedEvent
 
 if TYPE_CHECKING:
+    from shared.domain.node_fold import Change
     from shared.events.execution import (
         ErrorWorkflowStarted,
         ExecutionCancelled,
@@ -69,7 +69,7 @@ def apply(state: ExecutionState, fact: ExecutionFact, happened_at: str) -> None:
     What is no fact about an execution raises `TypeError`.
     """
     name = type(fact).__name__
-    change = _CHANGES.get(name)
+    change = _CHANGES.get(name) or _node_changes().get(name)
     if change is None:
         raise TypeError(f"{name} is no fact about an execution.")
     state.stream_version += 1
@@ -152,5 +152,12 @@ _CHANGES: dict[str, Change] = {
     "ExecutionSucceeded": _succeeded,
     "ExecutionFailed": _failed,
     "ExecutionCancelled": _cancelled,
-    **NODE_CHANGES,
 }
+
+
+@cache
+def _node_changes() -> Mapping[str, Change]:
+    """What facts about nodes change."""
+    from shared.domain.node_fold import NODE_CHANGES  # as with their facts
+
+    return NODE_CHANGES

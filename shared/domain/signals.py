@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shared.domain.node_record import NodeRecord
-
 if TYPE_CHECKING:
+    from shared.domain.node_record import NodeRecord
     from shared.events.execution import SignalReceived
 
 

@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
@@ -77,7 +76,7 @@ class Worker:
     async def _execute(self, job: ExecutionJob, is_first: bool) -> float | None:
         """As the engine's; that somebody waits for the run's answer is not forgotten while it waits itself."""
         if job.kind == "resume" and await self._queue.resume(job.execution_id):
-            job = replace(job, awaited=True)
+            job = job._replace(awaited=True)
         timer = await self._engine.execute(job, is_first)
         if timer == math.inf and job.awaited:
             await self._queue.keep_awaited(job.execution_id)
@@ -87,7 +86,7 @@ class Worker:
         """Enqueues a run again for whose sake nobody could while its job was there."""
         try:
             if await self._queue.is_wanted_again(job.execution_id):
-                await self._queue.enqueue([replace(job, kind="resume", delivery=None, start=None)])
+                await self._queue.enqueue([job._replace(kind="resume", delivery=None, start=None)])
         except QueueUnavailableError:
             # The run is due by its row.
             logger.warning("queue_unavailable")

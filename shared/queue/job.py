@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from shared.cause import Cause
 from shared.ids import derived_id, is_uuid
@@ -13,8 +12,7 @@ from shared.ids import derived_id, is_uuid
 JOB_NAME = "execution"
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionJob:
+class ExecutionJob(NamedTuple):
     """A reason to look at an execution.
 
     `delivery`: start it from `delivery`, `{workflow_id, node_id, webhook_id, provider, delivery_id, delivery_key,
@@ -48,8 +46,7 @@ class ExecutionJob:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedJob:
+class ClaimedJob(NamedTuple):
     """A job that is ours while its lock lives; `job` is unset, and `malformed` says why, when its data makes no sense.
 
     `attempts_made` counts delays and failures, `attempts_started` claims; `added_at` is Unix time.

@@ -13,7 +13,7 @@ DEFAULT_LIMIT = 50
 class Query(BaseModel):
     """An operation's query parameters; this one has none. Unknown names are refused, so that a typo is no filter."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def _digits(text: object) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 
 from shared.domain.timestamps import timestamp
 from shared.events.record import NewEvent
@@ -47,8 +46,8 @@ async def test_drain_starts_a_job_of_another_client_by_hand(bench: Bench) -> Non
     """A job with a workflow and an input runs the published version, its input as the trigger's body."""
     nodes = [{"id": "start", "type": "manual_trigger"}, transform("echo", "{% $trigger.body.x %}")]
     workflow_id = await bench.publish(nodes, "start>echo")
-    job = replace(bench.delivery(workflow_id), kind="start", delivery=None)
-    job = replace(job, start={"workflow_id": workflow_id, "input": {"x": 7}})
+    job = bench.delivery(workflow_id)._replace(kind="start", delivery=None)
+    job = job._replace(start={"workflow_id": workflow_id, "input": {"x": 7}})
     await bench.services.queue.enqueue([job])
     await bench.drain()
     assert (await bench.state(job)).output == 7
@@ -96,7 +95,7 @@ async def test_malformed_job_is_kept_among_the_failed_ones(bench: Bench) -> None
     workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
     job = bench.delivery(workflow_id)
     queue = bench.services.queue
-    await queue.enqueue([replace(job, tenant_id="nobody", execution_id=bench.tenant_id), job])
+    await queue.enqueue([job._replace(tenant_id="nobody", execution_id=bench.tenant_id), job])
     summary = await bench.drain()
     assert (summary.failed, summary.completed) == (1, 1)
     assert (await queue.counts())["failed"] == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 
 from shared.queue.execution_queue import ExecutionQueue
 from shared.settings import Settings
@@ -51,7 +50,7 @@ async def test_enqueue_adds_one_job_per_execution(queue: ExecutionQueue) -> None
     """An execution that has a job in the queue gets no second one."""
     job = delivery()
     await queue.enqueue([job, job])
-    await queue.enqueue([replace(job, kind="resume", delivery=None)])
+    await queue.enqueue([job._replace(kind="resume", delivery=None)])
     assert (await queue.counts())["wait"] == 1
     assert await queue.peek(job.execution_id) == job
 
@@ -106,7 +105,7 @@ async def test_complete_without_the_lock_fetches_the_next_job(queue: ExecutionQu
     await queue.enqueue([resume(), resume()])
     claimed = await queue.claim("a")
     assert claimed is not None
-    following = await queue.complete(replace(claimed, token="b"))
+    following = await queue.complete(claimed._replace(token="b"))
     assert following is not None
     assert following.token == "b"
     assert await queue.extend_locks([claimed, following]) == []
