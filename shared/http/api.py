@@ -46,12 +46,12 @@ class Api:
         """What the function answers."""
         return [operation for operation, _ in self._routes.values()]
 
-    def load(self) -> None:
-        """Imports whatever any of the function's requests needs."""
+    def load(self) -> list[Handler]:
+        """Imports whatever any of the function's requests needs: the handlers, in the order of `operations`."""
         modules("httpx", "postgrest")()
-        for operation, handler in self._routes.values():
+        for operation in self.operations:
             operation.load()
-            _named(handler)
+        return [_named(handler) for _, handler in self._routes.values()]
 
     def handler(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
         """The response (payload 2.0) to an API Gateway event; never raises for what a caller sent."""

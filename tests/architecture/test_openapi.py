@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from importlib import import_module
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from local.openapi import main
 from local.template import read_template
+from shared.commands.model import Command
 from shared.http.openapi import document, every_operation, possible_errors
 from shared.http.operation import Operation
+from shared.http.parameters.common import Query
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = read_template(ROOT / "template.yaml")
@@ -48,8 +51,16 @@ def test_every_function_handles_its_routes(function: str) -> None:
 
 @pytest.mark.parametrize("function", sorted({function for _, function in ROUTES.values()} - WITHOUT_ROUTER))
 def test_what_a_function_names_is_there(function: str) -> None:
-    """Handlers and models are named, and imported when a request asks for them: each name leads to one."""
-    import_module(f"functions.{function}.app").api.load()
+    """Handlers and models are named, and imported when a request asks for them: each name leads to one, of this function
+    and of its kind, and no two routes to the same."""
+    api = import_module(f"functions.{function}.app").api
+    handlers = api.load()
+    assert len(set(handlers)) == len(api.operations)
+    assert all(map(inspect.iscoroutinefunction, handlers))
+    assert all(handler.__module__.startswith(f"functions.{function}.") for handler in handlers)
+    for operation in api.operations:
+        assert operation.command is None or issubclass(operation.command, Command)
+        assert operation.parameters is None or issubclass(operation.parameters, Query)
 
 
 def test_operation_ids_are_unique() -> None:
