@@ -51,8 +51,8 @@ def test_every_function_handles_its_routes(function: str) -> None:
 
 @pytest.mark.parametrize("function", sorted({function for _, function in ROUTES.values()} - WITHOUT_ROUTER))
 def test_what_a_function_names_is_there(function: str) -> None:
-    """Handlers and models are named, and imported when a request asks for them: each name leads to one, of this function
-    and of its kind, and no two routes to the same."""
+    """Handlers and models are named, and imported when a request asks for them: each name leads to one of its kind, a
+    handler's to this function's own, and no two routes to the same."""
     api = import_module(f"functions.{function}.app").api
     handlers = api.load()
     assert len(set(handlers)) == len(api.operations)
