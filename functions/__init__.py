@@ -3,5 +3,5 @@
 import gc
 
 # What a cold start imports is kept, up to 75,000 objects, so that looking for garbage in it, as Python does for every
-# 2,000 new ones, is in vain and costs a tenth of the start. Later on, so much garbage in cycles is some megabytes.
+# 2,000 new ones, is in vain and costs a tenth of the start. After it, `shared.runtime.settle` sees to the rest.
 gc.set_threshold(100_000)

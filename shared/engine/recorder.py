@@ -54,7 +54,8 @@ class Recorder:
         self._unsaved: list[NewEvent] = []
         self._lock = asyncio.Lock()
         self._broken: Exception | None = None
-        self.longest_timeout_seconds: Callable[[], float] = lambda: 0.0
+        # How long the attempt of the node at a path may take.
+        self.timeout_seconds: Callable[[str], float] = lambda _path: 0.0
         # While nodes are at work here, a timer of another node does not say when somebody must look again.
         self.is_busy = False
         # What the stored row says of when somebody must look again, as far as it was written here.
@@ -149,7 +150,7 @@ class Recorder:
             apply_event(self.state, one)
 
     def _wake_at(self) -> str | None:
-        longest = self.longest_timeout_seconds() if self.state.running else 0.0
+        longest = max((self.timeout_seconds(path) for path in self.state.running), default=0.0)
         if longest:
             return timestamp(self.clock() + longest + EFFECT_GRACE_SECONDS)
         return timestamp(self.clock() + LEASE_SECONDS) if self.is_busy and self.state.waiting else None

@@ -41,8 +41,7 @@ class Resolution:
 
     def close(self) -> None:
         """The run is over, here at least: what the expressions' process has of it may go."""
-        for scope in self.scopes.all():
-            self._guard.forget(scope.data)
+        self.scopes.close()
 
     def sources(self, step: Step) -> list[str]:
         """The ids of the live predecessors, in the order of the edges."""

@@ -35,7 +35,7 @@ class Run:
         self._is_cut_off = False
         self._saving: asyncio.Task[None] | None = None
         self._answering: asyncio.Task[None] | None = None
-        recorder.longest_timeout_seconds = self._longest_timeout
+        recorder.timeout_seconds = self._scopes.timeout_seconds
 
     async def drive(self) -> float | None:
         """The seconds until the run's next timer, infinity when it waits for somebody else, `None` when it has ended.
@@ -155,9 +155,6 @@ class Run:
     def _is_late(self) -> bool:
         """Whether the run's time is up with something left to do."""
         return self._is_cut_off or (bool(self._state.waiting) and self._ending.is_overdue)
-
-    def _longest_timeout(self) -> float:
-        return max((self._scopes.step(path).one.timeout_seconds for path in self._state.running), default=0.0)
 
     async def _abandon(self) -> None:
         """Stops what is still under way; after a normal end that is nothing but a save."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.domain.paths import item_of, split_path
@@ -35,7 +35,7 @@ class Scopes:
     """The scopes of one run: its own, and one for each item under way, made when it is first asked for."""
 
     def __init__(self, body: Body, dropped: Callable[[Scope], None] = lambda _scope: None) -> None:
-        """`dropped` is told of each scope whose item has ended."""
+        """`dropped` is told of each scope that is forgotten."""
         self.root = Scope(body)
         self._dropped = dropped
         self._items: dict[str, Scope] = {}
@@ -62,11 +62,21 @@ class Scopes:
             scope = self._items[prefix] = Scope(around.one.body, prefix, around.scope)
         return scope
 
+    def timeout_seconds(self, path: str) -> float:
+        """How long an attempt of the node at a path may take."""
+        return self.step(path).one.timeout_seconds
+
     def drop(self, prefix: str) -> None:
         """Forgets the scope of an item that has ended."""
-        self._dropped(self._items.pop(prefix))
+        self._forget(self._items.pop(prefix))
 
-    def all(self) -> Iterator[Scope]:
-        """Every scope there is."""
-        yield self.root
-        yield from self._items.values()
+    def close(self) -> None:
+        """Forgets every scope: the run is over, here at least."""
+        for scope in (self.root, *self._items.values()):
+            self._forget(scope)
+        self._items.clear()
+
+    def _forget(self, scope: Scope) -> None:
+        self._dropped(scope)
+        # Steps name their scope: in a cycle, what they hold would stay until Python looks for garbage.
+        scope.steps.clear()

@@ -139,6 +139,10 @@ class _Answer:
         else:
             raise EOFError("The connection ended within an answer.")
 
+    def close(self) -> None:
+        """Lets go of the parser, which holds this answer as well: a cycle would stay until Python looks for garbage."""
+        del self._parser
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name, value))
 
@@ -182,12 +186,15 @@ async def _send(connection: _Connection, sent: bytes) -> None:
 
 async def _receive(connection: _Connection, has_no_body: bool) -> _Answer:
     answer, heard = _Answer(has_no_body), 0
-    while not answer.is_complete:
-        read = await _read(connection, unheard=heard == 0)
-        heard += len(read)
-        answer.take(read)
-        if not answer.is_begun and heard > MAX_HEADER_BYTES:
-            raise EOFError(f"An answer's headers have more than {MAX_HEADER_BYTES} bytes.")
+    try:
+        while not answer.is_complete:
+            read = await _read(connection, unheard=heard == 0)
+            heard += len(read)
+            answer.take(read)
+            if not answer.is_begun and heard > MAX_HEADER_BYTES:
+                raise EOFError(f"An answer's headers have more than {MAX_HEADER_BYTES} bytes.")
+    finally:
+        answer.close()
     return answer
 
 
