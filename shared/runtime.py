@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import gc
 from collections.abc import Callable, Coroutine, Iterable
 from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 CANCEL_AGAIN_SECONDS = 0.5
-# New objects between two looks for garbage, and such looks between those at the objects that have outlived one or two.
-GARBAGE_THRESHOLDS = (2_000, 10, 10)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -20,20 +17,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
     Tasks that it leaves behind stand still until the next call, as a frozen Lambda environment does.
     """
-    try:
-        return loop().run_until_complete(coroutine)
-    finally:
-        settle()
-
-
-@cache
-def settle() -> None:
-    """The cold start is over: what it has made stays and is not looked at again, and from now on Python looks for
-    garbage often and finds little, in a blink. Where it does so for every 100,000 objects, all else stands still for a
-    quarter of a second.
-    """
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
+    return loop().run_until_complete(coroutine)
 
 
 async def stop(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from functions.drain.work import drain, tell_overdue
 from shared.commands.services import services
 from shared.observability import count_cold_start
-from shared.runtime import run, settle, use_uvloop
+from shared.runtime import run, use_uvloop
 from shared.snapstart import modules, prepare
 
 use_uvloop()
@@ -28,7 +28,6 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, int]:
     def remaining_seconds() -> float:
         return context.get_remaining_time_in_millis() / 1000
 
-    settle()  # at the end of this invocation it would be minutes too late
     summary = run(drain(remaining_seconds))
     if event.get("source") == "schedule":  # one a minute
         run(tell_overdue(remaining_seconds()))

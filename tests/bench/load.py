@@ -35,7 +35,12 @@ class Connections:
     async def send(self, wire: bytes) -> Answer:
         """The answer to a request, on a new connection if all are busy; its time counts too."""
         started = time.perf_counter()
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():  # servers end what has been idle for seconds
+                break
+        else:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(wire)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.split(b"content-length:")[1].split(b"\r\n", 1)[0])
