@@ -3,6 +3,5 @@
 import gc
 
 # What a cold start imports is kept, up to 75,000 objects, so that looking for garbage in it, as Python does for every
-# 2,000 new ones, is in vain and costs a tenth of the start. It stays so: what is done with is in no cycles, and looking
-# for some among all that is under way would take a third of a busy drain's time.
+# 2,000 new ones, is in vain and costs a tenth of the start. Later on it is as vain: what is done with is in no cycles.
 gc.set_threshold(100_000)
