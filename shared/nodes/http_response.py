@@ -10,6 +10,7 @@ import httpx
 
 from shared.domain.bodies import is_json, read_json
 from shared.errors import InvalidRequestError
+from shared.nodes.decoding import BodyDecoder
 from shared.nodes.node_type import Completed, NodeError
 
 # How much of a failure's body is kept in its error, in characters.
@@ -65,14 +66,11 @@ def retry_after(headers: httpx.Headers, now: float) -> float | None:
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > limit:
-            raise NodeError("limit", f"The answer is larger than max_response_bytes, {limit} bytes.")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    decoder = BodyDecoder(response.headers.get("content-encoding", ""), limit)
+    # Raw: httpx would take off as many codings as it is told of, each chunk whole.
+    async for chunk in response.aiter_raw():
+        decoder.take(chunk)
+    return decoder.finish()
 
 
 def _body(kind: str, headers: dict[str, str], raw: bytes) -> Any:

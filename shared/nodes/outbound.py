@@ -14,6 +14,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Iterable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
@@ -142,6 +143,10 @@ def client_for(allowed: frozenset[str]) -> httpx.AsyncClient:
         _clients[allowed] = httpx.AsyncClient(
             transport=transport,
             trust_env=False,
+            # It keeps none: what one run is given, no other run's request carries, and no redirect either.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            # httpx would ask for codings, which are read step by step here (see `shared/nodes/decoding.py`).
+            headers={"accept-encoding": "identity"},
             max_redirects=MAX_REDIRECTS,
             timeout=None,  # noqa: S113  # each request as a whole is under its node's timeout
         )

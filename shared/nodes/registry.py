@@ -12,7 +12,7 @@ from shared.nodes.node_type import NodeType
 SUPPORT = frozenset(
     {
         *("__init__", "node_type", "registry", "validation", "graph_shape", "bodies"),
-        *("outbound", "http_response", "aws_effect", "messages", "secret_rules", "signal_rules"),
+        *("outbound", "http_response", "decoding", "aws_effect", "messages", "secret_rules", "signal_rules"),
     }
 )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import time
+import tracemalloc
 from collections.abc import AsyncIterator
 from email.utils import formatdate
 from typing import Any
@@ -15,6 +17,7 @@ from shared.nodes.registry import node_type
 from tests.integration.engine.sink import Sink, as_json
 
 TENANT = "0192aaaa-0000-7000-8000-000000000001"
+OTHER = "0192aaaa-0000-7000-8000-000000000002"
 
 
 @pytest.fixture
@@ -25,12 +28,20 @@ async def sink() -> AsyncIterator[Sink]:
     await outbound.close()
 
 
-async def send(sink: Sink, path: str = "/", timeout_seconds: float = 5.0, **parameters: Any) -> Completed:
+async def send(
+    sink: Sink,
+    path: str = "/",
+    timeout_seconds: float = 5.0,
+    tenant_id: str = TENANT,
+    user: str = "",
+    **parameters: Any,
+) -> Completed:
     """One request to the sink."""
     kind = node_type("http_request")
     assert kind.perform is not None
-    effect = Effect(TENANT, "the-key", timeout_seconds, time.time, Reach((f"{TENANT}=127.0.0.1:{sink.port}",)))
-    return await kind.perform(kind.parse({"url": sink.url + path, **parameters}), effect)
+    effect = Effect(tenant_id, "the-key", timeout_seconds, time.time, Reach((f"{tenant_id}=127.0.0.1:{sink.port}",)))
+    url = sink.url.replace("//", f"//{user}") + path
+    return await kind.perform(kind.parse({"url": url, **parameters}), effect)
 
 
 async def refused(sink: Sink, **parameters: Any) -> NodeError:
@@ -92,6 +103,54 @@ async def test_cookies_are_not_kept(sink: Sink) -> None:
     headers = (await send(sink)).output["headers"]
     assert "set-cookie" not in headers
     assert headers["x-id"] == "7"
+
+
+async def test_nothing_that_a_server_sets_comes_back_with_another_request(sink: Sink) -> None:
+    """Neither in the next run's request, nor in another tenant's, nor on a redirect within the same request: whatever
+    way the cookie is set."""
+    cookies = "session=1; Path=/; Domain=127.0.0.1; Max-Age=600"
+    sink.answer = lambda request: (
+        (302, {"location": "/landed", "set-cookie": cookies}, b"")
+        if request.path == "/login"
+        else (200, {"set-cookie": "plain=2"}, b"{}")
+    )
+    for tenant in (TENANT, OTHER):
+        await send(sink, "/login", tenant_id=tenant)
+        await send(sink, "/", tenant_id=tenant)
+    assert [one.path for one in sink.received] == ["/login", "/landed", "/", "/login", "/landed", "/"]
+    assert all("cookie" not in one.headers for one in sink.received)
+
+
+async def test_one_requests_credentials_are_not_the_nexts(sink: Sink) -> None:
+    """Those of a URL, of a header, of a cookie that a workflow sends itself."""
+    await send(sink, user="user:password@", headers={"cookie": "mine=1", "x-key": "k"})
+    await send(sink)
+    first, second = sink.received
+    assert (first.headers["authorization"], first.headers["cookie"]) == ("Basic dXNlcjpwYXNzd29yZA==", "mine=1")
+    assert {"authorization", "cookie", "x-key"}.isdisjoint(second.headers)
+
+
+async def test_no_coding_is_asked_for_and_one_is_read(sink: Sink) -> None:
+    """A body that comes compressed all the same is taken for what it stands for."""
+    sink.answer = lambda _request: (200, {"content-encoding": "gzip"}, gzip.compress(b'{"a":1}'))
+    assert (await send(sink)).output["body"] == {"a": 1}
+    assert (await send(sink, headers={"Accept-Encoding": "gzip"})).output["body"] == {"a": 1}
+    assert [one.headers["accept-encoding"] for one in sink.received] == ["identity", "gzip"]
+
+
+async def test_twice_compressed_answer_costs_no_memory(sink: Sink) -> None:
+    """Some 200 bytes that stand for 64 MiB are refused before a byte of them is decoded."""
+    bomb = gzip.compress(gzip.compress(bytes(64 * 1_048_576)))
+    sink.answer = lambda _request: (200, {"content-encoding": "gzip, gzip"}, bomb)
+    await send(sink, method="HEAD", success=["2xx"])  # the client is there, and what it imports
+    tracemalloc.start()
+    try:
+        error = await refused(sink)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4_000_000
+    assert error.code == "response"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""Taking the content coding off an HTTP answer's body, step by step: never more in memory than may be kept.
+
+A few kilobytes of gzip can stand for gigabytes, and a coding laid on a coding multiplies that. So a request asks for
+none (`accept-encoding: identity`); of an answer that has one all the same, one is taken off, and its growth is watched.
+The names of codings are those of https://www.iana.org/assignments/http-parameters.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from shared.nodes.node_type import NodeError
+
+# How many times its coded size a body may be, and up to which decoded size that is not asked.
+MAX_RATIO = 100
+UNWATCHED_BYTES = 65_536
+STEP_BYTES = 65_536
+_PLAIN = frozenset({"", "identity"})
+_GZIP = frozenset({"gzip", "x-gzip"})
+
+
+class BodyDecoder:
+    """Collects one body: `take` each chunk as it came, then `finish`."""
+
+    def __init__(self, content_encoding: str, limit: int) -> None:
+        """`content_encoding` is the header's value, `limit` how many bytes the decoded body may have."""
+        self._coding = content_encoding.strip().lower()
+        self._limit = limit
+        self._body = bytearray()
+        self._coded_bytes = 0
+        self._inflater: zlib._Decompress | None = None
+        self._has_ended = False
+
+    def take(self, chunk: bytes) -> None:
+        """One chunk more. Raises `NodeError`: `limit` for a body too large, or one that grows beyond `MAX_RATIO`;
+        `response` for one that its coding does not fit, or a coding that is not known here."""
+        self._coded_bytes += len(chunk)
+        if self._coding in _PLAIN:
+            self._add(chunk)
+        elif self._coding in _GZIP or self._coding == "deflate":
+            self._inflate(chunk)
+        elif chunk:
+            raise NodeError("response", f"The answer has the content coding {self._coding[:100]!r}; {_KNOWN}")
+
+    def finish(self) -> bytes:
+        """The whole body. One that ends amid its coding raises `NodeError`, `response`."""
+        if self._inflater is not None and not self._has_ended:
+            raise NodeError("response", f"The answer ends amid its content coding {self._coding!r}.")
+        return bytes(self._body)
+
+    def _inflate(self, chunk: bytes) -> None:
+        while chunk:
+            if self._inflater is None or self._has_ended:
+                if self._inflater is not None and self._coding not in _GZIP:
+                    return  # what follows a deflated body belongs to nothing
+                # gzip may be several members, one after the other (RFC 1952 §2.2).
+                self._inflater, self._has_ended = self._new_inflater(chunk), False
+            try:
+                self._add(self._inflater.decompress(chunk, STEP_BYTES))
+            except zlib.error as error:
+                raise NodeError("response", f"The answer is not {self._coding}: {error}") from error
+            self._has_ended = self._inflater.eof
+            chunk = self._inflater.unused_data if self._has_ended else self._inflater.unconsumed_tail
+
+    def _new_inflater(self, start: bytes) -> zlib._Decompress:
+        if self._coding in _GZIP:
+            return zlib.decompressobj(16 + zlib.MAX_WBITS)
+        # Some servers send deflate without the frame of zlib that RFC 9110 §8.4.1.2 asks for.
+        return zlib.decompressobj(zlib.MAX_WBITS if start[0] & 0x0F == 8 else -zlib.MAX_WBITS)
+
+    def _add(self, decoded: bytes) -> None:
+        size = len(self._body) + len(decoded)
+        if size > self._limit:
+            raise NodeError("limit", f"The answer is larger than max_response_bytes, {self._limit} bytes.")
+        if size > max(UNWATCHED_BYTES, MAX_RATIO * self._coded_bytes):
+            raise NodeError("limit", f"The answer is more than {MAX_RATIO} times as large as what was sent.")
+        self._body += decoded
+
+
+_KNOWN = "gzip or deflate, one alone, can be read."
