@@ -45,7 +45,7 @@ def parse_json(
         _refuse(f"This is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}.")
     except RecursionError:
         _refuse_depth(max_depth)
-    if text.count("[") + text.count("{") > max_depth and _deeper_than(value, max_depth):
+    if text.count("[") + text.count("{") > max_depth and deeper_than(value, max_depth):
         _refuse_depth(max_depth)
     if refuse_unstorable and _SUSPICIOUS.search(text):
         problems = tuple(
@@ -87,6 +87,21 @@ def size_bytes(value: Any) -> int:
     return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
+def deeper_than(value: Any, limit: int) -> bool:
+    """Whether lists and objects stand in one another more than `limit` deep; a value that is shared counts once."""
+    level = {id(value): value} if isinstance(value, (dict, list)) else {}
+    for _ in range(limit):
+        level = {
+            id(child): child
+            for parent in level.values()
+            for child in (parent.values() if type(parent) is dict else parent)
+            if type(child) is dict or type(child) is list
+        }
+        if not level:
+            return False
+    return bool(level)
+
+
 def pointer_of(*path: str | int) -> str:
     """The JSON pointer (RFC 6901) of a path of names and indices; of none, the whole document's: an empty text."""
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
@@ -99,20 +114,6 @@ def _text(raw: bytes | str) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         _refuse(f"This is not valid JSON: byte {error.start} is not UTF-8.")
-
-
-def _deeper_than(value: Any, limit: int) -> bool:
-    level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(limit):
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _unstorable(value: Any, pointer: str) -> Iterator[str]:

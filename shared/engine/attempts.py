@@ -15,7 +15,7 @@ from shared.engine.disclosure import perform
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
-from shared.engine.resolution import Resolution, items_failed, success
+from shared.engine.resolution import Resolution, items_failed
 from shared.engine.scopes import Step
 from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeWaiting
 from shared.nodes.node_type import Completed, Effect, NodeError, Reach, Wait
@@ -61,11 +61,13 @@ class Attempts(Resolution):
     def end_map(self, path: str, is_success: bool) -> None:
         """Records what becomes of a map whose last item has ended."""
         step, record = self.scopes.step(path), self._state.nodes[path]
-        if is_success:
+        try:
+            if not is_success:
+                raise items_failed()
             # Its output is that of its items, which the state has.
             self._succeed(step, record.attempts, Completed(), record.evaluated_at or 0, list(record.undefined))
-        else:
-            self.fail(step, record.attempts, items_failed())
+        except NodeError as error:
+            self.fail(step, record.attempts, error)
 
     def fail(self, step: Step, attempt: int, error: NodeError) -> float | None:
         """Records that an attempt has failed: the seconds until the next, or `None` when this was the last."""
@@ -134,7 +136,7 @@ class Attempts(Resolution):
         return True
 
     def _succeed(self, step: Step, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]) -> None:
-        self._recorder.record(success(step.path, attempt, completed, evaluated_at, undefined))
+        self._recorder.record(self.success(step, attempt, completed, evaluated_at, undefined))
 
     def _pause(self, step: Step, attempt: int, error: NodeError) -> float | None:
         """How long to wait before the next attempt, recorded; `None` when this was the last."""

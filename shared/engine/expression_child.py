@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import mmap
 import signal
 import socket
@@ -11,12 +10,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from shared.domain.expressions import TIMEOUT_SECONDS
-from shared.engine.expression_process import LENGTH, PROGRESS
-
-JsonObject = dict[str, Any]
+from shared.engine.expression_process import HEADER, PROGRESS
 
 # The library stops an expression after its own timeout; this is for one that it cannot stop.
 KILL_AFTER_SECONDS = 2 * TIMEOUT_SECONDS
@@ -39,8 +36,8 @@ class EvaluationError(Exception):
 class Owner(Protocol):
     """Who is told what the child says and when it is gone."""
 
-    def answered(self, answer: JsonObject) -> None:
-        """Takes an answer in."""
+    def answered(self, number: int, answer: bytes) -> None:
+        """Takes the answer to the request of this number in; it raises nothing."""
 
     def is_waiting(self) -> bool:
         """Whether any evaluation is with the child."""
@@ -90,12 +87,12 @@ class Child(asyncio.Protocol):
         buffer = self._buffer
         buffer += data
         position = 0
-        while len(buffer) - position >= LENGTH.size:
-            (size,) = LENGTH.unpack_from(buffer, position)
-            start = position + LENGTH.size
+        while len(buffer) - position >= HEADER.size:
+            size, number = HEADER.unpack_from(buffer, position)
+            start = position + HEADER.size
             if len(buffer) - start < size:
                 break
-            self._owner.answered(json.loads(buffer[start : start + size]))
+            self._owner.answered(number, bytes(buffer[start : start + size]))
             position = start + size
         del buffer[:position]
 

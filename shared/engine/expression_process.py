@@ -1,15 +1,16 @@
 """The process that evaluates tenants' expressions. It knows no secrets, holds no connection, and may be killed.
 
-It reads frames (four bytes of length, then JSON) from the socket in its first argument and answers each with one.
-A frame asks to fill template `t` for run `r`:
+It reads frames (four bytes of length, eight with the frame's number, then JSON) from the socket in its first argument
+and answers each with one of the same number. A frame asks to fill template `t` for run `r`:
 
-    {n, r, t, template?, set?: {trigger?, workflow?, execution?, item?, index?}, nodes?: {id: output}, see?: [ids],
+    {r, t, template?, set?: {trigger?, workflow?, execution?, item?, index?}, nodes?: {id: output}, see?: [ids],
      input: [ids] | null, outer?: [{r, set?, nodes?, see?}], now, seed, forget?: [runs], drop?: [templates]}
 
 `template`, `set` and `nodes` come once and are kept: a run's data is not sent again for each of its nodes. Of the
 nodes that are kept, `$nodes` holds those in `see` alone. An item of a map is a run of its own here, and `outer` names
-those around it, outwards; `input: null` is the item. The answer is `{n, parameters, undefined}` or
-`{n, error: {pointer, message, code}}`. Before it evaluates, the number of the frame is written into the shared memory
+those around it, outwards; `input: null` is the item. The answer is `{parameters, undefined}` or
+`{error: {pointer, message, code}}`, or `{lost: why}` where the frame could not be taken in: then none of what came
+with it is kept. Before it evaluates, the number of the frame is written into the shared memory
 of the second argument, so that whoever kills this process knows the guilty.
 """
 
@@ -27,9 +28,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from shared.domain.json_values import MAX_DEPTH, deeper_than
 from shared.domain.templates import Template, TemplateError, compile_template, fill
 
-LENGTH = struct.Struct("<I")
+# Before each frame: how many bytes it has, and its number.
+HEADER = struct.Struct("<IQ")
 PROGRESS = struct.Struct("<Q")
 # What the limits of `shared/domain/expressions.py` need at their deepest.
 STACK_BYTES = 256 * 1024 * 1024
@@ -38,6 +41,8 @@ STACK_BYTES = 256 * 1024 * 1024
 MEMORY_BYTES = 4 * 1024 * 1024 * 1024
 # A node's parameters when they are filled in.
 MAX_ANSWER_BYTES = 1_048_576
+# A template may be as deep as a body, and so may be what is filled into it.
+MAX_ANSWER_DEPTH = 2 * MAX_DEPTH
 _CHUNK_BYTES = 1_048_576
 
 
@@ -49,23 +54,34 @@ class Evaluator:
         self._templates: dict[int, Template] = {}
         self._runs: dict[int, dict[str, Any]] = {}
 
-    def answer(self, frame: bytes) -> bytes:
-        """The answer to one frame."""
-        request = json.loads(frame)
-        number = request["n"]
+    def answer(self, number: int, frame: bytes) -> bytes:
+        """The answer to one frame, whatever it asks: what goes wrong with it concerns no other."""
         PROGRESS.pack_into(self._progress, 0, number)
         try:
-            scope = self._scope(request)
-            undefined: list[str] = []
-            parameters = fill(self._template(request), scope, request["now"], request["seed"], undefined)
-            answer: dict[str, Any] = {"n": number, "parameters": parameters, "undefined": undefined}
-        except TemplateError as error:
-            answer = _failed(number, error.pointer, error.message, error.code)
-        text = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-        if len(text) > MAX_ANSWER_BYTES:
-            message = f"The parameters are larger than {MAX_ANSWER_BYTES} bytes."
-            text = json.dumps(_failed(number, "", message, "limit")).encode()
+            request = json.loads(frame)
+            scope, template = self._scope(request), self._template(request)
+        except Exception as error:  # noqa: BLE001  # the parent is told what is wrong, and everybody else is answered
+            text = _encoded({"lost": repr(error)})
+        else:
+            text = self._filled(template, scope, request["now"], request["seed"])
         PROGRESS.pack_into(self._progress, 0, 0)
+        return text
+
+    def _filled(self, template: Template, scope: dict[str, Any], now: int, seed: int) -> bytes:
+        undefined: list[str] = []
+        try:
+            parameters = fill(template, scope, now, seed, undefined)
+            text = _encoded({"parameters": parameters, "undefined": undefined})
+            if text.count(b"[") + text.count(b"{") > MAX_ANSWER_DEPTH and deeper_than(parameters, MAX_ANSWER_DEPTH):
+                return _failed("", f"The parameters are nested more than {MAX_ANSWER_DEPTH} levels deep.", "limit")
+        except TemplateError as error:
+            return _failed(error.pointer, error.message, error.code)
+        except RecursionError:
+            return _failed("", "The parameters are nested too deeply.", "limit")
+        except Exception as error:  # noqa: BLE001  # whatever one expression makes of its data, the next one is answered
+            return _failed("", f"The parameters could not be filled in: {type(error).__name__}.", "limit")
+        if len(text) > MAX_ANSWER_BYTES:
+            return _failed("", f"The parameters are larger than {MAX_ANSWER_BYTES} bytes.", "limit")
         return text
 
     def _template(self, request: dict[str, Any]) -> Template:
@@ -104,8 +120,12 @@ class Evaluator:
         return kept
 
 
-def _failed(number: int, pointer: str, message: str, code: str | None) -> dict[str, Any]:
-    return {"n": number, "error": {"pointer": pointer, "message": message, "code": code}}
+def _failed(pointer: str, message: str, code: str | None) -> bytes:
+    return _encoded({"error": {"pointer": pointer, "message": message, "code": code}})
+
+
+def _encoded(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def serve(connection: socket.socket, evaluator: Evaluator) -> None:
@@ -114,13 +134,13 @@ def serve(connection: socket.socket, evaluator: Evaluator) -> None:
     while chunk := connection.recv(_CHUNK_BYTES):
         buffer += chunk
         position, answers = 0, bytearray()
-        while len(buffer) - position >= LENGTH.size:
-            (size,) = LENGTH.unpack_from(buffer, position)
-            if len(buffer) - position - LENGTH.size < size:
+        while len(buffer) - position >= HEADER.size:
+            size, number = HEADER.unpack_from(buffer, position)
+            if len(buffer) - position - HEADER.size < size:
                 break
-            start = position + LENGTH.size
-            text = evaluator.answer(bytes(buffer[start : start + size]))
-            answers += LENGTH.pack(len(text)) + text
+            start = position + HEADER.size
+            text = evaluator.answer(number, bytes(buffer[start : start + size]))
+            answers += HEADER.pack(len(text), number) + text
             position = start + size
         del buffer[:position]
         if answers:

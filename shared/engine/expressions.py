@@ -3,6 +3,9 @@
 Requests of one turn of the event loop leave in one write. What a run's expressions read of its data is sent once per
 run and kept by the child, cut down to the fields that are read. The child is killed when one evaluation holds it
 longer than it may; that one fails, the others are sent again to its successor.
+
+Whatever is wrong with one request is an error of that request alone: one that cannot be put into a frame, whose answer
+cannot be read, or that is not answered in time.
 """
 
 from __future__ import annotations
@@ -10,20 +13,26 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from shared.engine.expression_child import Child, EvaluationError
-from shared.engine.expression_process import LENGTH
+from shared.engine.expression_process import HEADER
 
 JsonObject = dict[str, Any]
+
+logger = logging.getLogger(__name__)
 
 # An evaluation that was under way when the child died of itself is tried once more: it may be innocent.
 MAX_DEATHS = 2
 # The child dies and dies without having begun anything: something is wrong with the machine, not with a tenant.
 MAX_FRUITLESS_STARTS = 5
+# How long a request may wait for its answer, others' turns included. What holds the child is ended after two seconds;
+# this is for whatever else there may be.
+LONGEST_SECONDS = 300.0
 
 _template_numbers = itertools.count(1)
 _run_numbers = itertools.count(1)
@@ -59,6 +68,10 @@ class RunData:
         self.names.update(lacking)
         self.nodes.update(outputs)
         return lacking, outputs
+
+    def lost(self) -> None:
+        """Nobody knows what the child has of this any more: it is given all of it again."""
+        self.generation = -1
 
 
 @dataclass(slots=True)
@@ -99,18 +112,32 @@ class Request:
     seed: int
     outer: Sequence[Level] = ()
 
+    def lost(self) -> None:
+        """What the child was to be given with this request did not arrive."""
+        self.template.generation = -1
+        for level in (self.level, *self.outer):
+            level.data.lost()
+
 
 @dataclass(slots=True)
 class _Waiting:
     request: Request
     future: asyncio.Future[Filled]
+    since: float
     deaths: int = 0
+
+    def fail(self, message: str, code: str = "limit") -> None:
+        """The request fails so, unless it is answered."""
+        if not self.future.done():
+            self.future.set_exception(EvaluationError("", message, code))
 
 
 class ExpressionGuard:
     """One child process and the evaluations that wait for it. Belongs to one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest_seconds: float = LONGEST_SECONDS) -> None:
+        """A request is answered within `longest_seconds`, others' turns included, or fails with `timeout`."""
+        self._longest_seconds = longest_seconds
         self._waiting: dict[int, _Waiting] = {}
         self._unsent: list[int] = []
         self._numbers = itertools.count(1)
@@ -120,12 +147,16 @@ class ExpressionGuard:
         self._forget: list[int] = []
         self._drop: list[int] = []
         self._fruitless = 0
+        self._deadline: asyncio.TimerHandle | None = None
 
     async def fill(self, request: Request) -> Filled:
         """The template's parameters; an expression that fails or exceeds a limit raises `EvaluationError`."""
-        future: asyncio.Future[Filled] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Filled] = loop.create_future()
         number = next(self._numbers)
-        self._waiting[number] = _Waiting(request, future)
+        self._waiting[number] = _Waiting(request, future, loop.time())
+        if self._deadline is None:
+            self._deadline = loop.call_later(self._longest_seconds, self._expire)
         self._send_soon(number)
         try:
             return await future
@@ -153,6 +184,9 @@ class ExpressionGuard:
         child, self._child = self._child, None
         for waiting in list(self._waiting.values()):
             waiting.future.cancel()
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         if child is not None:
             child.end()
 
@@ -165,21 +199,37 @@ class ExpressionGuard:
         if self._child is None:
             self._starting = self._starting or asyncio.get_running_loop().create_task(self._start())
             return
+        # Taken first: whatever becomes of them, the next ones are sent.
+        numbers, self._unsent = self._unsent, []
         frames = []
-        for number in self._unsent:
-            if number in self._waiting:
-                text = json.dumps(self._frame(number), ensure_ascii=False, separators=(",", ":"))
-                encoded = text.encode(errors="replace")
-                frames += [LENGTH.pack(len(encoded)), encoded]
-        self._unsent.clear()
+        for number in numbers:
+            encoded = self._encoded(number)
+            if encoded is not None:
+                frames += [HEADER.pack(len(encoded), number), encoded]
         if frames:
             self._child.transport.write(b"".join(frames))
             self._child.watch()
 
-    def _frame(self, number: int) -> JsonObject:
-        request = self._waiting[number].request
+    def _encoded(self, number: int) -> bytes | None:
+        """The request's frame; `None` when nobody waits for it any more, or when it cannot be made and has failed."""
+        waiting = self._waiting.get(number)
+        if waiting is None:
+            return None
+        try:
+            text = json.dumps(self._frame(waiting.request), ensure_ascii=False, separators=(",", ":"))
+        except RecursionError:
+            waiting.fail("What the expressions read is nested too deeply.")
+        except Exception:
+            logger.exception("expressions_not_sent")
+            waiting.fail("What the expressions read could not be handed to them.")
+        else:
+            self._forget, self._drop = [], []
+            return text.encode(errors="replace")
+        waiting.request.lost()
+        return None
+
+    def _frame(self, request: Request) -> JsonObject:
         frame: JsonObject = {
-            "n": number,
             "t": request.template.number,
             "input": request.sources,
             "now": request.now_milliseconds,
@@ -192,9 +242,9 @@ class ExpressionGuard:
             request.template.generation = self._generation
             frame["template"] = request.template.parameters
         if self._forget:
-            frame["forget"], self._forget = self._forget, []
+            frame["forget"] = self._forget
         if self._drop:
-            frame["drop"], self._drop = self._drop, []
+            frame["drop"] = self._drop
         return frame
 
     def _level(self, level: Level) -> JsonObject:
@@ -215,26 +265,61 @@ class ExpressionGuard:
             self._drop.clear()
             self._child = await Child.start(self)
         except OSError as error:
-            for waiting in self._waiting.values():
-                if not waiting.future.done():
-                    waiting.future.set_exception(RuntimeError(f"No process for expressions can be started: {error}"))
+            self._give_up(f"No process for expressions can be started: {error}")
             return
         finally:
             self._starting = None
         self._unsent = list(self._waiting)
         self._send()
 
-    def answered(self, answer: JsonObject) -> None:
-        """Takes one of the child's answers in."""
+    def _give_up(self, reason: str) -> None:
+        """Nobody who waits is answered; those who come next are tried anew."""
+        self._unsent = []
+        for waiting in self._waiting.values():
+            if not waiting.future.done():
+                waiting.future.set_exception(RuntimeError(reason))
+
+    def _expire(self) -> None:
+        """Ends what has waited for too long, and looks again when the next one may have."""
+        now = asyncio.get_running_loop().time()
+        for waiting in self._waiting.values():
+            if now < waiting.since + self._longest_seconds:
+                break  # those behind it came later
+            waiting.fail("The expressions were not evaluated in time.", "timeout")
+        oldest = min((waiting.since for waiting in self._waiting.values() if not waiting.future.done()), default=None)
+        self._deadline = None
+        if oldest is not None:
+            self._deadline = asyncio.get_running_loop().call_at(oldest + self._longest_seconds, self._expire)
+
+    def answered(self, number: int, answer: bytes) -> None:
+        """Takes one of the child's answers in; one that cannot be read is an error of its request."""
         self._fruitless = 0
-        waiting = self._waiting.get(answer["n"])
+        waiting = self._waiting.get(number)
         if waiting is None or waiting.future.done():
             return
-        error = answer.get("error")
-        if error is None:
-            waiting.future.set_result(Filled(answer["parameters"], answer["undefined"]))
-        else:
+        try:
+            self._take(number, waiting, json.loads(answer))
+        except Exception:
+            logger.exception("expressions_answer_not_read")
+            waiting.fail("What the expressions yield could not be read.")
+
+    def _take(self, number: int, waiting: _Waiting, answer: JsonObject) -> None:
+        if "lost" in answer:
+            self._again(number, waiting, answer["lost"])
+        elif (error := answer.get("error")) is not None:
             waiting.future.set_exception(EvaluationError(error["pointer"], error["message"], error["code"]))
+        else:
+            waiting.future.set_result(Filled(answer["parameters"], answer["undefined"]))
+
+    def _again(self, number: int, waiting: _Waiting, reason: str) -> None:
+        """Sends a request once more, with all that it reads: the child could not take it in, or lacked something."""
+        waiting.request.lost()
+        waiting.deaths += 1
+        if waiting.deaths >= MAX_DEATHS:
+            logger.error("expressions_not_taken_in", extra={"reason": reason})
+            waiting.fail("What the expressions read could not be handed to them.")
+        else:
+            self._send_soon(number)
 
     def is_waiting(self) -> bool:
         """Whether any evaluation is with the child."""
@@ -256,9 +341,7 @@ class ExpressionGuard:
                 waiting.future.set_exception(verdict)
         if self._fruitless >= MAX_FRUITLESS_STARTS:
             self._fruitless = 0
-            for other in self._waiting.values():
-                if not other.future.done():
-                    other.future.set_exception(RuntimeError("The process that evaluates expressions does not start."))
+            self._give_up("The process that evaluates expressions does not start.")
         elif any(not other.future.done() for other in self._waiting.values()):
             self._starting = self._starting or asyncio.get_running_loop().create_task(self._start())
 

@@ -11,7 +11,7 @@ from shared.engine.call_derivation import call_code
 from shared.engine.premises import LATE_SECONDS, ImpossibleError, Premises
 from shared.errors import UnavailableError
 from shared.events.node import NodeFailed, NodeRetryScheduled
-from shared.nodes.node_type import NodeError
+from shared.nodes.node_type import Completed, NodeError
 
 
 async def derived_failure(
@@ -45,11 +45,11 @@ async def _code(given: Premises, error: dict[str, Any], now: int) -> str | None:
     """The code with which the node fails, `None` where it does not."""
     one, code = given.step.one, str(error.get("code"))
     if one.node.disabled:
-        return None
+        return _success_code(given, Completed(output_of=tuple(given.resolution.sources(given.step))))
     if one.is_effect and given.is_running:
         return code  # it comes from outside
     if one.type.spread is not None and given.record.is_open_map:
-        return None if given.map_succeeded() else "items_failed"
+        return _success_code(given, Completed()) if given.map_succeeded() else "items_failed"
     if "jsonata" in (error.get("details") or {}) and code in ("timeout", "limit"):
         return code  # it depends on the machine
     try:
@@ -59,9 +59,18 @@ async def _code(given: Premises, error: dict[str, Any], now: int) -> str | None:
         if one.type.call is not None:
             return call_code(given, code)
         if one.type.run is not None:
-            one.type.yields(parameters, given.resolution.inputs(given.step))
+            return _success_code(given, one.type.yields(parameters, given.resolution.inputs(given.step)))
     except NodeError as failure:
         if failure.code == "timeout":
             raise UnavailableError("An expression took too long to be derived again; try again.") from failure
+        return failure.code
+    return None
+
+
+def _success_code(given: Premises, completed: Completed) -> str | None:
+    """The code with which the node fails although it has got so far, `None` where it succeeds."""
+    try:
+        given.resolution.success(given.step, given.record.attempt, completed, 0, [])
+    except NodeError as failure:
         return failure.code
     return None

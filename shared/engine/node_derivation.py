@@ -14,10 +14,10 @@ from shared.engine.attempts import LONGEST_WAIT_SECONDS
 from shared.engine.call_derivation import derived_call
 from shared.engine.failure_derivation import derived_failure
 from shared.engine.premises import EARLY_SECONDS, LATE_SECONDS, ImpossibleError, Premises
-from shared.engine.resolution import Resolution, success
+from shared.engine.resolution import Resolution
 from shared.engine.scopes import Scope
 from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeSucceeded, NodeWaiting
-from shared.nodes.node_type import NodeError, Wait
+from shared.nodes.node_type import Completed, NodeError, Wait
 
 if TYPE_CHECKING:
     from shared.events.facts import ExecutionFact
@@ -112,14 +112,16 @@ def _answered(given: Premises, recorded: NodeSucceeded) -> NodeSucceeded:
 
 async def _succeeded(given: Premises, recorded: NodeSucceeded, happened_at: str) -> NodeSucceeded:
     """A pure node, a wait or a map has succeeded."""
-    path, kind, attempt, record = given.step.path, given.step.one.type, given.record.attempt, given.record
+    kind, attempt, record = given.step.one.type, given.record.attempt, given.record
     if given.step.one.node.disabled:
-        sources = given.resolution.sources(given.step)
-        return NodeSucceeded(path, attempt, None, ["out"], recorded.evaluated_at, [], sources)
+        passed_on = Completed(output_of=tuple(given.resolution.sources(given.step)))
+        return given.resolution.success(given.step, attempt, passed_on, recorded.evaluated_at, [])
     if kind.spread is not None:
         if not given.map_succeeded():
             raise ImpossibleError("The map was not successful.")
-        return NodeSucceeded(path, attempt, None, ["out"], record.evaluated_at or 0, list(record.undefined))
+        return given.resolution.success(
+            given.step, attempt, Completed(), record.evaluated_at or 0, list(record.undefined)
+        )
     if kind.run is None:
         raise ImpossibleError("A trigger is settled by ExecutionStarted.")
     resolved, undefined, evaluated_at = await given.resolution.filled(given.step, recorded.evaluated_at)
@@ -131,7 +133,10 @@ async def _succeeded(given: Premises, recorded: NodeSucceeded, happened_at: str)
         candidates = [inputs] * (inputs.signal is not None) + [replace(inputs, signal=None)] * is_over
         if not candidates:
             raise ImpossibleError("The wait was not over.")
-    found = [success(path, attempt, kind.yields(parameters, one), evaluated_at, undefined) for one in candidates]
+    found = [
+        given.resolution.success(given.step, attempt, kind.yields(parameters, one), evaluated_at, undefined)
+        for one in candidates
+    ]
     return next((one for one in found if one == recorded), found[0])
 
 

@@ -19,7 +19,7 @@ from shared.domain.timestamps import timestamp
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.frontier import Frontier
 from shared.engine.program import Body, Program
-from shared.engine.resolution import Resolution, items_failed, success
+from shared.engine.resolution import Resolution, items_failed
 from shared.engine.scopes import Step
 from shared.events.node import MapStarted, NodeFailed, NodeStarted, NodeSucceeded, NodeWaiting
 from shared.events.record import RecordedEvent
@@ -98,7 +98,7 @@ class Rehearsal(Resolution):
     async def _attempt(self, step: Step, answer: Answer | None, evaluated_at: int) -> None:
         one, path = step.one, step.path
         if one.node.disabled:
-            self._record(success(path, 1, Completed(output_of=tuple(self.sources(step))), evaluated_at, []))
+            self._record(self.success(step, 1, Completed(output_of=tuple(self.sources(step))), evaluated_at, []))
             return
         resolved, undefined = await self.fill(step, evaluated_at)
         # Secrets and the URLs of signals are not read here: what stands in their place need not fit.
@@ -107,7 +107,7 @@ class Rehearsal(Resolution):
             self._record(MapStarted(path, 1, one.type.complete(resolved), evaluated_at, undefined))
         elif one.type.run is not None and not self._asks_for_signal(step, parameters, evaluated_at):
             completed = one.type.yields(parameters, self.inputs(step))
-            self._record(success(path, 1, completed, evaluated_at, undefined))
+            self._record(self.success(step, 1, completed, evaluated_at, undefined))
         else:
             if one.type.perform is not None:
                 self._record(NodeStarted(path, 1, self.effect_key(path), resolved, evaluated_at))
@@ -129,10 +129,12 @@ class Rehearsal(Resolution):
 
     def _end_map(self, path: str, is_success: bool) -> None:
         step, record = self.scopes.step(path), self._state.nodes[path]
-        if is_success:
-            self._record(success(path, 1, Completed(), record.evaluated_at or 0, list(record.undefined)))
-        else:
-            self._fail(step, items_failed())
+        try:
+            if not is_success:
+                raise items_failed()
+            self._record(self.success(step, 1, Completed(), record.evaluated_at or 0, list(record.undefined)))
+        except NodeError as error:
+            self._fail(step, error)
 
     def _fail(self, step: Step, error: NodeError) -> None:
         # No retry: what another attempt would bring, nobody recorded.

@@ -12,6 +12,7 @@ from typing import Any
 from shared.domain.execution import ExecutionState
 from shared.domain.expressions import ITEM_SCOPE, seed_of
 from shared.domain.fates import live_sources
+from shared.domain.json_values import MAX_DEPTH, deeper_than
 from shared.domain.node_record import UNTOUCHED
 from shared.domain.paths import item_of, split_path
 from shared.domain.templates import cut
@@ -101,6 +102,27 @@ class Resolution:
             raise NodeError(code, f"{error.pointer or 'parameters'}: {error.message}", details) from error
         return filled.parameters, filled.undefined
 
+    def success(
+        self, step: Step, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]
+    ) -> NodeSucceeded:
+        """The fact that a node has completed; one whose output is nested more than `MAX_DEPTH` deep raises `NodeError`.
+
+        Every output is recorded through here, so none is deeper than what reads it can walk.
+        """
+        if deeper_than(self._output(step, completed), MAX_DEPTH):
+            raise NodeError("limit", f"The output is nested more than {MAX_DEPTH} levels deep.")
+        sources = None if completed.output_of is None else list(completed.output_of)
+        handles, output, responds = list(completed.handles), completed.output, completed.responds
+        return NodeSucceeded(step.path, attempt, output, handles, evaluated_at, undefined, sources, responds)
+
+    def _output(self, step: Step, completed: Completed) -> Any:
+        """What the state will have as the node's output, where it may be deeper than any before."""
+        if completed.output_of is None:
+            record = self._state.nodes.get(step.path)
+            return completed.output if record is None or record.items is None else record.items.output()
+        several = len(completed.output_of) > 1
+        return self._state.joined_output(completed.output_of, step.scope.prefix) if several else None
+
     def _level(
         self, scope: Scope, node_id: str, template: GuardedTemplate, names: list[str], sources: Sequence[str] = ()
     ) -> Level:
@@ -134,13 +156,6 @@ class Resolution:
         if name == "index":
             return item_of(scope.prefix)[1]
         return cut(state.item(scope.prefix) if name == "item" else state.trigger, scope.body.scope_reads[name])
-
-
-def success(path: str, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]) -> NodeSucceeded:
-    """The fact that a node has completed."""
-    sources = None if completed.output_of is None else list(completed.output_of)
-    handles, output, responds = list(completed.handles), completed.output, completed.responds
-    return NodeSucceeded(path, attempt, output, handles, evaluated_at, undefined, sources, responds)
 
 
 def items_failed() -> NodeError:

@@ -57,7 +57,8 @@ async def first_difference(
 ) -> Difference | None:
     """The first event that today's code would not have recorded there; `None` when there is none such.
 
-    A run so long that this takes more than `LONGEST_SECONDS` raises `UnprocessableError`.
+    A run so long that this takes more than `LONGEST_SECONDS`, or nested deeper than values can be compared, raises
+    `UnprocessableError`.
     `program` is that of the version on which the run was started, unset where it never was.
     """
     verification: _Verification | None = None
@@ -70,6 +71,8 @@ async def first_difference(
                     return difference
     except TimeoutError as error:
         raise UnprocessableError("The execution has more events than can be derived again within a request.") from error
+    except RecursionError as error:  # recorded before outputs had a greatest depth
+        raise UnprocessableError("The execution holds values that are nested too deeply to be compared.") from error
     finally:
         if verification is not None:
             verification.close()

@@ -1,0 +1,73 @@
+"""How deep a node's output may be nested, however it came to be so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.domain.json_values import MAX_DEPTH, deeper_than
+from tests.integration.engine.bench import HOOK, Bench, transform
+
+JsonObject = dict[str, Any]
+
+
+def nested(depth: int) -> Any:
+    """Lists in one another."""
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def passing_on(kind: str, index: int) -> JsonObject:
+    """A node whose output is a level deeper than its inputs."""
+    if kind == "merge":
+        return {"id": f"n{index}", "type": "merge", "parameters": {"mode": "list"}}
+    if kind == "disabled":
+        return {**transform(f"n{index}", 1), "disabled": True}
+    if kind == "map":
+        body = {"nodes": [{"id": "same", "type": "transform", "parameters": {"value": "{% $item %}"}}]}
+        return {"id": f"n{index}", "type": "map", "parameters": {"items": ["{% $input %}"], "body": body}}
+    return transform(f"n{index}", ["{% $input %}"])
+
+
+@pytest.mark.parametrize("kind", ["transform", "merge", "disabled", "map"])
+async def test_output_that_is_too_deep_fails_its_node(bench: Bench, kind: str) -> None:
+    """Levels that nodes add one by one end at the same depth as those of a body; the run can be derived again."""
+    nodes = [HOOK, transform("seed", "{% $trigger.body %}"), transform("side", 1)]
+    edges, last = ["hook>seed", "hook>side"], "seed"
+    for index in range(12):
+        nodes.append(passing_on(kind, index))
+        edges += [f"{last}>n{index}"] + [f"side>n{index}"] * (kind in ("merge", "disabled"))
+        last = f"n{index}"
+    job = bench.delivery(await bench.publish(nodes, *edges), nested(MAX_DEPTH - 10))
+    state = await bench.execute(job)
+    assert state.error is not None
+    assert (state.status, state.error["code"], state.error["node_id"]) == ("failed", "limit", "n10")
+    assert not any(deeper_than(record.output, MAX_DEPTH) for record in state.nodes.values())
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_run_whose_data_is_too_deep_stops_no_other(bench: Bench) -> None:
+    """Three hundred nodes each add a level, and one reads the last: another run of the same process ends meanwhile."""
+    nodes = [HOOK, *(transform(f"n{index}", ["{% $input %}"]) for index in range(300))]
+    edges = [f"n{index}>n{index + 1}" for index in range(299)]
+    deep = bench.delivery(await bench.publish(nodes, "hook>n0", *edges), nested(90))
+    assert (await bench.execute(deep)).status == "failed"
+    other = bench.delivery(await bench.publish([HOOK, transform("t", "{% $trigger.body + 1 %}")], "hook>t"), 1)
+    assert (await bench.execute(other)).output == 2
+
+
+async def test_called_runs_output_counts_as_the_nodes_own(bench: Bench) -> None:
+    """What a called run yields is bounded where it arrives."""
+    leaves = [transform("a", "{% $trigger.body %}"), transform("b", 1)]
+    called = await bench.publish([HOOK, *leaves], "hook>a", "hook>b")
+    call = {"id": "call", "type": "call_workflow", "parameters": {"workflow_id": called, "input": nested(MAX_DEPTH)}}
+    job = bench.delivery(await bench.publish([HOOK, call], "hook>call"))
+    await bench.execute(job)
+    await bench.drain()
+    state = await bench.state(job)
+    assert state.error is not None
+    assert (state.error["code"], state.error["node_id"]) == ("limit", "call")
+    assert (await bench.verify(job))["first_difference"] is None

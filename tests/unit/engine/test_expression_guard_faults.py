@@ -1,0 +1,151 @@
+"""The guard of expressions against single requests that cannot be sent, taken in, answered or read."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.json_values import MAX_DEPTH
+from shared.domain.templates import compile_template, reads
+from shared.engine.expression_child import EvaluationError
+from shared.engine.expression_process import MAX_ANSWER_DEPTH, PROGRESS, Evaluator
+from shared.engine.expressions import ExpressionGuard, Filled, GuardedTemplate, Level, Request, RunData
+from shared.runtime import run
+
+
+@pytest.fixture
+async def guard() -> AsyncIterator[ExpressionGuard]:
+    """A guard with a warm child."""
+    guard = ExpressionGuard()
+    await guard.start()
+    yield guard
+    await guard.close()
+
+
+def template(text: str, generation: int = -1) -> GuardedTemplate:
+    """A node's parameters `{value}`."""
+    parameters = {"value": text}
+    return GuardedTemplate(parameters, reads(compile_template(parameters)), generation=generation)
+
+
+def reading(outputs: dict[str, Any], wanted: GuardedTemplate, data: RunData | None = None) -> Request:
+    """A request of a run whose nodes have these outputs; its template reads all of them."""
+    nodes = list(outputs)
+    level = Level(data or RunData(), [], nodes, lambda _name: None, outputs.__getitem__, nodes)
+    return Request(wanted, level, [], 1_800_000_000_000, 1)
+
+
+def nested(depth: int) -> Any:
+    """Lists in one another."""
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.fixture(scope="module")
+def shared_guard() -> Any:
+    """A guard for all examples of a property."""
+    guard = ExpressionGuard()
+    yield guard
+    run(guard.close())
+
+
+@given(st.lists(st.sampled_from([0, 1, 90, 199, 400, 900, 1_100, 5_000, 50_000]), max_size=5))
+@settings(max_examples=12, deadline=None)
+def test_no_depth_of_any_number_of_outputs_stops_another_run(shared_guard: ExpressionGuard, depths: list[int]) -> None:
+    """Requests that read outputs of any depth end, and those beside and behind them are answered."""
+
+    async def together() -> list[Filled | BaseException]:
+        outputs = {f"n{index}": nested(depth) for index, depth in enumerate(depths)}
+        greedy = reading(outputs, template("{% $count($keys($nodes)) %}"))
+        innocent = [reading({"a": {"x": 1}}, template("{% $nodes.a.x %}")) for _ in range(2)]
+        requests = [innocent[0], greedy, innocent[1]]
+        return await asyncio.gather(*map(shared_guard.fill, requests), return_exceptions=True)
+
+    first, greedy, last = run(asyncio.wait_for(together(), 20))
+    assert isinstance(first, Filled)
+    assert isinstance(last, Filled)
+    assert first.parameters == last.parameters == {"value": 1}
+    if max(depths, default=0) <= 2 * MAX_DEPTH:
+        assert isinstance(greedy, Filled)
+    else:
+        assert isinstance(greedy, Filled) or (isinstance(greedy, EvaluationError) and greedy.code == "limit")
+
+
+async def test_what_went_with_a_refused_request_is_sent_again(guard: ExpressionGuard) -> None:
+    """One template of a run reads an output that cannot be sent: the run's other data is not thought to be there."""
+    data, wanted = RunData(), template("{% $nodes.a.x %}")
+    outputs = {"a": {"x": 1}, "b": nested(100_000)}
+    with pytest.raises(EvaluationError) as error:
+        await guard.fill(reading(outputs, wanted, data))
+    assert error.value.code == "limit"
+    filled = await guard.fill(reading({"a": {"x": 1}}, wanted, data))
+    assert filled.parameters == {"value": 1}
+
+
+@pytest.mark.parametrize("value", [object(), {"x": {1, 2}}, {("a",): 1}], ids=["object", "set", "key"])
+async def test_value_that_is_no_json_fails_its_request_alone(guard: ExpressionGuard, value: Any) -> None:
+    """Whatever else is wrong with what a request reads concerns no other."""
+    with pytest.raises(EvaluationError):
+        await asyncio.wait_for(guard.fill(reading({"a": value}, template("{% $nodes.a %}"))), 10)
+    assert (await guard.fill(reading({"a": 1}, template("{% $nodes.a %}")))).parameters == {"value": 1}
+
+
+async def test_child_that_lacks_something_is_given_it(guard: ExpressionGuard) -> None:
+    """The guard believes that its child has a template: the child says that it was lost, and is given it."""
+    mistaken = template("{% $nodes.a %}", generation=1)
+    assert (await guard.fill(reading({"a": 1}, mistaken))).parameters == {"value": 1}
+
+
+async def test_parameters_that_are_too_deep_are_refused(guard: ExpressionGuard) -> None:
+    """An expression that builds a deep value fails; its depth is bounded, as its size is."""
+    levels = "{{% ($f := function($n, $v) {{ $n = 0 ? $v : $f($n - 1, {{'a': $v}}) }}; $f({}, 1)) %}}"
+    deepest = MAX_ANSWER_DEPTH - 1  # the parameters are an object around it
+    assert isinstance(await guard.fill(reading({}, template(levels.format(deepest)))), Filled)
+    with pytest.raises(EvaluationError) as error:
+        await guard.fill(reading({}, template(levels.format(deepest + 1))))
+    assert error.value.code == "limit"
+
+
+def test_child_answers_every_frame() -> None:
+    """A frame that is no JSON, that is too deep, or that lacks something is answered, and nothing of it is kept."""
+    with mmap.mmap(-1, PROGRESS.size) as progress:
+        evaluator = Evaluator(progress)
+        for frame in (b"{", b"\xff", b"[" * 100_000, b"7", b'{"r": 1, "input": [], "t": 5}'):
+            assert evaluator.answer(1, frame).startswith(b'{"lost":')
+
+
+async def test_answer_that_cannot_be_read_fails_its_request(guard: ExpressionGuard) -> None:
+    """It is an error of that request, and not of the socket that all others are answered through."""
+    waiting = asyncio.create_task(guard.fill(reading({}, template("{% 1 %}"))))
+    await asyncio.sleep(0)
+    guard.answered(1, b"[" * 100_000)
+    with pytest.raises(EvaluationError):
+        await waiting
+    assert (await guard.fill(reading({}, template("{% 2 %}")))).parameters == {"value": 2}
+
+
+async def test_request_that_is_not_answered_fails_in_time() -> None:
+    """Whatever holds the child, nobody waits for ever."""
+    guard = ExpressionGuard(longest_seconds=0.5)
+    await guard.start()
+    (child,) = [one for one in psutil.Process().children() if _is_evaluator(one)][-1:]
+    child.suspend()
+    with pytest.raises(EvaluationError) as error:
+        await asyncio.wait_for(guard.fill(reading({}, template("{% 1 %}"))), 8)
+    assert error.value.code == "timeout"
+    child.resume()
+    assert (await guard.fill(reading({}, template("{% 2 %}")))).parameters == {"value": 2}
+    await guard.close()
+
+
+def _is_evaluator(one: psutil.Process) -> bool:
+    return one.status() != psutil.STATUS_ZOMBIE and "expression_process" in " ".join(one.cmdline())
