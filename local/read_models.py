@@ -103,7 +103,7 @@ class ReadModels:
             case "secrets":
                 rows = [secret.row(state) for state in self._secrets.values()]
             case _:
-                rows = [execution_row(state, self._due_at(state)) for state in self._executions.values()]
+                rows = [{**execution_row(state, self._due_at(state))} for state in self._executions.values()]
         return {table.key_of(row): row for row in rows}
 
     def _due_at(self, state: ExecutionState) -> str | None:

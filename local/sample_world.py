@@ -19,6 +19,7 @@ from shared.commands.set_secret import SetSecret, set_secret
 from shared.domain import api_key, webhook, workflow, workflow_fold
 from shared.domain.actor import Actor
 from shared.domain.api_key_text import hash_of
+from shared.domain.delivery_log import DeliveryLogEntry
 from shared.domain.provider import secret_context
 from shared.events.api_key import ApiKeyCreated
 from shared.events.webhook import WebhookCreated
@@ -92,7 +93,7 @@ async def _api_key(parts: Services) -> None:
 
 async def _delivery(parts: Services) -> None:
     """One that started no run, with its body."""
-    line = {
+    line: DeliveryLogEntry = {
         "id": DELIVERY,
         "tenant_id": TENANT,
         "webhook_id": WEBHOOKS["github"][0],

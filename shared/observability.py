@@ -35,6 +35,7 @@ UNITS = {
     "DeliveriesPaused": "Count",
     "DeliveriesHandshake": "Count",
     "DeliveriesSpilled": "Count",
+    "LedgerLinesPutAside": "Count",
     "RunsSucceeded": "Count",
     "RunsFailed": "Count",
     "RunsCancelled": "Count",

@@ -13,7 +13,6 @@ from shared.engine.expressions import GuardedTemplate, Level, Request, RunData, 
 
 logger = logging.getLogger(__name__)
 
-MAX_REASON_CHARACTERS = 500
 KINDS: dict[type, str] = {str: "a text", list: "a list", dict: "an object"}
 
 
@@ -32,7 +31,7 @@ async def filters_out(expression: str, trigger: dict[str, Any]) -> str | None:
         value = (await expression_guard().fill(request)).parameters.get("value")
     except EvaluationError as error:
         logger.info("filter_failed", extra={"error": error.message})
-        return f"filter_failed: {error.message}"[:MAX_REASON_CHARACTERS]
+        return f"filter_failed: {error.message}"
     finally:
         expression_guard().forget(data)
     if value is None or isinstance(value, bool):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from shared.commands.record import record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.delivery import ledger_row, queued
+from shared.domain.delivery_log import DeliveryLogEntry
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply, fold
 from shared.errors import NotFoundError, StreamConflictError
@@ -27,7 +27,7 @@ async def known_run(
 
 async def begun_delivery(
     services: Services, actor: Actor, execution_id: str
-) -> tuple[ExecutionState, tuple[NewEvent, ...], dict[str, Any]]:
+) -> tuple[ExecutionState, tuple[NewEvent, ...], DeliveryLogEntry]:
     """The queued run of a delivery that is in Redis alone, the event that begins it, and its row of the ledger.
 
     Nothing is appended. Raises `NotFoundError` where there is no such run, and `StreamConflictError` where a drain has

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 from shared.domain.bodies import parse_body, read_json
+from shared.domain.delivery_log import DeliveryLogEntry, log_entry
+from shared.domain.json_values import storable
 from shared.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -14,6 +16,39 @@ if TYPE_CHECKING:
 
 # The content type that deliveries get whose body is a token (RFC 7519, section 10.3.1), whatever the sender wrote.
 JWT = "application/jwt"
+
+
+class DeliveryRecord(TypedDict):
+    """A delivery as it stands in its job. `body` is the body's text, or its bytes in base64, as `body_encoding` says;
+    every other text is one that the database keeps. `correlation_id` and `trace` say what led to it."""
+
+    workflow_id: str
+    node_id: str | None
+    webhook_id: str
+    provider: str
+    delivery_id: str
+    delivery_key: str | None
+    event_type: str | None
+    received_at: str
+    method: str
+    headers: dict[str, str]
+    query: dict[str, str]
+    body: str
+    body_encoding: Literal["utf8", "base64"]
+    body_sha256: str
+    size_bytes: int
+    content_type: str
+    keep_raw_body: NotRequired[bool]
+    correlation_id: NotRequired[str]
+    trace: NotRequired[str]
+
+
+def delivery_record(record: DeliveryRecord) -> DeliveryRecord:
+    """The delivery in text that the database keeps: the one way to make a record, or to give it another text."""
+    # The body's text stays as it was sent: its signature may be checked again, and a run sees what is read in it.
+    kept: DeliveryRecord = storable({**record, "body": ""})
+    kept["body"] = record["body"]
+    return kept
 
 
 def body_bytes(delivery: Mapping[str, Any]) -> bytes:
@@ -63,33 +98,14 @@ def queued_with(delivery: Mapping[str, Any], body: Any) -> ExecutionQueued:
 
 def ledger_row(
     delivery: Mapping[str, Any], tenant_id: str, execution_id: str, verdict: str = "accepted"
-) -> dict[str, Any]:
-    """The delivery's row in `webhook_deliveries`, with its `body` in base64 where the webhook keeps raw bytes."""
-    row = {
-        "id": delivery["delivery_id"],
-        "tenant_id": tenant_id,
-        "webhook_id": delivery["webhook_id"],
-        "received_at": delivery["received_at"],
-        "verdict": verdict,
-        "reason": None,
-        "delivery_key": delivery["delivery_key"],
-        "event_type": delivery["event_type"],
-        "execution_id": execution_id,
-        "headers": delivery["headers"],
-        "body_sha256": delivery["body_sha256"],
-        "size_bytes": delivery["size_bytes"],
-    }
+) -> DeliveryLogEntry:
+    """The line of a delivery that starts a run, with its `body` in base64 where the webhook keeps raw bytes."""
+    row = log_entry(delivery, tenant_id, execution_id, verdict, None)
     if delivery.get("keep_raw_body") and delivery["size_bytes"]:
         row["body"] = base64.b64encode(body_bytes(delivery)).decode()
     return row
 
 
-def ledger_note(delivery: Mapping[str, Any], tenant_id: str, verdict: str, reason: str | None) -> dict[str, Any]:
-    """The row of a delivery that started no run. What no event tells of it stands there too."""
-    return {
-        **{name: value for name, value in ledger_row(delivery, tenant_id, "", verdict).items() if name != "body"},
-        "execution_id": None,
-        "reason": reason,
-        "method": delivery["method"],
-        "query": delivery["query"],
-    }
+def ledger_note(delivery: Mapping[str, Any], tenant_id: str, verdict: str, reason: str | None) -> DeliveryLogEntry:
+    """The line of a delivery that started no run."""
+    return log_entry(delivery, tenant_id, None, verdict, reason)

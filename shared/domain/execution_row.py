@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from shared.domain.execution import ExecutionState
-
-JsonObject = dict[str, Any]
+from shared.domain.json_values import storable
+from shared.domain.run_error import stored_error
 
 # What of the trigger stands in the read model's row: never the body or the headers.
 _TRIGGER_COLUMNS = ("type", "node_id", "webhook_id", "provider", "delivery_id", "delivery_key", "event_type")
 
 
-def row(state: ExecutionState, wake_at: str | None = None) -> JsonObject:
-    """The run's row in `executions`; `wake_at` overrides when somebody must look at an unfinished run again."""
+class ExecutionRow(TypedDict):
+    """A row of `executions`. `wake_at` is when somebody must look at an unfinished run again."""
+
+    id: str
+    tenant_id: str
+    workflow_id: str
+    workflow_version: int | None
+    status: str
+    trigger: dict[str, Any]
+    webhook_id: str | None
+    error: dict[str, Any] | None
+    parent_id: str | None
+    forked_from: str | None
+    replayed_from: str | None
+    wake_at: str | None
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    stream_version: int
+
+
+def row(state: ExecutionState, wake_at: str | None = None) -> ExecutionRow:
+    """The run's row, in text that the database keeps; `wake_at` overrides when somebody must look at an unfinished run
+    again."""
+    trigger = {name: state.trigger[name] for name in _TRIGGER_COLUMNS if state.trigger.get(name) is not None}
     return {
         "id": state.id,
         "tenant_id": state.tenant_id,
         "workflow_id": state.workflow_id,
         "workflow_version": state.workflow_version,
         "status": state.status,
-        "trigger": {name: state.trigger[name] for name in _TRIGGER_COLUMNS if state.trigger.get(name) is not None},
+        "trigger": storable(trigger),
         "webhook_id": state.trigger.get("webhook_id"),
-        "error": state.error,
+        "error": stored_error(state.error),
         "parent_id": state.parent_id,
         "forked_from": state.forked_from,
         "replayed_from": state.replayed_from,

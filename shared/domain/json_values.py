@@ -58,9 +58,11 @@ def parse_json(
 
 
 def storable(value: Any) -> Any:
-    """The same value with each NUL and each half surrogate pair in its texts and names as U+FFFD."""
+    """The same value with each NUL and each half surrogate pair in its texts and names as U+FFFD. Noncharacters such as
+    U+FFFF are text to Postgres, and stay."""
     if isinstance(value, str):
-        return _UNSTORABLE.sub("\ufffd", value)
+        # Nearly every text is ASCII, which is known of it without a look at its characters.
+        return value if value.isascii() and "\0" not in value else _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, list):
         return [storable(item) for item in value]
     if isinstance(value, dict):

@@ -6,10 +6,10 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 from shared.cause import Cause, current, note
 from shared.domain.delivery import ledger_row, queued
+from shared.domain.delivery_log import DeliveryLogEntry
 from shared.domain.execution import ExecutionState
 from shared.domain.json_values import storable
 from shared.domain.workflow_settings import WorkflowSettings
@@ -110,7 +110,7 @@ class Engine:
 
     def _begun(self, job: ExecutionJob) -> Recorder:
         state = ExecutionState(job.execution_id, job.tenant_id)
-        ledger: tuple[dict[str, Any], ...] = ()
+        ledger: tuple[DeliveryLogEntry, ...] = ()
         note(job.cause)
         if job.delivery is not None:
             fact = queued(job.delivery)

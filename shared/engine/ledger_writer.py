@@ -1,7 +1,8 @@
 """Writes the ledger's lines that intake left in Redis: once a second at most, in batches, one drain at a time.
 
 While runs are being committed, lines go with their group commit; a call of their own is for when nothing else is
-written, and for bodies that would hold the runs up.
+written, and for bodies that would hold the runs up. A line that the database refuses is put aside alone: the log names
+it, a metric counts it, and all others are written.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
+from typing import get_args
 
-from shared.errors import UnavailableError, WorkflowEngineError
-from shared.ids import derived_id
+from shared.domain.delivery_log import DeliveryLogEntry
+from shared.domain.verdict import Verdict
+from shared.engine.bisection import write_all
+from shared.errors import UnavailableError
 from shared.observability import count
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.ledger import Notes
@@ -28,15 +30,15 @@ PATIENCE_SECONDS = 0.1
 # Bodies beyond this go on their own: a commit is what runs wait for.
 CARRIED_BYTES = 65_536
 
-Line = dict[str, Any]
+_METRICS = {verdict: f"Deliveries{verdict.title().replace('_', '')}" for verdict in get_args(Verdict)}
 
 
 class CarryingEvents(EventStoreRepository):
     """The event store; what it appends takes lines of the ledger along."""
 
-    _waiting: tuple[Sequence[Line], asyncio.Future[bool]] | None = None
+    _waiting: tuple[Sequence[DeliveryLogEntry], asyncio.Future[bool]] | None = None
 
-    async def carry(self, lines: Sequence[Line]) -> bool:
+    async def carry(self, lines: Sequence[DeliveryLogEntry]) -> bool:
         """Whether the lines were written with something that was appended meanwhile."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting = (lines, future)
@@ -46,7 +48,7 @@ class CarryingEvents(EventStoreRepository):
         finally:
             self._waiting = None
 
-    async def append(self, appends: Sequence[Append], lines: Sequence[Line] = ()) -> list[Appended]:
+    async def append(self, appends: Sequence[Append], lines: Sequence[DeliveryLogEntry] = ()) -> list[Appended]:
         """As the event store does. Lines that the database does not take fail no run."""
         appended = await self._append(appends, lines)
         for one, outcome in zip(appends, appended, strict=True):
@@ -54,7 +56,7 @@ class CarryingEvents(EventStoreRepository):
                 count_deliveries(one.deliveries)
         return appended
 
-    async def _append(self, appends: Sequence[Append], lines: Sequence[Line]) -> list[Appended]:
+    async def _append(self, appends: Sequence[Append], lines: Sequence[DeliveryLogEntry]) -> list[Appended]:
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             return await super().append(appends, lines)
@@ -62,13 +64,16 @@ class CarryingEvents(EventStoreRepository):
         try:
             appended = await super().append(appends, [*lines, *carried])
         except UnavailableError:
-            _settle(future, False)
             raise
-        except WorkflowEngineError:
+        except Exception:  # noqa: BLE001 -- of the runs or of the lines; whoever sends each finds the one that is refused
             _settle(future, False)
             return await super().append(appends, lines)
-        _settle(future, True)
-        return appended
+        else:
+            _settle(future, True)
+            return appended
+        finally:
+            # Whoever waits is told whatever happens, a cancellation too.
+            _settle(future, False)
 
 
 class LedgerWriter:
@@ -90,48 +95,46 @@ class LedgerWriter:
             notes = await self._queue.take_notes(self._name)
             if notes is None:
                 return False
-            lines = rows_of(notes)
-            is_light = sum(len(line.get("body", "")) for line in lines) <= CARRIED_BYTES
-            if not (is_light and await self._events.carry(lines)):
-                await self._webhooks.record(lines)
-            count_deliveries(lines)
+            await self._write(notes)
             await self._queue.finish_notes(self._name, notes)
         except UnavailableError:
             # The lines stay where they are; another turn writes them, or another drain.
             return False
-        except WorkflowEngineError:
+        except Exception:  # the ledger is no reason for a drain to end; another turn tries again
             logger.exception("ledger_not_written")
             return False
         return notes.more
 
+    async def _write(self, notes: Notes) -> None:
+        rows = [*notes.lines, *notes.counts]
+        is_light = sum(len(line.get("body", "")) for line in rows) <= CARRIED_BYTES
+        refused: set[str] = set()
 
-def rows_of(notes: Notes) -> list[Line]:
-    """The rows to be written: the lines, and for each flood how many more there were in a minute. Always the same ones
-    for the same notes."""
-    rows = list(notes.lines)
-    for field, number in notes.counts.items():
-        tenant_id, webhook_id, verdict, minute = field.split(" ")
-        rows.append(
-            {
-                "id": derived_id("count", field, notes.batch),
-                "tenant_id": tenant_id,
-                "webhook_id": webhook_id,
-                "received_at": datetime.fromtimestamp(int(minute), UTC).isoformat(),
-                "verdict": verdict,
-                "reason": "counted",
-                "execution_id": None,
-                "headers": {},
-                "size_bytes": 0,
-                "count": number,
-            }
-        )
-    return rows
+        async def put_aside(line: DeliveryLogEntry, error: Exception) -> None:
+            # A database that takes no lines at all refuses none at all too: then they wait.
+            await self._webhooks.record([])
+            refused.add(line["id"])
+            _put_aside(line["tenant_id"], line["webhook_id"], str(error), delivery_id=line["id"])
+
+        if rows and not (is_light and await self._events.carry(rows)):
+            await write_all(rows, self._webhooks.record, put_aside)
+        count_deliveries([line for line in rows if line["id"] not in refused])
+        for each in notes.refused:
+            _put_aside(each.tenant_id, each.webhook_id, each.why)
 
 
-def count_deliveries(lines: Sequence[Line]) -> None:
+def count_deliveries(lines: Sequence[DeliveryLogEntry]) -> None:
     """Counts lines that have been written, each under its verdict: `rejected_stale` is `DeliveriesRejectedStale`."""
     for line in lines:
-        count(f"Deliveries{line['verdict'].title().replace('_', '')}", line.get("count", 1))
+        if line["verdict"] in _METRICS:  # a newer intake may know others
+            count(_METRICS[line["verdict"]], line.get("count", 1))
+
+
+def _put_aside(tenant_id: str | None, webhook_id: str | None, why: str, **fields: str) -> None:
+    """Says of a line that it will not be written. Its text is not said: it is the sender's."""
+    count("LedgerLinesPutAside")
+    whose = {"tenant_id": tenant_id, "webhook_id": webhook_id}
+    logger.error("ledger_line_put_aside", extra={**whose, "error": why[:300], **fields})
 
 
 def _settle(future: asyncio.Future[bool], carried: bool) -> None:

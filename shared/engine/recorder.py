@@ -20,6 +20,7 @@ from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.run_append import run_append
 
 if TYPE_CHECKING:
+    from shared.domain.delivery_log import DeliveryLogEntry
     from shared.events.facts import ExecutionFact
 
 JsonObject = dict[str, Any]
@@ -40,7 +41,7 @@ class Recorder:
         journal: Journal,
         actor: str,
         clock: Callable[[], float],
-        deliveries: tuple[JsonObject, ...] = (),
+        deliveries: tuple[DeliveryLogEntry, ...] = (),
     ) -> None:
         """`actor` stands in each event's metadata; `deliveries` are ledger rows that go with the first append."""
         self.state, self.clock = state, clock

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from shared.domain.graph import Graph
 from shared.domain.json_schema import schema_problems
 from shared.domain.json_values import pointer_of, size_bytes
+from shared.domain.run_error import run_error
 
 JsonObject = dict[str, Any]
 
@@ -44,8 +45,7 @@ class NodeError(Exception):
 
     def as_json(self) -> JsonObject:
         """The error as it is recorded: `{code, message, details?}`."""
-        found: JsonObject = {"code": self.code, "message": self.message}
-        return {**found, "details": self.details} if self.details else found
+        return {**run_error(self.code, self.message, self.details)}
 
 
 @dataclass(frozen=True, slots=True)

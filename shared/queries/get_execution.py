@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.domain.delivery import queued
+from shared.domain.delivery import DeliveryRecord, queued
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply, fold
 from shared.domain.execution_view import node_view, view
@@ -55,7 +55,7 @@ def _described(state: ExecutionState, node_ids: list[str]) -> dict[str, Any]:
     return found
 
 
-def _queued(tenant_id: str, execution_id: str, delivery: dict[str, Any]) -> ExecutionState:
+def _queued(tenant_id: str, execution_id: str, delivery: DeliveryRecord) -> ExecutionState:
     """The run as its first event will leave it."""
     state = ExecutionState(execution_id, tenant_id)
     apply(state, queued(delivery), delivery["received_at"])

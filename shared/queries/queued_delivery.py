@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
+from shared.domain.delivery import DeliveryRecord
 from shared.queue.job import ExecutionJob
 
 # How a job is looked up: `Inbox.peek`.
 Peek = Callable[[str], Awaitable[ExecutionJob | None]]
 
 
-async def queued_delivery(peek: Peek, tenant_id: str, execution_id: str) -> dict[str, Any] | None:
+async def queued_delivery(peek: Peek, tenant_id: str, execution_id: str) -> DeliveryRecord | None:
     """The accepted delivery that this run will begin with; `None` where none of the tenant's waits under this id.
 
     Between its `202` and its first event, an accepted delivery is in Redis alone.

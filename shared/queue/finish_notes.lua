@@ -1,11 +1,13 @@
 -- Forgets what has been written, unless somebody else writes by now.
 --
--- KEYS  1 the lines, 2 the counts that were written, 3 the writer, 4 bodies by tenant and hash, 5 their bytes together
--- ARGV  1 the writer, 2 how many lines, 3 on: the keys of their bodies
+-- KEYS  1 the lines, 2 the counts that are being written, 3 the writer, 4 bodies by tenant and hash, 5 their bytes together
+-- ARGV  1 the writer, 2 how many lines, 3 how many counts, 4 on: the fields of those, then the keys of the lines' bodies
 if redis.call("GET", KEYS[3]) ~= ARGV[1] then return 0 end
 redis.call("LTRIM", KEYS[1], ARGV[2], -1)
-redis.call("DEL", KEYS[2])
-for i = 3, #ARGV do
+local counts = tonumber(ARGV[3])
+for i = 4, 3 + counts do redis.call("HDEL", KEYS[2], ARGV[i]) end
+if redis.call("HLEN", KEYS[2]) <= 1 then redis.call("DEL", KEYS[2]) end
+for i = 4 + counts, #ARGV do
   local size = redis.call("HSTRLEN", KEYS[4], ARGV[i])
   if size > 0 then
     redis.call("HDEL", KEYS[4], ARGV[i])

@@ -83,7 +83,8 @@ class Inbox(Hints, Presence, Ledger):
 
         `fingerprint` (no spaces) says which bytes were delivered. A repeated call is recognised by its delivery id.
         """
-        delivery_id = (job.delivery or {})["delivery_id"]
+        assert job.delivery is not None, "intake accepts jobs of deliveries"
+        delivery_id = job.delivery["delivery_id"]
         claim = f"{fingerprint} {delivery_id}"
         with in_our_terms():
             async with asyncio.timeout(ACCEPT_TIMEOUT_SECONDS):

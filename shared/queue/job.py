@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from shared.cause import Cause
 from shared.ids import derived_id, is_uuid
+
+if TYPE_CHECKING:
+    from shared.domain.delivery import DeliveryRecord
 
 JOB_NAME = "execution"
 
@@ -15,17 +18,15 @@ JOB_NAME = "execution"
 class ExecutionJob(NamedTuple):
     """A reason to look at an execution.
 
-    `delivery`: start it from `delivery`, `{workflow_id, node_id, webhook_id, provider, delivery_id, delivery_key,
-    event_type, received_at, method, headers, query, body, body_encoding: utf8|base64, body_sha256, size_bytes,
-    content_type, keep_raw_body?, correlation_id?, trace?}`. `resume`: continue what its events say. `start`: a job that
-    another BullMQ client added, which starts the published version by hand from `start`, `{workflow_id, input}`.
+    `delivery`: start it from `delivery`. `resume`: continue what its events say. `start`: a job that another
+    BullMQ client added, which starts the published version by hand from `start`, `{workflow_id, input}`.
     `awaited`: somebody waits for the answer.
     """
 
     tenant_id: str
     execution_id: str
     kind: Literal["delivery", "resume", "start"]
-    delivery: dict[str, Any] | None = None
+    delivery: DeliveryRecord | None = None
     start: dict[str, Any] | None = None
     awaited: bool = False
 

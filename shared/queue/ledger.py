@@ -7,16 +7,23 @@ a minute, 600 lines and 8 MB of bodies an hour. Beyond that, lines are counted a
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import json
+import re
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from shared.ids import new_id
+from shared.ids import derived_id, new_id
 from shared.queue.connection import in_our_terms
 from shared.queue.keys import OwnKeys
+
+if TYPE_CHECKING:
+    from shared.domain.delivery_log import DeliveryLogEntry
 
 # A webhook's lines in one minute, of deliveries that anybody can send and of those that were verified.
 LINES_PER_MINUTE = 60
@@ -31,7 +38,12 @@ MAX_WAITING_BYTES = 64_000_000
 # How much a drain writes at once.
 BATCH = 200
 BATCH_BYTES = 5_000_000
+# Of the lines themselves, whose headers an API takes up to 10 kB of.
+BATCH_LINE_BYTES = 1_000_000
+# How many counts of floods, which nobody bounds in number.
+BATCH_COUNTS = 500
 WRITER_SECONDS = 15
+_ID_OF = {name: re.compile(rf'"{name}": ?"([0-9a-f-]{{36}})"') for name in ("tenant_id", "webhook_id")}
 # A delivery that is refused is answered no later for being noted.
 NOTE_TIMEOUT_SECONDS = 0.5
 
@@ -40,13 +52,24 @@ _NOTE, _TAKE, _FINISH = (
 )
 
 
-class Notes(NamedTuple):
-    """Lines that are being written, with their bodies where those are kept; `counts` by `<tenant> <webhook> <verdict>
-    <minute>`, under the name of their `batch`. `more`: others wait."""
+class Refused(NamedTuple):
+    """What was found among the lines and is none: why, and what can be told of whose it is."""
 
-    lines: list[dict[str, Any]]
-    counts: dict[str, int]
-    batch: str
+    why: str
+    tenant_id: str | None = None
+    webhook_id: str | None = None
+
+
+class Notes(NamedTuple):
+    """Lines that are being written, with their bodies where those are kept, and counts of floods as lines: always the
+    same for the same notes. `refused` is what is no line; `taken` is how many places of the list all these are, and
+    `counted` the counts' fields. `more`: others wait."""
+
+    lines: list[DeliveryLogEntry]
+    counts: list[DeliveryLogEntry]
+    refused: list[Refused]
+    taken: int
+    counted: list[str]
     more: bool
 
 
@@ -58,7 +81,7 @@ class Ledger:
         self._client = client
         self._keys = keys
 
-    async def note(self, row: dict[str, Any], body: str = "") -> bool:
+    async def note(self, row: DeliveryLogEntry, body: str = "") -> bool:
         """Whether a drain should be woken, since none is live: leaves a row of `webhook_deliveries`, with its body in
         base64. Of those who ask, one in ten seconds is told to."""
         minute = int(time.time()) // 60 * 60
@@ -87,42 +110,89 @@ class Ledger:
 
     async def take_notes(self, writer: str) -> Notes | None:
         """What `writer` alone is to write now; `None` while another writes, or when there is nothing."""
+        from shared.domain.delivery_log import parse_log_entry
+
         keys = self._keys
         names = (keys.ledger, keys.ledger_counts, keys.ledger_writer, keys.ledger_taken)
+        refused: list[Refused] = []
         with in_our_terms():
-            taken: Any = await self._client.eval(_TAKE, len(names), *names, writer, WRITER_SECONDS, BATCH, new_id())
+            taken: Any = await self._client.eval(
+                _TAKE, len(names), *names, writer, WRITER_SECONDS, BATCH, new_id(), BATCH_LINE_BYTES
+            )
             if taken is None:
                 return None
-            lines = _fitting([json.loads(line) for line in taken[0]])
+            lines, places = _fitting(taken[0], parse_log_entry, refused)
             wanted = [_body_key(line) for line in lines]
             bodies: Any = await self._client.hmget(keys.ledger_bodies, wanted) if wanted else []
         for line, body in zip(lines, bodies, strict=True):
-            if body is not None:
+            if body is not None and _is_body_of(line, body):
                 line["body"] = body
-        counts = dict(zip(taken[1][::2], taken[1][1::2], strict=True))
-        batch = counts.pop("batch", "")
-        more = taken[2] > len(lines) or bool(taken[3])
-        return Notes(lines, {field: int(n) for field, n in counts.items()}, batch, more)
+        counted = dict(zip(taken[1][::2], taken[1][1::2], strict=True))
+        batch = counted.pop("batch", "")
+        some = dict(sorted(counted.items())[:BATCH_COUNTS])
+        more = taken[2] > places or len(some) < len(counted) or bool(taken[3])
+        return Notes(lines, _counts(some, batch, refused), refused, places, list(some), more)
 
     async def finish_notes(self, writer: str, notes: Notes) -> None:
         """Forgets what has been written. A writer that took too long forgets nothing: its rows are there, and writing
         them again changes nothing."""
         keys = self._keys
         names = (keys.ledger, keys.ledger_taken, keys.ledger_writer, keys.ledger_bodies, keys.ledger_bytes)
-        bodies = {_body_key(line) for line in notes.lines if "body" in line}
+        bodies = {_body_key(line) for line in notes.lines if line["size_bytes"]}
+        forgotten = (*notes.counted, *bodies)
         with in_our_terms():
-            await self._client.eval(_FINISH, len(names), *names, writer, len(notes.lines), *bodies)
+            await self._client.eval(_FINISH, len(names), *names, writer, notes.taken, len(notes.counted), *forgotten)
 
 
-def _body_key(row: dict[str, Any]) -> str:
+def _body_key(row: DeliveryLogEntry) -> str:
     return f"{row['tenant_id']} {row['body_sha256']}"
 
 
-def _fitting(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first of the lines whose bodies are not too much for one call, and one at least."""
+def _is_body_of(line: DeliveryLogEntry, body: str) -> bool:
+    """Whether a body can be that of the line: nothing but what intake has left is worth a place in the database."""
+    if len(body) != -(-line["size_bytes"] // 3) * 4:
+        return False
+    try:
+        return len(base64.b64decode(body, validate=True)) == line["size_bytes"]
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _fitting(
+    texts: list[str], parse: Callable[[str], DeliveryLogEntry], refused: list[Refused]
+) -> tuple[list[DeliveryLogEntry], int]:
+    """The first lines whose bodies are not too much for one call, one at least, and how many texts that makes; what is
+    no line goes to the `refused`."""
+    lines: list[DeliveryLogEntry] = []
     size = 0
-    for place, line in enumerate(lines):
+    for place, text in enumerate(texts):
+        try:
+            line = parse(text)
+        except ValueError as error:
+            refused.append(_refused(text, error))
+            continue
         size += line["size_bytes"]
-        if place and size > BATCH_BYTES:
-            return lines[:place]
-    return lines
+        if lines and size > BATCH_BYTES:
+            return lines, place
+        lines.append(line)
+    return lines, len(texts)
+
+
+def _counts(counted: Mapping[str, str], batch: str, refused: list[Refused]) -> list[DeliveryLogEntry]:
+    """The lines of what was counted, whose ids follow from the batch."""
+    from shared.domain.delivery_log import counted_entry
+
+    entries = []
+    for field, number in counted.items():
+        try:
+            entries.append(counted_entry(derived_id("count", field, batch), field, number))
+        except (ValueError, OverflowError, OSError) as error:
+            tenant_id, webhook_id, *_ = (*field.split(" "), "", "")
+            refused.append(Refused(str(error)[:200], tenant_id[:36], webhook_id[:36]))
+    return entries
+
+
+def _refused(text: str, error: ValueError) -> Refused:
+    """Whose a text that is no line may be, for the log; what it says otherwise is nobody's to read."""
+    named = [found and found[1] for found in (_ID_OF[name].search(text) for name in ("tenant_id", "webhook_id"))]
+    return Refused(str(error)[:200], *named)

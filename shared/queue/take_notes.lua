@@ -2,7 +2,8 @@
 -- dies half-way leaves the same ones, under the same name, to the next.
 --
 -- KEYS  1 the lines, 2 the counts, 3 the writer, 4 the counts that are being written
--- ARGV  1 the writer, 2 for how many seconds it is alone, 3 how many lines, 4 the batch's name
+-- ARGV  1 the writer, 2 for how many seconds it is alone, 3 how many lines, 4 the batch's name, 5 how many bytes of lines
+--       (one line at least)
 -- Returns {lines, counts, how many lines there are, whether other counts wait}, or false while another writes, or when
 -- there is nothing
 if not redis.call("SET", KEYS[3], ARGV[1], "NX", "EX", ARGV[2]) then return false end
@@ -15,5 +16,10 @@ if waiting == 0 and redis.call("EXISTS", KEYS[4]) == 0 then
   redis.call("DEL", KEYS[3])
   return false
 end
-return {redis.call("LRANGE", KEYS[1], 0, ARGV[3] - 1), redis.call("HGETALL", KEYS[4]), waiting,
-        redis.call("EXISTS", KEYS[2])}
+local lines, size = {}, 0
+for i, line in ipairs(redis.call("LRANGE", KEYS[1], 0, ARGV[3] - 1)) do
+  size = size + #line
+  if i > 1 and size > tonumber(ARGV[5]) then break end
+  lines[i] = line
+end
+return {lines, redis.call("HGETALL", KEYS[4]), waiting, redis.call("EXISTS", KEYS[2])}

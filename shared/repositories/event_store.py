@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from shared.errors import StreamConflictError
 from shared.events.record import NewEvent, RecordedEvent
 from shared.repositories import payload
 from shared.repositories.database import Database
+
+if TYPE_CHECKING:
+    from shared.domain.delivery_log import DeliveryLogEntry
 
 JsonObject = dict[str, Any]
 
@@ -39,10 +42,10 @@ class Append(NamedTuple):
     stream_type: Literal["workflow", "webhook", "api_key", "execution", "secret"]
     expected_version: int
     events: tuple[NewEvent, ...]
-    row: JsonObject | None = None
+    row: Mapping[str, Any] | None = None
     versions: tuple[JsonObject, ...] = ()
     secret: JsonObject | None = None
-    deliveries: tuple[JsonObject, ...] = ()
+    deliveries: tuple[DeliveryLogEntry, ...] = ()
     stored_payloads: frozenset[str] = frozenset()
     calls: tuple[str, ...] = ()
     awaiting_id: str | None = None
@@ -66,7 +69,7 @@ class EventStoreRepository:
         """Uses the process's database connection."""
         self._database = database
 
-    async def append(self, appends: Sequence[Append], lines: Sequence[JsonObject] = ()) -> list[Appended]:
+    async def append(self, appends: Sequence[Append], lines: Sequence[DeliveryLogEntry] = ()) -> list[Appended]:
         """What became of each append, in order: all are judged on their own in one call and one transaction.
 
         `lines` are rows of the ledger for deliveries that started no run; they are written whatever becomes of the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply_event
@@ -11,14 +11,15 @@ from shared.domain.execution_row import row
 from shared.events.record import NewEvent
 from shared.repositories.event_store import Append
 
-JsonObject = dict[str, Any]
+if TYPE_CHECKING:
+    from shared.domain.delivery_log import DeliveryLogEntry
 
 
 def run_append(
     state: ExecutionState,
     events: Sequence[NewEvent],
     wake_at: str | None = None,
-    deliveries: tuple[JsonObject, ...] = (),
+    deliveries: tuple[DeliveryLogEntry, ...] = (),
     stored_payloads: frozenset[str] = frozenset(),
 ) -> Append:
     """The append of a run's last events, which are in its state already.
@@ -43,7 +44,7 @@ def first_append(
     tenant_id: str,
     execution_id: str,
     events: Sequence[NewEvent],
-    deliveries: tuple[JsonObject, ...] = (),
+    deliveries: tuple[DeliveryLogEntry, ...] = (),
     stored_payloads: frozenset[str] = frozenset(),
 ) -> Append:
     """The append of the events with which a run begins, as in `run_append`; at least one.

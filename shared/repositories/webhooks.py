@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shared.repositories.database import Database
@@ -10,6 +10,8 @@ from shared.repositories.rows import Keyset, Row, Rows, in_service_form, page
 
 if TYPE_CHECKING:
     from postgrest import AsyncSelectRequestBuilder
+
+    from shared.domain.delivery_log import DeliveryLogEntry
 
 COLUMNS = (
     "id,tenant_id,name,workflow_id,node_id,provider,config,status,previous_secret_expires_at,last_triggered_at,"
@@ -119,7 +121,7 @@ class WebhookRepository:
         )
         return rows[0]["body"] if rows else None
 
-    async def record(self, deliveries: builtins.list[Row]) -> None:
+    async def record(self, deliveries: Sequence[DeliveryLogEntry]) -> None:
         """Writes lines of deliveries that started no run, each once by its id, with their bodies where they are
         there."""
-        await self._database.rpc("record_deliveries", {"deliveries": deliveries})
+        await self._database.rpc("record_deliveries", {"deliveries": list(deliveries)})

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from shared.cause import current
-from shared.domain.delivery import JWT
-from shared.domain.json_values import storable
+from shared.domain.delivery import JWT, DeliveryRecord, delivery_record
 from shared.domain.timestamps import timestamp
 from shared.errors import PayloadTooLargeError
 from shared.ids import derived_id, new_id
@@ -76,15 +75,15 @@ def _too_large() -> PayloadTooLargeError:
     return PayloadTooLargeError(f"A delivery may have {MAX_BODY_BYTES} bytes.")
 
 
-def facts_of(hook: Hook, delivery: Delivery, now: float) -> dict[str, Any]:
-    """What the ledger keeps of a delivery at Unix time `now`, and its run sees: see `shared.domain.delivery`."""
+def facts_of(hook: Hook, delivery: Delivery, now: float) -> DeliveryRecord:
+    """What the ledger keeps of a delivery at Unix time `now`, and its run sees."""
     body, encoding = _as_text(delivery.body)
     secret_headers = SECRET_HEADERS | hook.secret_headers
-    headers = _texts({n: value for n, value in delivery.headers.items() if n not in secret_headers})
+    headers = {n: value for n, value in delivery.headers.items() if n not in secret_headers}
     if hook.body_is_token:
         # Senders call it text, or JSON; this is what makes a run see its claims.
         headers["content-type"] = JWT
-    return {
+    record: DeliveryRecord = {
         "workflow_id": hook.workflow_id,
         "node_id": hook.node_id,
         "webhook_id": hook.id,
@@ -95,36 +94,34 @@ def facts_of(hook: Hook, delivery: Delivery, now: float) -> dict[str, Any]:
         "received_at": timestamp(now),
         "method": delivery.method,
         "headers": headers,
-        "query": _texts({n: value for n, value in delivery.query.items() if n not in hook.secret_parameters}),
+        "query": {n: value for n, value in delivery.query.items() if n not in hook.secret_parameters},
         "body": body,
         "body_encoding": encoding,
         "body_sha256": hashlib.sha256(delivery.body).hexdigest(),
         "size_bytes": len(delivery.body),
         "content_type": headers.get("content-type", ""),
-        **(cause.metadata() if (cause := current()) is not None else {}),
     }
+    if (cause := current()) is not None:
+        record["correlation_id"] = cause.correlation_id
+        if cause.trace is not None:
+            record["trace"] = cause.trace
+    return delivery_record(record)
 
 
 def job_of(
-    hook: Hook, provider: Provider, delivery: Delivery, signed_at: str | None, facts: dict[str, Any]
+    hook: Hook, provider: Provider, delivery: Delivery, signed_at: str | None, facts: DeliveryRecord
 ) -> ExecutionJob:
     """The run that a verified delivery asks for; `signed_at` is the timestamp that its signature covers."""
     key = delivery_key(provider, delivery, facts["body_sha256"], signed_at)
-    identity = {"delivery_key": storable(key), "event_type": storable(event_type(provider, delivery))}
-    kept = {"keep_raw_body": True} if hook.config.get("keep_raw_body") else {}
+    record: DeliveryRecord = {**facts, "delivery_key": key, "event_type": event_type(provider, delivery)}
+    if hook.config.get("keep_raw_body"):
+        record["keep_raw_body"] = True
     execution_id = derived_id("delivery", hook.id, key)
     awaited = hook.config.get("response") == WAIT
-    return ExecutionJob(hook.tenant_id, execution_id, "delivery", {**facts, **identity, **kept}, awaited=awaited)
+    return ExecutionJob(hook.tenant_id, execution_id, "delivery", delivery_record(record), awaited=awaited)
 
 
-def _texts(texts: dict[str, str]) -> dict[str, str]:
-    """The same without what no database keeps; nearly always there is none of that, which is quickly seen."""
-    joined = "".join((*texts, *texts.values()))
-    cleaned: dict[str, str] = texts if joined.isascii() and "\x00" not in joined else storable(texts)
-    return cleaned
-
-
-def _as_text(body: bytes) -> tuple[str, str]:
+def _as_text(body: bytes) -> tuple[str, Literal["utf8", "base64"]]:
     try:
         return body.decode("utf-8"), "utf8"
     except UnicodeDecodeError:

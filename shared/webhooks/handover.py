@@ -6,10 +6,9 @@ import base64
 import logging
 import math
 import time
-from typing import Any
 
 from shared.commands.services import Services
-from shared.domain.delivery import body_bytes, ledger_note
+from shared.domain.delivery import DeliveryRecord, body_bytes, ledger_note
 from shared.errors import ConflictError, QueueUnavailableError, StorageUnavailableError, ThrottledError
 from shared.observability import emit
 from shared.queue.job import ExecutionJob
@@ -50,7 +49,7 @@ class Handover:
                 pass
             raise
 
-    async def note(self, hook: Hook, facts: dict[str, Any], verdict: str, reason: str | None) -> None:
+    async def note(self, hook: Hook, facts: DeliveryRecord, verdict: str, reason: str | None) -> None:
         """Leaves a line for the ledger, which a drain writes. What Redis does not take in time is not recorded."""
         row = ledger_note(facts, hook.tenant_id, verdict, reason)
         try:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.commands.services import Services
-from shared.domain.delivery import queued
+from shared.domain.delivery import DeliveryRecord, queued
 from shared.errors import (
     ConflictError,
     GoneError,
@@ -163,7 +163,7 @@ class Intake:
             raise GoneError("This webhook's workflow is not published.")
         return hook
 
-    def _arrived(self, hook: Hook, arrival: Arrival) -> dict[str, Any]:
+    def _arrived(self, hook: Hook, arrival: Arrival) -> DeliveryRecord:
         return facts_of(hook, arrival.delivery(hook, self._services.settings.public_url), time.time())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from shared.domain.delivery import ledger_row, queued
 from shared.events.codec import new_event
@@ -25,7 +24,8 @@ class Spilled:
 async def spill(events: EventStoreRepository, job: ExecutionJob) -> Spilled:
     """The receipt of a delivery that the drain's sweep will find. `StorageUnavailableError` when Supabase is out of
     reach too."""
-    delivery: dict[str, Any] = job.delivery or {}
+    assert job.delivery is not None, "intake makes jobs of deliveries"
+    delivery = job.delivery
     fact = queued(delivery)
     metadata = {"actor": f"webhook:{delivery['webhook_id']}", **job.cause.metadata()}
     event = new_event(new_id(), fact, delivery["received_at"], metadata)

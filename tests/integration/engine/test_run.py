@@ -321,3 +321,29 @@ async def test_cancelled_run_stops_before_its_next_node(bench: Bench, sink: Sink
     await run
     state = await bench.state(job)
     assert (state.status, state.nodes["one"].status, len(sink.received)) == ("cancelled", "cancelled", 1)
+
+
+@pytest.mark.parametrize("on_error", ["fail", "continue", "route"])
+async def test_an_error_in_text_that_no_database_keeps_is_the_nodes_own(bench: Bench, on_error: str) -> None:
+    """The run fails, or goes on, with the expression's error, not with one of ours."""
+    node = transform("a", "{% $error('x\\u0000y') %}") | {"on_error": on_error}
+    job = bench.delivery(await bench.publish([HOOK, node, transform("b", 1)], "hook>a", "a>b"))
+    state = await bench.execute(job)
+    error = state.nodes["a"].error
+    assert error is not None
+    assert (error["code"], "x\ufffdy" in error["message"]) == ("expression", True)
+    assert (state.status == "failed") is (on_error == "fail")
+    row = await bench.services.executions.get(bench.tenant_id, job.execution_id)
+    assert row is not None
+    assert row["status"] == state.status
+    assert (await bench.verify(job))["valid"]
+
+
+async def test_an_error_message_is_bounded(bench: Bench) -> None:
+    """A list of runs shows every one's message."""
+    node = transform("a", "{% $error($pad('', 200000, 'x')) %}")
+    job = bench.delivery(await bench.publish([HOOK, node], "hook>a"))
+    state = await bench.execute(job)
+    assert state.error is not None
+    assert len(state.error["message"]) == 8000
+    assert (await bench.verify(job))["valid"]

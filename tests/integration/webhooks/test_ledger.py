@@ -17,7 +17,7 @@ from shared.commands.redeliver import redeliver
 from shared.commands.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret
 from shared.commands.services import Services
 from shared.domain.delivery import ledger_note, queued
-from shared.engine.ledger_writer import CarryingEvents, rows_of
+from shared.engine.ledger_writer import CarryingEvents
 from shared.errors import InvalidSignatureError, UnprocessableError
 from shared.http.responses import problem
 from shared.ids import new_id
@@ -243,7 +243,7 @@ def test_a_writer_that_dies_half_way_loses_and_doubles_nothing(sender: Sender, m
         sender.send(b"%d" % number, signed={})
     notes = run(services.queue.take_notes("it dies"))
     assert notes is not None
-    run(services.webhooks.record(rows_of(notes)))
+    run(services.webhooks.record([*notes.lines, *notes.counts]))
     run(services.redis.delete(services.queue._keys.ledger_writer))  # its lock has expired
     sender.send(b"4", signed={})
     assert sorted(line["count"] for line in ledger(sender)) == [1, 1, 2]

@@ -1,0 +1,40 @@
+"""Why a node or a run failed, as facts and rows hold it: in text that the database keeps, of bounded length."""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+from shared.domain.json_values import storable
+
+MAX_CODE_CHARACTERS = 200
+# Lists show the message of every run in them.
+MAX_MESSAGE_CHARACTERS = 8_000
+
+
+class RunError(TypedDict):
+    """An error; `node_id` is that of the node whose error it is, where it is a run's."""
+
+    code: str
+    message: str
+    details: NotRequired[dict[str, Any]]
+    node_id: NotRequired[str]
+
+
+def run_error(code: str, message: str, details: dict[str, Any] | None = None) -> RunError:
+    """The error as it is recorded; without details it has none."""
+    error: RunError = {"code": storable(code)[:MAX_CODE_CHARACTERS], "message": storable(_cut(message))}
+    if details:
+        error["details"] = storable(details)
+    return error
+
+
+def stored_error(error: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A run's error as its row holds it: one that was recorded before there were bounds is brought within them."""
+    if error is None:
+        return None
+    kept: dict[str, Any] = storable({**error, "message": _cut(str(error.get("message") or ""))})
+    return kept
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= MAX_MESSAGE_CHARACTERS else f"{message[: MAX_MESSAGE_CHARACTERS - 1]}…"
