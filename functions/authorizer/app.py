@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from shared.commands.services import services
+from shared.deadline import within
 from shared.domain.actor import Actor
 from shared.domain.api_key_text import PREFIX
 from shared.http.auth import context_of
@@ -17,18 +18,22 @@ from shared.runtime import run
 from shared.settings import settings
 from shared.snapstart import modules, prepare
 
+# How long a key may be looked up: the caller's own request has yet to be answered within API Gateway's 30 seconds.
+KEY_SECONDS = 5.0
+
 logger = edge_logger("authorizer")
 prepare(modules("httpx", "jwt", "postgrest"), lambda: services().close())
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """`{isAuthorized, context}`; whatever goes wrong, the answer is no."""
+    """`{isAuthorized, context}`. It denies only whom it knows to be nobody: API Gateway keeps a denial as long as a
+    permission. Whatever keeps it from knowing is raised, which API Gateway answers with 500 and does not keep."""
     begin("authorizer", event)
     try:
         actor = run(authenticate(credentials_in(event)))
     except Exception:  # the edge: fails closed, and says so
         logger.exception("authorizer_failed")
-        actor = None
+        raise
     if actor is None:
         return {"isAuthorized": False}
     return {"isAuthorized": True, "context": context_of(actor)}
@@ -42,11 +47,12 @@ def credentials_in(event: dict[str, Any]) -> str:
 
 
 async def authenticate(token: str) -> Actor | None:
-    """The caller that the token stands for; `None` for nobody."""
+    """The caller that the token stands for; `None` for nobody. Raises `UnavailableError` while that cannot be known."""
     if not token:
         return None
     if token.startswith(PREFIX):
-        return await authenticate_api_key(services().api_keys, token, time.time())
+        with within(KEY_SECONDS):
+            return await authenticate_api_key(services().api_keys, token, time.time())
     return await user_tokens().authenticate(token)
 
 

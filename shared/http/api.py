@@ -20,6 +20,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from shared.commands.services import services
+from shared.deadline import within
 from shared.errors import NotFoundError, WorkflowEngineError
 from shared.http.operation import Operation
 from shared.http.request import Request
@@ -27,6 +28,9 @@ from shared.http.responses import Response, problem
 from shared.observability import begin, edge_logger
 from shared.runtime import run
 from shared.snapstart import modules, prepare
+
+# How long a request may wait for what it needs: API Gateway gives up after 30 seconds, the function after 29.
+REQUEST_SECONDS = 27.0
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -69,7 +73,8 @@ class Api:
         started = time.perf_counter()
         code = None
         try:
-            response = await _named(handler)(Request.of(operation, event))
+            with within(REQUEST_SECONDS):
+                response = await _named(handler)(Request.of(operation, event))
         except WorkflowEngineError as error:
             code = error.code
             if error.status >= 500:

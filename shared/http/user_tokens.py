@@ -1,21 +1,27 @@
 """Supabase user tokens: JWTs signed with ES256 or RS256, checked against the project's published keys.
 
-The project's key set is cached for ten minutes; a token that names an unknown key fetches it once more, at most every
-ten seconds. Source: https://supabase.com/docs/guides/auth/jwts
+The project's key set is cached for ten minutes; a token that names an unknown key has it fetched once more. It is asked
+for at most every ten seconds, however many want it and whatever came of it; while it cannot be fetched, the last copy
+counts for a day. Source: https://supabase.com/docs/guides/auth/jwts
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from shared.domain.actor import ROLES, Actor
+from shared.errors import UnavailableError
 from shared.ids import is_uuid
+from shared.observability import edge_logger
 from shared.settings import Settings
 
 CACHE_SECONDS = 600.0
 REFETCH_SECONDS = 10.0
+# How long the last copy counts while it cannot be fetched anew.
+STALE_SECONDS = 86_400.0
 LEEWAY_SECONDS = 30
 TIMEOUT_SECONDS = 3.0
 MAX_TOKEN_CHARACTERS = 8192
@@ -23,6 +29,8 @@ MAX_TOKEN_CHARACTERS = 8192
 _ALGORITHMS = {"EC": "ES256", "RSA": "RS256"}
 
 JsonObject = dict[str, Any]
+
+logger = edge_logger("authorizer")
 
 
 class UserTokens:
@@ -34,10 +42,12 @@ class UserTokens:
         self._url = settings.jwks_url or f"{self._issuer}/.well-known/jwks.json"
         self._fetch = fetch or _fetch
         self._keys: Mapping[str, JsonObject] = {}
-        self._fetched_at = float("-inf")
+        self._fetched_at = self._asked_at = float("-inf")
+        self._asking = asyncio.Lock()
 
     async def authenticate(self, token: str) -> Actor | None:
-        """The user that the token names; `None` for a token that is not valid, or that names no tenant.
+        """The user that the token names; `None` for a token that is not valid, or that names no tenant. Raises
+        `UnavailableError` for one whose key cannot be looked up just now.
 
         The tenant and the role come from `app_metadata`, which users cannot write; no role means viewer.
         """
@@ -65,13 +75,40 @@ class UserTokens:
         return _actor(claims)
 
     async def _key(self, kid: str) -> JsonObject | None:
-        age = time.monotonic() - self._fetched_at
-        if age > CACHE_SECONDS or (kid not in self._keys and age > REFETCH_SECONDS):
-            found = await self._fetch(self._url)
-            keys = found.get("keys") or []
-            self._keys = {str(key.get("kid") or ""): key for key in keys if key.get("kty") in _ALGORITHMS}
-            self._fetched_at = time.monotonic()
-        return self._keys.get(kid)
+        """The key of this id; `None` where there is none such. Raises `UnavailableError` while nobody can say."""
+        if self._age() > CACHE_SECONDS or kid not in self._keys:
+            await self._refresh()
+        is_current = self._asked_at <= self._fetched_at
+        if kid in self._keys and (is_current or self._age() <= STALE_SECONDS):
+            return self._keys[kid]
+        if is_current:
+            return None
+        raise UnavailableError("The keys of user tokens cannot be read just now; try again.")
+
+    def _age(self) -> float:
+        return time.monotonic() - self._fetched_at
+
+    async def _refresh(self) -> None:
+        """Fetches the key set, unless that was tried a moment ago; whoever comes meanwhile gets what it brought."""
+        async with self._asking:
+            if time.monotonic() - self._asked_at <= REFETCH_SECONDS:
+                return
+            self._asked_at = time.monotonic()
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    self._keys = _usable(await self._fetch(self._url))
+            except (UnavailableError, TimeoutError, ValueError):
+                logger.warning("user_token_keys_unavailable", exc_info=True)
+            else:
+                self._fetched_at = time.monotonic()
+
+
+def _usable(found: JsonObject) -> dict[str, JsonObject]:
+    """The keys of a set that tokens may be signed with, by id; what is no key set raises `ValueError`."""
+    keys = found.get("keys") if isinstance(found, dict) else None
+    if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
+        raise ValueError("This is no key set.")
+    return {str(key.get("kid") or ""): key for key in keys if key.get("kty") in _ALGORITHMS}
 
 
 def _actor(claims: Mapping[str, Any]) -> Actor | None:
@@ -85,10 +122,13 @@ def _actor(claims: Mapping[str, Any]) -> Actor | None:
 
 
 async def _fetch(url: str) -> JsonObject:
+    """The key set there. Raises `UnavailableError`, and `ValueError` for what is no JSON."""
     import httpx
 
-    async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
-        answer = await client.get(url)
-        answer.raise_for_status()
-        found: JsonObject = answer.json()
-        return found
+    try:
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+            answer = (await client.get(url)).raise_for_status()
+            found: JsonObject = answer.json()
+            return found
+    except httpx.HTTPError as error:
+        raise UnavailableError from error

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from shared.deadline import seconds_left
 from shared.errors import (
     ConflictError,
     InvalidRequestError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 # How long to wait before each repetition: a call is tried once more than there are entries.
 RETRY_DELAYS_SECONDS = (0.02, 0.2)
+# How long a call may take with its repetitions, unless its caller has less time (see `shared.deadline`).
 TIMEOUT_SECONDS = 10.0
 CONNECT_SECONDS = 3.0
 
@@ -98,14 +100,17 @@ class Database:
             await http.aclose()
 
     async def _repeated(self, build: Callable[[], Any]) -> Any:
-        for delay in (*RETRY_DELAYS_SECONDS, None):
-            try:
+        """The answer; repetitions share the one call's time, so that a server that hangs is waited for once."""
+        try:
+            async with asyncio.timeout(seconds_left(TIMEOUT_SECONDS)):
+                for delay in RETRY_DELAYS_SECONDS:
+                    try:
+                        return await _once(build)
+                    except StorageUnavailableError:
+                        await asyncio.sleep(delay)
                 return await _once(build)
-            except StorageUnavailableError:
-                if delay is None:
-                    raise
-                await asyncio.sleep(delay)
-        raise AssertionError("unreachable: the last turn returns or raises")
+        except TimeoutError as error:
+            raise StorageUnavailableError from error
 
 
 async def _once(build: Callable[[], Any]) -> Any:

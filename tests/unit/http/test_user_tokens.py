@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from shared.domain.actor import Actor
+from shared.errors import UnavailableError
 from shared.http.user_tokens import UserTokens
 from shared.settings import Settings
 
@@ -27,6 +28,7 @@ class Project:
 
     def __init__(self) -> None:
         self.fetched: list[str] = []
+        self.fails: Exception | None = None
         self.keys = [
             {**json.loads(ECAlgorithm.to_jwk(EC_KEY.public_key())), "kid": "ec", "alg": "ES256"},
             {**json.loads(RSAAlgorithm.to_jwk(RSA_KEY.public_key())), "kid": "rsa", "alg": "RS256"},
@@ -36,6 +38,8 @@ class Project:
     async def fetch(self, url: str) -> dict[str, Any]:
         """The key set."""
         self.fetched.append(url)
+        if self.fails is not None:
+            raise self.fails
         return {"keys": self.keys}
 
 
@@ -148,3 +152,53 @@ async def test_a_new_key_is_found(tokens: UserTokens, project: Project, monkeypa
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert await tokens.authenticate(signed(STRANGER, kid="new")) is not None
     assert len(project.fetched) == 2
+
+
+def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """So much later."""
+    later = time.monotonic() + seconds
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+
+
+@pytest.mark.parametrize("fails", [UnavailableError(), TimeoutError(), ValueError("HTML")])
+async def test_last_copy_counts_while_the_keys_cannot_be_fetched(
+    tokens: UserTokens, project: Project, monkeypatch: pytest.MonkeyPatch, fails: Exception
+) -> None:
+    """For a day, and the place is asked again every ten seconds at most; a day later nobody can say."""
+    await tokens.authenticate(signed())
+    project.fails = fails
+    pass_time(monkeypatch, 700)
+    for _ in range(3):
+        assert await tokens.authenticate(signed()) is not None
+    assert len(project.fetched) == 2
+    pass_time(monkeypatch, 86_400)
+    with pytest.raises(UnavailableError):
+        await tokens.authenticate(signed(exp=int(time.time()) + 100_000))
+
+
+async def test_unknown_key_is_no_denial_while_the_keys_cannot_be_fetched(
+    tokens: UserTokens, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be new. Once the place answers again it is a denial, and until then each such token costs no request."""
+    with monkeypatch.context() as patch:
+        project.fails = UnavailableError()
+        for kid in ("ec", "unknown", "another"):
+            with pytest.raises(UnavailableError):
+                await tokens.authenticate(signed(kid=kid))
+        assert len(project.fetched) == 1
+        project.fails = None
+        pass_time(patch, 11)
+        assert await tokens.authenticate(signed(kid="unknown")) is None
+        assert await tokens.authenticate(signed()) is not None
+    assert len(project.fetched) == 2
+
+
+@pytest.mark.parametrize("answered", [{}, {"keys": "none"}, {"keys": [1]}, [], {"message": "rate limit"}])
+async def test_answer_that_is_no_key_set_is_a_failure(tokens: UserTokens, project: Project, answered: Any) -> None:
+    """A page that says something else does not deny everybody."""
+
+    async def fetch(_url: str) -> Any:
+        return answered
+
+    with pytest.raises(UnavailableError):
+        await UserTokens(Settings(supabase_url=URL, supabase_key="unused"), fetch).authenticate(signed())

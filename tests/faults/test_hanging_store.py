@@ -1,0 +1,108 @@
+"""Supabase and Valkey hang: whoever asks is answered in time, and nobody is refused for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from functions.authorizer.app import handler as authorizer
+from functions.authorizer.app import user_tokens
+from local.gateway import SupabaseGateway
+from local.redis import RedisServer
+from shared.errors import StorageUnavailableError, UnavailableError
+from shared.ids import new_id
+from tests.faults.freezing import frozen
+from tests.integration.http.client import Answer, Client, answer, event
+from tests.integration.wiring import environment, wired
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Valkey of this module's own."""
+    with RedisServer(tmp_path_factory.mktemp("redis") / "data") as server:
+        yield server
+
+
+@pytest.fixture
+def api(supabase_gateway: SupabaseGateway, redis: RedisServer) -> Iterator[SupabaseGateway]:
+    """The functions in this process, over servers that may hang."""
+    with wired(environment(supabase_gateway, redis, LOG_LEVEL="CRITICAL")):
+        user_tokens.cache_clear()
+        yield supabase_gateway
+        user_tokens.cache_clear()
+
+
+def asked(path: str) -> Answer:
+    """What a stranger is answered."""
+    return answer(event("GET", path, None, {}, ""))
+
+
+def authorised(token: str) -> bool:
+    """Whether the authorizer lets the token in."""
+    found = authorizer({"headers": {"authorization": f"Bearer {token}"}}, None)
+    return bool(found["isAuthorized"])
+
+
+def test_health_names_what_hangs(api: SupabaseGateway, redis: RedisServer) -> None:
+    """Within seconds, and of each alone."""
+    for server, name in ((api, "supabase"), (redis, "redis")):
+        started = time.monotonic()
+        with frozen(server):
+            found = asked("/health")
+        assert (found.status, found.pointers) == (503, [f"/checks/{name}"])
+        assert time.monotonic() - started < 10
+        assert asked("/health").status == 200
+
+
+def test_valid_key_is_not_denied_while_the_store_hangs(api: SupabaseGateway) -> None:
+    """The authorizer fails, within its own time: a denial would be kept for a minute. Afterwards the key is let in."""
+    key = Client().request("POST", "/api/api-keys", {"name": "CI"}).json["key"]
+    started = time.monotonic()
+    with frozen(api), pytest.raises(StorageUnavailableError):
+        authorised(key)
+    assert time.monotonic() - started < 9  # API Gateway waits for ten
+    assert authorised(key)
+
+
+def test_valid_key_is_not_denied_while_the_store_is_stopped(api: SupabaseGateway) -> None:
+    """The same when it is refused a connection."""
+    key = Client().request("POST", "/api/api-keys", {"name": "CI"}).json["key"]
+    api.stop()
+    try:
+        with pytest.raises(StorageUnavailableError):
+            authorised(key)
+        assert not authorised(key[:8])  # malformed: nobody needs to be asked
+    finally:
+        api.start()
+
+
+def test_signed_in_user_is_not_denied_while_the_keys_hang(
+    api: SupabaseGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the key set is known nobody can say; once known, its last copy counts."""
+    token = api.keys.user_token(api.url, new_id(), user_id=new_id())
+    started = time.monotonic()
+    with frozen(api), pytest.raises(UnavailableError):
+        authorised(token)
+    assert time.monotonic() - started < 9
+    user_tokens.cache_clear()
+    assert authorised(token)
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 700)
+    with frozen(api):
+        assert authorised(token)
+
+
+@pytest.mark.slow
+def test_api_says_so_while_the_store_hangs(api: SupabaseGateway) -> None:
+    """503 with Retry-After, once and not thrice the time of a call, and before API Gateway gives up."""
+    client = Client()
+    started = time.monotonic()
+    with frozen(api):
+        found = client.request("GET", "/api/workflows")
+    assert (found.status, found.code) == (503, "storage_unavailable")
+    assert int(found.headers["retry-after"]) > 0
+    assert time.monotonic() - started < 20
+    assert client.request("GET", "/api/workflows").status == 200
