@@ -11,11 +11,11 @@ from shared.errors import Problem, UnavailableError, WorkflowEngineError
 from shared.queue.connection import in_our_terms
 from shared.repositories.database import Database
 
-TIMEOUT_SECONDS = 4.0
+TIMEOUT_SECONDS = 2.0
 
 
 async def check_health(database: Database, redis: Redis) -> dict[str, str]:
-    """`{supabase: ok, redis: ok}`; else `UnavailableError` that names what did not answer in four seconds."""
+    """`{supabase: ok, redis: ok}`; else `UnavailableError` that names what did not answer in two seconds."""
     checks: Mapping[str, Awaitable[None]] = {"supabase": _supabase(database), "redis": _redis(redis)}
     answered = dict(zip(checks, await asyncio.gather(*(_reached(check) for check in checks.values())), strict=True))
     down = [name for name, reached in answered.items() if not reached]

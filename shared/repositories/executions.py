@@ -66,8 +66,9 @@ class ExecutionRepository:
         claimed: Rows = await self._database.rpc("claim_due", argument)
         return claimed
 
-    async def invariant_violations(self, overdue_seconds: float = 300) -> Rows:
+    async def invariant_violations(self, overdue_seconds: float = 300, *, tenant_id: str | None = None) -> Rows:
         """`{invariant, execution_id | workflow_id, detail}` of at most 100 runs and schedules that nobody picked up in
-        time."""
-        found: Rows = await self._database.rpc("invariant_violations", {"overdue_seconds": overdue_seconds})
+        time: the tenant's, or unset, everybody's."""
+        argument = {"overdue_seconds": overdue_seconds, "tenant_id": tenant_id}
+        found: Rows = await self._database.rpc("invariant_violations", argument)
         return found

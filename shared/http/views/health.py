@@ -22,6 +22,20 @@ class HealthView(View):
     version: str
 
 
+class BrokenInvariantView(View):
+    """A promise, and how many runs or schedules broke it."""
+
+    invariant: str
+    count: int
+
+
+class InvariantsView(View):
+    """Whether every promise holds just now."""
+
+    ok: bool
+    violations: list[BrokenInvariantView]
+
+
 class ViolationView(View):
     """A run, or a workflow's schedule, that broke a promise."""
 
@@ -31,8 +45,8 @@ class ViolationView(View):
     detail: str
 
 
-class InvariantsView(View):
-    """Whether every promise holds just now."""
+class TenantInvariantsView(View):
+    """Whether every promise to this tenant holds just now."""
 
     ok: bool
     violations: list[ViolationView]

@@ -17,7 +17,7 @@ from shared.queries.check_health import check_health
 from shared.repositories.database import Database
 from shared.repositories.event_store import Append
 from shared.runtime import run
-from tests.integration.http.client import answer, event
+from tests.integration.http.client import Client, answer, event
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -47,18 +47,32 @@ def test_health_names_what_is_down(api: object) -> None:
     assert run(check()) == ("/checks/supabase", "/checks/redis")
 
 
-def test_invariants_name_a_run_that_nobody_picked_up(api: object) -> None:
-    """A run that has been due for long is a violation until it is finished."""
+def test_invariants_count_runs_that_nobody_picked_up_and_name_none(api: object) -> None:
+    """A run that has been due for long is a violation until it is finished; strangers are told of no ids."""
     execution_id = new_id()
     append_execution(execution_id, 0, {"status": "running", "wake_at": "2026-01-01T00:00:00.000000Z"})
-    overdue = answer(event("GET", "/health/invariants", None, {}, "")).json
+    overdue = answer(event("GET", "/health/invariants", None, {}, ""))
     append_execution(execution_id, 1, {"status": "failed", "wake_at": None})
     finished = answer(event("GET", "/health/invariants", None, {}, "")).json
 
-    assert execution_id in {one["execution_id"] for one in overdue["violations"]}
-    assert not overdue["ok"]
-    assert execution_id not in {one["execution_id"] for one in finished["violations"]}
-    assert finished["ok"] == (finished["violations"] == [])
+    assert overdue.json["violations"] == [{"invariant": "due_run_is_picked_up", "count": 1}]
+    assert not overdue.json["ok"]
+    assert execution_id not in overdue.text
+    assert finished == {"ok": True, "violations": []}
+
+
+def test_administrator_is_named_the_runs_of_his_tenant(api: object) -> None:
+    """And none of another's; with a lesser role he is refused."""
+    execution_id = new_id()  # the tenant's id as well
+    append_execution(execution_id, 0, {"status": "running", "wake_at": "2026-01-01T00:00:00.000000Z"})
+    own = Client(execution_id).request("GET", "/api/invariants").json
+    others = Client().request("GET", "/api/invariants").json
+    refused = Client(execution_id, role="editor").request("GET", "/api/invariants")
+    append_execution(execution_id, 1, {"status": "failed", "wake_at": None})
+
+    assert [one["execution_id"] for one in own["violations"]] == [execution_id]
+    assert others == {"ok": True, "violations": []}
+    assert refused.status == 403
 
 
 def append_execution(execution_id: str, version: int, changes: dict[str, object]) -> None:
