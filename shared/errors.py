@@ -17,6 +17,7 @@ WorkflowEngineError                   500 internal_error
 ├── PayloadTooLargeError              413 payload_too_large
 ├── UnprocessableError                422 unprocessable
 │   ├── InvalidGraphError             422 invalid_graph         publish: every problem of the graph
+│   ├── LimitExceededError            422 limit                 more than the service looks at, or than a run may have
 │   └── NotPublishedError             422 not_published
 ├── ThrottledError                    429 throttled
 ├── SecretUnreadableError             500 secret_unreadable     encrypted elsewhere, under another key, or changed
@@ -156,6 +157,12 @@ class InvalidGraphError(UnprocessableError):
     """The workflow's graph is not valid; each problem is listed in errors."""
 
     code = "invalid_graph"
+
+
+class LimitExceededError(UnprocessableError):
+    """This is more than the service takes at once."""
+
+    code = "limit"
 
 
 class NotPublishedError(UnprocessableError):

@@ -44,7 +44,8 @@ async def execute_workflow(
     going to wait for its answer.
 
     Raises `NotFoundError`, `NotPublishedError`, `InvalidGraphError` for a draft that cannot run, `UnprocessableError`
-    for an input that does not fit the trigger's schema, and `IdempotencyConflictError` when the key was used for
+    for an input that does not fit the trigger's schema, or is too large to be held against it
+    (`LimitExceededError`), and `IdempotencyConflictError` when the key was used for
     another request.
     """
     workflow = await load(services, actor, workflow_id)
@@ -69,6 +70,7 @@ def _check_input(version: Row, given: Any) -> None:
     if schema is None:
         return
     from shared.domain.json_schema import mismatches  # most workflows do without
+    from shared.domain.steps import MAX_REQUEST_STEPS, Steps
 
-    if problems := tuple(mismatches(schema, given, "input")):
+    if problems := tuple(mismatches(schema, given, "input", steps=Steps(MAX_REQUEST_STEPS))):
         raise UnprocessableError("The input is not what the workflow wants.", problems=problems)

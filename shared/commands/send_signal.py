@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -17,6 +19,7 @@ from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply, fold
 from shared.domain.json_schema import mismatches
+from shared.domain.steps import Steps
 from shared.errors import (
     ExecutionFinishedError,
     IdempotencyConflictError,
@@ -51,7 +54,8 @@ async def send_signal(
 
     A signal that nobody waits for is kept until somebody does. Raises `InvalidRequestError` for a malformed name,
     `NotFoundError`, `ExecutionFinishedError`, `IdempotencyConflictError`, and `UnprocessableError` for a payload that
-    no node that waits for the name takes and for more signals than a run keeps.
+    no node that waits for the name takes, for one that is too large to be held against what these want
+    (`LimitExceededError`), and for more signals than a run keeps.
     """
     if not _NAME.fullmatch(name):
         raise InvalidRequestError("A signal's name has 1 to 100 letters, digits, dots, dashes and underscores.")
@@ -65,10 +69,11 @@ async def send_signal(
             state, begun, ledger = await begun_delivery(services, actor, execution_id)
         if _is_repeated(state, fact):
             return state
-        _check(state, fact)
+        _refuse_more(state)
+        received = replace(fact, node_id=_taker(state, fact))
         happened_at = now()
-        apply(state, fact, happened_at)
-        events = [*begun, *record(actor, happened_at, fact)]
+        apply(state, received, happened_at)
+        events = [*begun, *record(actor, happened_at, received)]
         lines = (ledger,) if ledger else ()
         await services.events.append_one(run_append(state, events, await _wake_at(services, state), lines))
         return state
@@ -81,21 +86,38 @@ async def send_signal(
 
 def _is_repeated(state: ExecutionState, fact: SignalReceived) -> bool:
     first = state.signals.by_key.get(fact.key) if fact.key is not None else None
-    if first is not None and first != fact:
+    if first is not None and (first.name, first.payload) != (fact.name, fact.payload):
         raise IdempotencyConflictError
     return first is not None
 
 
-def _check(state: ExecutionState, fact: SignalReceived) -> None:
+def _refuse_more(state: ExecutionState) -> None:
     if state.is_terminal:
         raise ExecutionFinishedError(f"The execution has {state.status} and takes no more signals.")
     if state.signals.count >= MAX_SIGNALS:
         raise UnprocessableError(f"The execution has had {MAX_SIGNALS} signals, which is the limit.")
-    waiting = [record for record in map(state.node, state.waiting) if record.signal == fact.name]
-    found = [list(mismatches((one.parameters or {}).get("schema") or {}, fact.payload, "payload")) for one in waiting]
-    if found and all(found):
-        problems: tuple[Problem, ...] = tuple(found[0])
-        raise UnprocessableError("The payload is not what the execution waits for.", problems=problems)
+
+
+def _taker(state: ExecutionState, fact: SignalReceived) -> str | None:
+    """The path of the waiting node that takes the signal; `None` where all that it fits have one already, or none
+    waits for it. Each schema is held against the payload once, however many nodes have it."""
+    waiting = state.signals.waiting_for(fact.name)
+    steps, refusals, fitting = Steps(), dict[str, list[Problem]](), set[str]()
+    for path in sorted(waiting, key=lambda path: (state.signals.is_due(path), path)):
+        schema = (waiting[path].parameters or {}).get("schema")
+        text = json.dumps(schema)
+        if text not in fitting and text not in refusals:
+            problems = mismatches(True if schema is None else schema, fact.payload, "payload", steps=steps)
+            if problems:
+                refusals[text] = problems
+            else:
+                fitting.add(text)
+        if text in fitting:
+            return None if state.signals.is_due(path) else path
+    if refusals:
+        problems = next(iter(refusals.values()))
+        raise UnprocessableError("The payload is not what the execution waits for.", problems=tuple(problems))
+    return None
 
 
 async def _wake_at(services: Services, state: ExecutionState) -> str | None:

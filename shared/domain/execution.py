@@ -107,13 +107,16 @@ class ExecutionState:
         return timestamp(unix_seconds(self.changed_at) + LEASE_SECONDS)
 
     def signal_for(self, node_id: str) -> SignalReceived | None:
-        """The first kept signal that a waiting node takes: of its name, and with a payload that fits its schema."""
-        record = self.nodes.get(node_id)
-        return None if record is None else self.signals.first_for(record)
+        """The first kept signal that a waiting node takes: of its name, and with a payload that fits its schema.
+
+        Where these are too large to be compared it raises `LimitExceededError`.
+        """
+        number = self.signals.number_for(node_id)
+        return None if number is None else self.signals.numbered(number)
 
     def _due_at(self, node_id: str) -> str | None:
         # A signal that somebody waits for is a reason to look at once.
-        return None if self.signal_for(node_id) is not None else self.nodes[node_id].timer
+        return None if self.signals.is_due(node_id) else self.nodes[node_id].timer
 
     def node(self, node_id: str) -> NodeRecord:
         """The node's record, made when nothing has happened to it so far."""

@@ -135,6 +135,7 @@ def _stop(state: ExecutionState, happened_at: str) -> None:
             record.cancel(happened_at)
     state.running.clear()
     state.waiting.clear()
+    state.signals.stop()
     state.calls.clear()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from shared.domain.execution import ExecutionState
 from shared.domain.map_items import MapItems
 from shared.domain.paths import item_prefix, split_path
+from shared.domain.steps import UNLIMITED, Steps
 
 if TYPE_CHECKING:
     from shared.events.node import (
@@ -37,6 +38,8 @@ def _node_waits(state: ExecutionState, fact: NodeWaiting, happened_at: str) -> N
     state.node(fact.node_id).wait(fact, happened_at)
     if fact.execution_id is not None:
         state.calls[fact.node_id] = fact.execution_id
+    if fact.signal is not None:
+        state.signals.begin(fact.node_id, state.nodes[fact.node_id])
     state.waiting.add(fact.node_id)
     state.running.discard(fact.node_id)
 
@@ -49,10 +52,13 @@ def _node_retries(state: ExecutionState, fact: NodeRetryScheduled, _happened_at:
 
 
 def _node_succeeded(state: ExecutionState, fact: NodeSucceeded, happened_at: str) -> None:
-    taken = state.signal_for(fact.node_id) if "out" in fact.handles else None
+    record = state.node(fact.node_id)
+    taken = fact.signal
+    if taken is None and record.signal is not None and "out" in fact.handles:
+        # The facts of former versions do not say which one it was.
+        taken = state.signals.number_for(fact.node_id, Steps(UNLIMITED))
     if taken is not None:
         state.signals.take(taken)
-    record = state.node(fact.node_id)
     if record.items is not None:
         output: Any = record.items.output()
     elif fact.output_of is not None:
@@ -81,6 +87,7 @@ def _no_longer_open(state: ExecutionState, path: str) -> None:
 
 def _no_longer_waits(state: ExecutionState, path: str) -> None:
     state.waiting.discard(path)
+    state.signals.end(path, state.nodes[path].signal)
     if state.calls:
         state.calls.pop(path, None)
 

@@ -19,8 +19,9 @@ class NodeRecord:
     """One node of a run. `handles` are the chosen ones; `parameters` the resolved ones of a started effect or wait.
 
     `items` is set for a map that has started, `key` for an effect, and `workflow_version` for a call; `called` is the
-    run that a node has called and waits for, or waited for. `attempts_before` is how many attempts had been made when
-    the run was last redriven: retriers count from there.
+    run that a node has called and waits for, or waited for. A node that waits for a `signal` takes none of the first
+    `passed_over` that the run received. `attempts_before` is how many attempts had been made when the run was last
+    redriven: retriers count from there.
     """
 
     status: str = "pending"
@@ -36,6 +37,7 @@ class NodeRecord:
     retry_at: str | None = None
     wake_at: str | None = None
     signal: str | None = None
+    passed_over: int = 0
     undefined: Sequence[str] = ()
     items: MapItems | None = None
     key: str | None = None
@@ -66,7 +68,7 @@ class NodeRecord:
         self.status, self.attempts = "waiting", fact.attempt
         self.started_at, self.wake_at = self.started_at or happened_at, fact.wake_at
         self.parameters, self.evaluated_at = fact.parameters, fact.evaluated_at
-        self.undefined, self.signal = fact.undefined, fact.signal
+        self.undefined, self.signal, self.passed_over = fact.undefined, fact.signal, fact.passed_over or 0
         if fact.execution_id is not None:
             self.called = fact.execution_id
 

@@ -1,39 +1,158 @@
-"""The signals that a run has received."""
+"""The signals that a run has received, and which waiting node takes which.
+
+A payload is held against a node's schema once: by whoever sends it to a waiting node, or by the node that begins to
+wait when it is there already. What came of it is in the facts (`SignalReceived.node_id`, `NodeWaiting.passed_over`,
+`NodeSucceeded.signal`), so that a fold judges nothing; only what older facts leave open, or what a signal that crossed
+with the beginning of a wait does, is judged here, when somebody asks.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shared.domain.node_record import NodeRecord
+    from shared.domain.steps import Steps
     from shared.events.execution import SignalReceived
 
 
 @dataclass(slots=True)
 class Signals:
-    """`kept` are those that no node has taken, in order; `by_key` are all that came with a key; `count` is of all."""
+    """Signals are numbered from 1 in the order in which the run received them. `count` is of all, `by_key` are all that
+    came with a key; `promised` are the numbers of those that waiting nodes are about to take, by the nodes' paths."""
 
-    kept: list[SignalReceived] = field(default_factory=list)
     by_key: dict[str, SignalReceived] = field(default_factory=dict)
     count: int = 0
+    promised: dict[str, int] = field(default_factory=dict)
+    _kept: dict[int, SignalReceived] = field(default_factory=dict)
+    _promised_to: dict[int, str] = field(default_factory=dict)
+    _waiting: dict[str, dict[str, NodeRecord]] = field(default_factory=dict)
+    # Waiting nodes that have kept signals left to look at, and those that these were too large for, with the refusal.
+    _open: dict[str, str] = field(default_factory=dict)
+    _refused: dict[str, Exception] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> list[SignalReceived]:
+        """Those that no node has taken, in order."""
+        return list(self._kept.values())
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether any node waits for a signal."""
+        return bool(self._waiting)
+
+    def waiting_for(self, name: str) -> Mapping[str, NodeRecord]:
+        """The nodes that wait for a signal of this name, by path."""
+        return self._waiting.get(name, {})
 
     def receive(self, signal: SignalReceived) -> None:
         """Keeps one more, until a node takes it."""
         self.count += 1
-        self.kept.append(signal)
+        self._kept[self.count] = signal
         if signal.key is not None:
             self.by_key[signal.key] = signal
+        waiting = self.waiting_for(signal.name)
+        if signal.node_id is None:
+            self._open.update((path, signal.name) for path in waiting if path not in self.promised)
+        elif signal.node_id in waiting and signal.node_id not in self.promised:
+            self._promise(signal.node_id, self.count)
 
-    def first_for(self, record: NodeRecord) -> SignalReceived | None:
-        """The first kept one of the name that the node waits for, and with a payload that fits its schema."""
-        if record.signal is None:
-            return None
-        from shared.domain.json_schema import fits  # most runs wait for no signal
+    def begin(self, path: str, record: NodeRecord) -> None:
+        """Takes in that a node waits for a signal."""
+        name = record.signal or ""
+        self._waiting.setdefault(name, {})[path] = record
+        if path not in self.promised and self.count > record.passed_over:
+            self._open[path] = name
 
+    def end(self, path: str, name: str | None) -> None:
+        """Takes in that a node waits no more. What it was to take and has not taken is for others to look at."""
+        if name is None or self._waiting.get(name, {}).pop(path, None) is None:
+            return
+        if not self._waiting[name]:
+            del self._waiting[name]
+        self._open.pop(path, None)
+        self._refused.pop(path, None)
+        number = self._break_promise(path)
+        if number is not None:
+            for other, record in self.waiting_for(name).items():
+                record.passed_over = min(record.passed_over, number - 1)
+                self._open.setdefault(other, name)
+
+    def stop(self) -> None:
+        """Takes in that no node waits any more."""
+        for held in (self._waiting, self._open, self._refused, self.promised, self._promised_to):
+            held.clear()
+
+    def take(self, number: int) -> None:
+        """Gives a kept one to a node; where the run has no such signal, it came with the node from another run."""
+        self._kept.pop(number, None)
+        path = self._promised_to.get(number)
+        if path is not None:
+            self._break_promise(path)
+            self._reopen(path)
+
+    def look(self, path: str, name: str, schema: Any, steps: Steps) -> int:
+        """How many signals a node that is about to wait passes over; the one after these, if any, is promised to it.
+
+        More than `steps` raise `LimitExceededError`.
+        """
+        return self._look(path, name, schema, 0, steps)
+
+    def is_due(self, path: str) -> bool:
+        """Whether something has come for a waiting node: a signal, or more than can be looked at."""
+        self._judge(path)
+        return path in self.promised or path in self._refused
+
+    def number_for(self, path: str, steps: Steps | None = None) -> int | None:
+        """The number of the kept signal that a waiting node takes: the first one of its name that fits its schema and
+        that is promised to no other. More than `steps` raise `LimitExceededError`."""
+        self._judge(path, steps)
+        if path in self._refused:
+            raise self._refused[path]
+        return self.promised.get(path)
+
+    def numbered(self, number: int) -> SignalReceived:
+        """The kept signal of this number."""
+        return self._kept[number]
+
+    def _judge(self, path: str, steps: Steps | None = None) -> None:
+        name = self._open.pop(path, None) if self._open else None
+        if name is None or path in self.promised:
+            return
+        from shared.domain.steps import Steps  # most runs wait for no signal
+        from shared.errors import LimitExceededError
+
+        record = self._waiting[name][path]
         schema = (record.parameters or {}).get("schema")
-        return next((one for one in self.kept if one.name == record.signal and fits(schema, one.payload)), None)
+        try:
+            record.passed_over = self._look(path, name, schema, record.passed_over, steps or Steps())
+        except LimitExceededError as error:
+            self._refused[path] = error
 
-    def take(self, signal: SignalReceived) -> None:
-        """Gives a kept one to a node: this very one, not another that is equal."""
-        self.kept = [one for one in self.kept if one is not signal]
+    def _look(self, path: str, name: str, schema: Any, after: int, steps: Steps) -> int:
+        from shared.domain.json_schema import fits  # as above
+
+        for number, signal in self._kept.items():
+            is_free = number > after and signal.name == name and number not in self._promised_to
+            if is_free and fits(schema, signal.payload, steps):
+                self._promise(path, number)
+                return number - 1
+        return self.count
+
+    def _reopen(self, path: str) -> None:
+        """Has a node that is still waiting look at what is kept again, should another have taken its signal."""
+        for name, waiting in self._waiting.items():
+            if path in waiting:
+                self._open[path] = name
+
+    def _promise(self, path: str, number: int) -> None:
+        self.promised[path], self._promised_to[number] = number, path
+
+    def _break_promise(self, path: str) -> int | None:
+        number = self.promised.pop(path, None)
+        if number is None:
+            return None
+        del self._promised_to[number]
+        return number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from dataclasses import replace
 from typing import Any
 
 from shared.domain.node_record import UNTOUCHED
@@ -121,15 +122,19 @@ class Attempts(Resolution):
             fact = NodeWaiting(path, attempt, until, resolved, evaluated_at, undefined, wait.signal)
             if not await self._waited(wait, fact):
                 return
-        self._succeed(step, attempt, kind.yields(parameters, self.inputs(step)), evaluated_at, undefined)
+        inputs = self.inputs(step)
+        self._recorder.record(
+            self.success(step, attempt, kind.yields(parameters, inputs), evaluated_at, undefined, inputs.signal)
+        )
 
     async def _waited(self, wait: Wait, fact: NodeWaiting) -> bool:
         """Whether the wait is over. That it has begun is recorded, once, where the drain may not see its end."""
         left, record = wait.until - self._recorder.clock(), self._state.nodes.get(fact.node_id)
         has_begun = record is not None and record.wake_at is not None
         if not has_begun and (wait.signal is not None or left > LONGEST_WAIT_SECONDS):
-            self._recorder.record(fact)
-        if self._state.signal_for(fact.node_id) is None:
+            passed_over = self.passed_over(fact.node_id, wait, fact.parameters)
+            self._recorder.record(replace(fact, passed_over=passed_over))
+        if self.signal(fact.node_id) is None:
             if left > LONGEST_WAIT_SECONDS:
                 return False
             await asyncio.sleep(max(0.0, left))

@@ -58,6 +58,9 @@ async def _code(given: Premises, error: dict[str, Any], now: int) -> str | None:
         parameters = one.type.parse(resolved)
         if one.type.call is not None:
             return call_code(given, code)
+        if one.type.wait is not None and given.record.wake_at is None:
+            moment = now if given.record.evaluated_at is None else given.record.evaluated_at
+            given.resolution.passed_over(given.step.path, one.type.wait(parameters, moment / 1000), resolved)
         if one.type.run is not None:
             return _success_code(given, one.type.yields(parameters, given.resolution.inputs(given.step)))
     except NodeError as failure:

@@ -97,7 +97,12 @@ async def _begun(given: Premises, recorded: NodeStarted | NodeWaiting | MapStart
     if one.type.wait is None:
         raise ImpossibleError("A node of this type does not wait.")
     wait = one.type.wait(parameters, evaluated_at / 1000)
-    return NodeWaiting(path, attempt, timestamp(wait.until), resolved, evaluated_at, undefined, wait.signal)
+    waiting = NodeWaiting(path, attempt, timestamp(wait.until), resolved, evaluated_at, undefined, wait.signal)
+    if not isinstance(recorded, NodeWaiting) or recorded.passed_over is None:
+        return waiting  # a former version's does not say
+    passed_over = given.resolution.passed_over(path, wait, resolved)
+    # A signal may have come in between, after the wait had begun.
+    return replace(waiting, passed_over=None if passed_over is None else min(passed_over, recorded.passed_over))
 
 
 def _answered(given: Premises, recorded: NodeSucceeded) -> NodeSucceeded:
@@ -134,9 +139,11 @@ async def _succeeded(given: Premises, recorded: NodeSucceeded, happened_at: str)
         if not candidates:
             raise ImpossibleError("The wait was not over.")
     found = [
-        given.resolution.success(given.step, attempt, kind.yields(parameters, one), evaluated_at, undefined)
+        given.resolution.success(given.step, attempt, kind.yields(parameters, one), evaluated_at, undefined, one.signal)
         for one in candidates
     ]
+    if recorded.signal is None:
+        found = [replace(one, signal=None) for one in found]  # a former version's does not say which it was
     return next((one for one in found if one == recorded), found[0])
 
 

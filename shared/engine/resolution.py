@@ -15,14 +15,16 @@ from shared.domain.fates import live_sources
 from shared.domain.json_values import MAX_DEPTH, deeper_than
 from shared.domain.node_record import UNTOUCHED
 from shared.domain.paths import item_of, split_path
+from shared.domain.steps import Steps
 from shared.domain.templates import cut
 from shared.engine.expression_child import EvaluationError
 from shared.engine.expressions import ExpressionGuard, GuardedTemplate, Level, Request
 from shared.engine.program import Program
 from shared.engine.scopes import Scope, Scopes, Step
+from shared.errors import LimitExceededError
 from shared.events.node import NodeSucceeded
 from shared.ids import derived_id
-from shared.nodes.node_type import Completed, Inputs, NodeError, Signal
+from shared.nodes.node_type import Completed, Inputs, NodeError, Signal, Wait
 
 JsonObject = dict[str, Any]
 
@@ -50,9 +52,27 @@ class Resolution:
 
     def inputs(self, step: Step) -> Inputs:
         """What a pure node runs on beside its parameters."""
-        sources, taken, prefix = self.sources(step), self._state.signal_for(step.path), step.scope.prefix
+        sources, prefix = self.sources(step), step.scope.prefix
         outputs = {source: self._state.nodes[prefix + source].output for source in sources}
-        return Inputs(tuple(sources), outputs, None if taken is None else Signal(taken.payload))
+        return Inputs(tuple(sources), outputs, self.signal(step.path))
+
+    def signal(self, path: str) -> Signal | None:
+        """What has come for a node that waits for a signal; where it is too large to be judged it raises
+        `NodeError`."""
+        try:
+            number = self._state.signals.number_for(path)
+        except LimitExceededError as error:
+            raise NodeError(error.code, error.detail) from error
+        return None if number is None else Signal(self._state.signals.numbered(number).payload, number)
+
+    def passed_over(self, path: str, wait: Wait, parameters: JsonObject) -> int | None:
+        """How many of the signals received so far a node that is about to wait passes over; raises as `signal`."""
+        if wait.signal is None:
+            return None
+        try:
+            return self._state.signals.look(path, wait.signal, parameters.get("schema"), Steps())
+        except LimitExceededError as error:
+            raise NodeError(error.code, error.detail) from error
 
     def effect_key(self, path: str) -> str:
         """The idempotency key of what the effect at a path sends: the same in every attempt."""
@@ -103,17 +123,25 @@ class Resolution:
         return filled.parameters, filled.undefined
 
     def success(
-        self, step: Step, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]
+        self,
+        step: Step,
+        attempt: int,
+        completed: Completed,
+        evaluated_at: int,
+        undefined: list[str],
+        signal: Signal | None = None,
     ) -> NodeSucceeded:
         """The fact that a node has completed; one whose output is nested more than `MAX_DEPTH` deep raises `NodeError`.
 
-        Every output is recorded through here, so none is deeper than what reads it can walk.
+        Every output is recorded through here, so none is deeper than what reads it can walk. `signal` is the one that
+        the node waited for.
         """
         if deeper_than(self._output(step, completed), MAX_DEPTH):
             raise NodeError("limit", f"The output is nested more than {MAX_DEPTH} levels deep.")
         sources = None if completed.output_of is None else list(completed.output_of)
         handles, output, responds = list(completed.handles), completed.output, completed.responds
-        return NodeSucceeded(step.path, attempt, output, handles, evaluated_at, undefined, sources, responds)
+        number = None if signal is None else signal.number
+        return NodeSucceeded(step.path, attempt, output, handles, evaluated_at, undefined, sources, responds, number)
 
     def _output(self, step: Step, completed: Completed) -> Any:
         """What the state will have as the node's output, where it may be deeper than any before."""

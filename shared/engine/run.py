@@ -62,7 +62,7 @@ class Run:
             return None
         if self._state.waiting:
             await self._recorder.rest()
-            if self._state.calls or any(self._state.nodes[path].signal for path in self._state.waiting):
+            if self._state.calls or self._state.signals.is_awaited:
                 # No delayed job may stand in the way of the one that a signal or a called run adds; the row's time is
                 # enough.
                 return math.inf
@@ -134,7 +134,7 @@ class Run:
             if path not in busy
             and (
                 unix_seconds(self._state.nodes[path].timer or "") <= soon
-                or self._state.signal_for(path) is not None
+                or self._state.signals.is_due(path)
                 or self._calls.has_ended(path)
             )
         ]

@@ -60,12 +60,14 @@ class ExecutionStarted:
 class SignalReceived:
     """Somebody sent the run a signal; it is kept until a node that waits for this name takes it.
 
-    `key` is the sender's Idempotency-Key: the same one again is not recorded again.
+    `key` is the sender's Idempotency-Key: the same one again is not recorded again. `node_id` is the waiting node that
+    takes it, whose schema the payload was found to fit; unset where none was waiting without a signal already.
     """
 
     name: str
     payload: Any
     key: str | None = None
+    node_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

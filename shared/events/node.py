@@ -28,7 +28,8 @@ class NodeSucceeded:
     `evaluated_at` (Unix milliseconds) is the clock its expressions saw; `undefined` names the parameters
     (JSON pointers) whose expression led nowhere. `output_of`: the node passes its input on, the output of these
     predecessors (of several, an object by node id), which is not stored again. `responds`: the output, `{status,
-    headers, body}`, is what those who wait for the run are answered, if it is the first such.
+    headers, body}`, is what those who wait for the run are answered, if it is the first such. `signal` is the number of
+    the signal that ended the node's wait: among those that the run has received, from 1.
     """
 
     node_id: str
@@ -39,6 +40,7 @@ class NodeSucceeded:
     undefined: list[str]
     output_of: list[str] | None = None
     responds: bool = False
+    signal: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class NodeWaiting:
     """A node waits, with these resolved parameters, until `wake_at` at the latest.
 
     `signal`: or until the run receives a signal of this name, if that comes first. `execution_id`: or until this run,
-    which the node has called, has ended.
+    which the node has called, has ended. `passed_over`: so many signals had come before, and none of those kept is one
+    that the node takes.
     """
 
     node_id: str
@@ -83,6 +86,7 @@ class NodeWaiting:
     undefined: list[str]
     signal: str | None = None
     execution_id: str | None = None
+    passed_over: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,9 +63,10 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What came with a signal."""
+    """What came with a signal, and its number among those that the run has received."""
 
     payload: Any
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

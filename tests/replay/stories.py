@@ -57,6 +57,16 @@ def _signalled(teller: Teller) -> None:
     teller.ends()
 
 
+def _chosen(teller: Teller) -> None:
+    """The first node passes the text over, and both take what fits them."""
+    teller.until("waiting")
+    teller.post("signals/go", {"payload": "early"})
+    teller.post("signals/begin")
+    teller.waits("number")
+    teller.post("signals/go", {"payload": {"n": 1}})
+    teller.ends()
+
+
 def _redriven(teller: Teller) -> None:
     teller.ends()
     teller.post("redrive")
@@ -212,6 +222,11 @@ STORIES: dict[str, Story] = {
         (_wait("wait", schema={"type": "object"}), _transform("by", "{% $input.by %}")),
         ("start>wait", "wait>by"),
         then=_signalled,
+    ),
+    "signal_chosen": Story(
+        (_wait("pause", name="begin"), _wait("number", schema={"required": ["n"], "type": "object"}), _wait("any")),
+        ("start>pause", "pause>number", "number>any"),
+        then=_chosen,
     ),
     "signal_timeout": Story(
         (_wait("wait", timeout_seconds=3), _transform("late", 1)), ("start>wait", "wait.timeout>late")

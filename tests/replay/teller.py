@@ -59,6 +59,15 @@ class Teller:
         """Returns when the run has ended."""
         self.until(*ENDS)
 
+    def waits(self, node_id: str) -> None:
+        """Returns when this node has begun to wait."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while ("NodeWaiting", node_id) not in [
+            (one["event_type"], one["payload"].get("node_id")) for one in self.events()
+        ]:
+            assert time.monotonic() < deadline, self.get()
+            time.sleep(0.1)
+
     def follow(self, started: JsonObject) -> None:
         """From now on, the run that was started."""
         self.execution_id = started["execution_id"]

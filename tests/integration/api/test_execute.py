@@ -8,6 +8,7 @@ import pytest
 
 from local.gateway import SupabaseGateway
 from shared.commands.services import Services
+from shared.domain.steps import MAX_REQUEST_STEPS
 from shared.ids import new_id
 from shared.runtime import run
 from tests.integration.api.graphs import DOUBLING
@@ -100,6 +101,27 @@ def test_input_that_does_not_fit_is_refused(
     """Before anything is recorded, with a pointer to each mistake."""
     refused = execute(client, strict, {"input": given})
     assert (refused.status, refused.code, refused.pointers) == (422, "unprocessable", pointers)
+    assert client.request("GET", "/api/executions").json["items"] == []
+
+
+def test_input_with_a_mistake_in_every_item_is_refused_with_the_first_ones(client: Client) -> None:
+    """3,000 items without 200 names each: 20 problems say what is wrong."""
+    schema = {"items": {"required": [f"n{number}" for number in range(200)]}}
+    hand = {"id": "hand", "type": "manual_trigger", "parameters": {"input_schema": schema}}
+    found = client.request("POST", "/api/workflows", {"name": "w", "nodes": [hand], "edges": []}).json
+    assert client.request("POST", f"/api/workflows/{found['id']}/publish").status == 200
+    refused = execute(client, found, {"input": [{}] * 3_000})
+    assert (refused.status, refused.pointers) == (422, [f"/input/0/n{number}" for number in range(20)])
+
+
+def test_input_too_large_for_its_schema_is_refused(client: Client) -> None:
+    """With the limit, and before anything is recorded."""
+    schema = {"items": {"type": "integer"}}
+    hand = {"id": "hand", "type": "manual_trigger", "parameters": {"input_schema": schema}}
+    found = client.request("POST", "/api/workflows", {"name": "w", "nodes": [hand], "edges": []}).json
+    assert client.request("POST", f"/api/workflows/{found['id']}/publish").status == 200
+    refused = execute(client, found, {"input": [1] * MAX_REQUEST_STEPS})
+    assert (refused.status, refused.code) == (422, "limit")
     assert client.request("GET", "/api/executions").json["items"] == []
 
 

@@ -7,7 +7,14 @@ import json
 
 import pytest
 
-from shared.errors import ExecutionFinishedError, IdempotencyConflictError, NotFoundError, UnprocessableError
+from shared.domain.steps import MAX_STEPS
+from shared.errors import (
+    ExecutionFinishedError,
+    IdempotencyConflictError,
+    LimitExceededError,
+    NotFoundError,
+    UnprocessableError,
+)
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
 from tests.integration.engine.bench import HOOK, Bench, JsonObject, delay, request, transform
@@ -145,3 +152,75 @@ async def test_many_signals_at_once_are_all_kept_in_one_order(bench: Bench) -> N
     await asyncio.gather(*(bench.signal(job, "go", number) for number in range(8)))
     kept = (await bench.state(job)).signals.kept
     assert sorted(json.dumps(one.payload) for one in kept) == [str(number) for number in range(8)]
+
+
+async def test_facts_say_which_node_takes_which_signal(bench: Bench) -> None:
+    """Sent before the beginning of a wait and after it; nothing is left to be judged again."""
+    job = await bench.start(
+        await bench.publish([HOOK, wait("number", schema=NUMBER), wait("any")], "hook>number", "number>any")
+    )
+    await bench.signal(job, "go", "early")
+    await bench.execute(job)
+    await bench.signal(job, "go", {"n": 1})
+    assert (await bench.execute_later(job, 0)).output == "early"
+    told = [(event.event_type, event.payload) for event in await bench.events(job)]
+    assert [one["node_id"] for name, one in told if name == "SignalReceived"] == [None, "number"]
+    assert [one["passed_over"] for name, one in told if name == "NodeWaiting"] == [1, 0]
+    assert [one["signal"] for name, one in told if name == "NodeSucceeded"] == [2, 1]
+    assert (await bench.verify(job))["valid"]
+
+
+async def test_signal_that_crosses_the_beginning_of_a_wait_is_taken(bench: Bench, sink: Sink) -> None:
+    """The wait's fact does not know it, and the run verifies all the same."""
+    sink.pause_seconds = 0.2
+    nodes = [HOOK, request("call", sink.url), wait("number", schema=NUMBER), wait("any")]
+    job = bench.delivery(await bench.publish(nodes, "hook>call", "call>number", "number>any"))
+    run = asyncio.create_task(bench.engine.execute(job))
+    await sink.received_at_least(1)
+    await bench.signal(job, "go", "text")
+    await bench.signal(job, "go", {"n": 1})
+    await run
+    state = await bench.state(job)
+    assert (state.status, state.nodes["number"].output, state.output) == ("succeeded", {"n": 1}, "text")
+    assert (await bench.verify(job))["valid"]
+
+
+async def test_schema_that_lists_thousands_holds_nobody_up(bench: Bench) -> None:
+    """6,000 items, each of which may be any of 6,000 values: looked up, not compared with one after the other."""
+    values = list(range(6_000))
+    job = bench.delivery(await bench.publish([HOOK, wait("w", schema={"items": {"enum": values}})], "hook>w"))
+    await bench.execute(job)
+    await bench.signal(job, "go", values)
+    assert (await bench.execute_later(job, 0)).output == values
+
+
+async def test_payload_too_large_for_its_schema_is_refused(bench: Bench) -> None:
+    """By whoever waits: nothing is recorded, and the sender is told the limit."""
+    job = bench.delivery(await bench.publish([HOOK, wait("w", schema={"items": {"type": "integer"}})], "hook>w"))
+    waiting = await bench.execute(job)
+    with pytest.raises(LimitExceededError, match="too large to be compared"):
+        await bench.signal(job, "go", [1] * MAX_STEPS)
+    assert (await bench.state(job)).stream_version == waiting.stream_version
+
+
+async def test_kept_payload_too_large_for_a_schema_fails_the_node(bench: Bench) -> None:
+    """It was sent before anybody waited: a wait for what cannot be judged would be one for ever."""
+    job = await bench.start(await bench.publish([HOOK, wait("w", schema={"items": {"type": "integer"}})], "hook>w"))
+    await bench.signal(job, "go", [1] * MAX_STEPS)
+    state = await bench.execute(job)
+    assert (state.status, (state.error or {})["code"]) == ("failed", "limit")
+    assert (await bench.verify(job))["valid"]
+
+
+async def test_nodes_with_one_schema_are_judged_once(bench: Bench) -> None:
+    """However many items of a map wait with it: for the same answer as for one of them."""
+    schema = {"items": {"type": "integer"}}
+    each = {"id": "each", "type": "map", "parameters": {"items": [1] * 30, "max_concurrency": 30}}
+    each["parameters"]["body"] = {"nodes": [wait("w", schema=schema)]}
+    job = bench.delivery(await bench.publish([HOOK, each], "hook>each"))
+    await bench.execute(job)
+    with pytest.raises(UnprocessableError, match="not what the execution waits for"):
+        await bench.signal(job, "go", [1] * (MAX_STEPS // 2) + ["text"])
+    await bench.signal(job, "go", [1] * (MAX_STEPS // 2))
+    state = await bench.execute_later(job, 0)
+    assert (state.status, len(state.items("each").outputs)) == ("waiting", 1)

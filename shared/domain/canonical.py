@@ -1,0 +1,57 @@
+"""Numbers for JSON values: two values have the same one exactly when they are the same JSON.
+
+With them a value is looked up among thousands in one step. Every list and object is numbered once, from the numbers of
+what it holds, so that a whole document costs as many steps as it has values, however deeply it is nested.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.domain.steps import Steps
+
+# What is nested more deeply never came through the API, and Python's own stack is not without end.
+MAX_NESTING = 200
+
+
+class Canonical:
+    """The numbers of the values of one comparison, which must stay as they are while it lasts."""
+
+    def __init__(self, steps: Steps) -> None:
+        """Each value that is numbered is one of `steps`."""
+        self._steps = steps
+        self._numbers: dict[str, int] = {}
+        self._known: dict[int, int] = {}
+
+    def number(self, value: Any, nesting: int = 0) -> int:
+        """The value's number; too many values, or too deep ones, raise `LimitExceededError`."""
+        if not isinstance(value, (list, dict)):
+            self._steps.take()
+            return self._numbered(_scalar(value))
+        found = self._known.get(id(value))
+        if found is None:
+            if nesting > MAX_NESTING:
+                self._steps.refuse()
+            self._steps.take()
+            found = self._known[id(value)] = self._numbered(self._container(value, nesting + 1))
+        return found
+
+    def _container(self, value: Any, nesting: int) -> str:
+        if isinstance(value, list):
+            return "[" + ",".join(str(self.number(item, nesting)) for item in value)
+        members = [f"{self.number(name)}:{self.number(item, nesting)}" for name, item in value.items()]
+        return "{" + ",".join(sorted(members))
+
+    def _numbered(self, key: str) -> int:
+        return self._numbers.setdefault(key, len(self._numbers))
+
+
+def _scalar(value: Any) -> str:
+    """A text, for Python's hashes of texts cannot be made to collide from outside; those of numbers can."""
+    if isinstance(value, str):
+        return f'"{value}'
+    if isinstance(value, float) and not value.is_integer():
+        return f"~{value!r}"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"#{int(value):x}"
+    return str(value)

@@ -1,0 +1,94 @@
+"""A value held against a schema: in as many steps as the two have parts together.
+
+Each part of the schema is read once, however many values it applies to. A value is looked up among those that a schema
+lists by its number, not held against one after the other, and names that an object has are not looked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from shared.domain.canonical import Canonical
+from shared.domain.json_schema import BOUNDS, TYPES
+from shared.domain.json_values import pointer_of
+from shared.domain.steps import Steps
+from shared.errors import Problem
+
+JsonObject = dict[str, Any]
+
+
+class _Rules:
+    """One schema object, read."""
+
+    __slots__ = ("bounds", "items", "listed", "named", "others", "properties", "required", "types")
+
+    def __init__(self, schema: JsonObject, steps: Steps, canonical: Canonical) -> None:
+        names = schema.get("type", [])
+        self.types = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
+        self.required = tuple(dict.fromkeys(schema.get("required", ())))
+        steps.take(len(schema) + len(self.required))
+        self.listed = frozenset(map(canonical.number, schema["enum"])) if "enum" in schema else None
+        self.named = canonical.number(schema["const"]) if "const" in schema else None
+        self.bounds = [(*BOUNDS[keyword], schema[keyword]) for keyword in BOUNDS if keyword in schema]
+        self.properties: dict[str, JsonObject | bool] = schema.get("properties", {})
+        self.others: JsonObject | bool = schema.get("additionalProperties", True)
+        self.items: JsonObject | bool = schema.get("items", True)
+
+
+class SchemaCheck:
+    """Checks that share their steps; schemas and values must stay as they are meanwhile."""
+
+    def __init__(self, steps: Steps) -> None:
+        """More than `steps` raise `LimitExceededError`, wherever a check has come to by then."""
+        self._steps = steps
+        self._canonical = Canonical(steps)
+        self._rules: dict[int, _Rules] = {}
+
+    def mismatches(self, schema: JsonObject | bool, value: Any, *path: str | int) -> Iterator[Problem]:
+        """Where and why the value, itself at `path`, does not fit a sound schema."""
+        return self._mismatches(schema, value, list(path))
+
+    def _mismatches(self, schema: JsonObject | bool, value: Any, path: list[str | int]) -> Iterator[Problem]:
+        self._steps.take()
+        if isinstance(schema, bool):
+            if not schema:
+                yield Problem(pointer_of(*path), "There must be nothing here.")
+            return
+        rules = self._read(schema)
+        if rules.types and not any(TYPES[name](value) for name in rules.types):
+            yield Problem(pointer_of(*path), f"Must be {' or '.join(rules.types)}.")
+            return
+        yield from self._compared(rules, value, path)
+        if isinstance(value, dict):
+            yield from self._members(rules, value, path)
+        elif isinstance(value, list) and rules.items not in (True, {}):
+            for index, item in enumerate(value):
+                path.append(index)
+                yield from self._mismatches(rules.items, item, path)
+                path.pop()
+
+    def _compared(self, rules: _Rules, value: Any, path: list[str | int]) -> Iterator[Problem]:
+        if rules.listed is not None and self._canonical.number(value) not in rules.listed:
+            yield Problem(pointer_of(*path), "Must be one of the values that the schema lists.")
+        if rules.named is not None and self._canonical.number(value) != rules.named:
+            yield Problem(pointer_of(*path), "Must be the value that the schema names.")
+        for bounds, within, said, bound in rules.bounds:
+            if bounds(value) and not within(value, bound):
+                yield Problem(pointer_of(*path), f"Must {said.format(bound)}.")
+
+    def _members(self, rules: _Rules, value: JsonObject, path: list[str | int]) -> Iterator[Problem]:
+        # No more names are passed here than the object has, but for those that are missing: each is a problem.
+        for name in rules.required:
+            if name not in value:
+                yield Problem(pointer_of(*path, name), "This is required.")
+        for name, item in value.items():
+            path.append(name)
+            yield from self._mismatches(rules.properties.get(name, rules.others), item, path)
+            path.pop()
+
+    def _read(self, schema: JsonObject) -> _Rules:
+        rules = self._rules.get(id(schema))
+        if rules is None:
+            rules = self._rules[id(schema)] = _Rules(schema, self._steps, self._canonical)
+        return rules
