@@ -1,0 +1,231 @@
+"""What a page of each list costs where there are 300,000 rows: rows and pages that Postgres looked at, never time."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import product
+from typing import Any, NamedTuple
+
+import pytest
+
+from local.gateway import SupabaseGateway
+from local.postgres import PostgresServer
+from local.tokens import LocalKeys
+from shared import repositories
+from shared.repositories.api_keys import ApiKeyRepository
+from shared.repositories.database import Database
+from shared.repositories.executions import ExecutionRepository
+from shared.repositories.rows import Keyset
+from shared.repositories.secrets import SecretRepository
+from shared.repositories.webhooks import WebhookRepository
+from shared.repositories.workflows import WorkflowRepository
+from tests.integration.repositories import many_rows as world
+from tests.integration.repositories.plans import Plans, Statement
+
+LIMIT = 51
+# A page of 51 rows lies in up to 51 pages of its table and a few of its index. Where Postgres knows
+# that there are only some hundreds, it may read and sort them all.
+MOST_ROWS = MOST_PAGES = 10 * LIMIT
+BIG = {"executions", "webhook_deliveries", "event_store", "payloads", "workflows", "workflow_versions", "webhooks"}
+BIG |= {"api_keys", "secrets", "schedules"}
+EARLY, MIDDLE, LATE = "2026-01-01T00:10:00Z", "2026-01-02T17:40:00Z", "2026-01-04T11:00:00Z"
+
+
+class List(NamedTuple):
+    """A list: its repository and method, how a deep place in it is told, and the values that its filters take."""
+
+    repository: Callable[[Database], Any]
+    method: str
+    before: tuple[object, ...]
+    filters: dict[str, tuple[object, ...]]
+    looked_through: frozenset[str] = frozenset()
+    """Filters that together have no index of their own: what the others leave is looked through for them."""
+
+
+KEYSETS = (None, Keyset(MIDDLE, world.an_id(15)))
+EXECUTIONS = List(
+    ExecutionRepository,
+    "list",
+    KEYSETS,
+    {
+        "workflow_id": (None, world.WORKING_WORKFLOW, world.FAILING_WORKFLOW),
+        "status": (None, "succeeded", "failed", "queued", "cancelled"),
+        "since": (None, EARLY),
+        "until": (None, LATE),
+        "parent_id": (None, world.PARENT, world.an_id(4, 2)),
+    },
+)
+DELIVERIES = List(
+    WebhookRepository,
+    "deliveries",
+    KEYSETS,
+    {
+        "webhook_id": tuple(world.OWNERS),
+        "verdict": (None, "accepted", "filtered", "throttled", "handshake"),
+        "event_type": (None, "push", "ping", "seldom", "absent"),
+        "since": (None, EARLY),
+        "until": (None, LATE),
+        "redeliveries": (True, False),
+    },
+    looked_through=frozenset({"verdict", "event_type"}),
+)
+WORKFLOWS = List(
+    WorkflowRepository,
+    "list",
+    (None, Keyset("2026-01-01T02:46:40Z", world.an_id(15))),
+    {
+        "status": (None, "draft", "published", "archived"),
+        "tag": (None, "usual", "seldom", "absent"),
+        "text": (None, "workflow 1"),
+    },
+    looked_through=frozenset({"text"}),
+)
+LISTS = (
+    EXECUTIONS,
+    DELIVERIES,
+    WORKFLOWS,
+    List(
+        WorkflowRepository,
+        "versions",
+        (None, 3000),
+        {"workflow_id": (world.an_id(3, 1), world.an_id(3, 2))},
+    ),
+    List(
+        WebhookRepository,
+        "list",
+        (None, Keyset("2026-01-01T02:46:40Z", world.an_id(15))),
+        {"workflow_id": (None, world.an_id(3, 1), world.an_id(3, 5000))},
+    ),
+    List(ApiKeyRepository, "list", (None, Keyset("2026-01-01T02:46:40Z", world.an_id(15))), {}),
+    List(SecretRepository, "list", (None, Keyset("2026-01-01T02:46:40Z", world.an_id(15))), {}),
+)
+
+Filled = tuple[SupabaseGateway, Plans]
+Call = tuple[str, Callable[[Database], Awaitable[object]]]
+REPOSITORIES = [
+    found
+    for module in pkgutil.iter_modules(repositories.__path__)
+    for name, found in inspect.getmembers(
+        importlib.import_module(f"{repositories.__name__}.{module.name}"), inspect.isclass
+    )
+    if name.endswith("Repository") and found.__module__.endswith(f".{module.name}")
+]
+# The rpcs that take a limit.
+ELSEWHERE = {
+    "EventStoreRepository.read_feed",
+    "EventStoreRepository.read_history",
+    "EventStoreRepository.read_stream",
+    "ExecutionRepository.claim_due",
+}
+
+
+@pytest.fixture(scope="module")
+def filled(
+    postgres: PostgresServer, new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Filled]:
+    """A gateway over 300,000 rows, on whose connections everything is explained."""
+    url = new_database()
+    world.fill(url)
+    plans = Plans(url, postgres.log)
+    plans.explain()
+    folder = tmp_path_factory.mktemp("plans")
+    gateway = SupabaseGateway(url, LocalKeys.of(folder), folder / "gateway.log").start()
+    yield gateway, plans
+    gateway.stop()
+
+
+async def _done(filled: Filled, calls: Iterator[Call]) -> list[tuple[str, list[Statement]]]:
+    """What the database did for each of the calls, by its name."""
+    gateway, plans = filled
+    database = Database(gateway.url, gateway.service_key)
+    done = []
+    plans.forget()
+    for name, call in calls:
+        await call(database)
+        done.append((name, plans.statements()))
+    await database.close()
+    return done
+
+
+def _expensive(done: list[tuple[str, list[Statement]]], pages: int = MOST_PAGES, rows: int = MOST_ROWS) -> list[str]:
+    return [
+        f"{name}: {statement.rows} rows, {statement.pages} pages, from the beginning: {statement.scanned() & BIG}"
+        for name, statements in done
+        for statement in statements
+        if statement.scanned() & BIG or statement.rows > rows or statement.pages > pages
+    ]
+
+
+def _pages(one: List, *, looked_through: bool = False) -> Iterator[Call]:
+    for *filters, before, tenant_id in product(
+        *one.filters.values(), one.before, (world.LARGE_TENANT, world.SMALL_TENANT)
+    ):
+        named = {name: value for name, value in zip(one.filters, filters, strict=True) if value is not None}
+        if looked_through != bool(one.looked_through and one.looked_through <= named.keys()):
+            continue
+        if world.OWNERS.get(str(named.get("webhook_id")), tenant_id) != tenant_id:
+            continue  # a webhook's deliveries are asked for once it is known to be the tenant's
+
+        def call(
+            database: Database, tenant_id: object = tenant_id, before: object = before, named: dict[str, Any] = named
+        ) -> Awaitable[object]:
+            found: Awaitable[object] = getattr(one.repository(database), one.method)(
+                tenant_id, limit=LIMIT, before=before, **named
+            )
+            return found
+
+        yield f"{one.method} of {tenant_id}: {named}, before {before}", call
+
+
+def _named(one: List) -> str:
+    return f"{one.repository.__name__}.{one.method}"
+
+
+@pytest.mark.parametrize("one", LISTS, ids=_named)
+async def test_a_page_costs_the_same_anywhere_and_with_any_filters(filled: Filled, one: List) -> None:
+    """No list reads more than about what it shows, on its first page or in the middle, whatever is filtered."""
+    done = await _done(filled, _pages(one))
+
+    assert all(statements for _, statements in done)
+    if found := _expensive(done):
+        pytest.fail("\n".join(found))
+
+
+async def test_verdict_and_type_together_are_looked_for_in_the_index_alone(filled: Filled) -> None:
+    """Deliveries that are of a frequent verdict and a frequent type, but seldom of both, are found without reading any
+    of the others."""
+    done = await _done(filled, _pages(DELIVERIES, looked_through=True))
+
+    if found := _expensive(done, pages=world.ROWS // 150):
+        pytest.fail("\n".join(found))
+
+
+async def test_a_text_is_looked_for_in_the_tenants_workflows_alone(filled: Filled) -> None:
+    """A part of a name is looked for among the tenant's workflows in their order, until the page is full."""
+    done = await _done(filled, _pages(WORKFLOWS, looked_through=True))
+
+    if found := _expensive(done, rows=world.WORKFLOWS):
+        pytest.fail("\n".join(found))
+
+
+@pytest.mark.parametrize("one", LISTS, ids=_named)
+def test_every_filter_of_a_list_is_tried(one: List) -> None:
+    """A filter that a list gains is tried here, too."""
+    parameters = set(inspect.signature(getattr(one.repository, one.method)).parameters)
+
+    assert parameters - {"self", "tenant_id", "limit", "before"} == set(one.filters)
+
+
+def test_every_list_is_tried() -> None:
+    """A list that a repository gains is tried here, too: it is what takes a limit."""
+    lists = {
+        f"{repository.__name__}.{name}"
+        for repository in REPOSITORIES
+        for name, method in inspect.getmembers(repository, inspect.iscoroutinefunction)
+        if not name.startswith("_") and "limit" in inspect.signature(method).parameters
+    }
+
+    assert lists - ELSEWHERE == {_named(one) for one in LISTS}
