@@ -21,6 +21,7 @@ WorkflowEngineError                   500 internal_error
 │   └── NotPublishedError             422 not_published
 ├── ThrottledError                    429 throttled
 ├── SecretUnreadableError             500 secret_unreadable     encrypted elsewhere, under another key, or changed
+├── KeeperDiedError                   500 internal_error        a drain left early, with everything handed back
 └── UnavailableError                  503 unavailable           retry later; nothing was lost
     ├── StorageUnavailableError       503 storage_unavailable
     └── QueueUnavailableError         503 queue_unavailable
@@ -181,6 +182,10 @@ class SecretUnreadableError(WorkflowEngineError):
     """A stored secret cannot be read with the configured key."""
 
     code = "secret_unreadable"
+
+
+class KeeperDiedError(WorkflowEngineError):
+    """A part of the drain that must go on as long as it does has ended."""
 
 
 class UnavailableError(WorkflowEngineError):

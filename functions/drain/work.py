@@ -17,6 +17,7 @@ from shared.engine.engine import Engine
 from shared.engine.expressions import expression_guard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
+from shared.engine.keepers import Keepers
 from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
 from shared.engine.schedules import Schedules
 from shared.engine.secret_reader import SecretReader
@@ -25,7 +26,6 @@ from shared.ids import new_id
 from shared.nodes.node_type import Reach
 from shared.observability import emit
 from shared.queries.overdue import overdue
-from shared.runtime import stop
 
 logger = logging.getLogger(__name__)
 # Lines of the ledger that are left this close to the end are the next drain's.
@@ -44,11 +44,13 @@ async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     work = Drain(parts.queue, parts.executions, schedules, engine, parts.settings, name, remaining_seconds)
     writer = LedgerWriter(parts.queue, parts.webhooks, events, name)
     meter = DrainMeter(work)
-    keepers = [asyncio.create_task(keep) for keep in (writer.keep(), meter.keep())]
+    keepers = Keepers(work.leave)
+    keepers.start("ledger", writer.keep())
+    keepers.start("meter", meter.keep())
     try:
         summary = asdict(await work.run())
     finally:
-        await stop(keepers)
+        await keepers.stop()
         while await writer.write() and remaining_seconds() > LEDGER_RESERVE_SECONDS:
             pass
         meter.finish()

@@ -1,8 +1,9 @@
 """The drain: one invocation's work, from the first claim to the last handing back.
 
 Fibers claim jobs and run them; finishing one job hands over the next in the same round trip. Beside them run the upkeep
-and the sweep. The drain stops claiming early enough to finish, hands back what it cannot finish, and leaves when the
-queue stays empty.
+and the sweep. The drain leaves when the queue stays empty, when its time is nearly spent, or when one of its keepers
+has died: first nothing new is claimed, swept or started; then running jobs are waited for, and what is left is handed
+back. Locks are renewed until the last job is done or handed back, or another drain would take it for a dead one's.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import Any
 
 from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
+from shared.engine.keepers import Keepers
 from shared.engine.schedules import Schedules
 from shared.engine.sweep import Sweep
 from shared.engine.upkeep import Upkeep
 from shared.engine.worker import Worker
-from shared.errors import QueueUnavailableError
+from shared.errors import KeeperDiedError, QueueUnavailableError
 from shared.ids import new_id
 from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.job import ClaimedJob
 from shared.queue.wake import wake_drain
 from shared.repositories.executions import ExecutionRepository
 from shared.runtime import stop
@@ -38,6 +41,7 @@ IDLE_TURN_SECONDS = 1.0
 # So many claims share a round trip at most.
 MAX_CLAIMS = 16
 UNAVAILABLE_PAUSE_SECONDS = 0.2
+ERROR_PAUSE_SECONDS = 1.0
 
 
 class Drain:
@@ -58,34 +62,47 @@ class Drain:
         self._reserve = min(RESERVE_SECONDS, remaining_seconds() / 4)
         self._fibers: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._dead_keeper: str | None = None
         self._claims = 1
         self.summary = Summary()
         self._worker = Worker(queue, engine, self._takes_more, self.summary)
-        self._upkeep = Upkeep(queue, settings, name, self._worker.active, self._is_time_short)
+        self._upkeep = Upkeep(queue, settings, name, self._worker.active, self._is_leaving)
         self._sweep = Sweep(queue, executions, schedules, engine, settings.lease_seconds, self._start, self.summary)
 
     async def run(self) -> Summary:
-        """What was done, once the queue has stayed empty for a moment or the time is nearly spent."""
-        upkeep = self._upkeep
-        kept = (upkeep.keep_locks(), upkeep.keep_recovering(), self._sweep.keep(), upkeep.keep_pace())
-        keepers = [asyncio.create_task(keep) for keep in kept]
+        """What was done, once the queue has stayed empty for a moment or the time is nearly spent.
+
+        Raises `KeeperDiedError` when it has had to leave before, with everything handed back.
+        """
+        seekers, holders = Keepers(self.leave), Keepers(self.leave)
+        holders.start("locks", self._upkeep.keep_locks())
+        seekers.start("recovery", self._upkeep.keep_recovering())
+        seekers.start("sweep", self._sweep.keep())
+        seekers.start("pace", self._upkeep.keep_pace())
         try:
             while True:
                 await self._claim_until_idle()
-                if self._is_time_short() or await self._is_done():
+                if self._is_leaving() or await self._is_done():
                     break
         finally:
             self._stopping = True
-            await stop(keepers)
+            await seekers.stop()
             await self._finish()
+            await holders.stop()
+        if self._dead_keeper is not None:
+            raise KeeperDiedError(f"The drain's keeper {self._dead_keeper!r} ended before the drain did.")
         return self.summary
+
+    def leave(self, dead_keeper: str) -> None:
+        """Lets `run` come to its end early, for what `dead_keeper` did is not done any more."""
+        self._dead_keeper = dead_keeper
 
     # -- claiming ----------------------------------------------------------------------------------------------------
 
     async def _claim_until_idle(self) -> None:
         """Returns when no job has come for the linger time and none is running, or when time is short."""
         idle_since = time.monotonic()
-        while not self._is_time_short():
+        while not self._is_leaving():
             if len(self._fibers) >= self._settings.drain_concurrency:
                 await asyncio.wait(self._fibers, timeout=IDLE_TURN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 continue
@@ -97,6 +114,10 @@ class Drain:
                 # Redis is a hint: what has started is found by the sweep meanwhile.
                 found = False
                 await asyncio.sleep(UNAVAILABLE_PAUSE_SECONDS)
+            except Exception:  # the edge: what is running goes on, and the next claim may fare better
+                logger.exception("claim_error")
+                found = False
+                await asyncio.sleep(ERROR_PAUSE_SECONDS)
             if found or self._fibers:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since >= self._settings.drain_linger_seconds:
@@ -108,11 +129,16 @@ class Drain:
         Claims share a round trip, yet each costs Redis a script: as long as all are answered their number doubles.
         """
         free = self._settings.drain_concurrency - len(self._fibers)
-        claimed = await asyncio.gather(*(self._queue.claim(new_id()) for _ in range(min(free, self._claims))))
-        found = [job for job in claimed if job is not None]
+        claims = (self._queue.claim(new_id()) for _ in range(min(free, self._claims)))
+        claimed = await asyncio.gather(*claims, return_exceptions=True)
+        found = [job for job in claimed if isinstance(job, ClaimedJob)]
         self._claims = min(self._claims * 2, MAX_CLAIMS) if len(found) == len(claimed) else 1
+        # What the others have claimed is worked on before the failure of one is looked at.
         for job in found:
             self._start(self._worker.work(job))
+        for failure in claimed:
+            if isinstance(failure, BaseException):
+                raise failure
         return bool(found)
 
     async def _is_done(self) -> bool:
@@ -128,6 +154,9 @@ class Drain:
             await self._upkeep.announce()
         except QueueUnavailableError:
             return True
+        except Exception:  # the edge: what another claim may have found is waited for
+            logger.exception("claim_error")
+            return True
         return False
 
     @property
@@ -135,11 +164,11 @@ class Drain:
         """The share of its places that are at work now."""
         return len(self._fibers) / self._settings.drain_concurrency
 
-    def _is_time_short(self) -> bool:
-        return self._remaining() <= self._reserve
+    def _is_leaving(self) -> bool:
+        return self._stopping or self._dead_keeper is not None or self._remaining() <= self._reserve
 
     def _takes_more(self) -> bool:
-        return not self._stopping and not self._is_time_short()
+        return not self._is_leaving()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -151,16 +180,36 @@ class Drain:
     async def _finish(self) -> None:
         """Lets running jobs end while there is time, hands the rest back, and wakes a successor if any is left."""
         if self._fibers:
-            await asyncio.wait(self._fibers, timeout=max(0.0, self._remaining() - HAND_BACK_SECONDS))
-        left = list(self._worker.active.values())
+            # While this drain counts as live, nobody wakes another for what comes in meanwhile.
+            await self._pass_on()
+            await asyncio.wait(self._fibers, timeout=max(0.0, self._patience()))
         await stop(self._fibers)
+        for claimed in list(self._worker.active.values()):
+            await self._hand_back(claimed)
+        await self._pass_on()
+
+    def _patience(self) -> float:
+        patience = self._remaining() - HAND_BACK_SECONDS
+        # Without a keeper, what is running may be nobody's soon: the locks' next renewal, for one, is in doubt.
+        return patience if self._dead_keeper is None else min(patience, self._settings.lock_seconds / 3)
+
+    async def _hand_back(self, claimed: ClaimedJob) -> None:
+        try:
+            await self._queue.hand_back(claimed)
+        except QueueUnavailableError:
+            logger.warning("queue_unavailable")
+        except Exception:  # the edge: the others are handed back all the same; this one's lock expires
+            logger.exception("job_not_handed_back", extra={"job_id": claimed.id})
+        del self._worker.active[claimed.token]
+        self.summary.handed_back += 1
+
+    async def _pass_on(self) -> None:
+        """Withdraws, and wakes another drain when jobs wait and none is live."""
         try:
             await self._queue.withdraw(self._name)
-            for claimed in left:
-                await self._queue.hand_back(claimed)
-            self.summary.handed_back = len(left)
-            counts = await self._queue.counts()
-            if counts["wait"] and not await self._queue.live_drains():
+            if (await self._queue.counts())["wait"] and not await self._queue.live_drains():
                 await wake_drain(self._queue)
         except QueueUnavailableError:
             logger.warning("queue_unavailable")
+        except Exception:  # the edge: the schedule wakes a drain within a minute
+            logger.exception("not_passed_on")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import asdict
 
 from shared.engine.drain import Drain
+from shared.engine.keepers import keep_turning
 from shared.observability import count, flush, mean
 
 LOOK_SECONDS = 0.25
@@ -33,11 +33,13 @@ class DrainMeter:
 
     async def keep(self) -> None:
         """Looks and tells until it is cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            mean("DrainPlacesPercent", 100 * self._work.places_used)
-            if time.monotonic() - self._since >= LINE_SECONDS:
-                self._tell()
+        await keep_turning("meter", self._look)
+
+    async def _look(self) -> float:
+        mean("DrainPlacesPercent", 100 * self._work.places_used)
+        if time.monotonic() - self._since >= LINE_SECONDS:
+            self._tell()
+        return LOOK_SECONDS
 
     def finish(self) -> None:
         """Tells the rest, and how long the drain lived."""

@@ -15,6 +15,7 @@ from typing import get_args
 from shared.domain.delivery_log import DeliveryLogEntry
 from shared.domain.verdict import Verdict
 from shared.engine.bisection import write_all
+from shared.engine.keepers import keep_turning
 from shared.errors import UnavailableError
 from shared.observability import count
 from shared.queue.execution_queue import ExecutionQueue
@@ -85,9 +86,10 @@ class LedgerWriter:
 
     async def keep(self) -> None:
         """Writes until it is cancelled."""
-        while True:
-            more = await self.write()
-            await asyncio.sleep(0 if more else PAUSE_SECONDS)
+        await keep_turning("ledger", self._turn)
+
+    async def _turn(self) -> float:
+        return 0.0 if await self.write() else PAUSE_SECONDS
 
     async def write(self) -> bool:
         """Whether there is more: one batch is written, if there is any."""

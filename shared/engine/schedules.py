@@ -10,17 +10,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.domain.execution import ExecutionState
 from shared.engine.journal import Journal
 from shared.engine.recorder import Recorder
-from shared.errors import StreamConflictError
+from shared.errors import StreamConflictError, UnavailableError
 from shared.events.execution import ExecutionQueued
 from shared.ids import derived_id
+from shared.observability import count
 from shared.queue.job import ExecutionJob
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.schedules import ScheduleRepository
+
+if TYPE_CHECKING:
+    from shared.domain.schedule import Ticks
 
 JsonObject = dict[str, Any]
 
@@ -43,24 +47,49 @@ class Schedules:
         self._actor, self._clock = f"drain:{name}", clock
 
     async def fire(self, due: Sequence[JsonObject]) -> list[ExecutionJob]:
-        """The jobs of the runs that have begun, all of them durable. `due` is what `claim_due` says of schedules."""
-        # The expression of a schedule is rarely needed: most drains see none.
-        from shared.domain.schedule import ScheduleError, ticks_until
+        """The jobs of the runs that have begun, all of them durable. `due` is what `claim_due` says of schedules.
 
-        started, moved = [], []
-        for schedule in due:
-            try:
-                ticks = ticks_until(schedule["cron"], schedule["timezone"], schedule["due_at"], self._clock())
-            except ScheduleError:
-                # It was checked when it was published; until it is published again its lease brings it back here.
-                logger.exception("schedule_unreadable", extra={"workflow_id": schedule["workflow_id"]})
-                continue
-            started.append(self._start(schedule, ticks.latest, ticks.missed))
-            moved.append({**schedule, "next_at": ticks.next})
-        jobs = await asyncio.gather(*started)
-        if moved:
-            await self._schedules.advance(moved)
+        Raises nothing: a schedule that cannot be read, or whose run is refused, is logged and left to its lease, as all
+        are while the store is out of reach; the others fire.
+        """
+        ticks = [(schedule, tick) for schedule in due if (tick := self._ticks(schedule)) is not None]
+        begun = await asyncio.gather(
+            *(self._start(schedule, tick.latest, tick.missed) for schedule, tick in ticks), return_exceptions=True
+        )
+        jobs, moved = [], []
+        for (schedule, tick), outcome in zip(ticks, begun, strict=True):
+            if isinstance(outcome, ExecutionJob):
+                jobs.append(outcome)
+                moved.append({**schedule, "next_at": tick.next})
+            else:
+                _tell("schedule_not_started", schedule, outcome)
+        await self._advance(moved)
         return jobs
+
+    def _ticks(self, schedule: JsonObject) -> Ticks | None:
+        # The expression of a schedule is rarely needed: most drains see none.
+        from shared.domain.schedule import ticks_until
+
+        try:
+            return ticks_until(schedule["cron"], schedule["timezone"], schedule["due_at"], self._clock())
+        except Exception as error:  # noqa: BLE001  # it was checked when it was published; one is not another's
+            _tell("schedule_unreadable", schedule, error)
+            return None
+
+    async def _advance(self, moved: Sequence[JsonObject]) -> None:
+        """Lets schedules whose runs have begun wait for their next ticks; one that is refused holds up no other, and is
+        found again with its lease's end: beginning its run again is beginning it once."""
+        if not moved:
+            return
+        try:
+            await self._schedules.advance(moved)
+        except Exception as error:  # noqa: BLE001  # logged, or tried again apart from the others
+            if len(moved) == 1 or isinstance(error, UnavailableError):
+                _tell("schedule_not_advanced", moved[0], error)
+                return
+            middle = len(moved) // 2
+            await self._advance(moved[:middle])
+            await self._advance(moved[middle:])
 
     async def _start(self, schedule: JsonObject, scheduled_at: str, missed: int) -> ExecutionJob:
         tenant_id, workflow_id, node_id = schedule["tenant_id"], schedule["workflow_id"], schedule["node_id"]
@@ -85,3 +114,13 @@ class Schedules:
         with contextlib.suppress(StreamConflictError):
             await recorder.durable()
         return ExecutionJob(tenant_id, execution_id, "resume")
+
+
+def _tell(event: str, schedule: JsonObject, error: BaseException) -> None:
+    """Logs what has not become of a schedule, with its tenant, and counts it."""
+    about = {name: schedule.get(name) for name in ("tenant_id", "workflow_id", "node_id")}
+    if isinstance(error, UnavailableError):
+        logger.warning("schedules_wait", extra=about)
+    else:
+        logger.error(event, exc_info=error, extra=about)
+        count("SweepItemsFailed")

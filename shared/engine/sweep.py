@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from shared.domain.timestamps import timestamp
 from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
+from shared.engine.keepers import keep_turning
 from shared.engine.schedules import Schedules
 from shared.errors import QueueUnavailableError, UnavailableError
+from shared.observability import count
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import ExecutionJob
 from shared.repositories.executions import ExecutionRepository
@@ -46,18 +47,10 @@ class Sweep:
 
     async def keep(self) -> None:
         """Sweeps until it is cancelled."""
-        while True:
-            full = False
-            try:
-                full = await self._sweep()
-            except UnavailableError:
-                logger.warning("sweep_failed")
-            except Exception:  # the edge: the next sweep may fare better, and nothing else finds what is due
-                logger.exception("sweep_error")
-            await asyncio.sleep(FULL_SWEEP_SECONDS if full else SWEEP_SECONDS)
+        await keep_turning("sweep", self._sweep, failed_pause_seconds=SWEEP_SECONDS)
 
-    async def _sweep(self) -> bool:
-        """Whether there may be more: what is due is enqueued or, where Redis is out of reach, run here."""
+    async def _sweep(self) -> float:
+        """The seconds until the next sweep: what is due is enqueued or, where Redis is out of reach, run here."""
         now = timestamp(self._engine.clock())
         due = await self._executions.claim_due(SWEEP_LIMIT, self._lease_seconds, now)
         jobs = [ExecutionJob(row["tenant_id"], row["execution_id"], "resume") for row in due if "execution_id" in row]
@@ -68,7 +61,21 @@ class Sweep:
         except QueueUnavailableError:
             for job in jobs:
                 self._start(self._run_here(job))
-        return len(due) >= SWEEP_LIMIT
+        except Exception:  # one of them is not acceptable: each goes on its own, so that it fails alone
+            logger.exception("sweep_not_enqueued", extra={"jobs": len(jobs)})
+            await self._enqueue_each(jobs)
+        return FULL_SWEEP_SECONDS if len(due) >= SWEEP_LIMIT else SWEEP_SECONDS
+
+    async def _enqueue_each(self, jobs: Sequence[ExecutionJob]) -> None:
+        for job in jobs:
+            try:
+                await self._queue.enqueue([job])
+            except UnavailableError:
+                raise
+            except Exception:  # its lease brings the run back
+                extra = {"tenant_id": job.tenant_id, "execution_id": job.execution_id}
+                logger.exception("sweep_item_failed", extra=extra)
+                count("SweepItemsFailed")
 
     async def _run_here(self, job: ExecutionJob) -> None:
         try:

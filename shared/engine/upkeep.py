@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
-from shared.errors import QueueUnavailableError
+from shared.engine.keepers import FAILED_TURN_PAUSE_SECONDS, keep_turning
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import ClaimedJob
 from shared.queue.wake import wake_drain
@@ -31,54 +31,53 @@ class Upkeep:
         active: Mapping[str, ClaimedJob],
         is_leaving: Callable[[], bool],
     ) -> None:
-        """`active` are the jobs that are worked on now, by their ids; `is_leaving` says that the drain claims no more,
-        so that its presence is not renewed."""
+        """`active` are the jobs that are worked on now, by their locks' tokens; `is_leaving` says that the drain claims
+        no more, so that its presence is not renewed."""
         self._queue, self._settings, self._name = queue, settings, name
         self._active, self._is_leaving = active, is_leaving
         self._backlog = 0
 
     async def keep_locks(self) -> None:
         """Renews locks and presence until it is cancelled."""
-        await self._keep(self._renew, self._settings.lock_seconds / 3)
+        turn = self._settings.lock_seconds / 3
+        # One that hangs is given up, so that the next comes before the locks expire.
+        await keep_turning("locks", self._renew, turn, min(turn, FAILED_TURN_PAUSE_SECONDS))
 
     async def keep_recovering(self) -> None:
         """Brings back dead drains' jobs, once their locks have expired, until it is cancelled."""
-        await self._keep(self._recover, self._settings.lock_seconds)
+        await keep_turning("recovery", self._recover)
 
     async def keep_pace(self) -> None:
         """Starts another drain each time the backlog has outgrown this one, until it is cancelled."""
         await asyncio.sleep(PACE_SECONDS)
-        await self._keep(self._grow, PACE_SECONDS)
+        await keep_turning("pace", self._grow)
 
     async def announce(self) -> None:
         """Says that this drain lives. Raises `QueueUnavailableError`."""
         await self._queue.announce(self._name, self._settings.lock_seconds)
 
-    async def _keep(self, turn: Callable[[], Awaitable[None]], seconds: float) -> None:
-        while True:
-            try:
-                await turn()
-            except QueueUnavailableError:
-                logger.warning("queue_unavailable")
-            await asyncio.sleep(seconds)
-
-    async def _renew(self) -> None:
+    async def _renew(self) -> float:
+        # Locks first: presence is a hint, and a job without a lock is done twice.
+        held = list(self._active.items())
+        lost = set(await self._queue.extend_locks([claimed for _, claimed in held]))
+        # A job that was completed meanwhile has no lock either.
+        lost_now = [claimed.id for token, claimed in held if claimed.id in lost and self._active.get(token) is claimed]
+        if lost_now:
+            # The runs go on: should somebody else have them by now, their next append conflicts.
+            logger.warning("locks_lost", extra={"job_ids": lost_now})
         if not self._is_leaving():
             await self.announce()
-        lost = await self._queue.extend_locks(list(self._active.values()))
-        # A job that was completed meanwhile has no lock either.
-        lost = [job_id for job_id in lost if job_id in self._active]
-        if lost:
-            # The runs go on: should somebody else have them by now, their next append conflicts.
-            logger.warning("locks_lost", extra={"job_ids": lost})
+        return self._settings.lock_seconds / 3
 
-    async def _recover(self) -> None:
+    async def _recover(self) -> float:
         recovered = await self._queue.recover_stalled()
         if recovered:
             logger.warning("jobs_recovered", extra={"job_ids": recovered})
+        return self._settings.lock_seconds
 
-    async def _grow(self) -> None:
+    async def _grow(self) -> float:
         backlog = (await self._queue.counts())["wait"]
         if backlog > max(self._backlog, BACKLOG_PER_FIBER * self._settings.drain_concurrency):
             await wake_drain(self._queue)
         self._backlog = backlog
+        return PACE_SECONDS

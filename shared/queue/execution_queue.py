@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 from bullmq.redis_connection import SCRIPT_DEFINITIONS
 from bullmq.scripts import Scripts, raw2NextJobData
@@ -51,7 +51,7 @@ class ExecutionQueue(Inbox):
         self._next_delayed_milliseconds = 0.0
 
     @classmethod
-    def connect(cls, settings: Settings) -> ExecutionQueue:
+    def connect(cls, settings: Settings) -> Self:
         """The queue that the settings name; it connects on first use."""
         return cls(connect(settings), settings)
 

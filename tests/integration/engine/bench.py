@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.aws.signal_tokens import signal_url
 from shared.commands._hint import hint
@@ -37,10 +37,12 @@ from shared.engine.verify_execution import verify_execution
 from shared.events.record import RecordedEvent
 from shared.ids import new_id
 from shared.nodes.node_type import Reach
+from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import ExecutionJob
 from shared.repositories.database import Database
 
 JsonObject = dict[str, Any]
+Queue = TypeVar("Queue", bound=ExecutionQueue)
 
 
 class Bench:
@@ -51,6 +53,18 @@ class Bench:
         self.actor = Actor(tenant_id, "test", "admin")
         self.graphs = GraphLoader(services.workflows, services.hints, guard)
         self.engine = self.new_engine()
+        self._queues: list[ExecutionQueue] = []
+
+    def queue_of(self, kind: type[Queue]) -> Queue:
+        """Another drain's way to the queue, which is of this kind until the test's end."""
+        queue = kind.connect(self.services.settings)
+        self._queues.append(queue)
+        return queue
+
+    async def close(self) -> None:
+        """Closes what was opened for the test."""
+        for queue in self._queues:
+            await queue.close()
 
     def new_engine(self, name: str = "test", clock: Callable[[], float] = time.time) -> Engine:
         """Another drain's engine, perhaps at another time."""

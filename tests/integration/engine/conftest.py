@@ -59,6 +59,8 @@ async def bench(
         outbound_allow=(f"{tenant_id}=127.0.0.1:{sink.port}",),
     )
     services = Services(Database(settings.supabase_url, settings.supabase_key), settings)
-    yield Bench(services, guard, tenant_id)
+    bench = Bench(services, guard, tenant_id)
+    yield bench
+    await bench.close()
     await services.close()
     process_settings.cache_clear()

@@ -138,3 +138,42 @@ async def test_new_version_keeps_the_tick_that_is_due(bench: Bench) -> None:
     await update_workflow(bench.services, bench.actor, workflow_id, command)
     await publish_workflow(bench.services, bench.actor, workflow_id)
     assert await due(bench, workflow_id) == earlier
+
+
+async def test_schedule_that_cannot_be_read_or_begun_stops_no_other(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One with a cron that nobody understands, one whose run the store refuses, one without a tick to wait for: each is
+    logged with its tenant, and the sound one among them fires and moves on."""
+    workflow_id = await published(bench)
+    tick = await due(bench, workflow_id)
+    now = unix_seconds(tick) + 1
+    row = {"tenant_id": bench.tenant_id, "workflow_id": workflow_id, "node_id": "clock", "version": 1}
+    row |= {"cron": "0 * * * *", "timezone": "UTC", "due_at": tick}
+    others = [
+        {**row, "cron": "at noon"},
+        {**row, "cron": None},
+        {**row, "timezone": "Europe/Atlantis"},
+        {**row, "tenant_id": "nobody", "node_id": "other"},
+        {**row, "workflow_id": "none"},
+        {name: value for name, value in row.items() if name != "version"} | {"node_id": "third"},
+    ]
+    jobs = await bench.schedules(lambda: now).fire([*others[:3], row, *others[3:]])
+    assert [job.tenant_id for job in jobs] == [bench.tenant_id]
+    assert unix_seconds(await due(bench, workflow_id)) == unix_seconds(tick) + HOUR
+    told = [record for record in caplog.records if record.message.startswith("schedule_")]
+    assert [record.__dict__["tenant_id"] for record in told] == [one["tenant_id"] for one in others]
+
+
+async def test_schedule_that_cannot_be_advanced_holds_up_no_other(bench: Bench) -> None:
+    """The store refuses the ticks of a batch together: each schedule is tried apart from the one that is at fault."""
+    sound = [await published(bench) for _ in range(3)]
+    ticks = [await due(bench, workflow_id) for workflow_id in sound]
+    rows = [
+        {"tenant_id": bench.tenant_id, "workflow_id": workflow_id, "node_id": "clock", "due_at": tick, "next_at": tick}
+        for workflow_id, tick in zip(sound, ticks, strict=True)
+    ]
+    later = timestamp(unix_seconds(ticks[0]) + HOUR)
+    moved = [{**row, "next_at": later} for row in rows]
+    await bench.schedules(lambda: 0.0)._advance([*moved[:2], {**moved[2], "workflow_id": "none"}, moved[2]])
+    assert [unix_seconds(await due(bench, workflow_id)) for workflow_id in sound] == [unix_seconds(later)] * 3

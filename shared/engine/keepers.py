@@ -1,0 +1,80 @@
+"""What a drain does beside its runs, each in a task that goes on until it is stopped: lock renewal, recovery, the
+sweep, growth, the delivery ledger, metrics.
+
+A turn that fails is logged and counted, and the next turn comes. A keeper that ends although nobody has stopped it
+takes the drain with it, loudly: a drain that renews no locks, or that sweeps nothing, looks healthy and is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, NoReturn
+
+from shared.errors import UnavailableError
+from shared.observability import count
+from shared.runtime import stop
+
+logger = logging.getLogger(__name__)
+
+# After a turn that failed: long enough that an error in each turn does not use up the core.
+FAILED_TURN_PAUSE_SECONDS = 1.0
+# A turn that takes longer is given up: what it waits for is as good as gone. Redis and Supabase have deadlines of
+# their own below this.
+TURN_SECONDS = 60.0
+
+
+async def keep_turning(
+    name: str,
+    turn: Callable[[], Awaitable[float]],
+    deadline_seconds: float = TURN_SECONDS,
+    failed_pause_seconds: float = FAILED_TURN_PAUSE_SECONDS,
+) -> NoReturn:
+    """Takes one turn after another until it is cancelled; a turn says how many seconds the pause after it lasts.
+
+    `name` stands in the log. Whatever a turn raises, and a turn that takes longer than `deadline_seconds`, is logged
+    and followed by the next after `failed_pause_seconds`.
+    """
+    while True:
+        pause = failed_pause_seconds
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                pause = await turn()
+        except UnavailableError as error:
+            logger.warning("keeper_waits", extra={"keeper": name, "error": error.code})
+        except TimeoutError:
+            logger.warning("keeper_waits", extra={"keeper": name, "error": "timeout"})
+        except Exception:  # the edge: one turn's error is not the next one's, and is logged
+            logger.exception("keeper_error", extra={"keeper": name})
+            count("KeeperErrors")
+        await asyncio.sleep(pause)
+
+
+class Keepers:
+    """Tasks that are there until `stop`."""
+
+    def __init__(self, on_death: Callable[[str], None]) -> None:
+        """`on_death` is told the name of a keeper that ends before it is stopped."""
+        self._on_death = on_death
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, name: str, keep: Coroutine[Any, Any, Any]) -> None:
+        """Makes a task of `keep`, which is to go on until it is cancelled."""
+        task = asyncio.create_task(keep, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, name))
+
+    async def stop(self) -> None:
+        """Returns when all have ended."""
+        tasks, self._tasks = self._tasks, set()
+        await stop(tasks)
+
+    def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
+        if task not in self._tasks:
+            return
+        error = None if task.cancelled() else task.exception()
+        logger.error("keeper_died", extra={"keeper": name}, exc_info=error)
+        count("KeepersDied")
+        self._on_death(name)

@@ -1,0 +1,152 @@
+"""How a drain leaves: what it still has is its own until it is done or handed back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.engine.drain import Drain
+from shared.errors import KeeperDiedError
+from shared.ids import new_id
+from shared.queue.execution_queue import ExecutionQueue
+from shared.repositories.executions import ExecutionRepository
+from tests.integration.engine.bench import HOOK, Bench, request, transform
+from tests.integration.engine.sink import Sink
+
+LOCK_SECONDS = 1.0
+
+
+class Clock:
+    """The time that an invocation has left, which a test may cut short."""
+
+    def __init__(self, seconds: float) -> None:
+        self.ends_at = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """In seconds."""
+        return self.ends_at - time.monotonic()
+
+
+def drain_of(
+    bench: Bench,
+    remaining: Callable[[], float],
+    queue: ExecutionQueue | None = None,
+    executions: ExecutionRepository | None = None,
+) -> Drain:
+    """A drain over the bench's parts or these."""
+    parts, schedules = bench.services, bench.schedules(bench.engine.clock)
+    queue, executions = queue or parts.queue, executions or parts.executions
+    return Drain(queue, executions, schedules, bench.engine, parts.settings, new_id(), remaining)
+
+
+async def test_effect_longer_than_a_lock_is_sent_once_though_its_drain_leaves(bench: Bench, sink: Sink) -> None:
+    """The leaving drain claims nothing more, but keeps the job that it still runs; another drain does not take it."""
+    sink.pause_seconds = 4 * LOCK_SECONDS
+    bench.services.settings = bench.services.settings._replace(lock_seconds=LOCK_SECONDS)
+    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
+    job, later = bench.delivery(workflow_id), bench.delivery(workflow_id)
+    await bench.services.queue.enqueue([job])
+    clock, other = Clock(40.0), Clock(40.0)
+    leaving = asyncio.create_task(drain_of(bench, clock.remaining).run())
+    await sink.received_at_least(1)
+    clock.ends_at = time.monotonic() + 9.0  # within the reserve: a quarter of what the drain had
+    await bench.services.queue.enqueue([later])
+    staying = asyncio.create_task(drain_of(bench, other.remaining).run())
+    first, second = await leaving, await staying
+    assert ((await bench.state(job)).status, (await bench.state(later)).status) == ("succeeded", "succeeded")
+    assert (first.completed, first.handed_back, second.completed) == (1, 0, 1)
+    assert len(sink.received) == 2
+
+
+async def test_leaving_drain_hands_over_what_comes_while_it_finishes(bench: Bench, sink: Sink) -> None:
+    """It does not count as live from the moment at which it claims nothing more: whoever adds a job wakes another."""
+    sink.pause_seconds = 2.0
+    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
+    await bench.services.queue.enqueue([bench.delivery(workflow_id)])
+    clock = Clock(40.0)
+    leaving = asyncio.create_task(drain_of(bench, clock.remaining).run())
+    await sink.received_at_least(1)
+    assert await bench.services.queue.live_drains() == 1
+    clock.ends_at = time.monotonic() + 9.0
+    for _ in range(100):
+        if not await bench.services.queue.live_drains():
+            break
+        await asyncio.sleep(0.05)
+    assert (await bench.services.queue.counts())["active"] == 1
+    assert (await leaving).completed == 1
+
+
+class Odd(ExecutionRepository):
+    """A repository whose answers end the sweep that asks for them, as a cancellation that nobody has meant does."""
+
+    async def claim_due(self, limit: int, lease_seconds: float, now: str) -> list[dict[str, Any]]:
+        raise asyncio.CancelledError
+
+
+async def test_drain_whose_keeper_dies_hands_everything_back_and_fails(
+    bench: Bench, sink: Sink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A drain that sweeps nothing any more is no drain: it says so at once, long before its time is up."""
+    sink.pause_seconds = 20.0
+    bench.services.settings = bench.services.settings._replace(lock_seconds=3.0)
+    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
+    job = bench.delivery(workflow_id)
+    await bench.services.queue.enqueue([job])
+    drain = drain_of(bench, Clock(600.0).remaining, executions=Odd(bench.services.database))
+    with pytest.raises(KeeperDiedError, match="sweep"):
+        await drain.run()
+    assert "keeper_died" in [record.message for record in caplog.records if record.levelname == "ERROR"]
+    counts = await bench.services.queue.counts()
+    assert (counts["active"], counts["wait"] + counts["active"]) == (0, 1)
+    assert await bench.services.queue.live_drains() == 0
+
+
+class Half(ExecutionQueue):
+    """A queue of whose claims every other one fails once it has been made, as an answer that is lost does."""
+
+    claims = 0
+
+    async def claim(self, token: str):  # type: ignore[no-untyped-def]  # as the queue's
+        self.claims += 1
+        if self.claims % 2 == 0:
+            raise RuntimeError("a claim that went wrong")
+        return await super().claim(token)
+
+
+async def test_claim_that_fails_drops_no_job_that_others_have_claimed(bench: Bench) -> None:
+    """Whatever happens to one claim of several, the jobs of the others run."""
+    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
+    jobs = [bench.delivery(workflow_id) for _ in range(6)]
+    await bench.services.queue.enqueue(jobs)
+    queue = bench.queue_of(Half)
+    summary = await drain_of(bench, Clock(30.0).remaining, queue).run()
+    assert summary.completed == len(jobs)
+    assert {(await bench.state(job)).status for job in jobs} == {"succeeded"}
+
+
+class Lost(ExecutionQueue):
+    """A queue that cannot make sense of the first acknowledgement's answer."""
+
+    is_first = True
+
+    async def complete(self, claimed, fetch_next=True):  # type: ignore[no-untyped-def]  # as the queue's
+        if self.is_first:
+            self.is_first = False
+            raise TypeError("an answer that nobody has thought of")
+        return await super().complete(claimed, fetch_next)
+
+
+async def test_job_whose_acknowledgement_fails_keeps_no_drain_alive(bench: Bench) -> None:
+    """It is not renewed any more, comes back when its lock has expired, and is found done."""
+    bench.services.settings = bench.services.settings._replace(lock_seconds=LOCK_SECONDS)
+    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
+    job = bench.delivery(workflow_id)
+    await bench.services.queue.enqueue([job])
+    queue = bench.queue_of(Lost)
+    drain = drain_of(bench, Clock(60.0).remaining, queue)
+    summary = await asyncio.wait_for(drain.run(), 30)
+    assert (summary.completed, await queue.counts()) == (2, {"wait": 0, "active": 0, "delayed": 0, "failed": 0})

@@ -1,0 +1,111 @@
+"""The jobs that a drain has at work, over a real queue."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from shared.engine.drain_summary import Summary
+from shared.engine.worker import Worker
+from shared.ids import new_id
+from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.job import ClaimedJob
+from tests.integration.engine.bench import HOOK, Bench, request
+from tests.integration.engine.sink import Sink
+
+
+class Slow(ExecutionQueue):
+    """A queue that holds up whoever leaves a run, between its acknowledgement and the last look at it."""
+
+    def hold(self) -> None:
+        """From now on."""
+        self.reached, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def is_wanted_again(self, execution_id: str) -> bool:
+        if not self.goes_on.is_set():
+            self.reached.set()
+            await self.goes_on.wait()
+        return await super().is_wanted_again(execution_id)
+
+
+async def claimed_from(queue: ExecutionQueue) -> ClaimedJob:
+    """The next job, which must be there."""
+    claimed = await queue.claim(new_id())
+    assert claimed is not None
+    return claimed
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_run_that_comes_back_at_once_is_kept_by_the_fiber_that_has_it(
+    bench: Bench, sink: Sink, is_cancelled: bool
+) -> None:
+    """While one fiber still leaves a run, another has claimed it anew: its lock is renewed, its job handed back."""
+    sink.pause_seconds = 1.0
+    wait = {"id": "wait", "type": "wait_for_signal", "parameters": {"name": "go", "timeout_seconds": 3600}}
+    workflow_id = await bench.publish([HOOK, wait, request("call", sink.url)], "hook>wait", "wait>call")
+    queue = bench.queue_of(Slow)
+    queue.hold()
+    worker = Worker(queue, bench.engine, lambda: False, Summary())
+    job = bench.delivery(workflow_id)
+    await queue.enqueue([job])
+    leaving = asyncio.create_task(worker.work(await claimed_from(queue)))
+    await queue.reached.wait()
+    await bench.signal(job, "go")
+    again = await claimed_from(queue)
+    staying = asyncio.create_task(worker.work(again))
+    await sink.received_at_least(1)
+    queue.goes_on.set()
+    await leaving
+    assert list(worker.active.values()) == [again]
+    if is_cancelled:
+        staying.cancel()
+        await asyncio.wait([staying])
+        assert list(worker.active.values()) == [again]
+    else:
+        await staying
+        assert worker.active == {}
+        assert (await bench.state(job)).status == "succeeded"
+
+
+async def test_job_that_is_handed_over_is_kept_before_its_predecessor_is_left(bench: Bench) -> None:
+    """The next job's lock is renewed while the one before it is still looked at."""
+    wait = {"id": "wait", "type": "wait_for_signal", "parameters": {"name": "go", "timeout_seconds": 3600}}
+    workflow_id = await bench.publish([HOOK, wait], "hook>wait")
+    queue = bench.queue_of(Slow)
+    queue.hold()
+    worker = Worker(queue, bench.engine, lambda: True, Summary())
+    first, second = bench.delivery(workflow_id), bench.delivery(workflow_id)
+    await queue.enqueue([first, second])
+    work = asyncio.create_task(worker.work(await claimed_from(queue)))
+    await queue.reached.wait()
+    assert [claimed.job for claimed in worker.active.values()] == [second]
+    queue.goes_on.set()
+    await work
+    assert worker.active == {}
+
+
+async def test_job_whose_work_has_not_begun_can_be_handed_back(bench: Bench) -> None:
+    """A fiber that is cancelled before its first turn has run nothing, and forgets nothing."""
+    workflow_id = await bench.publish([HOOK], *())
+    worker = Worker(bench.services.queue, bench.engine, lambda: True, Summary())
+    await bench.services.queue.enqueue([bench.delivery(workflow_id)])
+    claimed = await claimed_from(bench.services.queue)
+    work = asyncio.create_task(worker.work(claimed))
+    work.cancel()
+    await asyncio.wait([work])
+    assert list(worker.active.values()) == [claimed]
+
+
+async def test_whether_more_is_taken_is_asked_when_a_job_ends(bench: Bench, sink: Sink) -> None:
+    """A drain that begins to leave while a job runs gets no other job for it."""
+    sink.pause_seconds = 0.5
+    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
+    queue, takes_more = bench.services.queue, [True]
+    worker = Worker(queue, bench.engine, lambda: takes_more[0], Summary())
+    await queue.enqueue([bench.delivery(workflow_id), bench.delivery(workflow_id)])
+    work = asyncio.create_task(worker.work(await claimed_from(queue)))
+    await sink.received_at_least(1)
+    takes_more[0] = False
+    await work
+    assert (await queue.counts())["wait"] == 1
