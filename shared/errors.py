@@ -17,7 +17,8 @@ WorkflowEngineError                   500 internal_error
 ├── PayloadTooLargeError              413 payload_too_large
 ├── UnprocessableError                422 unprocessable
 │   ├── InvalidGraphError             422 invalid_graph         publish: every problem of the graph
-│   ├── LimitExceededError            422 limit                 more than the service looks at, or than a run may have
+│   ├── LimitExceededError            422 limit                 more than the service takes at once
+│   │   └── RunLimitError             422 limit                 more than one run may record
 │   └── NotPublishedError             422 not_published
 ├── ThrottledError                    429 throttled
 ├── SecretUnreadableError             500 secret_unreadable     encrypted elsewhere, under another key, or changed
@@ -164,6 +165,10 @@ class LimitExceededError(UnprocessableError):
     """This is more than the service takes at once."""
 
     code = "limit"
+
+
+class RunLimitError(LimitExceededError):
+    """The run has recorded as much as a run may."""
 
 
 class NotPublishedError(UnprocessableError):

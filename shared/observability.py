@@ -51,6 +51,7 @@ UNITS = {
     "KeepersDied": "Count",
     "QueueAgeSeconds": "Seconds",
     "AppendBatchSize": "Count",
+    "AppendsPutAside": "Count",
     "DrainSeconds": "Seconds",
     "DrainPlacesPercent": "Percent",
     "DrainCpuPercent": "Percent",

@@ -2,7 +2,8 @@
 
 While one call to the database is under way, whatever else is appended waits and goes with the next: the busier the
 drain, the larger its batches, and nobody waits for a timer. Each stream is judged on its own by the database, so a
-conflict in one fails no other.
+conflict in one fails no other. Nor does a stream that cannot be written: what was not written together is written in
+parts, smaller with each repetition, until it stands alone; meanwhile others are committed.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from collections.abc import Sequence
 from contextvars import Context
 from dataclasses import dataclass
 
-from shared.errors import StorageUnavailableError
-from shared.observability import mean
-from shared.repositories.event_store import Append, Appended, EventStoreRepository
+from shared.errors import RunLimitError, StorageUnavailableError
+from shared.observability import count, mean
+from shared.repositories.event_store import Append, Appended, EventStoreRepository, encoded
 
 logger = logging.getLogger(__name__)
 
 # Enough to make the cost of a call vanish, small enough that its transaction stays short.
 MAX_STREAMS = 200
 MAX_EVENTS = 2_000
+# A larger append goes alone. It takes the database a fraction of the time that a call may take.
+MAX_BYTES = 8_388_608
 # The repetitions' pauses; the repository has made a few quick ones of its own before each.
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0)
+# Into so many parts a batch is divided with each repetition: before the last, no two of 200 streams are together.
+PARTS = 4
 
 
 @dataclass(slots=True)
@@ -35,21 +40,26 @@ class _Waiting:
 class Journal:
     """One process's writer. Belongs to one event loop."""
 
-    def __init__(self, events: EventStoreRepository) -> None:
-        """Appends through `events`."""
-        self._events = events
+    def __init__(self, events: EventStoreRepository, retry_seconds: Sequence[float] = RETRY_SECONDS) -> None:
+        """Appends through `events`; `retry_seconds` are the pauses before what was not written is written again."""
+        self._events, self._retry_seconds = events, retry_seconds
         self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
+        # Batches that were not written at once, and the streams that are in them.
+        self._repeated: set[asyncio.Task[None]] = set()
+        self._held: set[str] = set()
+        self._commits = 0
 
     async def append(self, append: Append) -> Appended:
         """What became of the append, once it is durable; a conflict is an answer.
 
         A database that stays out of reach raises `StorageUnavailableError`; the append may then have happened, and
-        may be repeated as it is. One that refuses this append raises its error.
+        may be repeated as it is. One that refuses this append raises its error, and one that takes others but not this
+        large one `RunLimitError`.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Appended] = loop.create_future()
-        self._waiting.append(_Waiting(append, future))
+        self._waiting.append(_Waiting(encoded(append), future))
         if self._writer is None:
             # The task starts in the loop's next turn: what this turn appends goes with it.
             # In nobody's context: what it logs is not about the run that happens to come first.
@@ -59,58 +69,111 @@ class Journal:
     async def _write(self) -> None:
         try:
             while self._waiting:
-                await self._commit(self._batch())
+                batch = self._batch()
+                if batch:
+                    await self._commit_or_repeat(batch)
+                else:
+                    await asyncio.wait(self._repeated, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._writer = None
 
     def _batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         later: list[_Waiting] = []
-        streams: set[str] = set()
-        events = 0
+        # A stream may stand in a call once, and in one call at a time.
+        streams = set(self._held)
+        events = size_bytes = 0
         for waiting in self._waiting:
-            # A stream may stand in a call once.
-            full = len(batch) >= MAX_STREAMS or (batch and events + len(waiting.append.events) > MAX_EVENTS)
-            if full or waiting.append.stream_id in streams:
+            append = waiting.append
+            full = batch and (
+                len(batch) >= MAX_STREAMS
+                or events + len(append.events) > MAX_EVENTS
+                or size_bytes + append.size_bytes > MAX_BYTES
+            )
+            if full or append.stream_id in streams:
                 later.append(waiting)
+                streams.add(append.stream_id)
             elif not waiting.future.done():
                 batch.append(waiting)
-                streams.add(waiting.append.stream_id)
-                events += len(waiting.append.events)
+                streams.add(append.stream_id)
+                events += len(append.events)
+                size_bytes += append.size_bytes
         self._waiting = later
         return batch
 
-    async def _commit(self, batch: Sequence[_Waiting]) -> None:
-        if not batch:
+    async def _commit_or_repeat(self, batch: Sequence[_Waiting]) -> None:
+        """Returns when the batch has been written, or is being written again beside what comes next."""
+        before = self._commits
+        if await self._commit(batch):
             return
-        try:
-            results = await self._append([waiting.append for waiting in batch])
-        except StorageUnavailableError as error:
+        streams = {waiting.append.stream_id for waiting in batch}
+        self._held |= streams
+        task = asyncio.get_running_loop().create_task(self._repeat(batch, before, self._retry_seconds))
+        self._repeated.add(task)
+
+        def done(_task: asyncio.Task[None]) -> None:
+            self._repeated.discard(task)
+            self._held -= streams
+
+        task.add_done_callback(done)
+
+    async def _repeat(self, batch: Sequence[_Waiting], before: int, pauses: Sequence[float]) -> None:
+        """Writes a batch that the database could not be reached for, or not take in time, in parts, after a pause."""
+        if not pauses:
             for waiting in batch:
-                _fail(waiting, error)
+                self._give_up(waiting, is_alone=len(batch) == 1 and self._commits > before)
+            return
+        logger.warning("storage_unavailable", extra={"streams": len(batch), "retry_in_seconds": pauses[0]})
+        await asyncio.sleep(pauses[0])
+        size = -(-len(batch) // PARTS)
+        parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+        written = await asyncio.gather(*map(self._commit, parts))
+        left = [part for part, is_written in zip(parts, written, strict=True) if not is_written]
+        await asyncio.gather(*(self._repeat(part, before, pauses[1:]) for part in left))
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> bool:
+        """Whether all of them have been told what became of them; `False` where the database is out of reach."""
+        try:
+            results = await self._events.append([waiting.append for waiting in batch])
+        except StorageUnavailableError:
+            return False
         except Exception as error:  # whatever it is, whoever waits must be told, or would wait for ever
             if len(batch) == 1:
-                logger.exception("append_refused", extra={"stream_id": batch[0].append.stream_id})
+                logger.exception("append_refused", extra=_named(batch[0].append))
                 _fail(batch[0], error)
-                return
+                return True
             # One of them is not acceptable: the halves go on their own, so that it fails alone.
             middle = len(batch) // 2
-            await self._commit(batch[:middle])
-            await self._commit(batch[middle:])
+            for half in (batch[:middle], batch[middle:]):
+                await self._commit_or_repeat(half)
         else:
+            self._commits += 1
             mean("AppendBatchSize", sum(len(waiting.append.events) for waiting in batch))
             for waiting, result in zip(batch, results, strict=True):
                 if not waiting.future.done():
                     waiting.future.set_result(result)
+        return True
 
-    async def _append(self, appends: Sequence[Append]) -> list[Appended]:
-        for pause in RETRY_SECONDS:
-            try:
-                return await self._events.append(appends)
-            except StorageUnavailableError:
-                logger.warning("storage_unavailable", extra={"streams": len(appends), "retry_in_seconds": pause})
-                await asyncio.sleep(pause)
-        return await self._events.append(appends)
+    def _give_up(self, waiting: _Waiting, *, is_alone: bool) -> None:
+        """Tells who waits that nothing was written; `is_alone`: while others were."""
+        append = waiting.append
+        if is_alone:
+            count("AppendsPutAside")
+            logger.error("append_put_aside", extra=_named(append))
+        if is_alone and append.size_bytes > MAX_BYTES:
+            message = f"The store does not take {append.size_bytes} bytes of facts at once in time."
+            _fail(waiting, RunLimitError(message))
+        else:
+            _fail(waiting, StorageUnavailableError())
+
+
+def _named(append: Append) -> dict[str, object]:
+    return {
+        "tenant_id": append.tenant_id,
+        "stream_id": append.stream_id,
+        "events": len(append.events),
+        "size_bytes": append.size_bytes,
+    }
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

@@ -27,6 +27,19 @@ _ROWS = {
 }
 
 
+# What an event takes beside its payload: ids, times, names and metadata.
+_ENVELOPE_BYTES = 500
+
+
+class StoredPayload(NamedTuple):
+    """An event's payload as the store keeps it: within the event, and where it is a large one, its row of `payloads`
+    without the tenant. `size_bytes` is what it takes."""
+
+    inline: JsonObject
+    large: JsonObject | None
+    size_bytes: int
+
+
 class Append(NamedTuple):
     """What to write about one stream.
 
@@ -34,7 +47,7 @@ class Append(NamedTuple):
     aggregate as it is after the events, for its read model; `versions` are rows of `workflow_versions`; `secret` holds
     the columns of the row that are no facts (`secret`, `previous_secret`, `key_hash`, `value`); `deliveries` are rows
     of the webhook ledger; `calls` are the runs that a waiting execution waits for, and `awaiting_id` is the one that
-    waits for this one, which has ended.
+    waits for this one, which has ended. `encoded` are the events' payloads, where they have been encoded already.
     """
 
     tenant_id: str
@@ -49,6 +62,13 @@ class Append(NamedTuple):
     stored_payloads: frozenset[str] = frozenset()
     calls: tuple[str, ...] = ()
     awaiting_id: str | None = None
+    encoded: tuple[StoredPayload, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """What there is to write, nearly, once it is encoded."""
+        bodies = sum(len(row.get("body") or "") for row in self.deliveries)
+        return bodies + sum(_ENVELOPE_BYTES + one.size_bytes for one in self.encoded)
 
 
 class Appended(NamedTuple):
@@ -178,6 +198,22 @@ class EventStoreRepository:
         return verified
 
 
+def stored_payload(event: NewEvent) -> StoredPayload:
+    """The payload as the store keeps it; one that cannot be written as JSON raises `ValueError` or `RecursionError`."""
+    inline, large = payload.store(event.payload)
+    if large is not None:
+        return StoredPayload(inline, large, large["size_bytes"])
+    return StoredPayload(inline, None, sum(len(text) for text in inline.values() if type(text) is str))
+
+
+def encoded(append: Append) -> Append:
+    """The same with its payloads encoded, so that its size is known and repeating it encodes nothing again; raises as
+    `stored_payload`."""
+    if append.encoded:
+        return append
+    return append._replace(encoded=tuple(stored_payload(event) for event in append.events))
+
+
 def _calls(caller_id: str, execution_ids: Sequence[str]) -> list[JsonObject]:
     return [{"execution_id": called, "caller_id": caller_id} for called in execution_ids]
 
@@ -203,8 +239,8 @@ def _argument(appends: Sequence[Append]) -> JsonObject:
                 "size": len(append.events),
             }
         )
-        for version, event in enumerate(append.events, append.expected_version + 1):
-            stored, large = payload.store(event.payload)
+        events = zip(append.events, encoded(append).encoded, strict=True)
+        for version, (event, (stored, large, _)) in enumerate(events, append.expected_version + 1):
             if large is not None and large["sha256"] not in append.stored_payloads:
                 payloads.append({"tenant_id": append.tenant_id, **large})
             argument["events"].append(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from shared.domain.delivery_log import DeliveryLogEntry
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply
 from shared.domain.execution_row import row
-from shared.engine.journal import Journal
-from shared.errors import WorkflowEngineError
+from shared.engine.journal import MAX_BYTES, Journal
+from shared.errors import RunLimitError, StorageUnavailableError, WorkflowEngineError
 from shared.events.codec import encode
 from shared.events.execution import ExecutionQueued
 from shared.events.record import NewEvent
 from shared.ids import new_id
-from shared.repositories.event_store import Append
+from shared.repositories.event_store import Append, Appended, EventStoreRepository, encoded
 from tests.integration.engine.bench import Bench
 
 AT = "2026-11-01T00:00:00.000000Z"
@@ -91,6 +93,102 @@ async def test_appends_to_one_stream_go_one_after_another(bench: Bench) -> None:
     )  # type: ignore[dict-item]  # it has one
     results = await asyncio.gather(journal.append(first), journal.append(follow))
     assert [result.status for result in results] == ["appended", "appended"]
+
+
+class Told(EventStoreRepository):
+    """The store; it keeps what each call brought, and does not take calls with the streams in `slow` in time."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench.services.database)
+        self.calls: list[Sequence[Append]] = []
+        self.slow: set[str] = set()
+        self.called = asyncio.Event()
+
+    async def append(self, appends: Sequence[Append], lines: Sequence[DeliveryLogEntry] = ()) -> list[Appended]:
+        self.calls.append(appends)
+        self.called.set()
+        if self.slow & {append.stream_id for append in appends}:
+            raise StorageUnavailableError
+        return await super().append(appends, lines)
+
+
+def heavy(bench: Bench, size_bytes: int) -> Append:
+    """A run with a body of this size."""
+    append = queued(bench)
+    append.events[0].payload["trigger"]["body"] = "x" * size_bytes
+    return append
+
+
+async def test_batches_have_a_limit_in_bytes(bench: Bench) -> None:
+    """Together what a call can take; what is larger than that goes alone."""
+    store = Told(bench)
+    journal, sizes = Journal(store), [MAX_BYTES // 3] * 5 + [MAX_BYTES + 1] + [10] * 20
+    results = await asyncio.gather(*(journal.append(heavy(bench, size)) for size in sizes))
+    assert {result.status for result in results} == {"appended"}
+    called = [[append.size_bytes for append in call] for call in store.calls]
+    assert all(sum(call) <= MAX_BYTES or len(call) == 1 for call in called)
+    assert sum(map(len, called)) == len(sizes)
+    assert len(called) <= 6
+
+
+async def test_payloads_are_encoded_once(bench: Bench) -> None:
+    """However often a batch is written, and in whatever parts."""
+    store = Told(bench)
+    slow = encoded(queued(bench))
+    store.slow = {slow.stream_id}
+    rest = [queued(bench) for _ in range(5)]
+    journal = Journal(store, (0.0, 0.0, 0.0))
+    await asyncio.gather(*map(journal.append, [*rest, slow]), return_exceptions=True)
+    written = {append.stream_id: append.encoded for call in store.calls for append in call}
+    again = [append for call in store.calls for append in call if append.encoded is not written[append.stream_id]]
+    assert (again, written[slow.stream_id] is slow.encoded) == ([], True)
+
+
+async def test_stream_that_is_not_written_in_time_fails_alone(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """The others of its batch are committed, and what comes later does not wait for it; the log names its tenant."""
+    store = Told(bench)
+    appends = [queued(bench) for _ in range(40)]
+    store.slow = {appends[7].stream_id}
+    journal = Journal(store, (0.0, 0.0, 0.2, 0.2))
+    tasks = [asyncio.create_task(journal.append(append)) for append in appends]
+    slow = tasks.pop(7)
+    assert {result.status for result in await asyncio.gather(*tasks)} == {"appended"}
+    assert (await journal.append(queued(bench))).status == "appended"
+    assert not slow.done()
+    with pytest.raises(StorageUnavailableError):
+        await slow
+    (line,) = [record for record in caplog.records if record.message == "append_put_aside"]
+    assert (line.tenant_id, line.stream_id) == (bench.tenant_id, appends[7].stream_id)  # type: ignore[attr-defined]
+
+
+async def test_large_append_that_is_never_written_in_time_is_beyond_a_limit(bench: Bench) -> None:
+    """Repeating it later would bring nothing: its run is told so, and can end."""
+    store = Told(bench)
+    append = heavy(bench, MAX_BYTES + 1)
+    store.slow = {append.stream_id}
+    journal = Journal(store, (0.0, 0.1))
+    results = await asyncio.gather(journal.append(append), journal.append(queued(bench)), return_exceptions=True)
+    assert isinstance(results[0], RunLimitError)
+
+
+async def test_one_stream_has_one_append_under_way(bench: Bench) -> None:
+    """What comes for a stream that is being written again waits for it."""
+    store = Told(bench)
+    first = queued(bench)
+    follow = Append(
+        first.tenant_id,
+        first.stream_id,
+        "execution",
+        1,
+        queued(bench).events,
+        row={**(first.row or {}), "stream_version": 2},
+    )
+    store.slow = {first.stream_id}
+    journal = Journal(store, (0.05, 0.05))
+    tasks = [asyncio.create_task(journal.append(append)) for append in (first, follow)]
+    await store.called.wait()
+    store.slow.clear()
+    assert [result.status for result in await asyncio.gather(*tasks)] == ["appended", "appended"]
 
 
 @pytest.mark.slow
