@@ -22,6 +22,7 @@ WorkflowEngineError                   500 internal_error
 │   └── NotPublishedError             422 not_published
 ├── ThrottledError                    429 throttled
 ├── SecretUnreadableError             500 secret_unreadable     encrypted elsewhere, under another key, or changed
+├── JobRefusedError                   500 internal_error        a job that no run is made of; it is put aside
 ├── KeeperDiedError                   500 internal_error        a drain left early, with everything handed back
 └── UnavailableError                  503 unavailable           retry later; nothing was lost
     ├── StorageUnavailableError       503 storage_unavailable
@@ -187,6 +188,10 @@ class SecretUnreadableError(WorkflowEngineError):
     """A stored secret cannot be read with the configured key."""
 
     code = "secret_unreadable"
+
+
+class JobRefusedError(WorkflowEngineError):
+    """The job in the queue is for something that its tenant does not have."""
 
 
 class KeeperDiedError(WorkflowEngineError):

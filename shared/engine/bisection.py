@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 async def write_all(
     items: Sequence[Item],
-    write: Callable[[Sequence[Item]], Awaitable[None]],
+    write: Callable[[Sequence[Item]], Awaitable[object]],
     put_aside: Callable[[Item, Exception], Awaitable[None]],
 ) -> None:
     """Returns when each item has been written, or put aside with the error that refuses it.

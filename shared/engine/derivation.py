@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from shared.events.facts import ExecutionFact
 
 # A drain that cannot carry a run out, or that dies of it again and again, ends it so; the events do not tell why.
-_GIVEN_UP = frozenset({"drain_died", "internal_error"})
+_GIVEN_UP = frozenset({"drain_died", "internal_error", "job_failed"})
 _NO_GRAPH = frozenset({"not_published", "invalid_graph"})
 
 

@@ -38,6 +38,8 @@ RESERVE_SECONDS = 30.0
 HAND_BACK_SECONDS = 1.5
 # An idle drain waits for a job in turns this long, so that it notices the end of its time.
 IDLE_TURN_SECONDS = 1.0
+# In how many locks' time a dead drain's jobs are back: a lock runs out, one look marks them, the next brings them back.
+RECOVERY_LOCKS = 4
 # So many claims share a round trip at most.
 MAX_CLAIMS = 16
 UNAVAILABLE_PAUSE_SECONDS = 0.2
@@ -64,6 +66,8 @@ class Drain:
         self._stopping = False
         self._dead_keeper: str | None = None
         self._claims = 1
+        # Until when an idle drain waits for jobs that somebody else has.
+        self._waits_until: float | None = None
         self.summary = Summary()
         self._worker = Worker(queue, engine, self._takes_more, self.summary)
         self._upkeep = Upkeep(queue, settings, name, self._worker.active, self._is_leaving)
@@ -119,7 +123,7 @@ class Drain:
                 found = False
                 await asyncio.sleep(ERROR_PAUSE_SECONDS)
             if found or self._fibers:
-                idle_since = time.monotonic()
+                idle_since, self._waits_until = time.monotonic(), None
             elif time.monotonic() - idle_since >= self._settings.drain_linger_seconds:
                 return
 
@@ -144,9 +148,7 @@ class Drain:
     async def _is_done(self) -> bool:
         """Whether the drain may leave: it withdraws, then looks once more, for a job added meanwhile woke nobody."""
         try:
-            counts = await self._queue.counts()
-            if counts["active"] and await self._queue.live_drains() <= 1:
-                # A dead drain's jobs: they come back when their locks have expired.
+            if await self._waits_for_others():
                 return False
             await self._queue.withdraw(self._name)
             if not await self._claim():
@@ -158,6 +160,18 @@ class Drain:
             logger.exception("claim_error")
             return True
         return False
+
+    async def _waits_for_others(self) -> bool:
+        """Whether jobs of dead drains are to come back, as they do when their locks have expired.
+
+        What is still active after that has somebody who renews its lock: another client of the queue, perhaps, for
+        whom no drain waits.
+        """
+        if not (await self._queue.counts())["active"] or await self._queue.live_drains() > 1:
+            return False
+        if self._waits_until is None:
+            self._waits_until = time.monotonic() + RECOVERY_LOCKS * self._settings.lock_seconds
+        return time.monotonic() < self._waits_until
 
     @property
     def places_used(self) -> float:

@@ -24,7 +24,7 @@ from shared.engine.promise import Promise, Tell
 from shared.engine.recorder import Recorder
 from shared.engine.run import Run
 from shared.engine.waiting_runs import WaitingRuns
-from shared.errors import InvalidGraphError, StreamConflictError
+from shared.errors import InvalidGraphError, JobRefusedError, StreamConflictError
 from shared.events.execution import ExecutionCancelled, ExecutionFailed, ExecutionQueued, ExecutionStarted, trigger_of
 from shared.nodes.node_type import Reach
 from shared.observability import count, tagged
@@ -66,6 +66,8 @@ class Engine:
         """The seconds until the run's next timer, infinity when it waits for somebody else, and `None` when there is
         nothing left to do; all of it is durable.
 
+        Raises `JobRefusedError` for a job that would begin a run of a workflow which its tenant does not have.
+
         `is_first_claim` says that the job has not been claimed before: then a delivery's run need not be looked for.
         """
         with tagged(execution_id=job.execution_id):
@@ -91,17 +93,29 @@ class Engine:
         return None
 
     async def fail(self, job: ExecutionJob, code: str, message: str) -> None:
-        """Ends the run as failed, unless it has ended: for a job that cannot be carried out."""
+        """Ends the run as failed, unless it has ended: for a job that cannot be carried out. One that has not begun
+        raises `JobRefusedError` where its tenant has no such workflow."""
         for _ in range(MAX_RELOADS):
             recorder = await self._continued(job)
             if recorder is None or recorder.state.is_terminal:
                 return
+            await self._refuse_stranger(recorder)
             with contextlib.suppress(StreamConflictError):
                 ending = self._ending(recorder, await self._known(recorder))
                 await ending.end(ExecutionFailed({"code": code, "message": message}))
                 count("RunsFailed")
                 await self._wake_caller(recorder.state)
                 return
+
+    async def has_begun(self, job: ExecutionJob) -> bool:
+        """Whether anything is recorded of the job's run."""
+        return bool(await self._events.read_stream(job.tenant_id, job.execution_id, limit=1))
+
+    async def _refuse_stranger(self, recorder: Recorder) -> None:
+        """A job may come from any client of the queue: what its tenant does not have leaves no trace of a run."""
+        state = recorder.state
+        if not recorder.is_stored and not await self._graphs.is_known(state.tenant_id, state.workflow_id):
+            raise JobRefusedError(f"The tenant {state.tenant_id} has no workflow {state.workflow_id}.")
 
     async def _wake_caller(self, state: ExecutionState) -> None:
         """Tells a drain of the run that waited for this one's end; by its row it is due already."""
@@ -183,6 +197,7 @@ class Engine:
             recorder.record(ExecutionFailed({"code": error.code, "message": error.detail}))
             return None
         if program is None:
+            await self._refuse_stranger(recorder)
             message = "The workflow has no published version."
             recorder.record(ExecutionFailed({"code": "not_published", "message": message}))
             return None

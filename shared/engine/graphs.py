@@ -53,6 +53,10 @@ class GraphLoader:
         await self._once(key, lambda: self._ask(key))
         return self._published[key][1]
 
+    async def is_known(self, tenant_id: str, workflow_id: str) -> bool:
+        """Whether the tenant has this workflow, published or not."""
+        return await self._workflows.get(tenant_id, workflow_id) is not None
+
     async def _once(self, key: object, load: Callable[[], Awaitable[None]]) -> None:
         """Runs that want the same at the same time share one question."""
         task = self._loading.get(key)

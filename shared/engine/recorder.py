@@ -70,6 +70,11 @@ class Recorder:
         return len(self._unsaved)
 
     @property
+    def is_stored(self) -> bool:
+        """Whether any fact of the run is durable."""
+        return self._stored_version > 0
+
+    @property
     def _stored_version(self) -> int:
         """The stream's version up to which the facts in the state are durable."""
         return self.state.stream_version - len(self._unsaved)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.domain.execution import ExecutionState
+from shared.engine.bisection import write_all
 from shared.engine.journal import Journal
 from shared.engine.recorder import Recorder
 from shared.errors import StreamConflictError, UnavailableError
@@ -77,19 +78,17 @@ class Schedules:
             return None
 
     async def _advance(self, moved: Sequence[JsonObject]) -> None:
-        """Lets schedules whose runs have begun wait for their next ticks; one that is refused holds up no other, and is
+        """Lets schedules whose runs have begun wait for their next ticks. One that is refused holds up no other, and is
         found again with its lease's end: beginning its run again is beginning it once."""
-        if not moved:
-            return
+
+        async def put_aside(schedule: JsonObject, error: Exception) -> None:
+            _tell("schedule_not_advanced", schedule, error)
+
         try:
-            await self._schedules.advance(moved)
-        except Exception as error:  # noqa: BLE001  # logged, or tried again apart from the others
-            if len(moved) == 1 or isinstance(error, UnavailableError):
-                _tell("schedule_not_advanced", moved[0], error)
-                return
-            middle = len(moved) // 2
-            await self._advance(moved[:middle])
-            await self._advance(moved[middle:])
+            if moved:
+                await write_all(moved, self._schedules.advance, put_aside)
+        except UnavailableError as error:
+            _tell("schedules_wait", moved[0], error)
 
     async def _start(self, schedule: JsonObject, scheduled_at: str, missed: int) -> ExecutionJob:
         tenant_id, workflow_id, node_id = schedule["tenant_id"], schedule["workflow_id"], schedule["node_id"]

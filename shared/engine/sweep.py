@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from shared.domain.timestamps import timestamp
+from shared.engine.bisection import write_all
 from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
 from shared.engine.keepers import keep_turning
@@ -57,25 +58,11 @@ class Sweep:
         jobs += await self._schedules.fire([row for row in due if "cron" in row])
         self._summary.swept += len(jobs)
         try:
-            await self._queue.enqueue(jobs)
+            await write_all(jobs, self._queue.enqueue, _put_aside)
         except QueueUnavailableError:
             for job in jobs:
                 self._start(self._run_here(job))
-        except Exception:  # one of them is not acceptable: each goes on its own, so that it fails alone
-            logger.exception("sweep_not_enqueued", extra={"jobs": len(jobs)})
-            await self._enqueue_each(jobs)
         return FULL_SWEEP_SECONDS if len(due) >= SWEEP_LIMIT else SWEEP_SECONDS
-
-    async def _enqueue_each(self, jobs: Sequence[ExecutionJob]) -> None:
-        for job in jobs:
-            try:
-                await self._queue.enqueue([job])
-            except UnavailableError:
-                raise
-            except Exception:  # its lease brings the run back
-                extra = {"tenant_id": job.tenant_id, "execution_id": job.execution_id}
-                logger.exception("sweep_item_failed", extra=extra)
-                count("SweepItemsFailed")
 
     async def _run_here(self, job: ExecutionJob) -> None:
         try:
@@ -84,3 +71,10 @@ class Sweep:
             logger.warning("run_unavailable", extra={"execution_id": job.execution_id})
         except Exception:  # the edge, as a worker's; the lease brings the run back
             logger.exception("run_error", extra={"execution_id": job.execution_id})
+
+
+async def _put_aside(job: ExecutionJob, error: Exception) -> None:
+    """Leaves a run to its lease, which brings it back."""
+    about = {"tenant_id": job.tenant_id, "execution_id": job.execution_id}
+    logger.error("sweep_item_failed", exc_info=error, extra=about)
+    count("SweepItemsFailed")

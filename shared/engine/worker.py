@@ -10,10 +10,11 @@ from typing import Any
 
 from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
-from shared.errors import QueueUnavailableError, UnavailableError
+from shared.engine.suspects import pause_of
+from shared.errors import JobRefusedError, QueueUnavailableError, UnavailableError
 from shared.observability import count, highest
 from shared.queue.execution_queue import ExecutionQueue
-from shared.queue.job import ClaimedJob, ExecutionJob
+from shared.queue.job import STALLED_TOO_OFTEN, ClaimedJob, ExecutionJob
 
 logger = logging.getLogger(__name__)
 
@@ -58,17 +59,22 @@ class Worker:
     async def _one(self, claimed: ClaimedJob) -> ClaimedJob | None:
         if claimed.job is None:
             logger.warning("job_malformed", extra={"job_id": claimed.id, "reason": claimed.malformed})
-            return await self._fail(claimed, claimed.malformed or "malformed")
+            return await self._fail(claimed, claimed.malformed or "malformed", is_kept=True)
+        if pause := pause_of(claimed):
+            logger.warning("job_put_off", extra={"job_id": claimed.id, "stalled": claimed.stalled, "seconds": pause})
+            return await self._delay(claimed, pause, for_stall=True)
         try:
             if claimed.deferred_failure is not None:
-                message = "The drain that ran this died several times."
-                await self._engine.fail(claimed.job, "drain_died", message)
-                timer = None
-            else:
-                is_first = claimed.attempts_started <= 1 and claimed.attempts_made == 0
-                if is_first:
-                    highest("QueueAgeSeconds", time.time() - claimed.added_at)
-                timer = await self._execute(claimed.job, is_first)
+                await self._engine.fail(claimed.job, *_given_up(claimed.deferred_failure))
+                return await self._fail(claimed, claimed.deferred_failure)
+            is_first = claimed.attempts_started <= 1 and claimed.attempts_made == 0
+            if is_first:
+                highest("QueueAgeSeconds", time.time() - claimed.added_at)
+            timer = await self._execute(claimed.job, is_first)
+        except JobRefusedError as error:
+            about = {"job_id": claimed.id, "tenant_id": claimed.job.tenant_id, "reason": error.detail}
+            logger.warning("job_refused", extra=about)
+            return await self._fail(claimed, error.detail, is_kept=True)
         except UnavailableError:
             return await self._delay(claimed, UNAVAILABLE_PAUSE_SECONDS)
         except Exception as error:  # noqa: BLE001  # the edge: one run's error is not the drain's, and is logged
@@ -109,24 +115,35 @@ class Worker:
             self.active[claimed.token] = following
         return following
 
-    async def _delay(self, claimed: ClaimedJob, seconds: float) -> ClaimedJob | None:
+    async def _delay(self, claimed: ClaimedJob, seconds: float, for_stall: bool = False) -> ClaimedJob | None:
         self._summary.delayed += 1
-        await self._queue.delay(claimed, seconds)
+        await self._queue.delay(claimed, seconds, for_stall)
         self._handed_over(claimed, None)
         if not self._takes_more():
             return None
         return self._handed_over(claimed, await self._queue.claim(claimed.token))
 
-    async def _fail(self, claimed: ClaimedJob, reason: str) -> ClaimedJob | None:
+    async def _fail(self, claimed: ClaimedJob, reason: str, is_kept: bool = False) -> ClaimedJob | None:
         self._summary.failed += 1
-        return self._handed_over(claimed, await self._queue.fail(claimed, reason, self._takes_more()))
+        following = await self._queue.fail(claimed, reason, self._takes_more(), is_kept=is_kept)
+        return self._handed_over(claimed, following)
 
     async def _mishap(self, claimed: ClaimedJob, job: ExecutionJob, error: Exception) -> ClaimedJob | None:
         logger.exception("run_error", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
         if await self._queue.count_error(job.execution_id) < MAX_INTERNAL_ERRORS:
             return await self._delay(claimed, ERROR_PAUSE_SECONDS)
+        is_kept = False
         try:
             await self._engine.fail(job, "internal_error", "The engine met an error of its own; it has been logged.")
         except Exception:  # the last resort: the job must leave the queue
             logger.exception("run_not_failed", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
-        return await self._fail(claimed, f"{type(error).__name__}: {error}")
+            # What would begin a run is nowhere else, and is not thrown away; one that has begun needs its id free.
+            is_kept = job.kind != "resume" and not await self._engine.has_begun(job)
+        return await self._fail(claimed, f"{type(error).__name__}: {error}", is_kept)
+
+
+def _given_up(reason: str) -> tuple[str, str]:
+    """The code and message of a run whose job BullMQ has given up."""
+    if reason == STALLED_TOO_OFTEN:
+        return "drain_died", "The drain that ran this died several times."
+    return "job_failed", f"The job of this run was failed in the queue: {reason[:300]}"

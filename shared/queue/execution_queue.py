@@ -7,6 +7,7 @@ job hands over the next, and all fibers of a drain share their round trips.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from functools import cache
@@ -19,20 +20,26 @@ from redis.asyncio import Redis
 
 from shared.queue.connection import connect, in_our_terms
 from shared.queue.inbox import Inbox, bullmq_scripts
-from shared.queue.job import ClaimedJob, claimed_job
+from shared.queue.job import PUT_OFF_FIELD, ClaimedJob, claimed_job
 from shared.queue.scripts import ScriptRunner
 from shared.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 # Jobs without sense are kept for people to look at, the newest of them.
-KEPT_MALFORMED = {"count": 1000}
-# How often a job may lose its drain before it comes back with `deferred_failure`.
-MAX_STALLED = 5
+KEPT_ASIDE = {"count": 1000}
+# How often a job may lose its drain before it comes back with `deferred_failure`. Drains die for other reasons than a
+# job, and every job that they had is a suspect; whoever claims a suspect puts it off, longer each time, so that so many
+# losses lie minutes apart: `shared.engine.suspects`.
+MAX_STALLED = 10
 # How long a run's errors are counted together.
 ERROR_MEMORY_SECONDS = 86_400
 # Nobody waits longer for an answer: an HTTP API gives up after thirty seconds.
 AWAITED_SECONDS = 30
 
 _JOB_GONE = (-1, -2, -3, -6)  # missing job, missing lock, not active, somebody else's lock
+# What BullMQ calls failed because of other jobs of its flow, though its run is recorded.
+_IN_FLOW = {-4: "The job's flow has pending children.", -9: "The job's flow has failed children."}
 
 
 class ExecutionQueue(Inbox):
@@ -94,16 +101,22 @@ class ExecutionQueue(Inbox):
 
         A job whose lock was lost meanwhile, or that was flushed away, needs no completing.
         """
-        return await self._finish(claimed, "completed", None, fetch_next)
+        return await self._finish(claimed, "completed", None, fetch_next, True)
 
-    async def fail(self, claimed: ClaimedJob, reason: str, fetch_next: bool = True) -> ClaimedJob | None:
-        """The next job, like `complete`. A malformed job is kept among the failed ones; others leave nothing."""
-        return await self._finish(claimed, "failed", reason[:1000], fetch_next)
+    async def fail(
+        self, claimed: ClaimedJob, reason: str, fetch_next: bool = True, *, is_kept: bool = False
+    ) -> ClaimedJob | None:
+        """The next job, like `complete`. With `is_kept` the job stays among the failed ones, for people to look at; its
+        id is not free then for another job. A malformed one always stays."""
+        keep = KEPT_ASIDE if is_kept or claimed.job is None else True
+        return await self._finish(claimed, "failed", reason[:1000], fetch_next, keep)
 
-    async def delay(self, claimed: ClaimedJob, seconds: float) -> None:
-        """Puts the job off for `seconds`; it comes back with `attempts_made` one higher."""
+    async def delay(self, claimed: ClaimedJob, seconds: float, for_stall: bool = False) -> None:
+        """Puts the job off for `seconds`; it comes back with `attempts_made` one higher. `for_stall` remembers that it
+        was put off because a drain died over it."""
+        options = {"fieldsToUpdate": {PUT_OFF_FIELD: str(claimed.stalled)}} if for_stall else {}
         keys, arguments = self._bull.moveToDelayedArgs(
-            claimed.id, time.time_ns() // 1_000_000, claimed.token, max(1, int(seconds * 1000))
+            claimed.id, time.time_ns() // 1_000_000, claimed.token, max(1, int(seconds * 1000)), options
         )
         with in_our_terms():
             await self._scripts.call("moveToDelayed", keys, arguments)
@@ -184,7 +197,9 @@ class ExecutionQueue(Inbox):
         with in_our_terms():
             await self._client.ping()
 
-    async def _finish(self, claimed: ClaimedJob, state: str, reason: str | None, fetch_next: bool) -> ClaimedJob | None:
+    async def _finish(
+        self, claimed: ClaimedJob, state: str, reason: str | None, fetch_next: bool, keep: Any
+    ) -> ClaimedJob | None:
         job = SimpleNamespace(
             id=claimed.id,
             attempts=1,
@@ -192,14 +207,19 @@ class ExecutionQueue(Inbox):
             opts={},
             queue=SimpleNamespace(opts=self._worker_options),
         )
-        keep = KEPT_MALFORMED if state == "failed" and claimed.job is None else True
         pack = self._bull.moveToCompletedArgs if state == "completed" else self._bull.moveToFailedArgs
         keys, arguments = pack(job, reason, keep, claimed.token, fetch_next)
         with in_our_terms():
             answer = await self._scripts.call("moveToFinished", keys, arguments)
-        if answer in _JOB_GONE:
-            return await self.claim(claimed.token) if fetch_next else None
-        return self._next(raw2NextJobData(answer), claimed.token)
+        if not isinstance(answer, int) or answer == 0:
+            return self._next(raw2NextJobData(answer), claimed.token)
+        if answer in _IN_FLOW:
+            # The run is recorded as it is; its job must leave the queue all the same, and its id be free.
+            logger.warning("job_failed_in_flow", extra={"job_id": claimed.id, "reason": _IN_FLOW[answer]})
+            return await self.fail(claimed, _IN_FLOW[answer], fetch_next)
+        if answer not in _JOB_GONE:
+            logger.error("job_not_finished", extra={"job_id": claimed.id, "code": answer})
+        return await self.claim(claimed.token) if fetch_next else None
 
     def _next(self, found: list[Any] | None, token: str) -> ClaimedJob | None:
         fields, job_id, _, next_delayed = found or (None, "", None, None)

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from shared.cause import Cause
 from shared.ids import derived_id, is_uuid
+from shared.queue.job_checks import problem_of_delivery, problem_of_start
 
 if TYPE_CHECKING:
     from shared.domain.delivery import DeliveryRecord
 
 JOB_NAME = "execution"
+# What BullMQ's moveStalledJobsToWait says of a job that it gives up.
+STALLED_TOO_OFTEN = "job stalled more than allowable limit"
+# A field of ours in the job's hash, beside BullMQ's.
+PUT_OFF_FIELD = "put_off_after"
 
 
 class ExecutionJob(NamedTuple):
@@ -51,8 +56,9 @@ class ClaimedJob(NamedTuple):
     """A job that is ours while its lock lives; `job` is unset, and `malformed` says why, when its data makes no sense.
 
     `attempts_made` counts delays and failures, `attempts_started` claims; `added_at` is Unix time.
-    `deferred_failure` is set when the job stalled too often: whoever claims it must fail its execution with this
-    reason instead of running it.
+    `deferred_failure` is set when BullMQ has given the job up, because it stalled too often (`STALLED_TOO_OFTEN`) or a
+    child of its flow failed: whoever claims it must fail its execution instead of running it. `stalled` is how many
+    drains have died over it, and `put_off_after` how many had when it was last put off for that.
     """
 
     id: str
@@ -63,6 +69,8 @@ class ClaimedJob(NamedTuple):
     attempts_started: int
     deferred_failure: str | None
     added_at: float = 0.0
+    stalled: int = 0
+    put_off_after: int = 0
 
 
 def claimed_job(job_id: str, token: str, fields: Mapping[str, str]) -> ClaimedJob:
@@ -73,10 +81,12 @@ def claimed_job(job_id: str, token: str, fields: Mapping[str, str]) -> ClaimedJo
         token=token,
         job=job,
         malformed=malformed,
-        attempts_made=int(fields.get("atm") or 0),
-        attempts_started=int(fields.get("ats") or 0),
+        attempts_made=_whole(fields.get("atm")),
+        attempts_started=_whole(fields.get("ats")),
         deferred_failure=fields.get("defa") or None,
-        added_at=int(fields.get("timestamp") or 0) / 1000,
+        added_at=_whole(fields.get("timestamp")) / 1000,
+        stalled=_whole(fields.get("stc")),
+        put_off_after=_whole(fields.get(PUT_OFF_FIELD)),
     )
 
 
@@ -99,6 +109,15 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
         return None, "The job's kind must be delivery, resume or start."
     if (kind == "delivery") != isinstance(delivery, dict) or (kind == "start") != isinstance(start, dict):
         return None, f"The job's data does not fit its kind, {kind}."
+    problem = (
+        problem_of_delivery(delivery)
+        if delivery is not None
+        else problem_of_start(start)
+        if start is not None
+        else None
+    )
+    if problem is not None:
+        return None, problem
     return ExecutionJob(data["tenant_id"], job_id, kind, delivery, start, data.get("awaited") is True), None
 
 
@@ -109,6 +128,14 @@ def _started_by_hand(job_id: str, data: dict[str, Any]) -> tuple[ExecutionJob | 
     execution_id = job_id if is_uuid(job_id) else derived_id("job", job_id)
     start = {"workflow_id": data["workflow_id"], "input": data.get("input")}
     return ExecutionJob(data["tenant_id"], execution_id, "start", start=start), None
+
+
+def _whole(text: str | None) -> int:
+    """BullMQ's counter; whatever else stands there counts as none, for a claimed job must not be dropped."""
+    try:
+        return int(text or 0)
+    except ValueError:
+        return 0
 
 
 def _uuid(value: object) -> bool:

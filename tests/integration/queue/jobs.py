@@ -17,5 +17,30 @@ def resume(execution_id: str | None = None) -> ExecutionJob:
 
 def delivery(execution_id: str | None = None, delivery_id: str | None = None, **fields: Any) -> ExecutionJob:
     """A job that starts an execution from a delivery."""
-    body = {"delivery_id": delivery_id or str(uuid4()), "body": "{}", "body_encoding": "utf8", **fields}
-    return ExecutionJob(TENANT, execution_id or str(uuid4()), "delivery", body)
+    return ExecutionJob(TENANT, execution_id or str(uuid4()), "delivery", delivered(delivery_id, **fields))
+
+
+ONE, TWO = "01930000-0000-7000-8000-00000000000a", "01930000-0000-7000-8000-00000000000b"
+
+
+def delivered(delivery_id: str | None = None, **fields: Any) -> dict[str, Any]:
+    """A delivery as it stands in a job."""
+    return {
+        "workflow_id": str(uuid4()),
+        "node_id": None,
+        "webhook_id": str(uuid4()),
+        "provider": "github",
+        "delivery_id": delivery_id or str(uuid4()),
+        "delivery_key": "key",
+        "event_type": None,
+        "received_at": "2026-11-30T12:00:00Z",
+        "method": "POST",
+        "headers": {},
+        "query": {},
+        "body": "{}",
+        "body_encoding": "utf8",
+        "body_sha256": "0" * 64,
+        "size_bytes": 2,
+        "content_type": "application/json",
+        **fields,
+    }

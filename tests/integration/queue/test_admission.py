@@ -15,15 +15,15 @@ from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.inbox import Receipt
 from shared.queue.limit import Limit
 from shared.settings import Settings
-from tests.integration.queue.jobs import delivery, resume
+from tests.integration.queue.jobs import ONE, TWO, delivery, resume
 
 
 async def test_accept_adds_the_delivery_once(queue: ExecutionQueue) -> None:
     """The same delivery again is a duplicate of the first, also after its job has finished."""
-    first = delivery(delivery_id="one")
-    again = delivery(first.execution_id, delivery_id="two")
-    assert await queue.accept(first, "bytes") == Receipt("one", duplicate=False, mismatch=False, live_drain=False)
-    assert await queue.accept(again, "bytes") == Receipt("one", duplicate=True, mismatch=False, live_drain=False)
+    first = delivery(delivery_id=ONE)
+    again = delivery(first.execution_id, delivery_id=TWO)
+    assert await queue.accept(first, "bytes") == Receipt(ONE, duplicate=False, mismatch=False, live_drain=False)
+    assert await queue.accept(again, "bytes") == Receipt(ONE, duplicate=True, mismatch=False, live_drain=False)
     claimed = await queue.claim("a")
     assert claimed is not None
     assert claimed.job == first
@@ -34,10 +34,10 @@ async def test_accept_adds_the_delivery_once(queue: ExecutionQueue) -> None:
 
 async def test_accept_refuses_other_bytes_under_the_same_key(queue: ExecutionQueue) -> None:
     """Another body under an accepted delivery's key is a mismatch and adds nothing."""
-    first = delivery(delivery_id="one")
+    first = delivery(delivery_id=ONE)
     await queue.accept(first, "bytes")
     receipt = await queue.accept(delivery(first.execution_id), "other")
-    assert receipt == Receipt("one", duplicate=False, mismatch=True, live_drain=False)
+    assert receipt == Receipt(ONE, duplicate=False, mismatch=True, live_drain=False)
     assert await queue.peek(first.execution_id) == first
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.execution_queue import MAX_STALLED, ExecutionQueue
 from shared.settings import Settings
 from tests.integration.queue.jobs import delivery, resume
 
@@ -145,12 +145,12 @@ async def test_a_job_that_stalls_too_often_comes_back_with_a_reason_to_fail(queu
     queue = ExecutionQueue.connect(queue_settings._replace(lock_seconds=0.02))
     await queue.enqueue([resume()])
     reasons = []
-    for _ in range(30):
+    for _ in range(60):
         if claimed := await queue.claim("a"):
             reasons.append(claimed.deferred_failure)
             if claimed.deferred_failure:
                 break
         await asyncio.sleep(0.03)
         await queue.recover_stalled()
-    assert reasons == [None] * 6 + ["job stalled more than allowable limit"]
+    assert reasons == [None] * (MAX_STALLED + 1) + ["job stalled more than allowable limit"]
     await queue.close()

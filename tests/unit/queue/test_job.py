@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shared.ids import derived_id, new_id
 from shared.queue.job import ExecutionJob, claimed_job, parse_job
+from tests.integration.queue.jobs import delivered
 
 TENANT, WORKFLOW, EXECUTION = new_id(), new_id(), new_id()
 
@@ -24,7 +25,8 @@ def fields(data: Any, **other: str) -> dict[str, str]:
     "job",
     [
         ExecutionJob(TENANT, EXECUTION, "resume"),
-        ExecutionJob(TENANT, EXECUTION, "delivery", {"body": "é"}),
+        ExecutionJob(TENANT, EXECUTION, "delivery", delivered(body="é")),
+        ExecutionJob(TENANT, EXECUTION, "delivery", delivered(body="AA==", body_encoding="base64", delivery_key=None)),
         ExecutionJob(TENANT, EXECUTION, "start", start={"workflow_id": WORKFLOW, "input": None}),
     ],
 )
@@ -57,6 +59,11 @@ def test_a_job_of_another_client_starts_by_hand() -> None:
         {"tenant_id": TENANT, "execution_id": EXECUTION, "kind": ["resume"]},
         {"tenant_id": TENANT, "execution_id": EXECUTION, "kind": "delivery"},
         {"tenant_id": TENANT, "execution_id": EXECUTION, "kind": "resume", "delivery": {}},
+        {"tenant_id": TENANT, "execution_id": EXECUTION, "kind": "start"},
+        {"tenant_id": TENANT, "execution_id": EXECUTION, "kind": "start", "start": {}},
+        {"tenant_id": TENANT, "execution_id": EXECUTION, "kind": "start", "start": {"workflow_id": 7, "input": 1}},
+        {"tenant_id": TENANT, "execution_id": EXECUTION, "kind": "start", "start": {"workflow_id": WORKFLOW}},
+        {"tenant_id": TENANT, "execution_id": EXECUTION, "kind": "delivery", "delivery": {}},
     ],
 )
 def test_nonsense_is_named(data: Any) -> None:
@@ -64,6 +71,42 @@ def test_nonsense_is_named(data: Any) -> None:
     job, malformed = parse_job(EXECUTION, fields(data))
     assert job is None
     assert malformed
+
+
+@pytest.mark.parametrize("name", [name for name in delivered() if name != "body_encoding"])
+def test_delivery_without_a_field_or_with_another_kind_of_value_is_named(name: str) -> None:
+    """Whatever the engine or the ledger reads of it."""
+    sound = delivered()
+    for delivery in ({key: value for key, value in sound.items() if key != name}, {**sound, name: [7]}):
+        data = {"tenant_id": TENANT, "execution_id": EXECUTION, "kind": "delivery", "delivery": delivery}
+        job, malformed = parse_job(EXECUTION, fields(data))
+        assert job is None
+        assert name in (malformed or "")
+
+
+@pytest.mark.parametrize(
+    "fields_",
+    [
+        {"body": "A", "body_encoding": "base64"},
+        {"body": "\ud800"},
+        {"body_encoding": "utf-16"},
+        {"body_encoding": None},
+        {"received_at": "yesterday"},
+        {"size_bytes": -1},
+        {"size_bytes": True},
+    ],
+)
+def test_delivery_whose_bytes_or_time_are_none_is_named(fields_: dict[str, Any]) -> None:
+    """What cannot be turned back into the bytes that were sent begins no run."""
+    data = ExecutionJob(TENANT, EXECUTION, "delivery", delivered(**fields_)).data()
+    assert parse_job(EXECUTION, fields(data))[0] is None
+
+
+@pytest.mark.parametrize("field", ["atm", "ats", "stc", "timestamp", "put_off_after"])
+def test_counters_that_are_no_numbers_count_as_none(field: str) -> None:
+    """A job that has been claimed must not be dropped for what another client has written beside it."""
+    data = ExecutionJob(TENANT, EXECUTION, "resume").data()
+    assert claimed_job(EXECUTION, "t", fields(data, **{field: "many"})) == claimed_job(EXECUTION, "t", fields(data))
 
 
 def test_another_name_is_not_ours() -> None:

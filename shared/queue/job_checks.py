@@ -1,0 +1,89 @@
+"""What a job's data must have, so that whoever claims it can rely on it: any client of Redis may have written it."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared.domain.timestamps import unix_seconds
+from shared.ids import is_uuid
+
+Check = Callable[[Any], bool]
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and is_uuid(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_null(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_moment(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and unix_seconds(value) > 0
+    except ValueError:
+        return False
+
+
+# Of a delivery, by the names that `shared.domain.delivery` reads; it may have others besides.
+_DELIVERY: Mapping[str, tuple[Check, str]] = {
+    "workflow_id": (_is_id, "a UUID"),
+    "webhook_id": (_is_id, "a UUID"),
+    "delivery_id": (_is_id, "a UUID"),
+    "node_id": (_is_text_or_null, "a text or null"),
+    "delivery_key": (_is_text_or_null, "a text or null"),
+    "event_type": (_is_text_or_null, "a text or null"),
+    "provider": (_is_text, "a text"),
+    "method": (_is_text, "a text"),
+    "content_type": (_is_text, "a text"),
+    "body_sha256": (_is_text, "a text"),
+    "body": (_is_text, "a text"),
+    "received_at": (_is_moment, "a time in ISO 8601"),
+    "headers": (_is_object, "an object"),
+    "query": (_is_object, "an object"),
+    "size_bytes": (_is_size, "a whole number"),
+}
+
+
+def problem_of_delivery(delivery: Mapping[str, Any]) -> str | None:
+    """What is wrong with a job's `delivery`; `None` when nothing is."""
+    for name, (is_right, kind) in _DELIVERY.items():
+        if name not in delivery or not is_right(delivery[name]):
+            return f"The job's delivery must have a {name} that is {kind}."
+    return _problem_of_body(delivery["body"], delivery.get("body_encoding"))
+
+
+def problem_of_start(start: Mapping[str, Any]) -> str | None:
+    """What is wrong with a job's `start`; `None` when nothing is."""
+    if not _is_id(start.get("workflow_id")):
+        return "The job's start must have a workflow_id that is a UUID."
+    if "input" not in start:
+        return "The job's start must have an input; null is one."
+    return None
+
+
+def _problem_of_body(body: str, encoding: Any) -> str | None:
+    try:
+        if encoding == "base64":
+            binascii.a2b_base64(body)
+        elif encoding == "utf8":
+            body.encode()
+        else:
+            return "The job's delivery must have a body_encoding that is utf8 or base64."
+    except ValueError:
+        return f"The job's delivery has a body that is no {encoding}."
+    return None

@@ -1,0 +1,39 @@
+"""What one odd row does to the sweep: nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from shared.ids import new_id
+from shared.repositories.executions import ExecutionRepository
+from tests.integration.engine.bench import Bench, transform
+from tests.integration.engine.test_leaving import drain_of
+
+
+class Odd(ExecutionRepository):
+    """Finds, beside what is due, a run that no queue takes."""
+
+    tenant_id = new_id()
+
+    async def claim_due(self, limit: int, lease_seconds: float, now: str) -> list[dict[str, Any]]:
+        odd = {"tenant_id": self.tenant_id, "execution_id": "7"}
+        return [odd, *await super().claim_due(limit, lease_seconds, now)]
+
+
+async def test_run_that_cannot_be_enqueued_stops_no_other(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged with its tenant; the due runs of others are brought back."""
+    nodes = [{"id": "start", "type": "manual_trigger"}, transform("one", 1)]
+    workflow_id = await bench.publish(nodes, "start>one")
+    jobs = [await bench.start(workflow_id) for _ in range(3)]
+    await bench.services.redis.flushdb()
+    bench.engine = bench.new_engine(clock=lambda: time.time() + 60)  # by whose clock they are due
+    ends_at = time.monotonic() + 30
+    await drain_of(bench, lambda: ends_at - time.monotonic(), executions=Odd(bench.services.database)).run()
+    assert {(await bench.state(job)).status for job in jobs} == {"succeeded"}
+    told = [record for record in caplog.records if record.message == "sweep_item_failed"]
+    assert {(record.__dict__["tenant_id"], record.__dict__["execution_id"]) for record in told} == {
+        (Odd.tenant_id, "7")
+    }
