@@ -17,6 +17,8 @@ from shared.repositories.executions import ExecutionRepository
 # The store is looked at after each turn: a run that went on without its first job tells nobody.
 FIRST_TURN_SECONDS = 0.25
 LONGEST_TURN_SECONDS = 2.0
+# One of the two may hang: the other is asked again after this.
+STORE_SECONDS = 2.0
 
 
 async def await_answer(
@@ -37,14 +39,15 @@ async def await_answer(
         if told is not None and "stored" not in told:
             return told
         try:
-            row = await executions.get(tenant_id, execution_id)
-            if row is not None and row["stream_version"] > seen:
-                state = fold(await events.read_all(tenant_id, execution_id))
-                found = answer_of(state) if state is not None else None
-                if found is not None:
-                    return found
-                seen = row["stream_version"]
-        except StorageUnavailableError:
+            async with asyncio.timeout(min(STORE_SECONDS, max(0.0, deadline - time.monotonic()))):
+                row = await executions.get(tenant_id, execution_id)
+                if row is not None and row["stream_version"] > seen:
+                    state = fold(await events.read_all(tenant_id, execution_id))
+                    found = answer_of(state) if state is not None else None
+                    if found is not None:
+                        return found
+                    seen = row["stream_version"]
+        except (StorageUnavailableError, TimeoutError):
             pass  # the run is accepted, and the answer may still come through Redis
         turn = min(turn * 2, LONGEST_TURN_SECONDS)
     return None

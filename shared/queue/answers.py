@@ -14,6 +14,8 @@ from shared.queue.keys import OwnKeys
 # How long an answer stays for those who ask again.
 ANSWER_SECONDS = 60
 TELL_TIMEOUT_SECONDS = 1.0
+# How much later than promised a Redis may say that there is no answer.
+LATE_SECONDS = 0.5
 
 
 class Answers:
@@ -34,8 +36,9 @@ class Answers:
         """The answer, waited for this long; `None` when none came."""
         key = self._keys.answer(execution_id)
         with in_our_terms():
-            # From the list's one end to its other: each that waits gets it, and it stays.
-            text: Any = await self._client.blmove(key, key, seconds, "LEFT", "RIGHT")  # type: ignore[arg-type]  # fractions are taken
+            async with asyncio.timeout(seconds + LATE_SECONDS):
+                # From the list's one end to its other: each that waits gets it, and it stays.
+                text: Any = await self._client.blmove(key, key, seconds, "LEFT", "RIGHT")  # type: ignore[arg-type]  # fractions are taken
         found: str | None = text
         return found
 

@@ -32,7 +32,7 @@ from shared.settings import Settings
 # A finished job leaves nothing behind: history is in the event store, and an id must be free for the run's next job.
 REMOVED = {"removeOnComplete": True, "removeOnFail": True}
 # An answer to a provider must not wait for a Redis that does not answer.
-ACCEPT_TIMEOUT_SECONDS = 2.0
+ACCEPT_TIMEOUT_SECONDS = 1.5
 # How long a mark stays that a run is to be looked at again: longer than a drain needs to leave it.
 AGAIN_SECONDS = 60
 # The keys of BullMQ's script, in its order.
@@ -41,14 +41,18 @@ _ADD_KEYS = ("wait", "paused", "meta", "id", "completed", "delayed", "active", "
 
 class Receipt(NamedTuple):
     """What became of a delivery. `duplicate`: it was accepted before, as `delivery_id`. `mismatch`: under the same key
-    another body was. `retry_after_seconds`: a limit is reached, and when to try again. In these cases nothing was
-    added. `live_drain`: a drain is there to take it."""
+    another body was. `retry_after_seconds`: a limit is reached, and when to try again. `unpublished`: the workflow has
+    no published version, which whoever sent this here has not heard yet. In these cases nothing was
+    added. `live_drain`: a drain is there to take it. `job_is_gone`: the job that was added for a duplicate's first
+    delivery is not in the queue any more, whether a run came of it or not."""
 
     delivery_id: str
     duplicate: bool
     mismatch: bool
     live_drain: bool
     retry_after_seconds: float | None = None
+    job_is_gone: bool = False
+    unpublished: bool = False
 
 
 class Inbox(Hints, Presence, Ledger):
@@ -78,35 +82,48 @@ class Inbox(Hints, Presence, Ledger):
             answers = await asyncio.gather(*(self._admit(job, mark, "") for job, mark in zip(jobs, marks, strict=True)))
         return bool(answers[-1][1])
 
-    async def accept(self, job: ExecutionJob, fingerprint: str, limits: Sequence[Limit] = ()) -> Receipt:
+    async def accept(
+        self, job: ExecutionJob, fingerprint: str, limits: Sequence[Limit] = (), put_back: bool = False
+    ) -> Receipt:
         """The receipt of a delivery: claimed, added and looked for a live drain in one round trip, all or nothing.
 
         `fingerprint` (no spaces) says which bytes were delivered. A repeated call is recognised by its delivery id.
+        `put_back`: the delivery is the one that has the claim, and is added again where its job is gone.
         """
         assert job.delivery is not None, "intake accepts jobs of deliveries"
         delivery_id = job.delivery["delivery_id"]
         claim = f"{fingerprint} {delivery_id}"
         with in_our_terms():
             async with asyncio.timeout(ACCEPT_TIMEOUT_SECONDS):
-                taken, live = await self._admit(job, self._keys.delivery(job.execution_id), claim, limits)
+                key = self._keys.delivery(job.execution_id)
+                taken, live, place = await self._admit(job, key, claim, limits, put_back=put_back)
+        if place == "unpublished":
+            return Receipt(delivery_id, False, False, live_drain=True, unpublished=True)
         if live < 0:
             return Receipt(delivery_id, False, False, live_drain=True, retry_after_seconds=-live / 1000)
         if not taken or taken == claim:
             return Receipt(delivery_id, duplicate=False, mismatch=False, live_drain=live > 0)
         first_fingerprint, _, first_delivery_id = taken.partition(" ")
         same = first_fingerprint == fingerprint
-        return Receipt(first_delivery_id, duplicate=same, mismatch=not same, live_drain=live > 0)
+        return Receipt(
+            first_delivery_id, duplicate=same, mismatch=not same, live_drain=live > 0, job_is_gone=place == "gone"
+        )
 
-    def _admit(self, job: ExecutionJob, key: str, claim: str, limits: Sequence[Limit] = ()) -> asyncio.Future[Any]:
+    def _admit(
+        self, job: ExecutionJob, key: str, claim: str, limits: Sequence[Limit] = (), put_back: bool = False
+    ) -> asyncio.Future[Any]:
         if not is_uuid(job.execution_id):
             raise ValueError(f"A job's id must be a UUID, not {job.execution_id!r}: BullMQ counts with other ids.")
         now = time.time_ns() // 1_000_000
         arguments = self._packed(job, now)
-        keys = [*self._add_keys, key or self._keys.drains, self._keys.drains]
+        none, workflow_id = self._keys.drains, job.delivery.get("workflow_id") if job.delivery is not None else None
+        published = self._keys.published(workflow_id) if workflow_id else none
+        keys = [*self._add_keys, key or none, none, f"{self._base}:{job.execution_id}", published]
         keys += [self._keys.bucket(limit.name) for limit in limits]
         lifetime = self._delivery_memory_seconds if claim else AGAIN_SECONDS
         buckets = [part for limit in limits for part in (limit.per_second, limit.burst)]
-        return self._scripts.call("admit", keys, [*arguments, now, claim, lifetime, *buckets])
+        more = [now, claim, lifetime, "1" if put_back else "", *buckets]
+        return self._scripts.call("admit", keys, [*arguments, *more])
 
     async def peek(self, execution_id: str) -> ExecutionJob | None:
         """The job of this execution that is in the queue, in whatever state; `None` when there is none."""

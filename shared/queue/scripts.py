@@ -53,7 +53,10 @@ class ScriptRunner:
         batch, self._waiting = self._waiting, []
         task = asyncio.get_running_loop().create_task(self._run([(name, packed) for name, packed, _ in batch]))
         self._sending.add(task)
-        task.add_done_callback(partial(self._settle, [answer for _, _, answer in batch]))
+        answers = [answer for _, _, answer in batch]
+        task.add_done_callback(partial(self._settle, answers))
+        for answer in answers:
+            answer.add_done_callback(partial(_give_up, task, answers))
 
     def _settle(self, answers: list[asyncio.Future[Any]], task: asyncio.Task[list[Any]]) -> None:
         self._sending.discard(task)
@@ -114,6 +117,12 @@ class ScriptRunner:
     async def _discard(self, connection: AbstractConnection) -> None:
         await connection.disconnect(nowait=True)
         await self._pool.release(connection)
+
+
+def _give_up(task: asyncio.Task[Any], answers: Sequence[asyncio.Future[Any]], _: asyncio.Future[Any]) -> None:
+    """A server that hangs must not keep a connection for calls that nobody waits for any more."""
+    if not task.done() and all(answer.done() for answer in answers):
+        task.cancel()
 
 
 def _packed(*command: Any) -> bytes:

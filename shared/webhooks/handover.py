@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import math
-import time
+from collections.abc import Sequence
 
 from shared.commands.services import Services
+from shared.deadline import within
 from shared.domain.delivery import DeliveryRecord, body_bytes, ledger_note
-from shared.errors import ConflictError, QueueUnavailableError, StorageUnavailableError, ThrottledError
+from shared.errors import ConflictError, GoneError, QueueUnavailableError, StorageUnavailableError, ThrottledError
 from shared.observability import emit
+from shared.queue.inbox import Receipt
 from shared.queue.job import ExecutionJob
 from shared.queue.limit import Limit
 from shared.webhooks.answer import Answer, json_answer
+from shared.webhooks.deadlines import LONG_SECONDS, SHORT_SECONDS
+from shared.webhooks.detour import Detour
 from shared.webhooks.hooks import Hook
 
 logger = logging.getLogger(__name__)
 
-# After Redis failed, deliveries go around it for this long: each attempt could hold an answer up for seconds.
-DETOUR_SECONDS = 2.0
+# The delivery is in already; its sender does not wait longer than this for a drain to be woken.
+WAKE_SECONDS = 3.0
 
 
 class Handover:
     """To Redis, and to Supabase while Redis is out of reach. One per process."""
 
-    def __init__(self, services: Services) -> None:
-        """Uses the process's services."""
-        self._services = services
-        self._detour_until = 0.0
+    def __init__(self, services: Services, detour: Detour) -> None:
+        """Uses the process's services, and its way around a Redis that has failed."""
+        self._services, self._detour = services, detour
 
     async def accept(self, hook: Hook, job: ExecutionJob) -> Answer:
         """The answer to a delivery of which a run will come, or came already. `ThrottledError` over a limit,
         `ConflictError` for other bytes under the same key, `StorageUnavailableError` when nobody takes it."""
-        if time.monotonic() >= self._detour_until:
+        if not self._detour.is_open:
             try:
                 return await self._queue(hook, job)
             except QueueUnavailableError as error:
@@ -52,9 +56,13 @@ class Handover:
     async def note(self, hook: Hook, facts: DeliveryRecord, verdict: str, reason: str | None) -> None:
         """Leaves a line for the ledger, which a drain writes. What Redis does not take in time is not recorded."""
         row = ledger_note(facts, hook.tenant_id, verdict, reason)
+        if self._detour.is_open:
+            logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
+            return
         try:
             should_wake = await self._services.inbox.note(row, base64.b64encode(body_bytes(facts)).decode())
-        except QueueUnavailableError:
+        except QueueUnavailableError as error:
+            self._detour.begin(error.__cause__)
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
         else:
             if should_wake:
@@ -62,7 +70,13 @@ class Handover:
 
     async def _queue(self, hook: Hook, job: ExecutionJob) -> Answer:
         assert job.delivery is not None, "intake makes jobs of deliveries"
-        receipt = await self._services.inbox.accept(job, job.delivery["body_sha256"], self._limits(hook))
+        limits = self._limits(hook)
+        receipt = await self._services.inbox.accept(job, job.delivery["body_sha256"], limits)
+        if receipt.duplicate and receipt.job_is_gone:
+            receipt = await self._taken_again(job, receipt, limits)
+        self._detour.end()
+        if receipt.unpublished:
+            raise GoneError("This webhook's workflow is not published.")
         if receipt.retry_after_seconds is not None:
             await self.note(hook, job.delivery, "throttled", None)
             raise ThrottledError(retry_after_seconds=max(1, math.ceil(receipt.retry_after_seconds)))
@@ -75,10 +89,31 @@ class Handover:
             await self._wake()
         return _answer(job, receipt.delivery_id, receipt.duplicate)
 
+    async def _taken_again(self, job: ExecutionJob, receipt: Receipt, limits: Sequence[Limit]) -> Receipt:
+        """The receipt of a delivery that was accepted before and whose job is not in the queue.
+
+        Nearly always its run has begun. Where there is none, another client of the queue has removed the job, and the
+        delivery is taken as it was the first time. Where the store does not say, its job is put back for safety: a job
+        of a run that exists does nothing.
+        """
+        assert job.delivery is not None, "intake makes jobs of deliveries"
+        is_known = True
+        try:
+            with within(SHORT_SECONDS):
+                if await self._services.executions.get(job.tenant_id, job.execution_id) is not None:
+                    return receipt
+        except StorageUnavailableError:
+            is_known = False
+        first = job._replace(delivery={**job.delivery, "delivery_id": receipt.delivery_id})
+        again = await self._services.inbox.accept(first, job.delivery["body_sha256"], limits, put_back=True)
+        logger.warning("delivery_put_back", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
+        return again if is_known else again._replace(duplicate=not again.mismatch)
+
     async def _spill(self, job: ExecutionJob) -> Answer:
         from shared.webhooks.spill import spill
 
-        spilled = await spill(self._services.events, job)
+        with within(LONG_SECONDS):
+            spilled = await spill(self._services.events, job)
         if spilled.mismatch:
             raise _contradiction(job)
         if not spilled.duplicate:
@@ -86,7 +121,7 @@ class Handover:
         return _answer(job, spilled.delivery_id, spilled.duplicate)
 
     def _begin_detour(self, job: ExecutionJob, error: QueueUnavailableError) -> None:
-        self._detour_until = time.monotonic() + DETOUR_SECONDS
+        self._detour.begin(error.__cause__)
         cause = type(error.__cause__).__name__
         logger.warning("queue_unreachable", extra={"execution_id": job.execution_id, "error": cause})
 
@@ -104,8 +139,9 @@ class Handover:
         from shared.queue.wake import wake_drain
 
         try:
-            await wake_drain(self._services.inbox)
-        except QueueUnavailableError:
+            async with asyncio.timeout(WAKE_SECONDS):
+                await wake_drain(self._services.inbox)
+        except (QueueUnavailableError, TimeoutError):
             # The job is in; the schedule's drain finds it.
             logger.warning("drain_not_woken")
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shared.commands.services import Services
+from shared.deadline import within
 from shared.domain.intake_config import intake_config
 from shared.domain.provider import secret_context
 from shared.domain.timestamps import unix_seconds
-from shared.errors import QueueUnavailableError, StorageUnavailableError
+from shared.errors import QueueUnavailableError, StorageUnavailableError, UnavailableError
 from shared.queue.hints import RememberedWebhook
 from shared.webhooks.catalog import provider
+from shared.webhooks.deadlines import LONG_SECONDS, SHORT_SECONDS
+from shared.webhooks.detour import Detour
+from shared.webhooks.hook_memory import HookMemory
 from shared.webhooks.provider import Provider
 
 logger = logging.getLogger(__name__)
@@ -23,9 +25,6 @@ logger = logging.getLogger(__name__)
 MEMORY_SECONDS = 5.0
 # What would not take a delivery may be about to: a webhook is often tried the moment it is made or published.
 REFUSAL_MEMORY_SECONDS = 1.0
-MAX_REMEMBERED = 1000
-# An answer to a provider must not wait for a Redis that does not answer.
-REDIS_TIMEOUT_SECONDS = 1.0
 
 
 class Hook(NamedTuple):
@@ -76,42 +75,49 @@ class Hook(NamedTuple):
 class Hooks:
     """Finds webhooks. One per process."""
 
-    def __init__(self, services: Services) -> None:
-        """Uses the process's services; Redis and Supabase are connected when first needed."""
-        self._services = services
-        self._remembered: dict[str, tuple[float, Hook | None]] = {}
+    def __init__(self, services: Services, detour: Detour) -> None:
+        """Uses the process's services; Redis and Supabase are connected when first needed. `detour` is the process's
+        way around a Redis that has failed."""
+        self._services, self._detour = services, detour
+        self._memory = HookMemory()
 
     async def find(self, webhook_id: str) -> Hook | None:
-        """The webhook; `None` when there is none. While neither Redis nor Supabase can be asked, the last one known,
-        and `StorageUnavailableError` where none is."""
-        until, remembered = self._remembered.get(webhook_id, (0.0, None))
-        if time.monotonic() < until:
-            return remembered
+        """The webhook; `None` when there is none.
+
+        While Supabase cannot be asked, or takes longer than its deadline, the last one known: this process's, for as
+        long as it lives, or Redis's, for a day after it was last confirmed. `StorageUnavailableError` where none is.
+        """
+        remembered = self._memory.find(webhook_id)
+        if remembered is not None and remembered.is_fresh:
+            return remembered.hook
+        stale = None if remembered is None else remembered.hook
         try:
-            config = await self._ask(webhook_id)
-        except StorageUnavailableError:
-            if remembered is None:
+            config = await self._ask(webhook_id, SHORT_SECONDS if stale is not None else LONG_SECONDS)
+            hook = None if config is None else await _open(config)
+        except UnavailableError:
+            if stale is None:
                 raise
-            return remembered
-        hook = None if config is None else await _open(config)
+            # Not every delivery of an outage waits for the deadline.
+            self._memory.keep(webhook_id, stale, MEMORY_SECONDS)
+            return stale
         takes = hook is not None and hook.is_active and hook.is_published and not hook.awaits_secret
-        memory = MEMORY_SECONDS if takes else REFUSAL_MEMORY_SECONDS
-        if len(self._remembered) >= MAX_REMEMBERED:
-            self._remembered.clear()
-        self._remembered[webhook_id] = (time.monotonic() + memory, hook)
+        self._memory.keep(webhook_id, hook, MEMORY_SECONDS if takes else REFUSAL_MEMORY_SECONDS)
         return hook
 
     def forget(self, webhook_id: str) -> None:
-        """The webhook has just changed here: the next delivery asks again."""
-        self._remembered.pop(webhook_id, None)
+        """The webhook has just changed: the next delivery asks again."""
+        self._memory.forget(webhook_id)
 
-    async def _ask(self, webhook_id: str) -> dict[str, Any] | None:
-        seen = await self._ask_redis(webhook_id)
+    async def _ask(self, webhook_id: str, seconds: float) -> dict[str, Any] | None:
+        seen = None if self._detour.is_open else await self._ask_redis(webhook_id)
         if seen is not None and seen.is_fresh:
             return seen.config
         try:
-            row = await self._services.webhooks.for_intake(webhook_id)
+            with within(SHORT_SECONDS if seen is not None and seen.is_known else seconds):
+                row = await self._services.webhooks.for_intake(webhook_id)
         except StorageUnavailableError:
+            if seen is None and self._detour.is_open:
+                seen = await self._ask_redis(webhook_id)  # it may be back: it is all that is left
             if seen is None or not seen.is_known:
                 raise
             return seen.config
@@ -125,9 +131,9 @@ class Hooks:
 
     async def _ask_redis(self, webhook_id: str) -> RememberedWebhook | None:
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                return await self._services.hints.webhook_config(webhook_id)
-        except (QueueUnavailableError, TimeoutError):
+            return await self._services.hints.webhook_config(webhook_id)
+        except QueueUnavailableError as error:
+            self._detour.begin(error.__cause__)
             return None
 
 

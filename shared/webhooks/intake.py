@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.commands.services import Services
+from shared.deadline import within
 from shared.domain.delivery import DeliveryRecord, queued
 from shared.errors import (
     ConflictError,
@@ -20,7 +21,9 @@ from shared.ids import is_uuid
 from shared.queue.job import ExecutionJob
 from shared.webhooks.answer import Answer, json_answer
 from shared.webhooks.arrival import Arrival, facts_of, job_of
+from shared.webhooks.deadlines import LONG_SECONDS
 from shared.webhooks.delivery import Delivery
+from shared.webhooks.detour import Detour
 from shared.webhooks.door import takes_address, takes_event
 from shared.webhooks.examination import examine
 from shared.webhooks.handover import Handover
@@ -43,8 +46,8 @@ class Intake:
         a run, if it does."""
         self._filters_out = filters_out
         self._services = services
-        self._hooks = Hooks(services)
-        self._handover = Handover(services)
+        detour = Detour()
+        self._hooks, self._handover = Hooks(services, detour), Handover(services, detour)
 
     async def take(self, arrival: Arrival) -> Answer:
         """The answer to a request; refusals are raised as the errors of the API's contract."""
@@ -69,7 +72,8 @@ class Intake:
         if hook.provider_id == "custom" and not hook.config.get("live"):
             from shared.commands.go_live import go_live
 
-            await go_live(self._services, hook.tenant_id, hook.id)
+            with within(LONG_SECONDS):
+                await go_live(self._services, hook.tenant_id, hook.id)
             self._hooks.forget(hook.id)
             return json_answer(200, {"verified": True, "live": True})
         job = job_of(hook, provider, delivery, examined.verification.timestamp, facts_of(hook, delivery, now))
@@ -103,7 +107,8 @@ class Intake:
             from shared.commands.keep_handshake_secret import keep_handshake_secret
 
             try:
-                await keep_handshake_secret(self._services, hook.tenant_id, hook.id, found.stores)
+                with within(LONG_SECONDS):
+                    await keep_handshake_secret(self._services, hook.tenant_id, hook.id, found.stores)
             except ConflictError:
                 raise await self._refused(hook, delivery, now, "handshake_refused: the secret is set") from None
             self._hooks.forget(hook.id)

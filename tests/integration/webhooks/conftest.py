@@ -44,7 +44,8 @@ def servers(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFa
 def wired(servers: Servers) -> Iterator[Services]:
     """What the function works with: a cold process with a queue of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(servers.supabase, servers.redis, QUEUE_NAME=f"intake-{new_id()}").items():
+        own = {"QUEUE_NAME": f"intake-{new_id()}", "DRAIN_LINGER_SECONDS": "0.6"}
+        for name, value in environment(servers.supabase, servers.redis, **own).items():
             patch.setenv(name, value)
         patch.delenv("DRAIN_FUNCTION_NAME", raising=False)
         _forget()

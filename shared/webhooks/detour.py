@@ -1,0 +1,33 @@
+"""The way around Redis, once it has failed: not every delivery waits until it is clear that Redis does not answer."""
+
+from __future__ import annotations
+
+import time
+
+# After Redis failed, deliveries go around it for this long; each attempt could hold an answer up for a second or two.
+DETOUR_SECONDS = 2.0
+# A Redis that refuses says so at once, one that hangs costs its deadline: twice as long each time, up to this.
+LONGEST_DETOUR_SECONDS = 16.0
+
+
+class Detour:
+    """Whether Redis is gone around just now. One per process, for all that intake asks of Redis."""
+
+    def __init__(self) -> None:
+        """Redis is asked first."""
+        self._until, self._hangs = 0.0, 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether Redis is not to be asked."""
+        return time.monotonic() < self._until
+
+    def begin(self, error: BaseException | None) -> None:
+        """Redis has failed; `error` is why. A time-out is a Redis that hangs."""
+        self._hangs = self._hangs + 1 if isinstance(error, TimeoutError) else 0
+        longer = min(DETOUR_SECONDS * 2.0 ** max(0, self._hangs - 1), max(LONGEST_DETOUR_SECONDS, DETOUR_SECONDS))
+        self._until = time.monotonic() + longer
+
+    def end(self) -> None:
+        """Redis has answered."""
+        self._until, self._hangs = 0.0, 0
