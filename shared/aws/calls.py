@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
+
+from shared.bulkhead import BulkheadThreads
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-# So many calls of one process at a time; more wait, within their timeouts.
-MAX_CALLS = 32
+# So many calls of one process at a time, and of one tenant; more wait, and their timeouts begin when it is their turn.
+MAX_CALLS, CALLS_OF_A_TENANT = 32, 8
 CONNECT_TIMEOUT_SECONDS = 3
 # What the services call too many requests: https://docs.aws.amazon.com/general/latest/gr/api-retries.html
 _THROTTLED = frozenset(
@@ -45,15 +46,18 @@ class AwsCallError(Exception):
         super().__init__(f"{code}: {message}")
 
 
-async def call(service: str, operation: str, timeout_seconds: float, region: str | None, **arguments: Any) -> Any:
-    """What the service answers to boto3's `operation`; bodies that it streams are read.
+async def call(
+    tenant_id: str, service: str, operation: str, timeout_seconds: float, region: str | None, **arguments: Any
+) -> Any:
+    """What the service answers to boto3's `operation`; bodies that it streams are read. The time begins once one of the
+    tenant's threads is free.
 
     `region` unset is the process's own. Raises `AwsCallError`: `timeout`, `network`, `http_429` (throttled),
     `http_5xx`, `http_4xx`, and `invalid_parameters` for what boto3 itself refuses.
     """
-    work = asyncio.get_running_loop().run_in_executor(
-        _threads(), lambda: _call(service, operation, timeout_seconds, region, arguments)
-    )
+    threads = _threads()
+    await threads.acquire(tenant_id)
+    work = threads.start(tenant_id, lambda: _call(service, operation, timeout_seconds, region, arguments))
     try:
         async with asyncio.timeout(timeout_seconds):
             return await work
@@ -89,9 +93,9 @@ def _refused(error: ClientError) -> AwsCallError:
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
-    # Not asyncio's own, whose few threads resolve names for the requests of all other nodes.
-    return ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="aws")
+def _threads() -> BulkheadThreads:
+    # Not asyncio's own, in whose few threads drains are woken and keys are read.
+    return BulkheadThreads(MAX_CALLS, CALLS_OF_A_TENANT, "aws")
 
 
 @lru_cache(maxsize=64)

@@ -15,6 +15,7 @@ import os
 import time
 from dataclasses import dataclass
 
+from shared.deadline import seconds_left
 from shared.errors import SecretUnreadableError, UnavailableError
 from shared.settings import settings
 
@@ -22,6 +23,8 @@ NONCE_BYTES = 12
 KEY_BYTES = 32
 # A secret under a key that we do not have may be newer than our copy of the keys; asking more often helps nobody.
 REFRESH_SECONDS = 30.0
+# How long the keys may be read, unless the caller has less time.
+KEY_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,12 @@ async def _key_ring(wanted: str | None = None) -> KeyRing:
             _ring = parse_keys(configured.secrets_key)
         else:
             # boto3 blocks: in a thread it holds up nothing else of this process.
-            _ring = parse_keys(await asyncio.to_thread(_from_secrets_manager, configured.secrets_key_arn or ""))
+            read = asyncio.to_thread(_from_secrets_manager, configured.secrets_key_arn or "")
+            try:
+                async with asyncio.timeout(seconds_left(KEY_SECONDS)):
+                    _ring = parse_keys(await read)
+            except TimeoutError as error:
+                raise UnavailableError("The key of the secrets cannot be read just now; try again.") from error
     return _ring
 
 
@@ -125,9 +133,11 @@ def _from_secrets_manager(arn: str) -> str:
     if not arn:
         return ""
     import boto3
+    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
+    config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
     try:
-        return boto3.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+        return boto3.client("secretsmanager", config=config).get_secret_value(SecretId=arn)["SecretString"]
     except (BotoCoreError, ClientError) as error:
         raise UnavailableError("The key of the secrets cannot be read just now; try again.") from error

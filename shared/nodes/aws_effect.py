@@ -37,7 +37,7 @@ async def aws_call(effect: Effect, resource: str, service: str, operation: str, 
 
     region = resource.split(":")[3] if resource.startswith("arn:") else None
     try:
-        return await call(service, operation, effect.timeout_seconds, region, **arguments)
+        return await call(effect.tenant_id, service, operation, effect.timeout_seconds, region, **arguments)
     except AwsCallError as error:
         raise NodeError(error.code, error.message, error.details) from error
 

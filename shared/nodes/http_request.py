@@ -19,6 +19,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from shared.cause import current
 from shared.domain.secret_references import NAME_PATTERN
+from shared.nodes.guarded import OutboundRefusedError
 from shared.nodes.http_response import completed
 from shared.nodes.node_type import (
     MAX_OUTPUT_BYTES,
@@ -30,7 +31,7 @@ from shared.nodes.node_type import (
     Parameters,
     is_drawn,
 )
-from shared.nodes.outbound import OutboundRefusedError, allowed_of, client_for
+from shared.nodes.outbound import allowed_of, outbound
 
 USER_AGENT = "workflow-engine/1"
 IDEMPOTENCY_HEADER = "idempotency-key"
@@ -119,16 +120,11 @@ def _output_bytes(parameters: HttpRequest) -> int:
 
 
 async def _perform(parameters: HttpRequest, effect: Effect) -> Completed:
-    client = client_for(allowed_of(effect.tenant_id, effect.reach.outbound))
     try:
-        request = _request(client, parameters, effect)
-        follow = parameters.follow_redirects and not effect.secrets
-        async with asyncio.timeout(effect.timeout_seconds):
-            response = await client.send(request, stream=True, follow_redirects=follow)
-            try:
-                return await completed(parameters, response, effect.now())
-            finally:
-                await response.aclose()
+        async with outbound().client(effect.tenant_id, allowed_of(effect.tenant_id, effect.reach.outbound)) as client:
+            # The node's time begins here: until it is its turn, nobody has been asked anything.
+            async with asyncio.timeout(effect.timeout_seconds):
+                return await _sent(client, parameters, effect)
     except OutboundRefusedError as error:
         raise NodeError("outbound_refused", str(error)) from error
     except (TimeoutError, httpx.TimeoutException) as error:
@@ -137,6 +133,16 @@ async def _perform(parameters: HttpRequest, effect: Effect) -> Completed:
         raise NodeError("network", str(error)) from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise NodeError("network", str(error) or type(error).__name__) from error
+
+
+async def _sent(client: httpx.AsyncClient, parameters: HttpRequest, effect: Effect) -> Completed:
+    request = _request(client, parameters, effect)
+    follow = parameters.follow_redirects and not effect.secrets
+    response = await client.send(request, stream=True, follow_redirects=follow)
+    try:
+        return await completed(parameters, response, effect.now())
+    finally:
+        await response.aclose()
 
 
 def _request(client: httpx.AsyncClient, parameters: HttpRequest, effect: Effect) -> httpx.Request:

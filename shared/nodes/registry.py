@@ -12,7 +12,8 @@ from shared.nodes.node_type import NodeType
 SUPPORT = frozenset(
     {
         *("__init__", "node_type", "registry", "validation", "graph_shape", "bodies"),
-        *("outbound", "http_response", "decoding", "aws_effect", "messages", "secret_rules", "signal_rules"),
+        *("outbound", "guarded", "addresses", "resolver", "http_response", "decoding", "aws_effect"),
+        *("messages", "secret_rules", "signal_rules"),
     }
 )
 

@@ -19,6 +19,9 @@ FAILURE_SECONDS = 30.0
 # A key that is not in the set may be new; so often the set may be fetched again for that.
 REFETCH_SECONDS = 60.0
 
+# What is fetched is no tenant's: its connections are the service's own.
+OWN = ""
+
 _Place = tuple[str, frozenset[str]]
 
 
@@ -96,11 +99,11 @@ async def fetch_document(url: str, allowed: frozenset[str]) -> bytes | None:
     """What is at the URL, without following redirects; `None` for anything but a 200 of a bounded size in time."""
     import httpx
 
-    from shared.nodes.outbound import OutboundRefusedError, client_for
+    from shared.nodes.guarded import OutboundRefusedError
+    from shared.nodes.outbound import outbound
 
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            client = client_for(allowed)
+        async with asyncio.timeout(TIMEOUT_SECONDS), outbound().client(OWN, allowed) as client:
             request = client.build_request("GET", url, headers={"accept-encoding": "identity"})
             response = await client.send(request, stream=True, follow_redirects=False)
             try:

@@ -51,9 +51,7 @@ async def _no_clients_left() -> object:
     yield
     from shared.nodes import outbound
 
-    for client in outbound._clients.values():
-        await client.aclose()
-    outbound._clients.clear()
+    await outbound.close()
 
 
 @pytest.mark.parametrize(("path", "found"), [("/key", b"a key"), ("/moved", None), ("/large", None), ("/gone", None)])

@@ -11,6 +11,7 @@ import pytest
 
 from shared.commands.services import Services
 from shared.nodes import outbound
+from shared.nodes.resolver import Resolver
 from shared.runtime import run
 from shared.settings import settings
 from tests.integration.webhooks.sender import Answer, Sender, ledger
@@ -20,13 +21,12 @@ CONFIRMED = f"/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token=2336412f37"
 
 
 @pytest.fixture
-def amazon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sns]:
+def amazon(tmp_path: Path) -> Iterator[Sns]:
     """SNS, at its own name, in a network that is the loopback one."""
     try:
         with sns(tmp_path) as (found, trust):
             # The name server and the trusted certificates are the network's; what is judged of them is not touched.
-            monkeypatch.setattr(outbound, "_resolve", name_server)
-            monkeypatch.setattr(outbound, "_context", trust)
+            outbound.use(outbound.Outbound(Resolver(name_server), trust))
             yield found
             run(outbound.close())
     except PermissionError:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import httpcore
 import pytest
 
-from shared.nodes.outbound import GuardedBackend, OutboundRefusedError, allowed_of, is_public
+from shared.nodes.addresses import is_public
+from shared.nodes.guarded import GuardedBackend, OutboundRefusedError
+from shared.nodes.outbound import allowed_of
+from shared.nodes.resolver import Resolver
 
 
 @pytest.mark.parametrize(
@@ -34,14 +37,14 @@ def test_public_addresses_are(address: str) -> None:
 async def test_local_host_is_refused_by_whatever_name(host: str) -> None:
     """The address is judged after resolution, so spelling it differently changes nothing."""
     with pytest.raises((OutboundRefusedError, httpcore.ConnectError)) as error:
-        await GuardedBackend().connect_tcp(host, 9, timeout=2)
+        await GuardedBackend(Resolver(), "tenant").connect_tcp(host, 9, timeout=2)
     assert not isinstance(error.value, httpcore.ConnectError) or host in ("::1", "0x7f.1")
 
 
 async def test_socket_file_is_refused() -> None:
     """Not every connection has an address."""
     with pytest.raises(OutboundRefusedError):
-        await GuardedBackend().connect_unix_socket("/var/run/docker.sock")
+        await GuardedBackend(Resolver(), "tenant").connect_unix_socket("/var/run/docker.sock")
 
 
 def test_allow_list_is_one_tenants_alone() -> None:
