@@ -10,6 +10,7 @@ PARTS = (
     ("Words", "shared.webhooks.words"),
     ("Transforms", "shared.webhooks.transforms"),
     ("Handshakes", "shared.webhooks.handshake"),
+    ("Shapes", "shared.webhooks.shapes"),
     ("User-defined schemes", "shared.webhooks.custom"),
     ("Options of every webhook", "shared.webhooks.door"),
 )

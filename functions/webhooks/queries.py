@@ -13,6 +13,7 @@ from shared.queries.get_webhook import get_webhook, view
 from shared.queries.list_webhooks import list_webhooks
 from shared.queries.page import Page
 from shared.webhooks.catalog_view import catalog
+from shared.webhooks.configuration import stored_problems
 
 
 async def list_all(request: Request) -> Response:
@@ -23,7 +24,10 @@ async def list_all(request: Request) -> Response:
 
 
 async def get(request: Request) -> Response:
-    return ok(view(await get_webhook(services().webhooks, request.tenant_id, request.id), base_url(request.event)))
+    row = await get_webhook(services().webhooks, request.tenant_id, request.id)
+    problems = stored_problems(row["provider"], row["config"])
+    named = {"config_problems": [problem.as_json() for problem in problems]} if problems else {}
+    return ok({**view(row, base_url(request.event)), **named})
 
 
 async def providers(_: Request) -> Response:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.domain.json_values import pointer_of
 from shared.errors import Problem
+from shared.webhooks.catalog import provider_data
+from shared.webhooks.custom import TABLES
 from shared.webhooks.door import OPTIONS, door_problems
+from shared.webhooks.handshake import parse_handshake
 from shared.webhooks.provider import fit, fitted_data
 
 
@@ -17,7 +21,7 @@ def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[
     given, options = config, options_of(data)
     config = {name: value for name, value in given.items() if name not in OPTIONS}
     problems = [
-        Problem(pointer_of(name), f"{data['title']} has no option {name!r}.", _known(name, tuple(options)))
+        Problem(pointer_of(name), f"{data['title']} has no option {name[:100]!r}.", _known(name, tuple(options)))
         for name in config
         if name not in options
     ]
@@ -26,6 +30,8 @@ def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[
     problems += door_problems(given)
     if problems:
         return problems
+    if data.get("user_defined"):
+        return _user_defined_problems(data, config)
     try:
         fit(data, config)
         needs_consent = fitted_data(data, config)["scheme"]["kind"] == "none"
@@ -42,12 +48,49 @@ def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[
     return []
 
 
+def stored_problems(provider_id: str, config: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a configuration that was saved before, perhaps under other rules."""
+    data = provider_data(provider_id)
+    if data is None:
+        return [Problem("", f"There is no provider {provider_id!r} any more.")]
+    # That it is live was not said by whoever wrote the configuration.
+    return config_problems(data, {name: value for name, value in config.items() if name != "live"})
+
+
+def _user_defined_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a scheme of the tenant's own: of each handshake the first, else the first of all."""
+    try:
+        fitted = fitted_data(data, config)
+    except ValueError as error:
+        return [Problem(_table_of(error), str(error))]
+    problems = []
+    for place, each in enumerate(fitted.get("handshake", ())):
+        try:
+            unusable = parse_handshake(each, user_defined=True).unusable
+        except ValueError as error:
+            problems.append(Problem(pointer_of("handshake", place), str(error)))
+        else:
+            if unusable:
+                problems.append(Problem(pointer_of("handshake", place, "pattern"), unusable))
+    if problems:
+        return problems
+    try:
+        fit(data, config)
+    except ValueError as error:
+        return [Problem(_table_of(error), str(error))]
+    return []
+
+
+def _table_of(error: ValueError) -> str:
+    """A pointer to the table that an error names first; to the scheme where it names none."""
+    named = re.match(r"(?:config\.)?([a-z]+)\b", str(error))
+    return pointer_of(named[1] if named and named[1] in TABLES else "scheme")
+
+
 def options_of(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The options by name: the provider's own, and those that follow from its scheme."""
     options: dict[str, Mapping[str, Any]] = dict(data.get("options", {}))
     if data.get("user_defined"):
-        from shared.webhooks.custom import TABLES
-
         return {name: {"title": f"The table {name}", "type": "table"} for name in ("scheme", *TABLES)}
     if "timestamp" in data:
         options.setdefault(
@@ -84,7 +127,7 @@ def _option_problems(name: str, option: Mapping[str, Any], config: Mapping[str, 
 
 
 def _known(name: str, options: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, (*options, *OPTIONS), 1)
+    near = difflib.get_close_matches(name[:100], (*options, *OPTIONS), 1)
     if near:
         return f"Did you mean {near[0]}?"
     own = f"It has {', '.join(sorted(options))}, and" if options else "It has"

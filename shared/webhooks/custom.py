@@ -2,6 +2,8 @@
 
     {"scheme": {…}, "timestamp": {…}, "delivery": {…}, "event": {…}, "handshake": […]}
 
+A handshake has `shape` in place of `pattern`, and neither fetches nor stores. Words have eight transforms at most,
+texts of `let` do not name themselves, and a request that a scheme makes too much work of is refused.
 Such a webhook takes no deliveries until one has verified: see `config.live` in `shared/webhooks/provider.py`.
 """
 
@@ -13,6 +15,8 @@ from typing import Any
 
 TABLES = ("timestamp", "delivery", "event", "handshake", "answer")
 MAX_CHARACTERS = 8_000
+MAX_HANDSHAKES = 20
+FETCHING = ("fetch", "fetch_hosts", "fetch_host_pattern", "stores")
 
 
 def custom_data(data: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,10 +31,14 @@ def custom_data(data: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str,
     if "fetch" in scheme:
         raise ValueError("A user-defined scheme cannot fetch keys; give the public key as the secret.")
     handshakes = config.get("handshake", [])
-    if not isinstance(handshakes, list) or any(not isinstance(each, Mapping) for each in handshakes):
-        raise ValueError("config.handshake must be a list of tables.")
-    if any("fetch" in each or "stores" in each for each in handshakes):
-        raise ValueError("A user-defined handshake can neither fetch nor store.")
+    if (
+        not isinstance(handshakes, list)
+        or len(handshakes) > MAX_HANDSHAKES
+        or any(not isinstance(each, Mapping) for each in handshakes)
+    ):
+        raise ValueError(f"config.handshake must be a list of tables, {MAX_HANDSHAKES} at most.")
+    if any(name in each for name in FETCHING for each in handshakes):
+        raise ValueError("handshake.fetch: a user-defined handshake can neither fetch nor store.")
     tables = {}
     for name in TABLES:
         if name in config:

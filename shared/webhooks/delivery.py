@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.domain.json_values import parse_json
 from shared.errors import InvalidRequestError
+from shared.webhooks.work import Work
 
 MAX_FORM_FIELDS = 1000
 
@@ -32,6 +33,12 @@ class Delivery:
     raw_query: str = ""
     claims: dict[str, Any] = field(default_factory=dict)
     protected: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def work(self) -> Work:
+        """What may still be done to read it."""
+        around = (*self.headers.values(), *self.query.values(), self.raw_query)
+        return Work(len(self.body) + sum(map(len, around)))
 
     @cached_property
     def json(self) -> Any:

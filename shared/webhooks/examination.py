@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.handshake import HandshakeAnswer, answer, is_challenge
+from shared.webhooks.handshake import HandshakeAnswer, answer, is_challenge, unusable
 from shared.webhooks.provider import Provider
 from shared.webhooks.verification import Verification, keys_of, verify
 
@@ -37,6 +37,8 @@ def examine(
     if verification.accepted and provider.refuses_challenges and is_challenge(delivery.body):
         # We sign such texts for anybody who asks; as a delivery this one proves nothing.
         verification = Verification("body_malformed: it has the form of a challenge")
+    if asked and (why := unusable(provider.handshakes, delivery, verified=verification.accepted)):
+        verification = Verification(f"config_unusable: {why}")
     if not verification.accepted:
         return Examination(verification=verification)
     if asked and (found := answer(provider.handshakes, delivery, verified=True, secret=secret, key=key)):

@@ -15,6 +15,7 @@ from shared.webhooks.template import Template, parse_template
 from shared.webhooks.transforms import as_text
 from shared.webhooks.words import Facts
 
+MAX_URL_CHARACTERS = 2000
 FORMATS = ("x509", "pem", "jwks")
 
 
@@ -31,7 +32,7 @@ class Fetch(NamedTuple):
     def url_for(self, facts: Facts) -> str | None:
         """The URL for this delivery; `None` where it is missing or not on one of the provider's hosts."""
         found = self.url.render(facts)
-        if found is None or len(found) > 2000:
+        if found is None:
             return None
         url = as_text(found)
         hosts = {as_text(host).lower() for each in self.hosts if (host := each.render(facts))}
@@ -62,12 +63,14 @@ def is_at(
     url: str, hosts: set[str], host_pattern: re.Pattern[str] | None, path_pattern: re.Pattern[str] | None = None
 ) -> bool:
     """Whether the URL is https on one of the hosts, at its usual port, without credentials."""
+    if len(url) > MAX_URL_CHARACTERS or re.search(r"[\s\\\x00-\x1f]", url):
+        return False
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         return False
-    if parts.scheme != "https" or port not in (None, 443) or "@" in parts.netloc or re.search(r"[\s\\\x00-\x1f]", url):
+    if parts.scheme != "https" or port not in (None, 443) or "@" in parts.netloc:
         return False
     if host not in hosts and not (host_pattern and host_pattern.fullmatch(host)):
         return False
@@ -76,7 +79,13 @@ def is_at(
 
 def _pattern(table: Table, key: str) -> re.Pattern[str] | None:
     text = table.text(key, "")
+    return compiled_pattern(f"scheme.fetch.{key}", text) if text else None
+
+
+def compiled_pattern(name: str, text: str) -> re.Pattern[str]:
+    """The regular expression of a provider's file; `ValueError` where it is none. A tenant writes none: what they are
+    held against is a stranger's."""
     try:
-        return re.compile(text) if text else None
-    except re.error as error:
-        raise ValueError(f"scheme.fetch.{key} is no regular expression: {error}.") from None
+        return re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"{name} is no regular expression: {error}.") from None

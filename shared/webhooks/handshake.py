@@ -10,29 +10,31 @@ only = ["challenge"]               the body is a JSON object of exactly these me
 equal = { "query:verify_token" = "{config:verify_token}" }   what must be right, or the answer is `refused`
 refused = 403
 signed = false                     whether it must verify like a delivery
-pattern = { "query:crc_token" = "[A-Za-z0-9-]+" }   the form that these must have in full
+pattern = { "query:crc_token" = "[A-Za-z0-9-]+" }   the form that these must have in full; in files alone
+shape = { "query:crc_token" = { class = "base64url", length = 43 } }   the same by name: see shared/webhooks/shapes.py
 let = { text = "{query:code}{config:token}" }       for {let:text}
 stores = "header:X-Hook-Secret"    becomes the webhook's secret, while it has none
 fetch = "{json:SubscribeURL}"      is asked for (of `fetch_hosts` or `fetch_host_pattern`) before the answer
 status, content_type, headers, body, json           the answer: see shared/webhooks/reply.py
 
 An unsigned handshake whose answer is signed with the webhook's key would sign an event for anybody. So what it signs
-has a `pattern` that no event fits, and a delivery whose body fits that pattern is refused.
+has a `pattern` or `shape` that no event fits, and a delivery whose body fits that pattern is refused.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shared.webhooks.answer import Answer
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.fetch import is_at
+from shared.webhooks.fetch import compiled_pattern, is_at
 from shared.webhooks.paths import parse_path, values
 from shared.webhooks.reply import KEYS, Reply, parse_reply, templates
+from shared.webhooks.shapes import Shape, parse_shape
 from shared.webhooks.table import Table
-from shared.webhooks.template import Template, parse_template
+from shared.webhooks.template import Template, parse_lets, parse_template
 from shared.webhooks.transforms import as_text
 from shared.webhooks.verification import matches
 from shared.webhooks.words import Facts, Word, parse_source
@@ -40,12 +42,14 @@ from shared.webhooks.words import Facts, Word, parse_source
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 # What an unsigned question may be parsed for: larger ones are deliveries, which are not parsed before they verify.
 MAX_UNSIGNED_BYTES = 16_384
-# No JSON text but a bare word or number, no form, no XML: nothing that a provider would send as an event.
-CHALLENGE = re.compile(r"[A-Za-z0-9._~+/:=-]{1,512}")
+CHALLENGE = Shape("challenge", 1, 512)
+# A pattern of our own is linear in its text, but the text is a stranger's.
+MAX_MATCHED_CHARACTERS = 2000
+NO_PATTERNS = "handshake.pattern is not taken: it would be held against what anybody sends. Write handshake.shape."
 
 
 class Handshake(NamedTuple):
-    """One question that a provider asks, and its answer."""
+    """One question that a provider asks, and its answer. `unusable` says why it is not answered."""
 
     method: str
     when: tuple[tuple[Word, Template | None], ...]
@@ -55,6 +59,7 @@ class Handshake(NamedTuple):
     refused: int
     signed: bool
     pattern: tuple[tuple[Word, re.Pattern[str]], ...]
+    shape: tuple[tuple[Word, Shape], ...]
     lets: Mapping[str, Template]
     stores: Word | None
     fetch: Template | None
@@ -62,6 +67,7 @@ class Handshake(NamedTuple):
     fetch_host_pattern: re.Pattern[str] | None
     reply: Reply
     signs: bool
+    unusable: str | None
 
 
 class HandshakeAnswer(NamedTuple):
@@ -73,13 +79,14 @@ class HandshakeAnswer(NamedTuple):
     accepted: bool = True
 
 
-def parse_handshake(data: Mapping[str, Any]) -> Handshake:
-    """The handshake in a provider's data; `ValueError` where it is outside the grammar."""
+def parse_handshake(data: Mapping[str, Any], *, user_defined: bool = False) -> Handshake:
+    """The handshake in a provider's data; `ValueError` where it is outside the grammar. One of a user-defined scheme
+    that has a pattern, as could be saved once, is unusable."""
     table = Table("handshake", data)
-    lets = {name: parse_template(text) for name, text in table.texts_of("let").items()}
+    lets = parse_lets(table.texts_of("let"))
     reply = parse_reply({name: data[name] for name in KEYS if name in data}, "handshake")
-    pattern = tuple((parse_source(at), re.compile(text)) for at, text in table.texts_of("pattern").items())
-    host_pattern = table.text("fetch_host_pattern", "")
+    patterns = {} if user_defined else table.texts_of("pattern")
+    host_pattern = "" if user_defined else table.text("fetch_host_pattern", "")
     found = Handshake(
         method=table.one_of("method", METHODS),
         when=tuple(
@@ -90,18 +97,20 @@ def parse_handshake(data: Mapping[str, Any]) -> Handshake:
         equal=tuple((parse_source(at), parse_template(text)) for at, text in table.texts_of("equal").items()),
         refused=table.whole("refused", 403, 400, 499),
         signed=table.truth("signed", True),
-        pattern=pattern,
+        pattern=tuple((parse_source(at), compiled_pattern("handshake.pattern", text)) for at, text in patterns.items()),
+        shape=tuple((parse_source(at), parse_shape(shape)) for at, shape in table.table("shape").items()),
         lets=lets,
         stores=parse_source(data["stores"]) if "stores" in data else None,
         fetch=parse_template(table.text("fetch")) if "fetch" in data else None,
         fetch_hosts=frozenset(table.texts("fetch_hosts")),
-        fetch_host_pattern=re.compile(host_pattern) if host_pattern else None,
+        fetch_host_pattern=compiled_pattern("handshake.fetch_host_pattern", host_pattern) if host_pattern else None,
         reply=reply,
         signs=any("|hmac:" in part.text for each in (*templates(reply), *lets.values()) for part in _words(each)),
+        unusable=NO_PATTERNS if user_defined and "pattern" in data else None,
     )
     table.has_only(
-        "about", "method", "when", "unless", "only", "equal", "refused", "signed", "pattern", "let", "stores",
-        "fetch", "fetch_hosts", "fetch_host_pattern", *KEYS,
+        "about", "method", "when", "unless", "only", "equal", "refused", "signed", "pattern", "shape", "let",
+        "stores", "fetch", "fetch_hosts", "fetch_host_pattern", *KEYS,
     )  # fmt: skip
     _check(found)
     return found
@@ -118,14 +127,23 @@ def answer(
     """The answer to a delivery that is a handshake, else `None`. Signed ones are looked at once `verified`. `secret`
     and `key` are the webhook's, for answers that are made with them."""
     for handshake in handshakes:
-        if handshake.signed is not verified or handshake.method != delivery.method:
-            continue
-        if not handshake.signed and len(delivery.body) > MAX_UNSIGNED_BYTES:
+        if handshake.unusable or handshake.signed is not verified or not _may_be_meant(handshake, delivery):
             continue
         facts = Facts(delivery, secret=secret, key=key)
         facts.lets = handshake.lets
         if _is_meant(handshake, facts) and (found := _answered(handshake, facts)):
             return found
+    return None
+
+
+def unusable(handshakes: Sequence[Handshake], delivery: Delivery, *, verified: bool) -> str | None:
+    """Why a delivery that means a handshake is not answered, where the handshake is at fault."""
+    for handshake in handshakes:
+        if handshake.unusable and (handshake.signed or not verified) and _may_be_meant(handshake, delivery):
+            facts = Facts(delivery)
+            facts.lets = handshake.lets
+            if _is_meant(handshake, facts):
+                return handshake.unusable
     return None
 
 
@@ -136,14 +154,19 @@ def refuses_shape(handshakes: Sequence[Handshake]) -> bool:
 
 def is_challenge(body: bytes) -> bool:
     """Whether a body has the form of what an unsigned handshake signs."""
-    return len(body) <= 512 and body.isascii() and bool(CHALLENGE.fullmatch(body.decode("ascii")))
+    return len(body) <= CHALLENGE.max_length and body.isascii() and CHALLENGE.fits(body.decode("ascii"))
+
+
+def _may_be_meant(handshake: Handshake, delivery: Delivery) -> bool:
+    is_large = not handshake.signed and len(delivery.body) > MAX_UNSIGNED_BYTES
+    return handshake.method == delivery.method and not is_large
 
 
 def _check(handshake: Handshake) -> None:
     if handshake.method == "POST" and not handshake.signed and not handshake.when and handshake.only is None:
         raise ValueError("An unsigned POST handshake without a condition would answer every delivery.")
-    if handshake.signs and not handshake.signed and not handshake.pattern:
-        raise ValueError("An unsigned handshake that signs its answer needs a pattern for what it signs.")
+    if handshake.signs and not (handshake.signed or handshake.pattern or handshake.shape or handshake.unusable):
+        raise ValueError("An unsigned handshake that signs its answer needs a pattern or shape for what it signs.")
     if handshake.fetch and not handshake.signed:
         raise ValueError("An unsigned handshake must not fetch what it names.")
     if handshake.fetch and not (handshake.fetch_hosts or handshake.fetch_host_pattern):
@@ -181,10 +204,8 @@ def _answered(handshake: Handshake, facts: Facts) -> HandshakeAnswer | None:
         text, wanted = word.as_text(facts), template.render(facts)
         if not text or not wanted or not matches([wanted], [text.encode("utf-8", "surrogatepass")]):
             return HandshakeAnswer(Answer(handshake.refused, b"", "text/plain"), accepted=False)
-    for word, pattern in handshake.pattern:
-        text = word.as_text(facts) or ""
-        if not pattern.fullmatch(text) or (handshake.signs and not handshake.signed and not CHALLENGE.fullmatch(text)):
-            return None
+    if not all(_has_form(handshake, form, word.as_text(facts) or "") for word, form in _forms(handshake)):
+        return None
     fetched = handshake.fetch.render(facts) if handshake.fetch else None
     url = None if fetched is None else as_text(fetched)
     if handshake.fetch and (url is None or not is_at(url, set(handshake.fetch_hosts), handshake.fetch_host_pattern)):
@@ -193,3 +214,16 @@ def _answered(handshake: Handshake, facts: Facts) -> HandshakeAnswer | None:
     if found is None:
         return None
     return HandshakeAnswer(found, handshake.stores.as_text(facts) if handshake.stores else None, url)
+
+
+def _forms(handshake: Handshake) -> Iterator[tuple[Word, re.Pattern[str] | Shape]]:
+    yield from handshake.pattern
+    yield from handshake.shape
+
+
+def _has_form(handshake: Handshake, form: re.Pattern[str] | Shape, text: str) -> bool:
+    if handshake.signs and not handshake.signed and not CHALLENGE.fits(text):
+        return False
+    if isinstance(form, Shape):
+        return form.fits(text)
+    return len(text) <= MAX_MATCHED_CHARACTERS and form.fullmatch(text) is not None

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from shared.webhooks.handshake import Handshake, parse_handshake, refuses_shape
 from shared.webhooks.reply import Reply, parse_reply
 from shared.webhooks.scheme import Scheme, compile_scheme
+from shared.webhooks.table import Table
 from shared.webhooks.words import Word, parse_source
 
 REPLACED = ("scheme", "timestamp", "delivery", "event", "handshake", "answer", "secret")
@@ -49,14 +50,15 @@ def fit(data: Mapping[str, Any], config: Mapping[str, Any]) -> Provider:
     """The provider of a file's data with a webhook's configuration set into it; `ValueError` where they do not fit."""
     fitted = fitted_data(data, config)
     scheme = compile_scheme(fitted["scheme"], fitted.get("timestamp"))
-    id_places = _texts(fitted.get("delivery", {}).get("id", ()))
-    handshakes = tuple(parse_handshake(each) for each in fitted.get("handshake", ()))
+    id_places = Table("delivery", fitted.get("delivery", {})).texts("id")
+    user_defined = bool(data.get("user_defined"))
+    handshakes = tuple(parse_handshake(each, user_defined=user_defined) for each in fitted.get("handshake", ()))
     return Provider(
         id=fitted["id"],
         scheme=scheme,
         delivery_id=tuple(parse_source(place) for place in id_places),
         delivery_id_signed=bool(id_places) and all(_signed(scheme, place) for place in id_places),
-        event_type=tuple(parse_source(place) for place in _texts(fitted.get("event", {}).get("type", ()))),
+        event_type=tuple(parse_source(place) for place in Table("event", fitted.get("event", {})).texts("type")),
         handshakes=handshakes,
         reply=parse_reply(fitted["answer"]) if "answer" in fitted else None,
         refuses_challenges=refuses_shape(handshakes),
@@ -93,10 +95,6 @@ def fitted_data(data: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str,
 
 def _signed(scheme: Scheme, place: str) -> bool:
     return all(scheme.signs(each.strip().removesuffix("?")) for each in place.split(" / "))
-
-
-def _texts(found: Any) -> tuple[str, ...]:
-    return (found,) if isinstance(found, str) else tuple(found)
 
 
 def _set(fitted: dict[str, Any], option: Mapping[str, Any], value: object) -> None:

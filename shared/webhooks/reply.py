@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ from shared.webhooks.words import Facts
 
 # Longer answers than any challenge are somebody's attempt to have us say their words.
 MAX_ANSWER_BYTES = 4096
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
+_CONTENT_TYPE = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,199}")
 
 KEYS = ("status", "content_type", "headers", "body", "json")
 
@@ -57,15 +61,17 @@ def parse_reply(data: Mapping[str, Any], name: str = "answer") -> Reply:
     table = Table(name, data)
     headers = table.texts_of("headers")
     for header in headers:
-        if header.lower() in FORBIDDEN_HEADERS or not header.replace("-", "").isalnum():
+        if header.lower() in FORBIDDEN_HEADERS or not _HEADER_NAME.fullmatch(header):
             raise ValueError(f"{name}.headers must not set {header}.")
     if "json" in data and "body" in data:
         raise ValueError(f"{name} has a body and json: write one of them.")
     shape = _compiled(data["json"]) if "json" in data else None
-    default = "application/json" if "json" in data else "text/plain"
+    content_type = table.text("content_type", "application/json" if "json" in data else "text/plain")
+    if not _CONTENT_TYPE.fullmatch(content_type):
+        raise ValueError(f"{name}.content_type must be one like text/plain; charset=utf-8.")
     return Reply(
         status=table.whole("status", 200, 200, 299),
-        content_type=table.text("content_type", default),
+        content_type=content_type,
         headers=tuple((header, parse_template(text)) for header, text in headers.items()),
         body=parse_template(table.text("body")) if data.get("body") else None,
         json=shape,

@@ -56,7 +56,7 @@ from shared.webhooks.clock import UNITS
 from shared.webhooks.encodings import DECODERS
 from shared.webhooks.fetch import Fetch, parse_fetch
 from shared.webhooks.table import Table
-from shared.webhooks.template import Template, parse_template
+from shared.webhooks.template import Template, parse_lets, parse_template
 from shared.webhooks.words import Word, parse_source, parse_word
 
 DIGESTS = ("sha256", "sha1", "sha384", "sha512", "md5")
@@ -79,6 +79,8 @@ ALGORITHMS: dict[str, tuple[str, ...]] = {
     "jwt": TOKENS,
     "none": (),
 }
+# Each is made and hashed with every key.
+MAX_CONTENTS = 8
 FORMATS = ("single", "list", "pairs", "json")
 SECRET_ENCODINGS = ("utf8", "base64", "base64url", "hex")
 PUBLIC_KEY_ENCODINGS = ("pem", "base64", "hex")
@@ -191,7 +193,7 @@ def compile_scheme(scheme: Mapping[str, Any], timestamp: Mapping[str, Any] | Non
     table = Table("scheme", scheme)
     kind = table.one_of("kind", tuple(ALGORITHMS))
     algorithm = table.one_of("algorithm", ALGORITHMS[kind]) if ALGORITHMS[kind] else ""
-    lets = {name: parse_template(text) for name, text in table.texts_of("let").items()}
+    lets = parse_lets(table.texts_of("let"))
     compiled = Scheme(
         kind=kind,
         algorithm=algorithm,
@@ -274,8 +276,8 @@ def _contents(kind: str, scheme: Mapping[str, Any]) -> tuple[Content, ...]:
         equal = tuple((parse_word(at), parse_template(text)) for at, text in table.texts_of("equal").items())
         contents.append(Content(parse_template(table.text("template")), equal))
         table.has_only("template", "equal")
-    if not contents:
-        raise ValueError("scheme.content must say what is signed.")
+    if not contents or len(contents) > MAX_CONTENTS:
+        raise ValueError(f"scheme.content must say what is signed, in {MAX_CONTENTS} ways at most.")
     return tuple(contents)
 
 
@@ -288,7 +290,7 @@ def _encodings(table: Table, public: bool, optional: bool) -> tuple[str, ...]:
 
 
 def _signature(kind: str, data: Mapping[str, Any]) -> Signature:
-    table = Table("scheme.signature", data)
+    table = Table("scheme.signature", data)  # a table it must be, before anything is added to it
     if kind == "basic":
         data = {"in": "header:Authorization", "prefix": "Basic ", "encoding": "base64", **data}
         table = Table("scheme.signature", data)

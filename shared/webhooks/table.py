@@ -38,6 +38,13 @@ class Table:
             raise ValueError(f"{self._name}.{key} must be a table of texts.")
         return dict(value)
 
+    def table(self, key: str) -> dict[str, Any]:
+        """A table of whatever; empty where nothing is."""
+        value = self._data.get(key, {})
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{self._name}.{key} must be a table.")
+        return dict(value)
+
     def one_of(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
         """One of the known texts."""
         value = self.text(key, default)

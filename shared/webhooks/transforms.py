@@ -43,6 +43,11 @@ Transform = Callable[[bytes | str, "Facts"], Value]
 
 HASHES = ("md5", "sha1", "sha256", "sha384", "sha512")
 MAX_INFLATED_BYTES = 20_000_000
+# How much larger than what was sent, which zeros would be a thousand times.
+MAX_INFLATION = 100
+LEAST_INFLATED_BYTES = 65_536
+# What a sender says that it has signed; each may be as large as a header is.
+MAX_HEADERS = 100
 _HUBSPOT = {"%3A": ":", "%2F": "/", "%3F": "?", "%40": "@", "%21": "!", "%24": "$", "%27": "'", "%28": "(", "%29": ")"}
 _HUBSPOT |= {"%2A": "*", "%2C": ",", "%3B": ";"}
 
@@ -91,16 +96,20 @@ def _json(value: bytes | str, write: Callable[[object], str | None]) -> str | No
         return None
 
 
-def _gunzip(value: bytes | str, _: Facts) -> Value:
+def _gunzip(value: bytes | str, facts: Facts) -> Value:
     raw = as_bytes(value)
     if not raw.startswith(b"\x1f\x8b"):
         return raw
     inflater = zlib.decompressobj(wbits=31)
     try:
-        inflated = inflater.decompress(raw, MAX_INFLATED_BYTES)
+        inflated = inflater.decompress(raw, min(MAX_INFLATED_BYTES, LEAST_INFLATED_BYTES + MAX_INFLATION * len(raw)))
     except zlib.error:
         return None
-    return inflated if inflater.eof else None
+    if not inflater.eof:
+        return None
+    if raw is facts.delivery.body:
+        facts.delivery.work.inflated(len(inflated))
+    return inflated
 
 
 def _escape_non_ascii(value: bytes | str, _: Facts) -> Value:
@@ -139,14 +148,18 @@ def _within(argument: str) -> Transform:
 
 
 def _header_lines(value: bytes | str, facts: Facts) -> Value:
-    names = [name.strip().lower() for name in re.split(r"[,;\s]+", as_text(value)) if name.strip()]
+    names = [name for name in re.split(r"[,;\s]+", as_text(value).lower()) if name]
+    if len(names) > MAX_HEADERS:
+        return None
     return ";".join(f"{name}:{facts.delivery.headers.get(name, '')}" for name in names)
 
 
 def _header_values(separator: str) -> Transform:
     def read(value: bytes | str, facts: Facts) -> Value:
-        names = re.split(r"[,;\s]+", as_text(value).lower())
-        return separator.join(facts.delivery.headers.get(name, "") for name in names if name)
+        names = [name for name in re.split(r"[,;\s]+", as_text(value).lower()) if name]
+        if len(names) > MAX_HEADERS:
+            return None
+        return separator.join(facts.delivery.headers.get(name, "") for name in names)
 
     return read
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -66,6 +67,8 @@ def verify(
         stale = (staleness(scheme.timestamp, timestamp, now) for timestamp in timestamps)
         return Verification(next((reason for reason in stale if reason), None), timestamps[0])
     except RefusedError as refused:
+        if delivery.work.is_spent:
+            return Verification("too_much_work: the scheme makes more of this delivery than is allowed")
         return Verification(str(refused))
 
 
@@ -236,10 +239,9 @@ def written(signature: Signature, text: str, facts: Facts) -> list[str]:
 
 
 def _split(signature: Signature, text: str) -> list[str]:
-    first, *others = signature.separators
-    for other in others:
-        text = text.replace(other, first)
-    return text.split(first)
+    if len(signature.separators) == 1:
+        return text.split(signature.separators[0])
+    return re.split("|".join(map(re.escape, signature.separators)), text)
 
 
 def _pair(item: str, assign: str) -> tuple[str, str]:

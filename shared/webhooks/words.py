@@ -58,6 +58,9 @@ class Facts:
 # Transforms after which something of the text can be changed without anybody noticing.
 LOSSY = frozenset({"crc32", "before", "after", "json", "without_query"})
 
+# More than any provider's file has of one word's transforms.
+MAX_TRANSFORMS = 8
+
 Reader = Callable[[Facts], Value]
 Source = Callable[[Delivery], str | None]
 
@@ -115,6 +118,8 @@ def _alternative(text: str) -> tuple[Reader, str, bool]:
             found = bare(facts)
             return "" if found is None else found
 
+    if len(changes) > MAX_TRANSFORMS:
+        raise ValueError(f"a word may have {MAX_TRANSFORMS} transforms, not {len(changes)}.")
     for change in changes:
         read = _then(read, transform(change))
     return read, base, any(change.partition(":")[0] in LOSSY for change in changes)
@@ -122,8 +127,11 @@ def _alternative(text: str) -> tuple[Reader, str, bool]:
 
 def _then(read: Reader, change: Callable[[bytes | str, Facts], Value]) -> Reader:
     def changed(facts: Facts) -> Value:
-        value = read(facts)
-        return None if value is None else change(value, facts)
+        value, work = read(facts), facts.delivery.work
+        if value is None or not work.spend(len(value)):
+            return None
+        found = change(value, facts)
+        return found if found is None or work.spend(len(found)) else None
 
     return changed
 
@@ -160,6 +168,9 @@ def _json(name: str) -> Reader:
     needle = f'"{first}"'.encode() if first is not None else b""
 
     def read(facts: Facts) -> Value:
+        # A search; and where the path leads to every item of a list, a look at each.
+        if not facts.delivery.work.spend(len(facts.delivery.body) * 2 if None in steps else 0):
+            return None
         value = facts.delivery.json if needle in facts.delivery.body else None
         return next((text for found in values(value, steps) if (text := text_of(found)) is not None), None)
 
@@ -213,6 +224,8 @@ def _let(name: str) -> Reader:
 
 
 def _sorted(names: str) -> Reader:
+    if "sorted:" in names:
+        raise ValueError(f"sorted:{names[:80]} sorts words that are sorted already.")
     words = [parse_word(name) for name in names.split(",")]
 
     def read(facts: Facts) -> Value:
@@ -225,7 +238,7 @@ def _sorted(names: str) -> Reader:
 def _form_sorted(unique: bool) -> Reader:
     def read(facts: Facts) -> Value:
         fields = facts.delivery.form
-        if fields is None:
+        if fields is None or not facts.delivery.work.spend(len(facts.delivery.body) * 2):
             return None
         ordered = sorted(set(fields)) if unique else sorted(fields, key=lambda pair: pair[0])
         return b"".join(as_bytes(name) + as_bytes(value) for name, value in ordered)
@@ -236,7 +249,7 @@ def _form_sorted(unique: bool) -> Reader:
 def _form_php(name: str) -> Reader:
     def read(facts: Facts) -> Value:
         fields = facts.delivery.form
-        if fields is None:
+        if fields is None or not facts.delivery.work.spend(len(facts.delivery.body) * 2):
             return None
         # A repeated field has its last value, as in PHP.
         kept = sorted((as_bytes(key), as_bytes(value)) for key, value in dict(fields).items() if key != name)

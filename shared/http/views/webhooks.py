@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from shared.domain.verdict import Verdict
-from shared.http.views.common import Id, Object, Time, View, may_be_missing
+from shared.http.views.common import Id, Object, ProblemItem, Time, View, may_be_missing
 
 
 class WebhookView(View):
@@ -27,6 +27,10 @@ class WebhookView(View):
     last_triggered_at: Time | None
     created_at: Time
     updated_at: Time
+    config_problems: list[ProblemItem] = may_be_missing(
+        "What of a configuration that was saved before is not taken any more, with pointers into it; deliveries that "
+        "need it are refused. In the answer for one webhook."
+    )
 
 
 class CreatedWebhookView(WebhookView):

@@ -6,16 +6,19 @@ import asyncio
 import json
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 
 from shared.commands.services import Services
+from shared.commands.update_webhook import UpdateWebhook, update_webhook
 from shared.domain.delivery import ledger_note
 from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
 from shared.ids import new_id
 from shared.runtime import run
+from shared.webhooks.provider_rules import provider_rules
 from shared.webhooks.spill import spill
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender, configure, ledger
@@ -235,3 +238,18 @@ def test_lines_wait_while_the_database_takes_none(sender: Sender, servers: Serve
             connection.execute("grant insert on public.webhook_deliveries to service_role")
     run(sender.services.redis.delete(sender.services.queue._keys.ledger_writer))
     assert len(ledger(sender)) == 2
+
+
+def test_a_stored_pattern_is_refused_with_its_reason(wired: Services) -> None:
+    """The handshake is not answered, whatever is asked, and the ledger says what is to be written instead."""
+    scheme = {"kind": "hmac", "algorithm": "sha256", "content": "{body}", "key_encoding": "utf8"}
+    scheme["signature"] = {"in": "header:X-Sign", "encoding": "hex"}
+    sender = Sender.of(wired, "custom", scheme=scheme)
+    asked = {"method": "GET", "signed": False, "when": {"query:c": ""}, "body": "{query:c}"}
+    config = {**sender.config, "handshake": [{**asked, "pattern": {"query:c": "(a+)+$"}}]}
+    about = {"name": "h", "workflow_id": sender.workflow_id, "provider": "custom", "config": config}
+    rules = replace(provider_rules("custom"), config_problems=lambda _: [])
+    run(update_webhook(wired, sender.actor, sender.webhook_id, UpdateWebhook.model_validate(about), rules))
+    assert sender.send(b"", method="GET", query={"c": "a" * 4000 + "!"}, signed={}).status == 401
+    (line,) = ledger(sender)
+    assert line["reason"].startswith("config_unusable: handshake.pattern")
