@@ -125,7 +125,7 @@ def _failed(pointer: str, message: str, code: str | None) -> bytes:
 
 
 def _encoded(answer: dict[str, Any]) -> bytes:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="replace")
 
 
 def serve(connection: socket.socket, evaluator: Evaluator) -> None:

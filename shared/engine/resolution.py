@@ -40,6 +40,8 @@ class Resolution:
     def __init__(self, state: ExecutionState, program: Program, guard: ExpressionGuard) -> None:
         """Expressions are evaluated by `guard`, which keeps what it is given of the run until `close`."""
         self._state, self._guard = state, guard
+        # Off where a fact is derived that was recorded before outputs had a greatest depth.
+        self.bounds_depth = True
         self.scopes = Scopes(program, lambda scope: guard.forget(scope.data))
 
     def close(self) -> None:
@@ -136,7 +138,7 @@ class Resolution:
         Every output is recorded through here, so none is deeper than what reads it can walk. `signal` is the one that
         the node waited for.
         """
-        if deeper_than(self._output(step, completed), MAX_DEPTH):
+        if self.bounds_depth and deeper_than(self._output(step, completed), MAX_DEPTH):
             raise NodeError("limit", f"The output is nested more than {MAX_DEPTH} levels deep.")
         sources = None if completed.output_of is None else list(completed.output_of)
         handles, output, responds = list(completed.handles), completed.output, completed.responds

@@ -21,7 +21,7 @@ from shared.engine.premises import ImpossibleError
 from shared.engine.program import Program
 from shared.engine.resolution import Resolution
 from shared.errors import UnprocessableError
-from shared.events.codec import encode, event_type
+from shared.events.codec import BOUNDED_DEPTH_VERSION, encode, event_type
 from shared.events.record import RecordedEvent
 
 JsonObject = dict[str, Any]
@@ -95,6 +95,8 @@ class _Verification:
     async def difference(self, event: RecordedEvent) -> Difference | None:
         """What is wrong with the next event; it is taken into the state when nothing is."""
         fact, happened_at = execution_fact(event)
+        if self._resolution is not None and event.event_type == "NodeSucceeded":
+            self._resolution.bounds_depth = event.metadata.get("schema_version", 1) >= BOUNDED_DEPTH_VERSION
         try:
             expected = fact if self._is_copied(event) else await self._derivation.fact(fact, happened_at)
         except ImpossibleError as refusal:

@@ -12,7 +12,7 @@ from shared.errors import InvalidGraphError, NotFoundError
 from shared.events.record import RecordedEvent
 from shared.queries.queued_delivery import Peek, queued_delivery
 from shared.repositories.event_store import EventStoreRepository
-from shared.repositories.payload import content_hash
+from shared.repositories.payload import is_content
 from shared.repositories.workflows import WorkflowRepository
 
 JsonObject = dict[str, Any]
@@ -57,7 +57,7 @@ def _first_broken(events: Sequence[RecordedEvent], link: int | None) -> int | No
     changed = (
         event.stream_version
         for event in events
-        if event.payload_sha256 is not None and content_hash(event.payload) != event.payload_sha256
+        if event.payload_sha256 is not None and not is_content(event.payload, event.payload_sha256)
     )
     found = [version for version in (link, next(changed, None)) if version is not None]
     return min(found, default=None)

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 JsonObject = dict[str, Any]
 
+# The version of `NodeSucceeded` from which on no output is nested more than `MAX_DEPTH` deep.
+BOUNDED_DEPTH_VERSION = 2
 # Schema version of each fact whose shape has ever changed; all others are at 1.
-SCHEMA_VERSIONS: Mapping[str, int] = {}
+SCHEMA_VERSIONS: Mapping[str, int] = {"NodeSucceeded": BOUNDED_DEPTH_VERSION}
 # (event type, schema version) → the payload at the next version.
-UPCASTS: Mapping[tuple[str, int], Callable[[JsonObject], JsonObject]] = {}
+UPCASTS: Mapping[tuple[str, int], Callable[[JsonObject], JsonObject]] = {("NodeSucceeded", 1): lambda payload: payload}
 
 
 def event_type(fact: Fact) -> str:

@@ -198,20 +198,14 @@ class EventStoreRepository:
         return verified
 
 
-def stored_payload(event: NewEvent) -> StoredPayload:
-    """The payload as the store keeps it; one that cannot be written as JSON raises `ValueError` or `RecursionError`."""
-    inline, large = payload.store(event.payload)
-    if large is not None:
-        return StoredPayload(inline, large, large["size_bytes"])
-    return StoredPayload(inline, None, sum(len(text) for text in inline.values() if type(text) is str))
-
-
 def encoded(append: Append) -> Append:
-    """The same with its payloads encoded, so that its size is known and repeating it encodes nothing again; raises as
-    `stored_payload`."""
+    """The same with its payloads encoded, so that its size is known and repeating it encodes nothing again; one that
+    cannot be written as JSON raises `ValueError` or `RecursionError`."""
     if append.encoded:
         return append
-    return append._replace(encoded=tuple(stored_payload(event) for event in append.events))
+    of_run = append.stream_type == "execution"
+    stored = (StoredPayload(*payload.store(event.payload, of_run=of_run)) for event in append.events)
+    return append._replace(encoded=tuple(stored))
 
 
 def _calls(caller_id: str, execution_ids: Sequence[str]) -> list[JsonObject]:

@@ -1,13 +1,14 @@
-"""How payloads are stored: large ones once, by content; and the two kinds of text that jsonb cannot hold, escaped.
+"""How payloads are stored: tenants' values as JSON text, and large payloads once, by content.
 
-Postgres refuses U+0000 and lone surrogates in jsonb, yet both are legal in JSON text that a provider may send. A
-payload with either is kept as `{"$base64": <its JSON text>}`. Neither form can be confused with a fact's payload,
-whose keys are our own field names.
+jsonb sorts the keys of objects, writes 1e22 with all its digits and refuses U+0000 and lone surrogates. What an
+expression sees follows from the recorded facts alone, so a run's values are kept as the text that they were recorded
+as: `{"node_id": "a", "output$json": "{\"b\":1,\"a\":2.0}"}` (docs/adr/0011-values-as-text.md). Payloads recorded before
+that hold their values as jsonb, and one with a text that jsonb refuses as `{"$base64": <its JSON text>}`. None of these
+forms can be confused with a fact's payload, whose keys are our own field names.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -16,53 +17,82 @@ from typing import Any
 # Above this many bytes of JSON a payload is stored once per tenant and content, and referenced.
 INLINE_LIMIT_BYTES = 16_384
 
-# An escaped NUL or surrogate; pairs of surrogates are fine, and so is a backslash that is itself escaped.
-_SUSPECT = re.compile(r"\\u(?:0000|d[89a-f][0-9a-f]{2})", re.IGNORECASE)
+# The fields of a run's facts that hold tenants' values; all others are our own bookkeeping.
+VALUES = frozenset({"trigger", "output", "parameters", "payload", "error"})
+# At the end of the name of a field that is kept as text.
+_TEXT = "$json"
+
+# No text for Postgres, and nothing that UTF-8 can say.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 JsonObject = dict[str, Any]
 
-
-def store(payload: JsonObject) -> tuple[JsonObject, JsonObject | None]:
-    """What goes into the event, and the row of `payloads` (without its tenant) where the payload is a large one."""
-    text = json.dumps(payload, separators=(",", ":"), allow_nan=False)
-    stored = payload
-    if _SUSPECT.search(text) and not _storable(payload):
-        stored = {"$base64": base64.b64encode(text.encode()).decode()}
-    if len(text) <= INLINE_LIMIT_BYTES:
-        return stored, None
-    sha256 = _content_hash(text)
-    reference = {"$payload": sha256, "size_bytes": len(text)}
-    return reference, {"sha256": sha256, "body": stored, "size_bytes": len(text)}
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
+_encode_in_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_encode_sorted = json.JSONEncoder(separators=(",", ":"), allow_nan=False, sort_keys=True).encode
 
 
-def content_hash(payload: JsonObject) -> str:
-    """The SHA-256 under which `store` keeps the payload: the same before it is stored and after it is loaded.
+def store(payload: JsonObject, *, of_run: bool) -> tuple[JsonObject, JsonObject | None, int]:
+    """What goes into the event, the row of `payloads` (without its tenant) where the payload is a large one, and the
+    bytes that it takes.
 
-    jsonb orders keys its own way and writes 1e+16 with all its digits, so the hash is that of the JSON with sorted
-    keys, its numbers as doubles.
+    `of_run`: it is that of a fact about a run. A number that JSON cannot write raises `ValueError`.
     """
-    return _content_hash(json.dumps(payload))
+    stored = _in_text(payload) if of_run else payload
+    # Of a run's payload only values are large, and they are text by now: it need not be encoded again to be measured.
+    texts = (value for value in stored.values() if type(value) is str) if of_run else (_encode(stored),)
+    size = sum(len(text.encode()) for text in texts)
+    if size <= INLINE_LIMIT_BYTES:
+        return stored, None, size
+    sha256 = _text_hash(stored) if of_run else _native_hash(stored)
+    return {"$payload": sha256, "size_bytes": size}, {"sha256": sha256, "body": stored, "size_bytes": size}, size
 
 
-def _content_hash(text: str) -> str:
-    # Adding zero takes the sign off -0.0, which jsonb does not keep.
-    value = json.loads(text, parse_int=float, parse_float=lambda digits: float(digits) + 0.0)
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def is_content(payload: JsonObject, sha256: str) -> bool:
+    """Whether the payload of a run's fact, as it was loaded, is the one that was stored under this hash."""
+    return sha256 in (_text_hash(_in_text(payload)), _native_hash(payload))
 
 
 def load(stored: JsonObject) -> JsonObject:
     """The payload as it was given to `store`; the database has already followed a reference."""
     if "$base64" in stored:
-        loaded: JsonObject = json.loads(base64.b64decode(stored["$base64"]))
+        from base64 import b64decode  # long ago
+
+        loaded: JsonObject = json.loads(b64decode(stored["$base64"]))
         return loaded
+    if not any(name.endswith(_TEXT) for name in stored):
+        return stored
+    return {
+        name.removesuffix(_TEXT): json.loads(value) if name.endswith(_TEXT) else value for name, value in stored.items()
+    }
+
+
+def _in_text(payload: JsonObject) -> JsonObject:
+    """The payload with its values as text, and any other text that Postgres cannot hold."""
+    stored: JsonObject = {}
+    for name, value in payload.items():
+        if name in VALUES and value is not None:
+            text = _encode(value)
+            # NUL is escaped in any JSON text; a lone surrogate is where it has to be ASCII.
+            stored[name + _TEXT] = text if text.isascii() or not _UNSTORABLE.search(text) else _encode_in_ascii(value)
+        elif type(value) is str and _UNSTORABLE.search(value):
+            stored[name + _TEXT] = _encode_in_ascii(value)
+        else:
+            stored[name] = value
     return stored
 
 
-def _storable(value: object) -> bool:
-    if isinstance(value, str):
-        return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
-    if isinstance(value, dict):
-        return all(_storable(key) and _storable(item) for key, item in value.items())
-    if isinstance(value, list):
-        return all(_storable(item) for item in value)
-    return True
+def _text_hash(stored: JsonObject) -> str:
+    return _sha256(_encode_sorted(stored))
+
+
+def _native_hash(payload: JsonObject) -> str:
+    """The hash of a payload that holds its values as jsonb: of the JSON with sorted keys, its numbers as doubles, for
+    jsonb orders keys its own way and writes 1e+16 with all its digits."""
+    # Adding zero takes the sign off -0.0, which jsonb does not keep.
+    value = json.loads(json.dumps(payload), parse_int=float, parse_float=lambda digits: float(digits) + 0.0)
+    return _sha256(_encode_sorted(value))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

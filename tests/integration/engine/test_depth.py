@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shared.domain.json_values import MAX_DEPTH, deeper_than
+from shared.engine.program import Program
+from shared.engine.verification import first_difference
+from shared.events.codec import encode
+from shared.events.node import NodeSucceeded
 from tests.integration.engine.bench import HOOK, Bench, transform
 
 JsonObject = dict[str, Any]
@@ -71,3 +76,20 @@ async def test_called_runs_output_counts_as_the_nodes_own(bench: Bench) -> None:
     assert state.error is not None
     assert (state.error["code"], state.error["node_id"]) == ("limit", "call")
     assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_run_from_before_there_was_a_greatest_depth_is_derived_again(bench: Bench) -> None:
+    """The version of the fact says whether its output had a limit of depth when it was recorded."""
+    nodes = [HOOK, transform("seed", "{% $trigger.body %}"), transform("deeper", ["{% $nodes.seed %}"])]
+    workflow_id = await bench.publish(nodes, "hook>seed", "seed>deeper")
+    job = bench.delivery(workflow_id, nested(MAX_DEPTH))
+    assert (await bench.execute(job)).status == "failed"
+    row = await bench.services.workflows.version(bench.tenant_id, workflow_id, 1)
+    assert row is not None
+    *before, failed, _ = await bench.events(job)
+    fact = NodeSucceeded("deeper", 1, nested(MAX_DEPTH + 1), ["out"], failed.payload["evaluated_at"], [])
+    for version, is_sound in ((1, True), (2, False)):
+        metadata = {**failed.metadata, "schema_version": version}
+        event = replace(failed, event_type="NodeSucceeded", payload=encode(fact), metadata=metadata)
+        difference = await first_difference([*before, event], Program.from_row(row), bench.guard)
+        assert (difference is None) == is_sound

@@ -1,0 +1,84 @@
+"""What expressions see of a value does not depend on whether it has just arrived or was read back from the store."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.domain.json_values import storable
+from tests.integration.engine.bench import HOOK, Bench, call, delay, request, transform
+from tests.integration.engine.sink import Sink
+
+# Neither jsonb's order of keys nor its form of numbers, and two characters that it refuses.
+VALUE = '{"zz":{"b":1.0,"a":-0.0},"b":1e22,"aaa":[1e-7,12345678901234567890,{"y":1,"x":2}],"ü":"\\u0000 \\ud800"}'
+EXPRESSIONS = {
+    "keys": "{% $keys($trigger.body) %}",
+    "each": "{% $each($trigger.body, function($v, $k) { $k }) %}",
+    "spread": "{% $spread($trigger.body) %}",
+    "string": "{% $string($trigger.body) %}",
+    "wildcard": "{% $trigger.body.aaa.* %}",
+    "deep wildcard": "{% $trigger.body.** %}",
+    "merge": "{% $keys($merge([$trigger.body, {'a': 1}])) %}",
+    "sift": "{% $sift($trigger.body, function($v, $k) { $k != 'b' }) %}",
+    "object in a text": "got {% $trigger.body %}!",
+    "number in a text": "{% $trigger.body.b %} {% $trigger.body.aaa[0] %} {% $trigger.body.zz.a %}",
+    "sort": "{% $sort($keys($trigger.body)) %}",
+    "string of a part": "{% $string($trigger.body.zz) & $string($trigger.body.aaa) %}",
+}
+
+
+def order(value: Any) -> list[Any]:
+    """The names within a value in their order: expressions know numbers as doubles, and no lone surrogates."""
+    if isinstance(value, dict):
+        return [[name, order(item)] for name, item in value.items()]
+    return [order(item) for item in value] if isinstance(value, list) else []
+
+
+async def test_expressions_see_the_same_before_and_after_a_wait(bench: Bench) -> None:
+    """A dozen expressions are evaluated when the value has just come, and again by a drain that has read it."""
+    nodes, edges = [HOOK, delay("pause", seconds=3600)], ["hook>pause"]
+    for index, text in enumerate(EXPRESSIONS.values()):
+        nodes += [transform(f"early{index}", text), transform(f"late{index}", text)]
+        edges += [f"hook>early{index}", f"pause>late{index}"]
+    job = bench.delivery(await bench.publish(nodes, *edges), json.loads(VALUE))
+    waiting = await bench.execute(job)
+    assert waiting.status == "waiting"
+    assert json.dumps(waiting.trigger["body"]) == json.dumps(storable(json.loads(VALUE)))
+    state = await bench.execute_later(job, 3600)
+    assert (state.status, (await bench.verify(job))["first_difference"]) == ("succeeded", None)
+    for index, name in enumerate(EXPRESSIONS):
+        early, late = state.nodes[f"early{index}"], state.nodes[f"late{index}"]
+        assert json.dumps(early.output) == json.dumps(late.output), name
+
+
+@pytest.mark.parametrize("size", [1, 20_000], ids=["small", "large"])
+async def test_live_values_are_those_that_are_read(bench: Bench, sink: Sink, size: int) -> None:
+    """What the engine has at hand is, to the order of keys and the form of numbers, what the facts say: of effects,
+    their answers, signals, called runs, maps and forks alike."""
+    value = json.loads(VALUE.replace("1e-7", f'"{"x" * size}"'))
+    sink.answer = lambda _request: (200, {"content-type": "application/json"}, VALUE.encode())
+    inner = await bench.publish([HOOK, transform("t", "{% $trigger.body %}")], "hook>t")
+    body = {"nodes": [transform("one", "{% $string($item) & $string($trigger.body) %}")]}
+    nodes = [
+        HOOK,
+        request("ask", sink.url, parameters={"body": "{% $trigger.body %}"}),
+        {"id": "wait", "type": "wait_for_signal", "parameters": {"name": "go"}},
+        call("call", inner),
+        {"id": "each", "type": "map", "parameters": {"items": "{% $spread($trigger.body) %}", "body": body}},
+        transform("all", "{% $string($nodes) %}"),
+    ]
+    edges = ("hook>ask", "ask>wait", "wait>call", "call>each", "each>all")
+    job = bench.delivery(await bench.publish(nodes, *edges), value)
+    await bench.execute(job)
+    await bench.signal(job, "go", {"body": value})
+    await bench.execute(job)
+    await bench.drain()
+    state = await bench.state(job)
+    assert (state.status, (await bench.verify(job))["first_difference"]) == ("succeeded", None)
+    assert json.dumps(state.nodes["wait"].output) == json.dumps({"body": value})
+    assert order(state.nodes["call"].output) == order(value)
+    assert json.dumps(state.nodes["ask"].output["body"]) == json.dumps(storable(json.loads(VALUE)))
+    sent: Any = json.loads(sink.received[0].body)
+    assert order(sent) == order(value)
