@@ -46,7 +46,7 @@ check: $(READY) .local/lambda/tools/.ready check-template ## run the linters, th
 	$(RUN) -m local catalog --check
 	$(RUN) -m pytest -q tests/architecture
 
-bench: $(READY) ## measure what a run costs, beside a bare server
+bench: $(READY) ## measure what a run costs; ARGS=neighbours: what one tenant does to another
 	$(RUN) -m tests.bench $(ARGS)
 
 catalog: $(READY) ## write the generated references again

@@ -3,6 +3,8 @@
 Every figure of the engine stands beside that of a server that does one LPUSH and one INSERT per request, on the same
 Postgres and Valkey in the same run: machines differ, ratios less so. CPU seconds are those of all processes below the
 stack (databases, gateway, HTTP API, functions), without the generator's.
+
+`make bench ARGS=neighbours` measures instead what one tenant does to another: tests/bench/neighbours.py.
 """
 
 from __future__ import annotations
@@ -93,23 +95,28 @@ def main() -> int:
     return 0
 
 
-def bench_stack(folder: Path) -> LocalStack:
+def bench_stack(
+    folder: Path, postgres_template: Path | None = None, report: Callable[[str], object] = print
+) -> LocalStack:
+    """A stack to be measured. `postgres_template` and `report` are `LocalStack`'s."""
     settings = {
         "shared_preload_libraries": "pg_stat_statements",
         # Tells when a run's last event was really there.
         "track_commit_timestamp": "on",
     }
-    return LocalStack(folder, postgres_settings=settings, report=print)
+    return LocalStack(folder, postgres_settings=settings, postgres_template=postgres_template, report=report)
 
 
 class Bench:
     """A stack with a published workflow and its webhook, ready to be loaded."""
 
-    def __init__(self, stack: LocalStack, connections: int, body: bytes) -> None:
+    def __init__(self, stack: LocalStack, connections: int, body: bytes, api_key: str | None = None) -> None:
+        """`api_key` is that of the tenant whose workflow it is; unset, the stack's first."""
         self.stack, self.connections, self.body = stack, connections, body
         self.database = psycopg.connect(stack.environment["DATABASE_URL"], autocommit=True)
         self.database.execute("create extension pg_stat_statements")
-        with httpx.Client(base_url=stack.api_url, headers={"authorization": f"Bearer {stack.api_key}"}) as client:
+        headers = {"authorization": f"Bearer {api_key or stack.api_key}"}
+        with httpx.Client(base_url=stack.api_url, headers=headers) as client:
             workflow = client.post("/api/workflows", json=WORKFLOW).raise_for_status().json()
             client.post(f"/api/workflows/{workflow['id']}/publish").raise_for_status()
             wanted = {"name": "bench", "workflow_id": workflow["id"], "provider": "github"}
@@ -118,12 +125,12 @@ class Bench:
 
     def engine(self, runs: int) -> Measured:
         """So many deliveries as fast as they are accepted, until every run is in the store."""
-        requests = [self._delivery() for _ in range(runs)]
+        requests = [self.delivery() for _ in range(runs)]
         return self._measure(runs, lambda: asyncio.run(send(self.stack.port, requests, self.connections)), 202)
 
     def paced(self, runs: int) -> Measured:
         """One delivery every ten milliseconds: the latency of a system that is not overloaded."""
-        requests = [self._delivery() for _ in range(runs)]
+        requests = [self.delivery() for _ in range(runs)]
 
         def load() -> list[Answer]:
             async def one_by_one() -> list[Answer]:
@@ -139,7 +146,7 @@ class Bench:
 
     def reference(self, port: int, runs: int) -> Measured:
         """The same deliveries to the bare server."""
-        requests = [self._delivery() for _ in range(runs)]
+        requests = [self.delivery() for _ in range(runs)]
         before, cpu, started = self._statements(), self._cpu(), time.perf_counter()
         answers = asyncio.run(send(port, requests, self.connections))
         seconds = time.perf_counter() - started
@@ -161,7 +168,7 @@ class Bench:
             time.sleep(0.02)
         seconds = time.perf_counter() - started
         accepted = {json.loads(answer.body)["execution_id"]: answer.received_at for answer in answers}
-        return self._measured(runs, seconds, cpu, before, self._latencies(accepted))
+        return self._measured(runs, seconds, cpu, before, list(self.latencies(accepted).values()))
 
     def _measured(
         self, runs: int, seconds: float, cpu_before: dict[str, float], statements: int, latencies: list[float]
@@ -169,7 +176,8 @@ class Bench:
         cpu = {part: used - cpu_before.get(part, 0.0) for part, used in self._cpu().items()}
         return Measured(runs, seconds, sum(cpu.values()), self._statements() - statements, latencies, cpu)
 
-    def _delivery(self) -> bytes:
+    def delivery(self) -> bytes:
+        """The request of a new delivery, signed."""
         github = provider("github", {})
         assert github is not None
         headers = {
@@ -185,14 +193,14 @@ class Bench:
     def _finished(self) -> int:
         return self._one("select count(*) from executions where workflow_id = %s and status = 'succeeded'")
 
-    def _latencies(self, accepted: dict[str, float]) -> list[float]:
-        """Milliseconds from each 202 to the commit of its terminal event."""
+    def latencies(self, accepted: dict[str, float]) -> dict[str, float]:
+        """Milliseconds from each 202 to the commit of the terminal event, of the runs that have succeeded."""
         rows = self.database.execute(
             "select stream_id::text, extract(epoch from pg_xact_commit_timestamp(xmin)) from event_store "
             "where event_type = 'ExecutionSucceeded' and stream_id = any (%s)",
             [list(accepted)],
         ).fetchall()
-        return [max(0.0, (float(at) - accepted[stream]) * 1000) for stream, at in rows]
+        return {stream: max(0.0, (float(at) - accepted[stream]) * 1000) for stream, at in rows}
 
     def _one(self, statement: str) -> int:
         row = self.database.execute(statement, [self.workflow_id]).fetchone()
@@ -245,7 +253,8 @@ def push_body(small: bool) -> bytes:
     return json.dumps(wanted, separators=(",", ":")).encode()
 
 
-def _percentile(values: list[float], share: float) -> float:
+def percentile(values: list[float], share: float) -> float:
+    """The value below which this share of them is."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
@@ -254,7 +263,7 @@ def _figures(measured: Measured) -> dict[str, float]:
         "executions_per_second": measured.runs / measured.seconds,
         "cpu_seconds_per_1000": measured.cpu_seconds / measured.runs * 1000,
         "statements_per_execution": measured.statements / measured.runs,
-        **{f"p{share}_ms": _percentile(measured.latencies, share / 100) for share in (50, 95, 99)},
+        **{f"p{share}_ms": percentile(measured.latencies, share / 100) for share in (50, 95, 99)},
     }
 
 
@@ -274,4 +283,8 @@ def _print(engine: Measured, steady: Measured, bare: Measured, size: int) -> Non
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["neighbours"]:
+        from tests.bench import neighbours
+
+        sys.exit(neighbours.main(sys.argv[2:]))
     sys.exit(main())

@@ -30,7 +30,7 @@ def main() -> int:
         bench = Bench(stack, 8, push_body(False))
         bench.engine(200)  # warm
         done = bench._finished()
-        requests = [bench._delivery() for _ in range(options.rate * options.seconds)]
+        requests = [bench.delivery() for _ in range(options.rate * options.seconds)]
         busy, started = sum(bench._cpu().values()), time.monotonic()
         answers, lateness = asyncio.run(send_at_rate(stack.port, requests, options.rate))
         busy = (sum(bench._cpu().values()) - busy) / (time.monotonic() - started)

@@ -1,0 +1,112 @@
+"""Attacks by what a tenant saves and sends: values, schemas, expressions, patterns, bodies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from itertools import count
+from typing import Any
+
+from tests.bench.attacker import Attacker, counted, node
+
+TRIGGER = node("start", "manual_trigger")
+HOOK = node("hook", "webhook_trigger")
+# Runs into the limit of one second that an evaluation has.
+SLOW = "{% $sum([1..9999].($sum([1..9999]))) %}"
+LARGE_BYTES = 4_400_000  # a delivery may have 4.5 MB
+
+
+async def deep_value(attacker: Attacker) -> str:
+    """Outputs that grow by a level per node until they are as deep as the recursion of whoever copies them."""
+    value: Any = {"x": 1}
+    for _ in range(90):
+        value = [value]
+    # How deep is too deep differs between versions of Python.
+    workflows = [await attacker.publish(*_nesting(levels)) for levels in (600, 903)]
+    attacker.begin()
+    return await attacker.ended([await attacker.execute(workflow, value) for workflow in workflows])
+
+
+def _nesting(levels: int) -> list[dict[str, Any]]:
+    deeper = [node(f"n{number}", "transform", {"value": ["{% $input %}"]}) for number in range(levels)]
+    return [TRIGGER, *deeper, node("read", "transform", {"value": "{% $input.x %}"})]
+
+
+async def poisoned_ledger_line(attacker: Attacker) -> str:
+    """A filter that is plain ASCII and yields NUL as the reason of a line in the delivery ledger."""
+    workflow = await attacker.publish(HOOK, node("end", "transform", {"value": 1}))
+    path = await attacker.webhook(workflow, filter=r"{% $error('\u0000') %}")
+    bodies = (b"[%d]" % number for number in count())
+    attacker.begin()
+    return await attacker.storm(lambda: attacker.deliver(path, next(bodies)), connections=1, per_second=5)
+
+
+async def hostile_handshake(attacker: Attacker) -> str:
+    """A regular expression with exponential time, on text of a request that nobody has signed."""
+    workflow = await attacker.publish(HOOK, node("end", "transform", {"value": 1}))
+    handshake = {"method": "GET", "signed": False, "when": {"query:c": ""}, "body": "{query:c}"}
+    signature = {"in": "header:X-Sign", "encoding": "hex", "format": "single"}
+    path = await attacker.webhook(
+        workflow,
+        "custom",
+        scheme={"kind": "hmac", "algorithm": "sha256", "content": "{body}", "signature": signature},
+        handshake=[{**handshake, "pattern": {"query:c": "(a+)+$"}}],
+    )
+    attacker.begin()
+    return await attacker.storm(lambda: attacker.api.get(path, params={"c": "a" * 26 + "!"}), connections=4)
+
+
+async def signal_against_a_large_enum(attacker: Attacker, members: int = 6_000) -> str:
+    """A schema whose check takes its size times the signal's."""
+    schema = {"type": "array", "items": {"enum": list(range(members))}}
+    wait = node("wait", "wait_for_signal", {"name": "go", "schema": schema})
+    workflow = await attacker.publish(TRIGGER, node("pause", "delay", {"seconds": 2}), wait)
+    attacker.begin()
+    run = await attacker.execute(workflow)
+    # Before the run waits for it: such a signal is not judged where it is received.
+    sent = await attacker.api.post(f"/api/executions/{run}/signals/go", json={"payload": [members - 1] * members})
+    return f"signal {sent.status_code}; " + await attacker.ended([run])
+
+
+async def input_against_many_required_names(attacker: Attacker) -> str:
+    """An input every item of which lacks every name."""
+    item = {"type": "object", "required": [f"name{number}" for number in range(200)]}
+    schema = {"type": "object", "properties": {"items": {"type": "array", "items": item}}}
+    trigger = node("start", "manual_trigger", {"input_schema": schema})
+    workflow = await attacker.publish(trigger, node("end", "transform", {"value": 1}))
+    wanted: Any = {"input": {"items": [{}] * 3_000}}
+    attacker.begin()
+    return await attacker.storm(
+        lambda: attacker.api.post(f"/api/workflows/{workflow}/execute", json=wanted), connections=4
+    )
+
+
+async def large_deliveries(attacker: Attacker, deliveries: int = 16) -> str:
+    """Bodies as large as are taken, of as many values as fit."""
+    rows = node("rows", "transform", {"value": "{% $count($trigger.body) %}"})
+    path = await attacker.webhook(await attacker.publish(HOOK, rows))
+    body = b"[" + b",".join([b"[[],[],[],[]]"] * (LARGE_BYTES // 14)) + b"]"
+    attacker.begin()
+    # Each another delivery, by one space more.
+    answers = await asyncio.gather(*(attacker.deliver(path, body + b" " * number) for number in range(deliveries)))
+    taken = [answer.json()["execution_id"] for answer in answers if answer.status_code == 202]
+    statuses = Counter(str(answer.status_code) for answer in answers)
+    return f"{counted(statuses)}; " + await attacker.ended(taken)
+
+
+async def slow_expressions_in_a_map(attacker: Attacker) -> str:
+    """One run that wants a hundred seconds of evaluation."""
+    slow = {"nodes": [node("slow", "transform", {"value": SLOW})]}
+    items = {"items": list(range(100)), "max_concurrency": 100, "tolerated_failure_count": 100, "body": slow}
+    workflow = await attacker.publish(TRIGGER, node("each", "map", items))
+    attacker.begin()
+    return await attacker.ended([await attacker.execute(workflow)])
+
+
+async def wide_map(attacker: Attacker, runs: int = 2, items: int = 10_000) -> str:
+    """As many items as a map may have."""
+    body = {"nodes": [node("double", "transform", {"value": "{% $item * 2 %}"})]}
+    wide = {"items": f"{{% [1..{items}] %}}", "max_concurrency": 100, "body": body}
+    workflow = await attacker.publish(TRIGGER, node("each", "map", wide))
+    attacker.begin()
+    return await attacker.ended(await attacker.execute_many(workflow, runs))
