@@ -29,8 +29,10 @@ MIGRATED = "migrated"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--artifacts=<folder>`: the stack runs what was built there, as on Lambda, instead of the source tree."""
+    """`--artifacts=<folder>`: the stack runs what was built there, as on Lambda, instead of the source tree.
+    `--storm=long`: the drains' storm of kills lasts a minute; see CONTRIBUTING.md."""
     parser.addoption("--artifacts", type=Path, default=None)
+    parser.addoption("--storm", choices=("short", "long"), default="short")
 
 
 @pytest.fixture(scope="session")

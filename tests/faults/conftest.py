@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,18 @@ import httpx
 import psycopg
 import pytest
 
+from local.gateway import SupabaseGateway
+from local.redis import RedisServer
 from local.stack import LocalStack
+from local.tokens import LocalKeys
+from shared.commands.services import Services
+from shared.engine.expressions import ExpressionGuard
+from shared.ids import new_id
+from shared.nodes import outbound
+from shared.repositories.database import Database
+from shared.settings import Settings
+from tests.faults.site import LEASE_SECONDS, LOCK_SECONDS, Site
+from tests.integration.engine.bench import Bench
 from tests.integration.engine.sink import Sink
 
 SECRET = "a secret of thirty-two characters"
@@ -105,3 +116,36 @@ async def hurt(short_lived_stack: LocalStack) -> AsyncIterator[Hurt]:
     """The stack of this module's own and its server."""
     async with with_sink(short_lived_stack) as hurt:
         yield hurt
+
+
+@pytest.fixture(scope="module")
+def own_gateway(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[SupabaseGateway]:
+    """A database of this module's own: no other test's runs are in it."""
+    folder = tmp_path_factory.mktemp("crashes")
+    gateway = SupabaseGateway(new_database(), LocalKeys.of(folder), folder / "gateway.log").start()
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture
+async def site(own_gateway: SupabaseGateway, redis_server: RedisServer) -> AsyncIterator[Site]:
+    """A tenant of this test's own."""
+    tenant_id = new_id()
+    async with Sink() as sink:
+        environment = {
+            "SUPABASE_URL": own_gateway.url,
+            "SUPABASE_KEY": own_gateway.service_key,
+            "REDIS_PORT": str(redis_server.port),
+            "QUEUE_NAME": f"executions-{tenant_id}",
+            "LOCK_SECONDS": str(LOCK_SECONDS),
+            "LEASE_SECONDS": str(LEASE_SECONDS),
+            "DRAIN_LINGER_SECONDS": "0.3",
+            "OUTBOUND_ALLOW": f"{tenant_id}=127.0.0.1:{sink.port}",
+        }
+        settings = Settings.from_environment(environment)
+        services = Services(Database(settings.supabase_url, settings.supabase_key), settings)
+        guard = ExpressionGuard()
+        yield Site(Bench(services, guard, tenant_id), sink, environment)
+        await guard.close()
+        await services.close()
+        await outbound.close()
