@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 
 from shared.commands.services import Services
+from shared.deadline import within
 from shared.errors import QueueUnavailableError
 
 logger = logging.getLogger(__name__)
+
+# A hint is worth no more: what it tells of is recorded, and its caller waits for an answer.
+HINT_SECONDS = 3.0
 
 
 async def hint(
@@ -18,9 +22,10 @@ async def hint(
     from shared.queue.job import ExecutionJob
     from shared.queue.wake import wake_drain
 
+    jobs = [ExecutionJob(tenant_id, each, "resume", awaited=awaited) for each in execution_ids]
     try:
-        jobs = [ExecutionJob(tenant_id, each, "resume", awaited=awaited) for each in execution_ids]
-        if not await services.inbox.enqueue(jobs, again):
-            await wake_drain(services.inbox)
+        with within(HINT_SECONDS):
+            if not await services.inbox.enqueue(jobs, again):
+                await wake_drain(services.inbox)
     except QueueUnavailableError:
         logger.warning("execution_not_enqueued", extra={"execution_ids": list(execution_ids)})

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Mapping
 from redis.asyncio import Redis
 
 from shared.errors import Problem, UnavailableError, WorkflowEngineError
-from shared.queue.connection import in_our_terms
+from shared.queue.connection import in_time
 from shared.repositories.database import Database
 
 TIMEOUT_SECONDS = 2.0
@@ -41,5 +41,5 @@ async def _supabase(database: Database) -> None:
 
 
 async def _redis(redis: Redis) -> None:
-    with in_our_terms():
+    async with in_time():
         await redis.ping()

@@ -3,12 +3,11 @@ every answer, and those who wait look there as well."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from redis.asyncio import Redis
 
-from shared.queue.connection import in_our_terms
+from shared.queue.connection import in_time
 from shared.queue.keys import OwnKeys
 
 # How long an answer stays for those who ask again.
@@ -28,17 +27,15 @@ class Answers:
     async def tell(self, execution_id: str, text: str) -> None:
         """Leaves the answer; the first one stands."""
         key = self._keys.answer(execution_id)
-        with in_our_terms():
-            async with asyncio.timeout(TELL_TIMEOUT_SECONDS):
-                await self._client.eval(_TELL, 1, key, text, ANSWER_SECONDS)
+        async with in_time(TELL_TIMEOUT_SECONDS):
+            await self._client.eval(_TELL, 1, key, text, ANSWER_SECONDS)
 
     async def wait(self, execution_id: str, seconds: float) -> str | None:
         """The answer, waited for this long; `None` when none came."""
         key = self._keys.answer(execution_id)
-        with in_our_terms():
-            async with asyncio.timeout(seconds + LATE_SECONDS):
-                # From the list's one end to its other: each that waits gets it, and it stays.
-                text: Any = await self._client.blmove(key, key, seconds, "LEFT", "RIGHT")  # type: ignore[arg-type]  # fractions are taken
+        async with in_time(seconds + LATE_SECONDS):
+            # From the list's one end to its other: each that waits gets it, and it stays.
+            text: Any = await self._client.blmove(key, key, seconds, "LEFT", "RIGHT")  # type: ignore[arg-type]  # fractions are taken
         found: str | None = text
         return found
 

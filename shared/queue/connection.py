@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from redis import __version__
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -13,10 +14,13 @@ from redis.backoff import ConstantBackoff
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
+from shared.deadline import seconds_left
 from shared.errors import QueueUnavailableError
 from shared.settings import Settings
 
 MAX_CONNECTIONS = 32
+# How long a call may take that does not wait for something to happen: a lock is renewed more often than that.
+CALL_SECONDS = 5.0
 
 
 def connect(settings: Settings) -> Redis:
@@ -55,3 +59,12 @@ def in_our_terms() -> Iterator[None]:
         yield
     except (RedisError, OSError, TimeoutError) as error:
         raise QueueUnavailableError from error
+
+
+@asynccontextmanager
+async def in_time(seconds: float = CALL_SECONDS) -> AsyncIterator[None]:
+    """A block that a Redis which hangs ends after `seconds`, or when its caller's time is up (see `shared.deadline`):
+    with the same `QueueUnavailableError` as one that is out of reach. What was sent may yet be done."""
+    with in_our_terms():
+        async with asyncio.timeout(seconds_left(seconds)):
+            yield

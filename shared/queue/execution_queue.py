@@ -18,7 +18,7 @@ from bullmq.redis_connection import SCRIPT_DEFINITIONS
 from bullmq.scripts import Scripts, raw2NextJobData
 from redis.asyncio import Redis
 
-from shared.queue.connection import connect, in_our_terms
+from shared.queue.connection import CALL_SECONDS, connect, in_time
 from shared.queue.inbox import Inbox, bullmq_scripts
 from shared.queue.job import PUT_OFF_FIELD, ClaimedJob, claimed_job
 from shared.queue.scripts import ScriptRunner
@@ -72,28 +72,27 @@ class ExecutionQueue(Inbox):
     async def resume(self, execution_id: str) -> bool:
         """Whether somebody waits for the answer of an execution that goes on. What has happened so far is no reason any
         more to look at it again."""
-        with in_our_terms():
-            async with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.delete(self._keys.again(execution_id))
-                pipeline.getdel(self._keys.awaited(execution_id))
-                _, awaited = await pipeline.execute()
+        async with in_time(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.delete(self._keys.again(execution_id))
+            pipeline.getdel(self._keys.awaited(execution_id))
+            _, awaited = await pipeline.execute()
         return bool(awaited)
 
     async def keep_awaited(self, execution_id: str) -> None:
         """Remembers that somebody waits for the answer of an execution which now waits itself."""
-        with in_our_terms():
+        async with in_time():
             await self._client.set(self._keys.awaited(execution_id), "1", ex=AWAITED_SECONDS)
 
     async def is_wanted_again(self, execution_id: str) -> bool:
         """Whether it has been enqueued `again` since `resume`; once asked, that is forgotten."""
-        with in_our_terms():
+        async with in_time():
             return bool(await self._client.getdel(self._keys.again(execution_id)))
 
     # -- claiming ----------------------------------------------------------------------------------------------------
 
     async def claim(self, token: str) -> ClaimedJob | None:
         """The next job, locked under `token`; `None` when none is ready."""
-        with in_our_terms():
+        async with in_time():
             return self._next(await self._bull.moveToActive(token, self._worker_options), token)
 
     async def complete(self, claimed: ClaimedJob, fetch_next: bool = True) -> ClaimedJob | None:
@@ -118,7 +117,7 @@ class ExecutionQueue(Inbox):
         keys, arguments = self._bull.moveToDelayedArgs(
             claimed.id, time.time_ns() // 1_000_000, claimed.token, max(1, int(seconds * 1000)), options
         )
-        with in_our_terms():
+        async with in_time():
             await self._scripts.call("moveToDelayed", keys, arguments)
 
     async def hand_back(self, claimed: ClaimedJob) -> None:
@@ -126,7 +125,7 @@ class ExecutionQueue(Inbox):
         keys = self._bull.getKeys(
             ["active", "wait", "stalled", "paused", "meta", "limiter", "prioritized", "marker", "events"]
         )
-        with in_our_terms():
+        async with in_time():
             await self._scripts.call(
                 "moveJobFromActiveToWait", keys, [claimed.id, claimed.token, self._bull.toKey(claimed.id)]
             )
@@ -135,7 +134,7 @@ class ExecutionQueue(Inbox):
         """The ids of the jobs that are no longer ours; all other locks begin anew."""
         if not claimed:
             return []
-        with in_our_terms():
+        async with in_time():
             lost: list[str] = await self._bull.extendJobLocks(
                 [job.id for job in claimed], [job.token for job in claimed], self._lock_milliseconds
             )
@@ -144,7 +143,7 @@ class ExecutionQueue(Inbox):
     async def recover_stalled(self) -> list[str]:
         """The ids of jobs put back in line because their drain died: those that the sweep before marked and whose lock
         has expired. Sweeps closer together than a lock lives do nothing, whoever makes them."""
-        with in_our_terms():
+        async with in_time():
             recovered: list[str] = await self._bull.moveStalledJobsToWait(MAX_STALLED, self._lock_milliseconds)
         return recovered
 
@@ -161,7 +160,7 @@ class ExecutionQueue(Inbox):
                 until = min(deadline, self._next_delayed_milliseconds / 1000)
             if until <= now:
                 return
-            with in_our_terms():
+            async with in_time(until - now + CALL_SECONDS):
                 popped = await self._client.bzpopmin(self._bull.keys["marker"], until - now)
             if popped is None or float(popped[2]) <= time.time() * 1000:
                 return
@@ -170,13 +169,12 @@ class ExecutionQueue(Inbox):
     async def counts(self) -> dict[str, int]:
         """How many jobs are in each of BullMQ's states `wait`, `active`, `delayed`, `failed`."""
         keys = self._bull.keys
-        with in_our_terms():
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for state in ("wait", "active"):
-                    pipeline.llen(keys[state])
-                for state in ("delayed", "failed"):
-                    pipeline.zcard(keys[state])
-                found = await pipeline.execute()
+        async with in_time(), self._client.pipeline(transaction=False) as pipeline:
+            for state in ("wait", "active"):
+                pipeline.llen(keys[state])
+            for state in ("delayed", "failed"):
+                pipeline.zcard(keys[state])
+            found = await pipeline.execute()
         return dict(zip(("wait", "active", "delayed", "failed"), found, strict=True))
 
     async def count_error(self, execution_id: str) -> int:
@@ -185,16 +183,15 @@ class ExecutionQueue(Inbox):
         BullMQ's count of attempts says something else: it includes every delay of a run that waits.
         """
         key = self._keys.errors(execution_id)
-        with in_our_terms():
-            async with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.incr(key)
-                pipeline.expire(key, ERROR_MEMORY_SECONDS)
-                count, _ = await pipeline.execute()
+        async with in_time(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.incr(key)
+            pipeline.expire(key, ERROR_MEMORY_SECONDS)
+            count, _ = await pipeline.execute()
         return int(count)
 
     async def ping(self) -> None:
         """Returns when Redis answers."""
-        with in_our_terms():
+        async with in_time():
             await self._client.ping()
 
     async def _finish(
@@ -209,7 +206,7 @@ class ExecutionQueue(Inbox):
         )
         pack = self._bull.moveToCompletedArgs if state == "completed" else self._bull.moveToFailedArgs
         keys, arguments = pack(job, reason, keep, claimed.token, fetch_next)
-        with in_our_terms():
+        async with in_time():
             answer = await self._scripts.call("moveToFinished", keys, arguments)
         if not isinstance(answer, int) or answer == 0:
             return self._next(raw2NextJobData(answer), claimed.token)

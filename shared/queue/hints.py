@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from shared.queue.connection import in_our_terms
+from shared.queue.connection import in_time
 from shared.queue.keys import OwnKeys
 
 # How long an entry is believed without asking: a write-through that failed leaves an old one behind for this long.
@@ -48,7 +46,7 @@ class Hints:
         """The published version by workflow, 0 for none published; workflows that Redis does not know are left out."""
         if not workflow_ids:
             return {}
-        async with _in_time():
+        async with in_time(TIMEOUT_SECONDS):
             found = await self._client.mget([self._keys.published(workflow_id) for workflow_id in workflow_ids])
         return {
             workflow_id: int(version)
@@ -61,12 +59,12 @@ class Hints:
     ) -> None:
         """Remembers a workflow's published version (0: none). Commands write what they have just committed; a reader
         that fills a gap sets `refill`: it may have read before that commit, so it writes only where nothing stands."""
-        async with _in_time():
+        async with in_time(TIMEOUT_SECONDS):
             await self._client.set(self._keys.published(workflow_id), version, ex=ttl_seconds, nx=refill)
 
     async def webhook_config(self, webhook_id: str) -> RememberedWebhook:
         """What Redis knows of the webhook."""
-        async with _in_time():
+        async with in_time(TIMEOUT_SECONDS):
             text: Any = await self._client.get(self._keys.webhook(webhook_id))
         if text is None:
             return RememberedWebhook(None, None, is_known=False, is_fresh=False)
@@ -77,22 +75,14 @@ class Hints:
     async def remember_webhook(self, webhook_id: str, config: dict[str, Any] | None) -> None:
         """Remembers a webhook that a command has just committed; `None` says that there is none (any more)."""
         text, ttl_seconds = _entry(config)
-        async with _in_time():
+        async with in_time(TIMEOUT_SECONDS):
             await self._client.set(self._keys.webhook(webhook_id), text, ex=ttl_seconds)
 
     async def refill_webhook(self, webhook_id: str, config: dict[str, Any] | None, seen: RememberedWebhook) -> None:
         """Remembers a webhook as a reader found it, unless a command has written since `seen` was read."""
         text, ttl_seconds = _entry(config)
-        async with _in_time():
+        async with in_time(TIMEOUT_SECONDS):
             await self._client.eval(_REFILL, 1, self._keys.webhook(webhook_id), seen.text or "", text, ttl_seconds)
-
-
-@asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
-    """A block whose Redis is out of reach where it does not answer in time."""
-    with in_our_terms():
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            yield
 
 
 def _entry(config: dict[str, Any] | None) -> tuple[str, int]:

@@ -19,7 +19,7 @@ import msgpack
 from redis.asyncio import Redis
 
 from shared.ids import is_uuid
-from shared.queue.connection import in_our_terms
+from shared.queue.connection import in_time
 from shared.queue.hints import Hints
 from shared.queue.job import JOB_NAME, ExecutionJob, parse_job
 from shared.queue.keys import OwnKeys
@@ -78,7 +78,7 @@ class Inbox(Hints, Presence, Ledger):
         if not jobs:
             return True
         marks = [self._keys.again(job.execution_id) if again else "" for job in jobs]
-        with in_our_terms():
+        async with in_time():
             answers = await asyncio.gather(*(self._admit(job, mark, "") for job, mark in zip(jobs, marks, strict=True)))
         return bool(answers[-1][1])
 
@@ -93,10 +93,9 @@ class Inbox(Hints, Presence, Ledger):
         assert job.delivery is not None, "intake accepts jobs of deliveries"
         delivery_id = job.delivery["delivery_id"]
         claim = f"{fingerprint} {delivery_id}"
-        with in_our_terms():
-            async with asyncio.timeout(ACCEPT_TIMEOUT_SECONDS):
-                key = self._keys.delivery(job.execution_id)
-                taken, live, place = await self._admit(job, key, claim, limits, put_back=put_back)
+        async with in_time(ACCEPT_TIMEOUT_SECONDS):
+            key = self._keys.delivery(job.execution_id)
+            taken, live, place = await self._admit(job, key, claim, limits, put_back=put_back)
         if place == "unpublished":
             return Receipt(delivery_id, False, False, live_drain=True, unpublished=True)
         if live < 0:
@@ -127,7 +126,7 @@ class Inbox(Hints, Presence, Ledger):
 
     async def peek(self, execution_id: str) -> ExecutionJob | None:
         """The job of this execution that is in the queue, in whatever state; `None` when there is none."""
-        with in_our_terms():
+        async with in_time():
             fields: Any = await self._client.hgetall(f"{self._base}:{execution_id}")
         return parse_job(execution_id, fields)[0] if fields else None
 

@@ -6,7 +6,6 @@ a minute, 600 lines and 8 MB of bodies an hour. Beyond that, lines are counted a
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import json
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from redis.asyncio import Redis
 
 from shared.ids import derived_id, new_id
-from shared.queue.connection import in_our_terms
+from shared.queue.connection import in_time
 from shared.queue.keys import OwnKeys
 
 if TYPE_CHECKING:
@@ -101,11 +100,10 @@ class Ledger:
         text = json.dumps(row, separators=(",", ":"))
         lines = LINES_PER_MINUTE if refused else PROVEN_LINES_PER_MINUTE
         limits = (MAX_WAITING_BYTES, "1" if refused else "", REFUSED_LINES_PER_HOUR, REFUSED_BYTES_PER_HOUR)
-        with in_our_terms():
-            async with asyncio.timeout(NOTE_TIMEOUT_SECONDS):
-                woken: Any = await self._client.eval(
-                    _NOTE, len(names), *names, text, field, lines, MAX_WAITING, _body_key(row), body, *limits
-                )
+        async with in_time(NOTE_TIMEOUT_SECONDS):
+            woken: Any = await self._client.eval(
+                _NOTE, len(names), *names, text, field, lines, MAX_WAITING, _body_key(row), body, *limits
+            )
         return bool(woken)
 
     async def take_notes(self, writer: str) -> Notes | None:
@@ -115,7 +113,7 @@ class Ledger:
         keys = self._keys
         names = (keys.ledger, keys.ledger_counts, keys.ledger_writer, keys.ledger_taken)
         refused: list[Refused] = []
-        with in_our_terms():
+        async with in_time():
             taken: Any = await self._client.eval(
                 _TAKE, len(names), *names, writer, WRITER_SECONDS, BATCH, new_id(), BATCH_LINE_BYTES
             )
@@ -140,7 +138,7 @@ class Ledger:
         names = (keys.ledger, keys.ledger_taken, keys.ledger_writer, keys.ledger_bodies, keys.ledger_bytes)
         bodies = {_body_key(line) for line in notes.lines if line["size_bytes"]}
         forgotten = (*notes.counted, *bodies)
-        with in_our_terms():
+        async with in_time():
             await self._client.eval(_FINISH, len(names), *names, writer, notes.taken, len(notes.counted), *forgotten)
 
 

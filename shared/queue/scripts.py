@@ -15,8 +15,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
-# A server that takes longer than this for one pipeline is as good as gone.
-TIMEOUT_SECONDS = 30
+# A server that takes longer than this for one pipeline is as good as gone; callers have less patience.
+TIMEOUT_SECONDS = 10
 # Connections kept out of the pool between calls; a tick's calls take one.
 MAX_IDLE = 4
 

@@ -7,6 +7,7 @@ import logging
 from functools import cache
 from typing import TYPE_CHECKING
 
+from shared.deadline import seconds_left
 from shared.queue.inbox import Inbox
 from shared.settings import settings
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 logger = logging.getLogger(__name__)
+
+# Whoever wakes a drain has something else to do; the call itself goes on in its thread.
+INVOKE_SECONDS = 5.0
 
 
 async def wake_drain(queue: Inbox) -> bool:
@@ -28,8 +32,9 @@ async def wake_drain(queue: Inbox) -> bool:
 
     try:
         # boto3 blocks; a drain that fills its helpers' ranks goes on running meanwhile.
-        await asyncio.to_thread(_invoke, function_name)
-    except (BotoCoreError, ClientError) as error:
+        async with asyncio.timeout(seconds_left(INVOKE_SECONDS)):
+            await asyncio.to_thread(_invoke, function_name)
+    except (BotoCoreError, ClientError, TimeoutError) as error:
         logger.warning("drain_not_woken", extra={"function_name": function_name, "error": type(error).__name__})
         return False
     return True

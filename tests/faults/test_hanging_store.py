@@ -14,6 +14,7 @@ from local.redis import RedisServer
 from shared.errors import StorageUnavailableError, UnavailableError
 from shared.ids import new_id
 from tests.faults.freezing import frozen
+from tests.integration.api.graphs import DOUBLING
 from tests.integration.http.client import Answer, Client, answer, event
 from tests.integration.wiring import environment, wired
 
@@ -106,3 +107,32 @@ def test_api_says_so_while_the_store_hangs(api: SupabaseGateway) -> None:
     assert int(found.headers["retry-after"]) > 0
     assert time.monotonic() - started < 20
     assert client.request("GET", "/api/workflows").status == 200
+
+
+def test_commands_succeed_while_valkey_hangs(api: SupabaseGateway, redis: RedisServer) -> None:
+    """It is a hint: what is published, started and cancelled is so, and its caller is told within seconds."""
+    client = Client()
+    workflow = client.request("POST", "/api/workflows", DOUBLING).json["id"]
+    started = time.monotonic()
+    with frozen(redis):
+        assert client.request("POST", f"/api/workflows/{workflow}/publish").status == 200
+        run = client.request("POST", f"/api/workflows/{workflow}/execute")
+        assert client.request("GET", f"/api/executions/{run.json['execution_id']}").json["status"] == "queued"
+        assert client.request("POST", f"/api/executions/{run.json['execution_id']}/cancel").status == 200
+        unknown = client.request("GET", f"/api/executions/{new_id()}")
+    assert run.status == 202
+    assert (unknown.status, unknown.code) == (503, "queue_unavailable")  # it may be a delivery that is queued
+    assert time.monotonic() - started < 25
+    assert client.request("GET", f"/api/executions/{run.json['execution_id']}").json["status"] == "cancelled"
+
+
+def test_waiting_for_an_answer_ends_in_time_while_valkey_hangs(api: SupabaseGateway, redis: RedisServer) -> None:
+    """Nobody runs it, so there is none: 202, and not half a minute later."""
+    client = Client()
+    workflow = client.request("POST", "/api/workflows", DOUBLING).json["id"]
+    client.request("POST", f"/api/workflows/{workflow}/publish")
+    started = time.monotonic()
+    with frozen(redis):
+        found = client.request("POST", f"/api/workflows/{workflow}/execute", headers={"prefer": "wait=2"})
+    assert found.status == 202
+    assert time.monotonic() - started < 15
