@@ -97,7 +97,7 @@ def _response_problems(response: object) -> list[Problem]:
 def _filter_problems(text: object) -> list[Problem]:
     if text is None:
         return []
-    from shared.domain.expressions import ExpressionError, compile_expression, context_problems
+    from shared.domain.expressions import ExpressionError, compile_expression
 
     whole = re.fullmatch(r"\s*\{%(.*)%\}\s*", text, re.DOTALL) if isinstance(text, str) else None
     if whole is None:
@@ -107,12 +107,7 @@ def _filter_problems(text: object) -> list[Problem]:
     except ExpressionError as error:
         return [Problem("/filter", error.message)]
     unknown = sorted({*compiled.reads} - {"trigger"} | {*compiled.others})
-    if unknown:
-        return [Problem("/filter", f"A filter has no ${unknown[0]}; it has $trigger.")]
-    return [
-        Problem("/filter", message, "Start with $trigger, for example $trigger.body.action.")
-        for message, _ in context_problems(compiled)
-    ]
+    return [Problem("/filter", f"A filter has no ${name}; it has $trigger.") for name in unknown[:1]]
 
 
 def _rate_problems(limit: object) -> list[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import product
@@ -17,6 +18,7 @@ from local.tokens import LocalKeys
 from shared import repositories
 from shared.repositories.api_keys import ApiKeyRepository
 from shared.repositories.database import Database
+from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
 from shared.repositories.rows import Keyset
 from shared.repositories.secrets import SecretRepository
@@ -27,8 +29,8 @@ from tests.integration.repositories.plans import Plans, Statement
 
 LIMIT = 51
 # A page of 51 rows lies in up to 51 pages of its table and a few of its index. Where Postgres knows
-# that there are only some hundreds, it may read and sort them all.
-MOST_ROWS = MOST_PAGES = 10 * LIMIT
+# that there are only some hundreds, it may read and sort them all; and a statement's first plan reads the catalog.
+MOST_ROWS, MOST_PAGES = 10 * LIMIT, 20 * LIMIT
 BIG = {"executions", "webhook_deliveries", "event_store", "payloads", "workflows", "workflow_versions", "webhooks"}
 BIG |= {"api_keys", "secrets", "schedules"}
 EARLY, MIDDLE, LATE = "2026-01-01T00:10:00Z", "2026-01-02T17:40:00Z", "2026-01-04T11:00:00Z"
@@ -113,12 +115,49 @@ REPOSITORIES = [
     )
     if name.endswith("Repository") and found.__module__.endswith(f".{module.name}")
 ]
-# The rpcs that take a limit.
-ELSEWHERE = {
-    "EventStoreRepository.read_feed",
-    "EventStoreRepository.read_history",
-    "EventStoreRepository.read_stream",
-    "ExecutionRepository.claim_due",
+IDS = [world.an_id(4, number) for number in range(1, 40)]
+# Everything else that a repository reads, by its method.
+READS: dict[str, Callable[[Any], Awaitable[object]]] = {
+    "ApiKeyRepository.get": lambda keys: keys.get(world.LARGE_TENANT, world.an_id(7, 1)),
+    "ApiKeyRepository.for_authorizer": lambda keys: keys.for_authorizer(world.an_id(7, 1)),
+    "EventStoreRepository.read_all": lambda store: store.read_all(world.LARGE_TENANT, world.STREAM),
+    "EventStoreRepository.read_history": lambda store: store.read_history(world.ROWS // 2, LIMIT),
+    "EventStoreRepository.read_outcomes": lambda store: store.read_outcomes(world.LARGE_TENANT, IDS),
+    "EventStoreRepository.read_stream": lambda store: store.read_stream(
+        world.LARGE_TENANT, world.LONG_STREAM, world.ROWS // 6, LIMIT
+    ),
+    "EventStoreRepository.verify_stream": lambda store: store.verify_stream(world.LARGE_TENANT, world.STREAM),
+    "ExecutionRepository.claim_due": lambda executions: executions.claim_due(100, 60, LATE),
+    "ExecutionRepository.get": lambda executions: executions.get(world.LARGE_TENANT, world.an_id(4, 2)),
+    "ExecutionRepository.invariant_violations": lambda executions: executions.invariant_violations(),
+    "ScheduleRepository.list": lambda schedules: schedules.list(world.LARGE_TENANT, world.an_id(3, 1)),
+    "SecretRepository.count": lambda secrets: secrets.count(world.LARGE_TENANT),
+    "SecretRepository.get": lambda secrets: secrets.get(world.LARGE_TENANT, "s1"),
+    "SecretRepository.values": lambda secrets: secrets.values(world.LARGE_TENANT, ["s1", "s2001"]),
+    "WebhookRepository.delivery": lambda webhooks: webhooks.delivery(
+        world.LARGE_TENANT, world.an_id(5, 1), world.an_id(9, 1)
+    ),
+    "WebhookRepository.delivery_body": lambda webhooks: webhooks.delivery_body(world.LARGE_TENANT, "0" * 64),
+    "WebhookRepository.for_intake": lambda webhooks: webhooks.for_intake(world.an_id(5, 1)),
+    "WebhookRepository.get": lambda webhooks: webhooks.get(world.LARGE_TENANT, world.an_id(5, 1)),
+    "WebhookRepository.of_workflow": lambda webhooks: webhooks.of_workflow(world.LARGE_TENANT, world.an_id(3, 2)),
+    "WorkflowRepository.get": lambda workflows: workflows.get(world.LARGE_TENANT, world.an_id(3, 1)),
+    "WorkflowRepository.known": lambda workflows: workflows.known(world.LARGE_TENANT, [world.an_id(3, 1)]),
+    "WorkflowRepository.version": lambda workflows: workflows.version(world.LARGE_TENANT, world.an_id(3, 1), 5),
+}
+# What writes, on a store of its own: test_young_store.py.
+WRITES = {
+    "EventStoreRepository.append",
+    "EventStoreRepository.append_one",
+    "EventStoreRepository.cancel_called",
+    "EventStoreRepository.rest",
+    "ScheduleRepository.advance",
+    "WebhookRepository.record",
+}
+FEED = {
+    "after": (0, world.ROWS // 2, world.ROWS),
+    "event_type": (None, "NodeStarted", "NodeSucceeded", "ExecutionFailed", "Absent"),
+    "stream_id": (None, world.STREAM, world.LONG_STREAM, world.an_id(6, 2_000_000)),
 }
 
 
@@ -219,13 +258,75 @@ def test_every_filter_of_a_list_is_tried(one: List) -> None:
     assert parameters - {"self", "tenant_id", "limit", "before"} == set(one.filters)
 
 
-def test_every_list_is_tried() -> None:
-    """A list that a repository gains is tried here, too: it is what takes a limit."""
-    lists = {
+def test_every_read_is_tried() -> None:
+    """A method that a repository gains is tried here, too, or where writes are."""
+    methods = {
         f"{repository.__name__}.{name}"
         for repository in REPOSITORIES
-        for name, method in inspect.getmembers(repository, inspect.iscoroutinefunction)
-        if not name.startswith("_") and "limit" in inspect.signature(method).parameters
+        for name, _ in inspect.getmembers(repository, inspect.iscoroutinefunction)
+        if not name.startswith("_")
     }
 
-    assert lists - ELSEWHERE == {_named(one) for one in LISTS}
+    assert methods == {_named(one) for one in LISTS} | READS.keys() | WRITES | {"EventStoreRepository.read_feed"}
+    assert set(inspect.signature(EventStoreRepository.read_feed).parameters) - {"self", "tenant_id", "limit"} == set(
+        FEED
+    )
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_a_read_looks_only_at_what_it_needs(filled: Filled, name: str) -> None:
+    """Whatever else is read costs no more where there are 300,000 rows, however often a connection has done it."""
+    (repository,) = [one for one in REPOSITORIES if one.__name__ == name.split(".")[0]]
+    done = await _done(filled, ((name, lambda database: READS[name](repository(database))) for _ in range(8)))
+
+    assert all(statements for _, statements in done)
+    if found := _expensive(done):
+        pytest.fail("\n".join(found))
+
+
+def _feed(*, of_a_type_in_a_stream: bool) -> Iterator[Call]:
+    for after, event_type, stream_id in product(*FEED.values()):
+        if of_a_type_in_a_stream != (event_type is not None and stream_id is not None):
+            continue
+        for tenant_id in [world.LARGE_TENANT] * 6 + [world.SMALL_TENANT]:
+
+            def call(
+                database: Database, one: Any = (tenant_id, after, LIMIT, event_type, stream_id)
+            ) -> Awaitable[object]:
+                return EventStoreRepository(database).read_feed(*one)
+
+            yield f"{tenant_id} after {after} of {event_type} in {stream_id}", call
+
+
+async def test_a_page_of_the_feed_costs_the_same_anywhere_and_with_any_filter(filled: Filled) -> None:
+    """A small tenant's page, or one of a stream or a type that there is not, does not look through a large tenant's
+    events, however many pages of the large one a connection has read before."""
+    done = await _done(filled, _feed(of_a_type_in_a_stream=False))
+
+    if found := _expensive(done):
+        pytest.fail("\n".join(found))
+
+
+async def test_a_type_is_looked_for_in_its_stream_alone(filled: Filled) -> None:
+    """The events of one type in one stream are looked for among the stream's events in their order, and a stranger's
+    stream not at all."""
+    done = await _done(filled, _feed(of_a_type_in_a_stream=True))
+
+    length = world.ROWS // 3
+    if found := _expensive(done, rows=length, pages=length // 10):
+        pytest.fail("\n".join(found))
+    small = [(name, statements) for name, statements in done if name.startswith(world.SMALL_TENANT)]
+    if found := _expensive(small):
+        pytest.fail("\n".join(found))
+
+
+async def test_events_are_described_without_a_call_for_each(filled: Filled) -> None:
+    """Every way to read events has the description of one inlined."""
+    names = ("read_all", "read_history", "read_outcomes", "read_stream")
+    reads = [(name, READS[f"EventStoreRepository.{name}"]) for name in names]
+    feed = iter([("read_feed", lambda store: store.read_feed(world.LARGE_TENANT))])
+    calls = ((name, lambda database, read=read: read(EventStoreRepository(database))) for name, read in (*reads, *feed))
+
+    for name, statements in await _done(filled, calls):
+        assert any("jsonb_build_object" in json.dumps(statement.plan) for statement in statements), name
+        assert not [statement.text for statement in statements if "event_json(" in json.dumps(statement.plan)], name
