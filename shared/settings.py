@@ -27,6 +27,8 @@ class Settings(NamedTuple):
     drain_linger_seconds: float = 5.0
     lock_seconds: float = 15.0
     lease_seconds: float = 60.0
+    run_max_facts: int = 100_000
+    run_max_bytes: int = 67_108_864
     delivery_memory_seconds: int = 86_400
     tenant_deliveries_per_second: int = 0
     outbound_allow: tuple[str, ...] = ()
@@ -57,6 +59,8 @@ class Settings(NamedTuple):
             drain_linger_seconds=_decimal(environment, "DRAIN_LINGER_SECONDS", 5.0),
             lock_seconds=_decimal(environment, "LOCK_SECONDS", 15.0),
             lease_seconds=_decimal(environment, "LEASE_SECONDS", 60.0),
+            run_max_facts=_positive(environment, "RUN_MAX_FACTS", 100_000),
+            run_max_bytes=_positive(environment, "RUN_MAX_BYTES", 67_108_864),
             delivery_memory_seconds=_number(environment, "DELIVERY_MEMORY_SECONDS", 86_400),
             tenant_deliveries_per_second=_number(environment, "TENANT_DELIVERIES_PER_SECOND", 0),
             outbound_allow=_words(environment, "OUTBOUND_ALLOW"),
@@ -76,6 +80,13 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
         return int(text)
     except ValueError:
         raise ValueError(f"The environment variable {name} must be a whole number, not {text!r}.") from None
+
+
+def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
+    number = _number(environment, name, default)
+    if number < 1:
+        raise ValueError(f"The environment variable {name} must be at least 1, not {number}.")
+    return number
 
 
 def _decimal(environment: Mapping[str, str], name: str, default: float) -> float:

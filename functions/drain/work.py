@@ -11,6 +11,7 @@ from functools import cache, partial
 from shared.aws.signal_tokens import signal_url
 from shared.commands._hint import hint
 from shared.commands.services import services
+from shared.domain.run_budget import RunBudget
 from shared.engine.drain import Drain
 from shared.engine.drain_meter import DrainMeter
 from shared.engine.engine import Engine
@@ -39,7 +40,8 @@ async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     journal = Journal(events)
     reach = Reach(parts.settings.outbound_allow, parts.settings.aws_allow, secret_reader(), signal_url)
     tell, hints = parts.answers.tell, partial(hint, parts)
-    engine = Engine(parts.events, journal, graph_loader(), guard, name, reach, tell=tell, hint=hints)
+    budget = RunBudget(parts.settings.run_max_facts, parts.settings.run_max_bytes)
+    engine = Engine(parts.events, journal, graph_loader(), guard, name, reach, tell=tell, hint=hints, budget=budget)
     schedules = Schedules(parts.events, journal, parts.schedules, name, engine.clock)
     work = Drain(parts.queue, parts.executions, schedules, engine, parts.settings, name, remaining_seconds)
     writer = LedgerWriter(parts.queue, parts.webhooks, events, name)

@@ -19,6 +19,8 @@ from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply, fold
 from shared.domain.json_schema import mismatches
+from shared.domain.json_values import size_bytes
+from shared.domain.run_budget import RunBudget
 from shared.domain.steps import Steps
 from shared.errors import (
     ExecutionFinishedError,
@@ -55,7 +57,7 @@ async def send_signal(
     A signal that nobody waits for is kept until somebody does. Raises `InvalidRequestError` for a malformed name,
     `NotFoundError`, `ExecutionFinishedError`, `IdempotencyConflictError`, and `UnprocessableError` for a payload that
     no node that waits for the name takes, for one that is too large to be held against what these want
-    (`LimitExceededError`), and for more signals than a run keeps.
+    (`LimitExceededError`), and for more than a run keeps (signals) or may record (`RunLimitError`).
     """
     if not _NAME.fullmatch(name):
         raise InvalidRequestError("A signal's name has 1 to 100 letters, digits, dots, dashes and underscores.")
@@ -69,7 +71,7 @@ async def send_signal(
             state, begun, ledger = await begun_delivery(services, actor, execution_id)
         if _is_repeated(state, fact):
             return state
-        _refuse_more(state)
+        _refuse_more(services, state, fact)
         received = replace(fact, node_id=_taker(state, fact))
         happened_at = now()
         apply(state, received, happened_at)
@@ -91,11 +93,13 @@ def _is_repeated(state: ExecutionState, fact: SignalReceived) -> bool:
     return first is not None
 
 
-def _refuse_more(state: ExecutionState) -> None:
+def _refuse_more(services: Services, state: ExecutionState, fact: SignalReceived) -> None:
     if state.is_terminal:
         raise ExecutionFinishedError(f"The execution has {state.status} and takes no more signals.")
     if state.signals.count >= MAX_SIGNALS:
         raise UnprocessableError(f"The execution has had {MAX_SIGNALS} signals, which is the limit.")
+    budget = RunBudget(services.settings.run_max_facts, services.settings.run_max_bytes)
+    budget.refuse(state, 1, size_bytes(fact.payload))
 
 
 def _taker(state: ExecutionState, fact: SignalReceived) -> str | None:

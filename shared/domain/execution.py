@@ -33,7 +33,7 @@ class ExecutionState:
 
     `running` and `waiting` are paths of nodes that do so themselves; a map does neither, its items' nodes do. `calls`
     has, by path, the runs that waiting nodes have called; `has_called`: there may be others that nobody waits for.
-    `deadline_at` is `deadline` in Unix seconds.
+    `deadline_at` is `deadline` in Unix seconds; `size_bytes` is what the payloads of the run's facts take in the store.
     """
 
     id: str
@@ -58,6 +58,7 @@ class ExecutionState:
     finished_at: str | None = None
     changed_at: str | None = None
     stream_version: int = 0
+    size_bytes: int = 0
     running: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
     calls: dict[str, str] = field(default_factory=dict)

@@ -54,6 +54,8 @@ def fold(events: Iterable[RecordedEvent]) -> ExecutionState | None:
 def apply_event(state: ExecutionState, event: NewEvent | RecordedEvent) -> None:
     """Takes one more event of its stream into the state."""
     apply(state, *execution_fact(event))
+    if isinstance(event, RecordedEvent):
+        state.size_bytes += event.size_bytes
 
 
 def execution_fact(event: NewEvent | RecordedEvent) -> tuple[ExecutionFact, str]:

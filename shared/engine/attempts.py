@@ -19,7 +19,7 @@ from shared.engine.recorder import Recorder
 from shared.engine.resolution import Resolution, items_failed
 from shared.engine.scopes import Step
 from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeWaiting
-from shared.nodes.node_type import Completed, Effect, NodeError, Reach, Wait
+from shared.nodes.node_type import Completed, Effect, NodeError, Reach, Spread, Wait
 from shared.observability import tagged
 
 JsonObject = dict[str, Any]
@@ -86,7 +86,7 @@ class Attempts(Resolution):
             return
         resolved, undefined, evaluated_at = await self.filled(step, self._now())
         if one.type.spread is not None:
-            one.type.parse(resolved)
+            self._refuse_width(step, one.type.spread(one.type.parse(resolved)))
             self._recorder.record(MapStarted(path, attempt, one.type.complete(resolved), evaluated_at, undefined))
             return
         if one.type.call is not None:
@@ -109,6 +109,12 @@ class Attempts(Resolution):
         with tagged(node_id=path):
             completed = await perform(one, resolved, effect, self._state.id)
         self._succeed(step, attempt, completed, evaluated_at, undefined)
+
+    def _refuse_width(self, step: Step, spread: Spread) -> None:
+        """Refuses a map whose items need more facts than the run has left, before the first of them does anything."""
+        assert step.one.body is not None, "only a map has items"
+        if spread.min_successful is None:
+            self._recorder.has_room_for(spread.total * (len(step.one.body.nodes) + 1))
 
     async def _pure(
         self, step: Step, attempt: int, resolved: JsonObject, evaluated_at: int, undefined: list[str]

@@ -34,8 +34,9 @@ from shared.events.node import ItemFailed, ItemSucceeded, NodeSkipped
 if TYPE_CHECKING:
     from shared.events.facts import ExecutionFact
 
-# A drain that cannot carry a run out, or that dies of it again and again, ends it so; the events do not tell why.
-_GIVEN_UP = frozenset({"drain_died", "internal_error", "job_failed"})
+# A drain that cannot carry a run out, or that dies of it again and again, ends it so; the events do not tell why. How
+# much a run may record is for each deployment to say.
+_GIVEN_UP = frozenset({"drain_died", "internal_error", "job_failed", "limit"})
 _NO_GRAPH = frozenset({"not_published", "invalid_graph"})
 
 
@@ -117,8 +118,9 @@ class Derivation:
 
     def _end(self, recorded: ExecutionSucceeded | ExecutionFailed, happened_at: str) -> ExecutionFact:
         state, program = self._state, self._program
-        code = recorded.error.get("code") if isinstance(recorded, ExecutionFailed) else None
-        if code in _GIVEN_UP or (code == "timeout" and self._is_overdue(happened_at)):
+        error = recorded.error if isinstance(recorded, ExecutionFailed) else {}
+        code = error.get("code")
+        if (code in _GIVEN_UP and "node_id" not in error) or (code == "timeout" and self._is_overdue(happened_at)):
             return recorded
         if state.phase == "queued":
             # Which version was published when it was to start, if any, is a fact from outside.

@@ -12,6 +12,7 @@ from shared.domain.delivery import ledger_row, queued
 from shared.domain.delivery_log import DeliveryLogEntry
 from shared.domain.execution import ExecutionState
 from shared.domain.json_values import storable
+from shared.domain.run_budget import DEFAULT_BUDGET, RunBudget
 from shared.domain.workflow_settings import WorkflowSettings
 from shared.engine.attempts import Attempts
 from shared.engine.calls import CalledRuns, Calls, Hint
@@ -23,13 +24,15 @@ from shared.engine.program import Program
 from shared.engine.promise import Promise, Tell
 from shared.engine.recorder import Recorder
 from shared.engine.run import Run
-from shared.engine.waiting_runs import WaitingRuns
-from shared.errors import InvalidGraphError, JobRefusedError, StreamConflictError
+from shared.engine.unfolded import unfolded
+from shared.engine.waiting_runs import Known, WaitingRuns
+from shared.errors import InvalidGraphError, JobRefusedError, RunLimitError, StreamConflictError
 from shared.events.execution import ExecutionCancelled, ExecutionFailed, ExecutionQueued, ExecutionStarted, trigger_of
 from shared.nodes.node_type import Reach
 from shared.observability import count, tagged
 from shared.queue.job import ExecutionJob
 from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.executions import ExecutionRepository
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +57,14 @@ class Engine:
         clock: Callable[[], float] = time.time,
         tell: Tell | None = None,
         hint: Hint | None = None,
+        budget: RunBudget = DEFAULT_BUDGET,
     ) -> None:
         """`name` is the drain's: it stands in the metadata of every event that this engine writes. `tell` takes answers
-        to those who wait for them; `hint` tells drains of runs to look at."""
+        to those who wait for them; `hint` tells drains of runs to look at; `budget` is what each run may record."""
         self._events, self._journal, self._graphs, self._guard = events, journal, graphs, guard
         self._actor, self._reach, self.clock = f"drain:{name}", reach, clock
-        self._tell, self._waiting = tell, WaitingRuns(events)
+        self._tell, self._waiting, self._budget = tell, WaitingRuns(events, budget), budget
+        self._executions = ExecutionRepository(events.database)
         self._called = CalledRuns(events, journal, graphs, self._actor, clock, hint)
 
     async def execute(self, job: ExecutionJob, is_first_claim: bool = True) -> float | None:
@@ -75,31 +80,51 @@ class Engine:
 
     async def _execute(self, job: ExecutionJob, is_new: bool) -> float | None:
         for _ in range(MAX_RELOADS):
-            recorder = self._begun(job) if is_new else await self._continued(job)
-            if recorder is None or recorder.state.is_terminal:
-                return None
-            if job.awaited and self._tell is not None:
-                recorder.promise = Promise(recorder.state, self._tell)
             try:
-                timer = await self._drive(recorder)
-                self._waiting.keep(recorder.state, current() or Cause(job.execution_id))
-                count(_OUTCOMES.get(recorder.state.status, "RunsWaiting"))
-                await self._wake_caller(recorder.state)
-                return timer
+                recorder = self._begun(job) if is_new else await self._continued(job)
+                if recorder is None or recorder.state.is_terminal:
+                    return None
+                return await self._carried_out(job, recorder)
             except StreamConflictError:
                 is_new = False
+            except RunLimitError as error:
+                await self._end_at_limit(job, error)
+                return None
         # Somebody else keeps writing, so somebody else has the run; if not, its lease ends and the sweep finds it.
         logger.warning("run_abandoned")
         return None
 
+    async def _carried_out(self, job: ExecutionJob, recorder: Recorder) -> float | None:
+        self._promise(job, recorder)
+        try:
+            timer = await self._drive(recorder)
+        except RunLimitError:
+            # What it did before is true, and so is its end without it, should that not be written.
+            with contextlib.suppress(StreamConflictError, RunLimitError):
+                await recorder.durable()
+            raise
+        self._waiting.keep(recorder.state, current() or Cause(job.execution_id))
+        count(_OUTCOMES.get(recorder.state.status, "RunsWaiting"))
+        await self._wake_caller(recorder.state)
+        return timer
+
+    async def _end_at_limit(self, job: ExecutionJob, error: RunLimitError) -> None:
+        logger.warning("run_limit_reached", extra={"tenant_id": job.tenant_id, "reason": error.detail})
+        await self.fail(job, error.code, error.detail)
+
     async def fail(self, job: ExecutionJob, code: str, message: str) -> None:
         """Ends the run as failed, unless it has ended: for a job that cannot be carried out. One that has not begun
-        raises `JobRefusedError` where its tenant has no such workflow."""
+        raises `JobRefusedError` where its tenant has no such workflow.
+
+        The run is not folded: that may be what cannot be done.
+        """
         for _ in range(MAX_RELOADS):
-            recorder = await self._continued(job)
+            known = await unfolded(self._events, self._executions, job.tenant_id, job.execution_id)
+            recorder = self._known_or_begun(job, known)
             if recorder is None or recorder.state.is_terminal:
                 return
             await self._refuse_stranger(recorder)
+            self._promise(job, recorder)
             with contextlib.suppress(StreamConflictError):
                 ending = self._ending(recorder, await self._known(recorder))
                 await ending.end(ExecutionFailed({"code": code, "message": message}))
@@ -132,16 +157,25 @@ class Engine:
         else:
             start = job.start or {}
             fact = ExecutionQueued(start["workflow_id"], None, trigger_of("manual", storable(start["input"])))
-        recorder = Recorder(state, self._events, self._journal, self._actor, self.clock, ledger)
+        recorder = self._recorder(state, ledger)
         recorder.record(fact)
         return recorder
 
+    def _recorder(self, state: ExecutionState, deliveries: tuple[DeliveryLogEntry, ...] = ()) -> Recorder:
+        return Recorder(state, self._events, self._journal, self._actor, self.clock, deliveries, self._budget)
+
+    def _promise(self, job: ExecutionJob, recorder: Recorder) -> None:
+        if job.awaited and self._tell is not None:
+            recorder.promise = Promise(recorder.state, self._tell)
+
     async def _continued(self, job: ExecutionJob) -> Recorder | None:
-        known = await self._waiting.load(job.tenant_id, job.execution_id)
+        return self._known_or_begun(job, await self._waiting.load(job.tenant_id, job.execution_id))
+
+    def _known_or_begun(self, job: ExecutionJob, known: Known | None) -> Recorder | None:
         if known is not None:
             state, cause = known
             note(cause)
-            return Recorder(state, self._events, self._journal, self._actor, self.clock)
+            return self._recorder(state)
         if job.kind != "resume":
             return self._begun(job)
         logger.warning("run_unknown", extra={"execution_id": job.execution_id})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shared.cause import Cause, current
 from shared.domain.execution import LEASE_SECONDS, ExecutionState
 from shared.domain.execution_fold import apply, apply_event
+from shared.domain.run_budget import DEFAULT_BUDGET, RunBudget
 from shared.domain.timestamps import timestamp
 from shared.engine.journal import Journal
 from shared.engine.promise import Promise
@@ -16,7 +17,7 @@ from shared.errors import StreamConflictError
 from shared.events.codec import new_event
 from shared.events.record import NewEvent
 from shared.ids import new_id
-from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.event_store import EventStoreRepository, StoredPayload, stored_payload
 from shared.repositories.run_append import run_append
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ JsonObject = dict[str, Any]
 EFFECT_GRACE_SECONDS = 30.0
 # How often signals may come between before the run is left to whoever sends so many.
 MAX_REBASES = 20
+# What no budget keeps from being recorded: a run that has reached it ends.
+_ALWAYS = frozenset(
+    {"ExecutionQueued", "ExecutionStarted", "ErrorWorkflowStarted", "ExecutionFailed", "ExecutionCancelled"}
+)
 
 
 class Recorder:
@@ -42,9 +47,11 @@ class Recorder:
         actor: str,
         clock: Callable[[], float],
         deliveries: tuple[DeliveryLogEntry, ...] = (),
+        budget: RunBudget = DEFAULT_BUDGET,
     ) -> None:
-        """`actor` stands in each event's metadata; `deliveries` are ledger rows that go with the first append."""
-        self.state, self.clock = state, clock
+        """`actor` stands in each event's metadata; `deliveries` are ledger rows that go with the first append; `budget`
+        is what the run may record."""
+        self.state, self.clock, self._budget = state, clock, budget
         self._events, self._journal, self._deliveries = events, journal, deliveries
         cause = current() or Cause(state.id)
         self._about = {"actor": actor, "correlation_id": cause.correlation_id}
@@ -53,6 +60,8 @@ class Recorder:
         # Counted apart from the stream's versions, in which somebody else's signals may come between.
         self._recorded = 0
         self._unsaved: list[NewEvent] = []
+        self._encoded: list[StoredPayload] = []
+        self.unsaved_bytes = 0
         self._lock = asyncio.Lock()
         self._broken: Exception | None = None
         # How long the attempt of the node at a path may take.
@@ -85,15 +94,26 @@ class Recorder:
         return self._recorded - len(self._unsaved)
 
     def record(self, fact: ExecutionFact) -> None:
-        """Takes a fact in: true for this run from now on, durable later."""
+        """Takes a fact in: true for this run from now on, durable later. One beyond what the run may record raises
+        `RunLimitError` and is not taken in; how a run begins and that it has failed can always be recorded."""
         happened_at = timestamp(self.clock())
+        event = new_event(new_id(), fact, happened_at, {**self._about, **self._first})
+        encoded = stored_payload(event, of_run=True)
+        if event.event_type not in _ALWAYS:
+            self._budget.refuse(self.state, 1, encoded.size_bytes)
         apply(self.state, fact, happened_at)
-        metadata = {**self._about, **self._first}
         self._first = {}
         self._recorded += 1
         if self.promise is not None:
             self.promise.recorded(self._recorded)
-        self._unsaved.append(new_event(new_id(), fact, happened_at, metadata))
+        self._unsaved.append(event)
+        self._encoded.append(encoded)
+        self.state.size_bytes += encoded.size_bytes
+        self.unsaved_bytes += encoded.size_bytes
+
+    def has_room_for(self, facts: int) -> None:
+        """Passes where the run may record so many more; raises `RunLimitError` where it may not."""
+        self._budget.refuse(self.state, facts)
 
     @property
     def owes_answer(self) -> bool:
@@ -131,12 +151,13 @@ class Recorder:
     async def _write(self) -> None:
         for _ in range(MAX_REBASES):
             deliveries = self._deliveries if self._stored_version == 0 else ()
-            append = run_append(self.state, self._unsaved, self._wake_at(), deliveries)
+            append = run_append(self.state, self._unsaved, self._wake_at(), deliveries, encoded=self._encoded)
             appended = await self._journal.append(append)
             if appended.status != "conflict":
                 assert append.row is not None, "a run has a row"
                 self._row_wake_at = append.row["wake_at"]
-                del self._unsaved[: len(append.events)]
+                del self._unsaved[: len(append.events)], self._encoded[: len(append.events)]
+                self.unsaved_bytes -= sum(one.size_bytes for one in append.encoded)
                 if self.promise is not None:
                     await self.promise.saved(self._saved)
                 return

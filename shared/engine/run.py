@@ -14,6 +14,7 @@ from shared.domain.timestamps import unix_seconds
 from shared.engine.attempts import LONGEST_WAIT_SECONDS, Attempts
 from shared.engine.ending import Ending
 from shared.engine.frontier import Frontier
+from shared.engine.journal import MAX_BYTES
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
 
@@ -87,7 +88,7 @@ class Run:
                     self._tasks[asyncio.create_task(self._attempts.settle(path))] = path
                 done = await self._next_done()
             ready = [*self._frontier.following(done), *self._due()]
-            if self._recorder.unsaved >= LONGEST_APPEND:
+            if self._recorder.unsaved >= LONGEST_APPEND or self._recorder.unsaved_bytes >= MAX_BYTES:
                 await self._recorder.durable()
             elif self._recorder.unsaved >= MAX_UNSAVED:
                 await self._save()

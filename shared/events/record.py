@@ -24,7 +24,8 @@ class NewEvent:
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
     """A fact in the store: `sequence_number` is its global position, `stream_version` its place in the
-    stream, from 1. `payload_sha256` is the hash of a payload that is kept by its content."""
+    stream, from 1. `payload_sha256` is the hash of a payload that is kept by its content, `size_bytes` what the payload
+    takes in the store, nearly."""
 
     id: str
     tenant_id: str
@@ -37,6 +38,7 @@ class RecordedEvent:
     payload: JsonObject
     metadata: JsonObject
     payload_sha256: str | None = None
+    size_bytes: int = 0
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> RecordedEvent:

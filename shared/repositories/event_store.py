@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from shared.errors import StreamConflictError
@@ -88,6 +87,11 @@ class EventStoreRepository:
     def __init__(self, database: Database) -> None:
         """Uses the process's database connection."""
         self._database = database
+
+    @property
+    def database(self) -> Database:
+        """The connection, for what else is known of what is recorded here."""
+        return self._database
 
     async def append(self, appends: Sequence[Append], lines: Sequence[DeliveryLogEntry] = ()) -> list[Appended]:
         """What became of each append, in order: all are judged on their own in one call and one transaction.
@@ -198,14 +202,18 @@ class EventStoreRepository:
         return verified
 
 
+def stored_payload(event: NewEvent, *, of_run: bool) -> StoredPayload:
+    """The payload as the store keeps it; one that cannot be written as JSON raises `ValueError` or `RecursionError`."""
+    return StoredPayload(*payload.store(event.payload, of_run=of_run))
+
+
 def encoded(append: Append) -> Append:
-    """The same with its payloads encoded, so that its size is known and repeating it encodes nothing again; one that
-    cannot be written as JSON raises `ValueError` or `RecursionError`."""
+    """The same with its payloads encoded, so that its size is known and repeating it encodes nothing again; raises as
+    `stored_payload`."""
     if append.encoded:
         return append
     of_run = append.stream_type == "execution"
-    stored = (StoredPayload(*payload.store(event.payload, of_run=of_run)) for event in append.events)
-    return append._replace(encoded=tuple(stored))
+    return append._replace(encoded=tuple(stored_payload(event, of_run=of_run) for event in append.events))
 
 
 def _calls(caller_id: str, execution_ids: Sequence[str]) -> list[JsonObject]:
@@ -213,9 +221,8 @@ def _calls(caller_id: str, execution_ids: Sequence[str]) -> list[JsonObject]:
 
 
 def _event(row: JsonObject) -> RecordedEvent:
-    event = RecordedEvent.from_row(row)
-    loaded = payload.load(event.payload)
-    return event if loaded is event.payload else replace(event, payload=loaded)
+    stored = row["payload"]
+    return RecordedEvent.from_row({**row, "payload": payload.load(stored), "size_bytes": payload.size_bytes(stored)})
 
 
 def _argument(appends: Sequence[Append]) -> JsonObject:

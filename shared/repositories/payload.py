@@ -53,6 +53,14 @@ def is_content(payload: JsonObject, sha256: str) -> bool:
     return sha256 in (_text_hash(_in_text(payload)), _native_hash(payload))
 
 
+def size_bytes(stored: JsonObject) -> int:
+    """What a stored payload takes, nearly. A run's values are texts in it; only what was recorded before that has to be
+    encoded to be measured."""
+    if any(name.endswith(_TEXT) for name in stored):
+        return sum(len(text) for text in stored.values() if type(text) is str)
+    return len(_encode_in_ascii(stored))
+
+
 def load(stored: JsonObject) -> JsonObject:
     """The payload as it was given to `store`; the database has already followed a reference."""
     if "$base64" in stored:

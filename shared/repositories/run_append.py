@@ -9,7 +9,7 @@ from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply_event
 from shared.domain.execution_row import row
 from shared.events.record import NewEvent
-from shared.repositories.event_store import Append
+from shared.repositories.event_store import Append, StoredPayload
 
 if TYPE_CHECKING:
     from shared.domain.delivery_log import DeliveryLogEntry
@@ -21,6 +21,7 @@ def run_append(
     wake_at: str | None = None,
     deliveries: tuple[DeliveryLogEntry, ...] = (),
     stored_payloads: frozenset[str] = frozenset(),
+    encoded: Sequence[StoredPayload] = (),
 ) -> Append:
     """The append of a run's last events, which are in its state already.
 
@@ -37,6 +38,7 @@ def run_append(
         stored_payloads=stored_payloads,
         calls=tuple(state.calls.values()),
         awaiting_id=state.awaiting_id,
+        encoded=tuple(encoded),
     )
 
 

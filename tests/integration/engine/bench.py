@@ -24,6 +24,7 @@ from shared.commands.update_workflow import UpdateWorkflow, update_workflow
 from shared.domain.actor import Actor
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import fold
+from shared.domain.run_budget import DEFAULT_BUDGET, RunBudget
 from shared.domain.timestamps import timestamp
 from shared.engine.drain import Drain
 from shared.engine.drain_summary import Summary
@@ -66,15 +67,17 @@ class Bench:
         for queue in self._queues:
             await queue.close()
 
-    def new_engine(self, name: str = "test", clock: Callable[[], float] = time.time) -> Engine:
-        """Another drain's engine, perhaps at another time."""
+    def new_engine(
+        self, name: str = "test", clock: Callable[[], float] = time.time, budget: RunBudget = DEFAULT_BUDGET
+    ) -> Engine:
+        """Another drain's engine, perhaps at another time, or with less for each run to record."""
         services = self.services
         reach = Reach(
             services.settings.outbound_allow, services.settings.aws_allow, SecretReader(services.secrets), signal_url
         )
         tell, tell_drains = services.answers.tell, partial(hint, services)
         journal = Journal(services.events)
-        return Engine(services.events, journal, self.graphs, self.guard, name, reach, clock, tell, tell_drains)
+        return Engine(services.events, journal, self.graphs, self.guard, name, reach, clock, tell, tell_drains, budget)
 
     def schedules(self, clock: Callable[[], float]) -> Schedules:
         """What fires the schedules of a drain at this time."""
