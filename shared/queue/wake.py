@@ -50,6 +50,6 @@ def _client() -> LambdaClient:
     from botocore.config import Config
 
     client: LambdaClient = boto3.client(
-        "lambda", config=Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
+        "lambda", config=Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2})
     )
     return client

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shared.domain.timestamps import unix_seconds
+from shared.nodes import outbound
 from tests.integration.engine.bench import HOOK, Bench, call, delay, request, transform
 from tests.integration.engine.sink import Sink
 from tests.integration.engine.test_calls import START, called_runs
@@ -43,6 +44,19 @@ async def test_node_that_is_under_way_is_stopped(bench: Bench, sink: Sink) -> No
     job, began = bench.delivery(workflow_id), time.monotonic()
     state = await bench.execute(job)
     assert time.monotonic() - began < 3
+    assert (state.status, (state.error or {})["code"], len(sink.received)) == ("failed", "timeout", 1)
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+async def test_request_that_waits_for_its_turn_is_given_up_with_its_run(bench: Bench, sink: Sink) -> None:
+    """Its own time has not begun, and the run's goes on: it ends as one that is under way does, and is never sent."""
+    outbound.use(outbound.Outbound(limits=outbound.Limits(requests=2, requests_of_a_tenant=1)))
+    sink.pause_seconds = 5.0
+    nodes = [HOOK, request("one", sink.url), request("other", sink.url)]
+    workflow_id = await bench.publish(nodes, "hook>one", "hook>other", timeout_seconds=1)
+    job, began = bench.delivery(workflow_id), time.monotonic()
+    state = await bench.execute(job)
+    assert time.monotonic() - began < 4
     assert (state.status, (state.error or {})["code"], len(sink.received)) == ("failed", "timeout", 1)
     assert (await bench.verify(job))["first_difference"] is None
 

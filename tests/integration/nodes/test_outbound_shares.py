@@ -16,6 +16,7 @@ from shared.aws import calls
 from shared.nodes import outbound
 from shared.nodes.node_type import Completed, Effect, NodeError, Reach
 from shared.nodes.registry import node_type
+from shared.nodes.resolver import Resolver
 from tests.faults.freezing import silent_host, trickling_host
 from tests.integration.engine.sink import Sink
 
@@ -180,3 +181,46 @@ async def invoke(tenant_id: str, name: str, timeout_seconds: float) -> Completed
     arn = f"arn:aws:lambda:us-east-1:123456789012:function:{name}"
     effect = Effect(tenant_id, "key", timeout_seconds, time.time, Reach(aws=("*=*",)))
     return await kind.perform(kind.parse({"function_name": arn}), effect)
+
+
+async def test_name_that_nobody_answers_for_is_a_network_error_in_time() -> None:
+    """Its tenant is told so after the time of a look-up, and meanwhile asks for another name as ever."""
+    done = threading.Event()
+
+    def lookup(host: str) -> tuple[str, ...]:
+        if host == "dead.test":
+            done.wait(60)
+        return ("127.0.0.1",)
+
+    outbound.use(outbound.Outbound(Resolver(lookup, lookup_seconds=0.5)))
+    with answering_host() as (port, callers):
+        dead = [asyncio.create_task(named("dead.test", port, 30)) for _ in range(3)]
+        assert (await named("live.test", port, 30)).output["status"] == 200
+        failed = await asyncio.gather(*dead, return_exceptions=True)
+        assert len(callers) == 1
+    done.set()
+    assert {getattr(error, "code", None) for error in failed} == {"network"}
+
+
+async def named(host: str, port: int, timeout_seconds: float) -> Completed:
+    """One request to a name that the tenant may reach."""
+    kind = node_type("http_request")
+    assert kind.perform is not None
+    effect = Effect(GREEDY, "key", timeout_seconds, time.time, Reach((f"{GREEDY}={host}",)))
+    return await kind.perform(kind.parse({"url": f"http://{host}:{port}/"}), effect)
+
+
+async def test_name_is_judged_by_its_address_however_well_it_is_remembered() -> None:
+    """What a look-up found for one list of hosts is judged again under another, and at each connection."""
+    outbound.use(outbound.Outbound(Resolver(lambda _host: ("127.0.0.1",))))
+    with answering_host() as (port, callers):
+        assert (await named("inside.test", port, 10)).output["status"] == 200
+        kind = node_type("http_request")
+        assert kind.perform is not None
+        refused = kind.perform(
+            kind.parse({"url": f"http://inside.test:{port}/"}), Effect(GREEDY, "key", 10, time.time, Reach())
+        )
+        with pytest.raises(NodeError) as error:
+            await refused
+        assert error.value.code == "outbound_refused"
+        assert len(callers) == 1
