@@ -29,7 +29,10 @@ NO_SERVERS = (
     "This shell names no servers, and the function seems to need them: run `make dev` in another terminal, then here "
     "`. .local/env && .venv/bin/python -m local.sample_world`, and invoke it again."
 )
-GIVEN = ("SECRETS_KEY", "JWKS_URL", "DRAIN_CONCURRENCY", "DRAIN_LINGER_SECONDS", "LOCK_SECONDS", "LEASE_SECONDS")
+GIVEN = (
+    *("SECRETS_KEY", "JWKS_URL", "DRAIN_CONCURRENCY", "MAX_DRAINS"),
+    *("DRAIN_LINGER_SECONDS", "LOCK_SECONDS", "LEASE_SECONDS"),
+)
 
 
 def main(argv: list[str]) -> int:

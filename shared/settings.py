@@ -24,6 +24,7 @@ class Settings(NamedTuple):
     secrets_key_arn: str | None = None
     drain_function_name: str | None = None
     drain_concurrency: int = 64
+    max_drains: int = 32
     drain_linger_seconds: float = 5.0
     lock_seconds: float = 15.0
     lease_seconds: float = 60.0
@@ -56,6 +57,7 @@ class Settings(NamedTuple):
             secrets_key_arn=read("SECRETS_KEY_ARN") or None,
             drain_function_name=read("DRAIN_FUNCTION_NAME") or None,
             drain_concurrency=_number(environment, "DRAIN_CONCURRENCY", 64),
+            max_drains=_number(environment, "MAX_DRAINS", 32, at_least=1),
             drain_linger_seconds=_decimal(environment, "DRAIN_LINGER_SECONDS", 5.0),
             lock_seconds=_decimal(environment, "LOCK_SECONDS", 15.0),
             lease_seconds=_decimal(environment, "LEASE_SECONDS", 60.0),
@@ -74,12 +76,15 @@ def _words(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple((environment.get(name) or "").replace(",", " ").split())
 
 
-def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+def _number(environment: Mapping[str, str], name: str, default: int, at_least: int | None = None) -> int:
     text = environment.get(name) or str(default)
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
         raise ValueError(f"The environment variable {name} must be a whole number, not {text!r}.") from None
+    if at_least is not None and number < at_least:
+        raise ValueError(f"The environment variable {name} must be at least {at_least}, not {number}.")
+    return number
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:

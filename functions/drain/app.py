@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, int]:
     def remaining_seconds() -> float:
         return context.get_remaining_time_in_millis() / 1000
 
-    summary = run(drain(remaining_seconds))
+    summary = run(drain(remaining_seconds, event.get("waking")))
     if event.get("source") == "schedule":  # one a minute
         run(tell_overdue(remaining_seconds()))
     return summary

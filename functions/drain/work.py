@@ -33,8 +33,9 @@ logger = logging.getLogger(__name__)
 LEDGER_RESERVE_SECONDS = 3.0
 
 
-async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
-    """How many jobs were completed, delayed, failed, swept and handed back."""
+async def drain(remaining_seconds: Callable[[], float], waking: str | None = None) -> dict[str, int]:
+    """How many jobs were completed, delayed, failed, swept and handed back. `waking` is the token in the invocation of
+    whoever woke this drain."""
     name, parts, guard = new_id(), services(), expression_guard()
     events = CarryingEvents(parts.database)
     journal = Journal(events)
@@ -43,7 +44,7 @@ async def drain(remaining_seconds: Callable[[], float]) -> dict[str, int]:
     budget = RunBudget(parts.settings.run_max_facts, parts.settings.run_max_bytes)
     engine = Engine(parts.events, journal, graph_loader(), guard, name, reach, tell=tell, hint=hints, budget=budget)
     schedules = Schedules(parts.events, journal, parts.schedules, name, engine.clock)
-    work = Drain(parts.queue, parts.executions, schedules, engine, parts.settings, name, remaining_seconds)
+    work = Drain(parts.queue, parts.executions, schedules, engine, parts.settings, name, remaining_seconds, waking)
     writer = LedgerWriter(parts.queue, parts.webhooks, events, name)
     meter = DrainMeter(work)
     keepers = Keepers(work.leave)

@@ -19,7 +19,7 @@ from shared.engine.engine import Engine
 from shared.engine.keepers import Keepers
 from shared.engine.schedules import Schedules
 from shared.engine.sweep import Sweep
-from shared.engine.upkeep import Upkeep
+from shared.engine.upkeep import Progress, Upkeep
 from shared.engine.worker import Worker
 from shared.errors import KeeperDiedError, QueueUnavailableError
 from shared.ids import new_id
@@ -58,8 +58,10 @@ class Drain:
         settings: Settings,
         name: str,
         remaining_seconds: Callable[[], float],
+        waking: str | None = None,
     ) -> None:
-        """`remaining_seconds` is how much of the invocation's time is left; `name` is this drain's alone."""
+        """`remaining_seconds` is how much of the invocation's time is left; `name` is this drain's alone; `waking` is
+        the token that whoever invoked it has left in the queue."""
         self._queue, self._settings, self._name, self._remaining = queue, settings, name, remaining_seconds
         self._reserve = min(RESERVE_SECONDS, remaining_seconds() / 4)
         self._fibers: set[asyncio.Task[None]] = set()
@@ -70,14 +72,17 @@ class Drain:
         self._waits_until: float | None = None
         self.summary = Summary()
         self._worker = Worker(queue, engine, self._takes_more, self.summary)
-        self._upkeep = Upkeep(queue, settings, name, self._worker.active, self._is_leaving)
+        self._upkeep = Upkeep(queue, settings, name, self._worker.active, self._is_leaving, self._progress, waking)
         self._sweep = Sweep(queue, executions, schedules, engine, settings.lease_seconds, self._start, self.summary)
 
     async def run(self) -> Summary:
         """What was done, once the queue has stayed empty for a moment or the time is nearly spent.
 
-        Raises `KeeperDiedError` when it has had to leave before, with everything handed back.
+        Nothing, where there are `MAX_DRAINS` already. Raises `KeeperDiedError` when it has had to leave before its
+        time, with everything handed back.
         """
+        if await self._is_one_too_many():
+            return self.summary
         seekers, holders = Keepers(self.leave), Keepers(self.leave)
         holders.start("locks", self._upkeep.keep_locks())
         seekers.start("recovery", self._upkeep.keep_recovering())
@@ -96,6 +101,18 @@ class Drain:
         if self._dead_keeper is not None:
             raise KeeperDiedError(f"The drain's keeper {self._dead_keeper!r} ended before the drain did.")
         return self.summary
+
+    async def _is_one_too_many(self) -> bool:
+        """Whether there are as many drains as there may be without this one: its schedule does not count them, and
+        wakings may cross. Then it has withdrawn."""
+        try:
+            if await self._upkeep.announce() <= self._settings.max_drains:
+                return False
+            await self._queue.withdraw(self._name)
+        except QueueUnavailableError:
+            return False
+        logger.info("enough_drains", extra={"max_drains": self._settings.max_drains})
+        return True
 
     def leave(self, dead_keeper: str) -> None:
         """Lets `run` come to its end early, for what `dead_keeper` did is not done any more."""
@@ -177,6 +194,10 @@ class Drain:
     def places_used(self) -> float:
         """The share of its places that are at work now."""
         return len(self._fibers) / self._settings.drain_concurrency
+
+    def _progress(self) -> Progress:
+        done = self.summary.completed + self.summary.delayed + self.summary.failed
+        return done, self._worker.unavailable, self.places_used
 
     def _is_leaving(self) -> bool:
         return self._stopping or self._dead_keeper is not None or self._remaining() <= self._reserve

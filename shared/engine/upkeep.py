@@ -1,12 +1,14 @@
 """What a drain does for its queue while it works: it renews its locks and its presence, brings back what dead drains
-left, and starts another drain when the backlog outgrows it."""
+left, and starts another drain when that would help."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 
+from shared.engine.growth import Growth, Look
 from shared.engine.keepers import FAILED_TURN_PAUSE_SECONDS, keep_turning
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import ClaimedJob
@@ -16,8 +18,9 @@ from shared.settings import Settings
 logger = logging.getLogger(__name__)
 
 PACE_SECONDS = 1.0
-# A backlog of so many jobs per fiber that has grown since the last look is more than one drain can do.
-BACKLOG_PER_FIBER = 8
+
+# How many jobs this drain has finished, how often something was unavailable to it, and the share of its places in use.
+Progress = tuple[int, int, float]
 
 
 class Upkeep:
@@ -30,12 +33,14 @@ class Upkeep:
         name: str,
         active: Mapping[str, ClaimedJob],
         is_leaving: Callable[[], bool],
+        progress: Callable[[], Progress],
+        waking: str | None = None,
     ) -> None:
         """`active` are the jobs that are worked on now, by their locks' tokens; `is_leaving` says that the drain claims
-        no more, so that its presence is not renewed."""
+        no more, so that its presence is not renewed. `waking` is the token of the waking that made this drain."""
         self._queue, self._settings, self._name = queue, settings, name
         self._active, self._is_leaving = active, is_leaving
-        self._backlog = 0
+        self._progress, self._waking, self._growth = progress, waking, Growth(settings.drain_concurrency)
 
     async def keep_locks(self) -> None:
         """Renews locks and presence until it is cancelled."""
@@ -48,13 +53,13 @@ class Upkeep:
         await keep_turning("recovery", self._recover)
 
     async def keep_pace(self) -> None:
-        """Starts another drain each time the backlog has outgrown this one, until it is cancelled."""
+        """Starts another drain whenever that would help, until it is cancelled."""
         await asyncio.sleep(PACE_SECONDS)
         await keep_turning("pace", self._grow)
 
-    async def announce(self) -> None:
-        """Says that this drain lives. Raises `QueueUnavailableError`."""
-        await self._queue.announce(self._name, self._settings.lock_seconds)
+    async def announce(self) -> int:
+        """How many drains are live, now that this one has said so. Raises `QueueUnavailableError`."""
+        return await self._queue.announce(self._name, self._settings.lock_seconds, self._waking)
 
     async def _renew(self) -> float:
         # Locks first: presence is a hint, and a job without a lock is done twice.
@@ -76,8 +81,9 @@ class Upkeep:
         return self._settings.lock_seconds
 
     async def _grow(self) -> float:
-        backlog = (await self._queue.counts())["wait"]
-        if backlog > max(self._backlog, BACKLOG_PER_FIBER * self._settings.drain_concurrency):
+        waiting, live = (await self._queue.counts())["wait"], await self._queue.live_drains()
+        finished, unavailable, places_used = self._progress()
+        look = Look(time.monotonic(), finished, unavailable, places_used, waiting, live)
+        if live < self._settings.max_drains and self._growth.is_due(look):
             await wake_drain(self._queue)
-        self._backlog = backlog
         return PACE_SECONDS

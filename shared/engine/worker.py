@@ -35,6 +35,8 @@ class Worker:
         # By the token that a job is locked under: each fiber has its own, and one job at a time. The job's id would
         # not do, for a run that comes back at once is claimed by one fiber while another is still leaving it.
         self.active: dict[str, ClaimedJob] = {}
+        # How often the store, or Redis, was out of reach for a job.
+        self.unavailable = 0
 
     def work(self, claimed: ClaimedJob) -> Coroutine[Any, Any, None]:
         """To be awaited: this job and all that follow it are done with. From now on they are `active`, one at a time;
@@ -76,6 +78,7 @@ class Worker:
             logger.warning("job_refused", extra=about)
             return await self._fail(claimed, error.detail, is_kept=True)
         except UnavailableError:
+            self.unavailable += 1
             return await self._delay(claimed, UNAVAILABLE_PAUSE_SECONDS)
         except Exception as error:  # noqa: BLE001  # the edge: one run's error is not the drain's, and is logged
             return await self._mishap(claimed, claimed.job, error)

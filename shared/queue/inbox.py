@@ -150,6 +150,9 @@ def bullmq_scripts() -> Path:
 @cache
 def _adding() -> dict[str, str]:
     """Our scripts; `admit` carries BullMQ's own text for adding a job inside it."""
-    own = {name: Path(__file__).with_name(f"{name}.lua").read_text("utf-8") for name in ("announce", "admit")}
+    own = {
+        name: Path(__file__).with_name(f"{name}.lua").read_text("utf-8")
+        for name in ("announce", "claim_waking", "admit")
+    }
     add = (bullmq_scripts() / "addStandardJob-9.lua").read_text("utf-8")
     return {**own, "admit": own["admit"].replace("--<addStandardJob>", add)}

@@ -22,7 +22,7 @@ class OwnKeys(NamedTuple):
 
     @property
     def waking(self) -> str:
-        """Set while somebody has just invoked a drain that is not live yet."""
+        """The token of somebody who has just invoked a drain that is not live yet."""
         return f"{self.base}:waking"
 
     def delivery(self, execution_id: str) -> str:

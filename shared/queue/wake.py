@@ -1,8 +1,9 @@
-"""Wakes a drain when none is live."""
+"""Wakes a drain when none is live, or one more."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from functools import cache
 from typing import TYPE_CHECKING
@@ -12,36 +13,53 @@ from shared.queue.inbox import Inbox
 from shared.settings import settings
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from mypy_boto3_lambda import LambdaClient
 
 logger = logging.getLogger(__name__)
 
-# Whoever wakes a drain has something else to do; the call itself goes on in its thread.
-INVOKE_SECONDS = 5.0
+# Whoever wakes a drain has something else to do, an answer to a provider perhaps. Lambda takes an invocation in some 50
+# ms; one that takes longer than this may still arrive, from its thread.
+WAKE_SECONDS = 2.5
+# Of our own: an AWS that hangs must not take the threads on which names are resolved.
+MAX_THREADS = 2
 
 
 async def wake_drain(queue: Inbox) -> bool:
-    """Whether this call invoked a drain; not when somebody else is just doing so, or when none is configured.
+    """Whether this call invoked a drain; not when somebody else is just doing so, when `MAX_DRAINS` are live, or when
+    none is configured. It takes no longer than `WAKE_SECONDS` on AWS.
 
-    A failure is logged and no more: the drain's schedule finds the job within a minute.
+    A failure is logged and no more: the drain's schedule finds the job within a minute. Raises `QueueUnavailableError`.
     """
     function_name = settings().drain_function_name
-    if not function_name or not await queue.claim_waking():
+    if not function_name:
+        return False
+    token = await queue.claim_waking(settings().max_drains)
+    if token is None:
         return False
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        # boto3 blocks; a drain that fills its helpers' ranks goes on running meanwhile.
-        async with asyncio.timeout(seconds_left(INVOKE_SECONDS)):
-            await asyncio.to_thread(_invoke, function_name)
+        # boto3 blocks; a drain that wakes another goes on running meanwhile.
+        async with asyncio.timeout(seconds_left(WAKE_SECONDS)):
+            await asyncio.get_running_loop().run_in_executor(_threads(), _invoke, function_name, token)
     except (BotoCoreError, ClientError, TimeoutError) as error:
         logger.warning("drain_not_woken", extra={"function_name": function_name, "error": type(error).__name__})
         return False
     return True
 
 
-def _invoke(function_name: str) -> None:
-    _client().invoke(FunctionName=function_name, InvocationType="Event", Payload=b'{"source": "wake"}')
+def _invoke(function_name: str, token: str) -> None:
+    payload = json.dumps({"source": "wake", "waking": token}).encode()
+    _client().invoke(FunctionName=function_name, InvocationType="Event", Payload=payload)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(MAX_THREADS, "wake")
 
 
 @cache

@@ -150,3 +150,16 @@ async def test_job_whose_acknowledgement_fails_keeps_no_drain_alive(bench: Bench
     drain = drain_of(bench, Clock(60.0).remaining, queue)
     summary = await asyncio.wait_for(drain.run(), 30)
     assert (summary.completed, await queue.counts()) == (2, {"wait": 0, "active": 0, "delayed": 0, "failed": 0})
+
+
+async def test_drain_that_is_one_too_many_leaves_at_once(bench: Bench) -> None:
+    """The schedule invokes one a minute, however many there are; it takes nothing and is not counted."""
+    bench.services.settings = bench.services.settings._replace(max_drains=1)
+    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
+    queue = bench.services.queue
+    await queue.enqueue([bench.delivery(workflow_id)])
+    await queue.announce("the one", 30)
+    summary = await bench.drain()
+    assert (summary.completed, (await queue.counts())["wait"], await queue.live_drains()) == (0, 1, 1)
+    await queue.withdraw("the one")
+    assert (await bench.drain()).completed == 1

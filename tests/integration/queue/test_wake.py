@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import threading
+import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -18,13 +21,18 @@ class Lambda:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str | None]] = []
+        self.payloads: list[dict[str, str]] = []
         self.status = 202
+        self.goes_on = threading.Event()
+        self.goes_on.set()
         noted = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
+                body = self.rfile.read(int(self.headers["content-length"]))
                 noted.calls.append((self.path, self.headers["x-amz-invocation-type"]))
+                noted.payloads.append(json.loads(body))
+                noted.goes_on.wait()
                 self.send_response(noted.status)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -32,7 +40,7 @@ class Lambda:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
 
 
@@ -53,7 +61,9 @@ def invoked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lambda]:
         monkeypatch.setenv(name, value)
     settings.cache_clear()
     wake._client.cache_clear()
+    wake._client()  # to import boto3 takes longer than a waking, on a busy machine
     yield found
+    found.goes_on.set()
     wake._client().close()
     wake._client.cache_clear()
     settings.cache_clear()
@@ -82,3 +92,43 @@ async def test_without_a_drain_nobody_is_woken(
     settings.cache_clear()
     assert not await wake.wake_drain(queue)
     assert invoked.calls == []
+
+
+async def test_nobody_wakes_another_until_the_one_that_was_woken_has_come(
+    queue: ExecutionQueue, invoked: Lambda
+) -> None:
+    """Other drains say every few seconds that they live; only the one that the waking made ends it."""
+    assert await wake.wake_drain(queue)
+    (payload,) = invoked.payloads
+    assert payload["source"] == "wake"
+    await queue.announce("another", 10)
+    await queue.announce("woken by somebody else", 10, "another token")
+    assert not await wake.wake_drain(queue)
+    assert await queue.announce("the one", 10, payload["waking"]) == 3
+    assert await wake.wake_drain(queue)
+
+
+async def test_nobody_is_woken_when_there_are_enough(
+    queue: ExecutionQueue, invoked: Lambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as may be: those that have not come yet count by their mark, and dead ones do not count."""
+    monkeypatch.setenv("MAX_DRAINS", "2")
+    settings.cache_clear()
+    await queue.announce("one", 10)
+    await queue.announce("dead", 0.01)
+    await asyncio.sleep(0.05)
+    assert await wake.wake_drain(queue)
+    await queue.announce("two", 10, invoked.payloads[-1]["waking"])
+    assert not await wake.wake_drain(queue)
+    await queue.withdraw("one")
+    assert await wake.wake_drain(queue)
+
+
+async def test_waking_that_hangs_holds_nobody_up(queue: ExecutionQueue, invoked: Lambda) -> None:
+    """Neither who wakes, beyond some seconds, nor the threads on which names are resolved."""
+    invoked.goes_on.clear()
+    began = time.monotonic()
+    assert not await wake.wake_drain(queue)
+    assert time.monotonic() - began < 2 * wake.WAKE_SECONDS
+    assert wake._threads()._max_workers == wake.MAX_THREADS
+    await asyncio.wait_for(asyncio.to_thread(str), 1)
