@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from hashlib import sha1
 
 # The namespace of every derived id; changing it would break the link between old deliveries and their runs.
 NAMESPACE = uuid.UUID("6f1d0f5e-6b0c-5c55-9a65-6c1f5f6a2b11")
@@ -21,7 +22,10 @@ def new_id() -> str:
 
 def derived_id(*parts: str) -> str:
     """The UUIDv5 of the parts; each part's length is in the name, so that no two lists of parts share one."""
-    return str(uuid.uuid5(NAMESPACE, "\x1f".join(f"{len(part)}:{part}" for part in parts)))
+    name = "\x1f".join(f"{len(part)}:{part}" for part in parts)
+    # As uuid.uuid5 does, which fails on half surrogate pairs: a sender's id may have some.
+    digest = sha1(NAMESPACE.bytes + name.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=5))
 
 
 def is_uuid(text: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 from shared.errors import InvalidRequestError, Problem
@@ -68,6 +68,22 @@ def storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {storable(name): storable(item) for name, item in value.items()}
     return value
+
+
+def is_storable(text: str) -> bool:
+    """Whether the text has neither NUL nor half a surrogate pair."""
+    return _UNSTORABLE.search(text) is None
+
+
+def first_repeated(names: Iterable[str]) -> str:
+    """The first name that was there before, of names of which one is there twice; in one walk, however many there
+    are."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise ValueError("No name is there twice.")
 
 
 def same_json(one: Any, other: Any) -> bool:
@@ -152,8 +168,7 @@ def _constant(name: str) -> NoReturn:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = first_repeated(name for name, _ in pairs)
         _refuse(f"The name {_UNSTORABLE.sub('?', twice)[:80]!r} appears twice in one object.")
     return found
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shared.domain.json_values import is_storable
 from shared.errors import InvalidRequestError
 
 MAX_LENGTH = 255
 
 
 def idempotency_key(headers: Mapping[str, str]) -> str | None:
-    """The key, quoted or not; `None` without one. An empty or overlong one is an `InvalidRequestError`.
+    """The key, quoted or not; `None` without one. One that is empty, too long or that cannot be stored raises
+    `InvalidRequestError`.
 
     https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/ has it in quotes; many clients do not.
     """
@@ -22,4 +24,6 @@ def idempotency_key(headers: Mapping[str, str]) -> str | None:
         key = key[1:-1]
     if not 0 < len(key) <= MAX_LENGTH:
         raise InvalidRequestError(f"An Idempotency-Key has 1 to {MAX_LENGTH} characters.")
+    if not is_storable(key):
+        raise InvalidRequestError("An Idempotency-Key has neither NUL characters nor halves of surrogate pairs.")
     return key

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from shared.domain.json_values import pointer_of
+from shared.domain.json_values import first_repeated, pointer_of
 from shared.errors import InvalidRequestError, Problem
 from shared.http.validation import MAX_PROBLEMS, Model, unknown, validated
 
@@ -23,8 +23,7 @@ def parse_query(event: Mapping[str, Any], model: type[Model] | None) -> Model | 
         if "\x00" in name + value or "\ufffd" in name + value:
             raise _refusal(Problem(_pointer(name), "The text has a NUL character or is not UTF-8."))
     if len(parameters) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = first_repeated(name for name, _ in pairs)
         raise _refusal(Problem(_pointer(twice), "This parameter was given more than once."))
     if model is not None:
         return validated(parameters, model, WHAT, "parameter")

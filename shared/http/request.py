@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from shared.domain.actor import Actor
-from shared.errors import NotFoundError, UnauthorizedError
+from shared.domain.json_values import is_storable
+from shared.errors import InvalidRequestError, NotFoundError, UnauthorizedError
 from shared.http.auth import actor_of, authorise
 from shared.http.body import parse_body
 from shared.http.operation import Operation, is_uuid_parameter
@@ -100,6 +101,8 @@ def _declared(value: Command | Query | None, model: type[M]) -> M:
 
 def _path_value(name: str, value: str) -> str:
     if not is_uuid_parameter(name):
+        if not is_storable(value):
+            raise InvalidRequestError("The path has a NUL character or half of a surrogate pair.")
         return value
     if not is_uuid(value.lower()):
         # An id that cannot exist is one that does not exist: nobody learns more from it.

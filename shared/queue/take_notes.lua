@@ -6,7 +6,11 @@
 --       (one line at least)
 -- Returns {lines, counts, how many lines there are, whether other counts wait}, or false while another writes, or when
 -- there is nothing
-if not redis.call("SET", KEYS[3], ARGV[1], "NX", "EX", ARGV[2]) then return false end
+-- A writer that was interrupted goes on with the same lines; others wait until its time is over.
+if not redis.call("SET", KEYS[3], ARGV[1], "NX", "EX", ARGV[2]) then
+  if redis.call("GET", KEYS[3]) ~= ARGV[1] then return false end
+  redis.call("EXPIRE", KEYS[3], ARGV[2])
+end
 if redis.call("EXISTS", KEYS[4]) == 0 and redis.call("EXISTS", KEYS[2]) == 1 then
   redis.call("RENAME", KEYS[2], KEYS[4])
   redis.call("HSET", KEYS[4], "batch", ARGV[4])

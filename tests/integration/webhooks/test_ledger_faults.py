@@ -253,3 +253,16 @@ def test_a_stored_pattern_is_refused_with_its_reason(wired: Services) -> None:
     assert sender.send(b"", method="GET", query={"c": "a" * 4000 + "!"}, signed={}).status == 401
     (line,) = ledger(sender)
     assert line["reason"].startswith("config_unusable: handshake.pattern")
+
+
+def test_a_writer_that_was_interrupted_goes_on(sender: Sender) -> None:
+    """A drain that ends while it writes is the one that writes the rest; nobody else does meanwhile."""
+    leave(sender.services, line_of(sender))
+    queue = sender.services.queue
+    assert run(queue.take_notes("one")) is not None
+    assert run(queue.take_notes("another")) is None
+    again = run(queue.take_notes("one"))
+    assert again is not None
+    run(queue.finish_notes("one", again))
+    assert run(queue.take_notes("another")) is None
+    assert waiting(sender.services) == 0

@@ -108,3 +108,13 @@ def test_parse_json_takes_the_last_of_duplicate_names_unless_told() -> None:
 def test_pointer_of_escapes_names() -> None:
     """Tilde and slash are escaped as RFC 6901 says; no path is the whole document."""
     assert (pointer_of(), pointer_of("a/b", 0, "~")) == ("", "/a~1b/0/~0")
+
+
+def test_a_name_that_is_there_twice_is_found_in_one_walk() -> None:
+    """However many names come before it: a body of a megabyte has a hundred thousand, and anybody may send it."""
+    raw = "{" + "".join(f'"{number}":0,' for number in range(100_000)) + '"99999":0}'
+    began = time.process_time()
+    with pytest.raises(InvalidRequestError) as refused:
+        parse_json(raw, refuse_duplicates=True)
+    assert "'99999' appears twice" in refused.value.detail
+    assert time.process_time() - began < 5.0

@@ -1,0 +1,41 @@
+"""The functions and the engine in this process, over real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from functions.drain import work
+from functions.intake import app
+from local.gateway import SupabaseGateway
+from local.redis import RedisServer
+from shared.commands.services import Services
+from shared.ids import new_id
+from tests.integration import wiring
+from tests.integration.engine.conftest import bench, guard, sink
+
+__all__ = ["bench", "guard", "sink", "wired"]
+
+
+@pytest.fixture
+def wired(supabase_gateway: SupabaseGateway, redis_server: RedisServer) -> Iterator[Services]:
+    """What the functions work with, and a queue of the test's own."""
+    environment = wiring.environment(
+        supabase_gateway,
+        redis_server,
+        QUEUE_NAME=f"hostile-{new_id()}",
+        PUBLIC_URL="http://api.test",
+        LOG_LEVEL="CRITICAL",
+        DRAIN_LINGER_SECONDS="0.2",
+    )
+    _forget()
+    with wiring.wired(environment) as found:
+        yield found
+    _forget()
+
+
+def _forget() -> None:
+    """What a cold process has not made yet."""
+    app.intake.cache_clear()
+    work.graph_loader.cache_clear()
