@@ -33,8 +33,6 @@ UNITS = {
     "DeliveriesRejectedStale": "Count",
     "DeliveriesRejectedMalformed": "Count",
     "DeliveriesPaused": "Count",
-    "DeliveriesUnpublished": "Count",
-    "DeliveriesHeld": "Count",
     "DeliveriesHandshake": "Count",
     "DeliveriesSpilled": "Count",
     "LedgerLinesPutAside": "Count",

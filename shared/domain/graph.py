@@ -6,13 +6,16 @@ them and nothing dangles is asked when the graph is published.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from shared.domain.retry import Retrier
 from shared.errors import Problem
+
+if TYPE_CHECKING:
+    from shared.domain.reachability import Ancestors
 
 JsonObject = dict[str, Any]
 Join = Literal["any", "all"] | int
@@ -94,19 +97,29 @@ class Graph:
         self.successors: Mapping[str, tuple[str, ...]] = {
             name: tuple(dict.fromkeys(edge.target for edge in found)) for name, found in outgoing.items()
         }
-        self._ancestors: dict[str, frozenset[str]] = {}
+        self._ancestors: Ancestors | None = None
 
-    def ancestors(self, node_id: str) -> frozenset[str]:
+    def ancestors(self, node_id: str) -> Set[str]:
         """Every node that this one comes after: all of them are settled before it begins."""
-        if node_id not in self._ancestors:
-            self._ancestors[node_id] = frozenset(
-                _reached(node_id, lambda name: (edge.source for edge in self.incoming[name]))
+        if self._ancestors is None:
+            # Here, not above: most of what reads a graph never asks.
+            from shared.domain.reachability import Ancestors
+
+            self._ancestors = Ancestors(
+                {name: tuple(edge.source for edge in found) for name, found in self.incoming.items()}
             )
-        return self._ancestors[node_id]
+        return self._ancestors.of(node_id)
 
     def descendants(self, node_id: str) -> set[str]:
         """Every node that comes after this one."""
-        return _reached(node_id, lambda name: self.successors[name])
+        found: set[str] = set()
+        open_nodes = [node_id]
+        while open_nodes:
+            for name in self.successors[open_nodes.pop()]:
+                if name not in found:
+                    found.add(name)
+                    open_nodes.append(name)
+        return found
 
     def as_json(self) -> JsonObject:
         """`{nodes, edges}` in the house shape: what is stored."""
@@ -114,17 +127,6 @@ class Graph:
             "nodes": [node.as_json() for node in self.nodes.values()],
             "edges": [edge.as_json() for edge in self.edges],
         }
-
-
-def _reached(node_id: str, neighbours: Callable[[str], Iterable[str]]) -> set[str]:
-    found: set[str] = set()
-    open_nodes = [node_id]
-    while open_nodes:
-        for name in neighbours(open_nodes.pop()):
-            if name not in found:
-                found.add(name)
-                open_nodes.append(name)
-    return found
 
 
 def parse_graph(nodes: object, edges: object) -> tuple[Graph | None, list[Problem]]:

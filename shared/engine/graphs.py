@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
+from shared.domain.json_values import size_bytes
+from shared.domain.recently_used import RecentlyUsed
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
 from shared.errors import QueueUnavailableError
@@ -16,75 +18,81 @@ from shared.repositories.workflows import WorkflowRepository
 
 logger = logging.getLogger(__name__)
 
-MAX_PROGRAMS = 256
+# Of the graphs as JSON; a program takes up to thirteen times as much memory as its graph.
+MAX_GRAPH_BYTES = 8_000_000
+MAX_PUBLISHED = 10_000
 # How long after a publication a drain may still start runs on the version before it.
 PUBLISHED_SECONDS = 1.0
 
 Key = tuple[str, str, int]
+T = TypeVar("T")
 
 
 class GraphLoader:
     """Versions never change, so their programs are kept; which one is published is asked again each second."""
 
-    def __init__(self, workflows: WorkflowRepository, hints: Hints, guard: ExpressionGuard) -> None:
-        """Graphs come from `workflows`; what is published from `hints`, or else from `workflows`."""
+    def __init__(
+        self,
+        workflows: WorkflowRepository,
+        hints: Hints,
+        guard: ExpressionGuard,
+        max_graph_bytes: int = MAX_GRAPH_BYTES,
+        max_published: int = MAX_PUBLISHED,
+    ) -> None:
+        """Graphs come from `workflows`; what is published from `hints`, or else from `workflows`. Of both, what was
+        used last is kept: programs of so many bytes of graphs, and the versions of so many workflows."""
         self._workflows, self._hints, self._guard = workflows, hints, guard
-        self._programs: OrderedDict[Key, Program] = OrderedDict()
-        self._published: dict[tuple[str, str], tuple[float, int | None]] = {}
-        self._loading: dict[object, asyncio.Task[object]] = {}
+        self._programs: RecentlyUsed[Key, Program] = RecentlyUsed(max_graph_bytes)
+        self._published: RecentlyUsed[tuple[str, str], tuple[float, int | None]] = RecentlyUsed(max_published)
+        self._loading: dict[object, asyncio.Task[Any]] = {}
 
     async def program(self, tenant_id: str, workflow_id: str, version: int) -> Program | None:
         """The program of a version; `None` when the tenant has none such. One that cannot run raises
         `InvalidGraphError`."""
         key = (tenant_id, workflow_id, version)
-        found = self._programs.get(key)
-        if found is not None:
-            self._programs.move_to_end(key)
-            return found
-        await self._once(key, lambda: self._load(key))
-        return self._programs.get(key)
+        return self._programs.get(key) or await self._once(key, lambda: self._load(key))
 
     async def published_version(self, tenant_id: str, workflow_id: str) -> int | None:
         """The version that new runs take; `None` when there is none."""
         key = (tenant_id, workflow_id)
-        asked_at, version = self._published.get(key, (0.0, None))
+        asked_at, version = self._published.get(key) or (0.0, None)
         if time.monotonic() - asked_at < PUBLISHED_SECONDS:
             return version
-        await self._once(key, lambda: self._ask(key))
-        return self._published[key][1]
+        return await self._once(key, lambda: self._ask(key))
 
     async def is_known(self, tenant_id: str, workflow_id: str) -> bool:
         """Whether the tenant has this workflow, published or not."""
         return await self._workflows.get(tenant_id, workflow_id) is not None
 
-    async def _once(self, key: object, load: Callable[[], Awaitable[None]]) -> None:
-        """Runs that want the same at the same time share one question."""
+    async def _once(self, key: object, load: Callable[[], Awaitable[T]]) -> T:
+        """Runs that want the same at the same time share one question, and its answer: what is kept of it may have
+        gone again by the time that they look."""
         task = self._loading.get(key)
         if task is None:
             task = self._loading[key] = asyncio.ensure_future(load())
             task.add_done_callback(lambda _task: self._loading.pop(key, None))
-        await asyncio.shield(task)
+        found: T = await asyncio.shield(task)
+        return found
 
-    async def _load(self, key: Key) -> None:
+    async def _load(self, key: Key) -> Program | None:
         row = await self._workflows.version(*key)
         if row is None:
-            return
-        self._programs[key] = Program.from_row(row)
-        if len(self._programs) > MAX_PROGRAMS:
-            _, dropped = self._programs.popitem(last=False)
+            return None
+        program = Program.from_row(row)
+        for dropped in self._programs.put(key, program, size_bytes([row["nodes"], row["edges"]])):
             for template in dropped.templates():
                 self._guard.drop(template)
+        return program
 
-    async def _ask(self, key: tuple[str, str]) -> None:
+    async def _ask(self, key: tuple[str, str]) -> int | None:
         version = await self._hinted(key[1])
         if version is None:
             row = await self._workflows.get(*key)
             version = (row or {}).get("published_version") or 0
             if row is not None:
                 await self._remember(key[1], version)
-        if len(self._published) > 10_000:
-            self._published.clear()
-        self._published[key] = (time.monotonic(), version or None)
+        self._published.put(key, (time.monotonic(), version or None))
+        return version or None
 
     async def _hinted(self, workflow_id: str) -> int | None:
         try:

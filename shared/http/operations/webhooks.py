@@ -54,23 +54,20 @@ UPDATE_WEBHOOK = Operation(
     method="PUT",
     path="/api/webhooks/{id}",
     summary="Replace a webhook",
-    description=(
-        "Counts for deliveries within ten seconds. Without a secret, the present one stays. From `active` on, what the "
-        "webhook holds is run."
-    ),
+    description="Counts for deliveries within ten seconds. Without a secret, the present one stays.",
     tag=TAG,
     role="editor",
     scope="webhooks:write",
     body="update_webhook:UpdateWebhook",
     answers={200: Answer("The webhook", "webhooks:WebhookView")},
-    errors=(StreamConflictError, UnprocessableError, NotPublishedError),
+    errors=(StreamConflictError, UnprocessableError),
 )
 DELETE_WEBHOOK = Operation(
     id="delete_webhook",
     method="DELETE",
     path="/api/webhooks/{id}",
     summary="Delete a webhook",
-    description="Its address answers 404 within ten seconds. What it holds is run.",
+    description="Its address answers 404 within ten seconds.",
     tag=TAG,
     role="editor",
     scope="webhooks:write",
@@ -117,14 +114,10 @@ REDELIVER = Operation(
     method="POST",
     path="/api/webhooks/{id}/deliveries/{delivery_id}/redeliver",
     summary="Run a delivery again",
-    description=(
-        "Starts a new run with the same body, headers and query, whatever became of the delivery. One that did not "
-        "verify is run with `include_unverified` alone, and is 422 without."
-    ),
+    description="Starts a new run with the same body, headers and query, whatever became of the delivery.",
     tag=TAG,
     role="editor",
     scope="webhooks:write",
-    body="redeliver:Redeliver",
     headers=(IDEMPOTENCY_KEY,),
     answers={202: Answer("The new run", "webhooks:RedeliveryView", {"Location": "Where the run is."})},
     errors=(UnprocessableError, NotPublishedError),
@@ -136,8 +129,7 @@ REDELIVER_MANY = Operation(
     summary="Run many deliveries again",
     description=(
         "Newest first, up to `limit` in a call; go on with `next_cursor` until it is null. Send an Idempotency-Key, "
-        "so that a call which failed can be repeated. Those that did not verify are left out, and counted, unless the "
-        "request includes them."
+        "so that a call which failed can be repeated."
     ),
     tag=TAG,
     role="editor",

@@ -1,0 +1,84 @@
+"""Which nodes of a graph come before which, one bit each: 125 KB for a thousand nodes that all follow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+
+
+class NodeSet(Set[str]):
+    """Some of a graph's nodes, by their bits in an integer."""
+
+    __slots__ = ("_bits", "_mask")
+
+    def __init__(self, bits: Mapping[str, int], mask: int) -> None:
+        """`bits` has one bit for each node of the graph, `mask` those of the nodes in the set."""
+        self._bits, self._mask = bits, mask
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the node of this name is in the set."""
+        return isinstance(name, str) and bool(self._bits.get(name, 0) & self._mask)
+
+    def __iter__(self) -> Iterator[str]:
+        """The nodes in the graph's order."""
+        return (name for name, bit in self._bits.items() if bit & self._mask)
+
+    def __len__(self) -> int:
+        """How many nodes there are."""
+        return self._mask.bit_count()
+
+
+class Ancestors:
+    """The nodes before each node; one on a cycle comes before itself."""
+
+    __slots__ = ("_bits", "_masks")
+
+    def __init__(self, sources: Mapping[str, Sequence[str]]) -> None:
+        """`sources` are the direct predecessors of every node. Takes one look at each edge."""
+        self._bits = {name: 1 << index for index, name in enumerate(sources)}
+        self._masks: dict[str, int] = {}
+        for members in _components(sources, self._masks):
+            mask = 0
+            for name in members:
+                for source in sources[name]:
+                    mask |= self._bits[source] | self._masks.get(source, 0)
+            self._masks.update(dict.fromkeys(members, mask))
+
+    def of(self, node_id: str) -> NodeSet:
+        """Every node that this one comes after."""
+        return NodeSet(self._bits, self._masks[node_id])
+
+
+def _components(sources: Mapping[str, Sequence[str]], done: Mapping[str, int]) -> Iterator[list[str]]:
+    """Nodes that lead to each other together, every other node alone; each after all that lead to it.
+
+    The caller adds each to `done`. Tarjan's algorithm, without recursion: graphs are deeper than Python's stack.
+    """
+    numbers: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    open_nodes: list[str] = []
+    for root in sources:
+        path = [] if root in numbers else [(root, iter(sources[root]))]
+        while path:
+            name, rest = path[-1]
+            if name not in numbers:
+                numbers[name] = lowest[name] = len(numbers)
+                open_nodes.append(name)
+            for source in rest:
+                if source not in numbers:
+                    path.append((source, iter(sources[source])))
+                    break
+                if source not in done:
+                    lowest[name] = min(lowest[name], numbers[source])
+            else:
+                path.pop()
+                if path:
+                    lowest[path[-1][0]] = min(lowest[path[-1][0]], lowest[name])
+                if lowest[name] == numbers[name]:
+                    yield _taken(open_nodes, name)
+
+
+def _taken(open_nodes: list[str], first: str) -> list[str]:
+    members = [open_nodes.pop()]
+    while members[-1] != first:
+        members.append(open_nodes.pop())
+    return members

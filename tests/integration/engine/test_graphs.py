@@ -1,0 +1,41 @@
+"""Programs and published versions that a process keeps."""
+
+from __future__ import annotations
+
+import asyncio
+
+from shared.engine.graphs import GraphLoader
+from tests.integration.engine.bench import HOOK, Bench, transform
+
+
+async def test_programs_are_kept_by_the_size_of_their_graphs(bench: Bench) -> None:
+    """A large graph makes room for itself; small ones beside it stay, and what was dropped is loaded again."""
+    small = [await bench.publish([HOOK, transform("a", "{% $input %}")], "hook>a") for _ in range(3)]
+    large = await bench.publish([HOOK, transform("a", "x" * 20_000)], "hook>a")
+    graphs = GraphLoader(bench.services.workflows, bench.services.hints, bench.guard, max_graph_bytes=20_500)
+
+    async def load(workflow_id: str) -> object:
+        return await graphs.program(bench.tenant_id, workflow_id, 1)
+
+    first = [await load(workflow_id) for workflow_id in small]
+    assert [await load(workflow_id) for workflow_id in small] == first
+    await load(large)
+    again = [await load(workflow_id) for workflow_id in small]
+
+    kept = [one is other for one, other in zip(first, again, strict=True)]
+    assert None not in again
+    assert kept == [False, False, False]
+
+
+async def test_every_run_gets_its_answer_whatever_is_kept_of_it(bench: Bench) -> None:
+    """Runs of more workflows than are kept, all at once, each learn their program and what is published."""
+    workflows = [await bench.publish([HOOK, transform("a", "{% $input %}")], "hook>a") for _ in range(12)]
+    graphs = GraphLoader(
+        bench.services.workflows, bench.services.hints, bench.guard, max_graph_bytes=1, max_published=1
+    )
+
+    versions = await asyncio.gather(*(graphs.published_version(bench.tenant_id, one) for one in workflows))
+    programs = await asyncio.gather(*(graphs.program(bench.tenant_id, one, 1) for one in workflows))
+
+    assert versions == [1] * 12
+    assert [program and program.workflow_id for program in programs] == workflows

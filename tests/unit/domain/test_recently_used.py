@@ -1,0 +1,45 @@
+"""What is kept while it is used."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.recently_used import RecentlyUsed
+
+
+def test_what_was_not_used_for_longest_makes_room() -> None:
+    """A look counts as use; the values that went are told."""
+    kept: RecentlyUsed[str, str] = RecentlyUsed(3)
+    for key in "abc":
+        assert kept.put(key, key.upper()) == []
+    assert kept.get("a") == "A"
+
+    assert kept.put("d", "D") == ["B"]
+    assert [kept.get(key) for key in "abcd"] == ["A", None, "C", "D"]
+
+
+def test_a_large_value_takes_the_place_of_many_and_is_kept_itself() -> None:
+    """Weights count, not values; one that is too heavy by itself stays until the next comes."""
+    kept: RecentlyUsed[str, int] = RecentlyUsed(10)
+    for index in range(10):
+        kept.put(str(index), index)
+
+    assert kept.put("large", 99, weight=50) == list(range(10))
+    assert kept.get("large") == 99
+    assert kept.put("small", 1) == [99]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 8)), max_size=60))
+def test_every_value_is_kept_or_told_to_have_gone_and_none_outweighs(puts: list[tuple[int, int]]) -> None:
+    """Nothing is lost or told twice, and what is kept weighs no more than allowed, but for a single value."""
+    kept: RecentlyUsed[int, int] = RecentlyUsed(12)
+    weights, gone = {}, []
+    for number, (key, weight) in enumerate(puts):
+        weights[number] = weight
+        gone += kept.put(key, number, weight)
+
+    left = [found for key in range(6) if (found := kept.get(key)) is not None]
+    assert sorted(gone + left) == list(range(len(puts)))
+    assert len(kept) == len(left)
+    assert len(left) <= 1 or sum(weights[number] for number in left) <= 12
