@@ -52,8 +52,8 @@ async def call(
     """What the service answers to boto3's `operation`; bodies that it streams are read. The time begins once one of the
     tenant's threads is free.
 
-    `region` unset is the process's own. Raises `AwsCallError`: `timeout`, `network`, `http_429` (throttled),
-    `http_5xx`, `http_4xx`, and `invalid_parameters` for what boto3 itself refuses.
+    `region` unset is the process's own. Raises `AwsCallError`: `timeout`, `network` (an answer that is none of the
+    service's, too), `http_429` (throttled), `http_5xx`, `http_4xx`, and `invalid_parameters` for what boto3 refuses.
     """
     threads = _threads()
     await threads.acquire(tenant_id)
@@ -69,6 +69,7 @@ def _call(
     service: str, operation: str, timeout_seconds: float, region: str | None, arguments: Mapping[str, Any]
 ) -> Any:
     from botocore import exceptions
+    from botocore.parsers import ResponseParserError
 
     try:
         client = _client(service, region, math.ceil(timeout_seconds))
@@ -76,8 +77,10 @@ def _call(
         return {name: value.read() if hasattr(value, "read") else value for name, value in answer.items()}
     except exceptions.ClientError as error:
         raise _refused(error) from error
-    except exceptions.ParamValidationError as error:
+    except (exceptions.ParamValidationError, UnicodeEncodeError) as error:
         raise AwsCallError("invalid_parameters", str(error)) from error
+    except (ResponseParserError, ValueError) as error:
+        raise AwsCallError("network", f"The answer could not be read: {type(error).__name__}.") from error
     except (exceptions.ReadTimeoutError, exceptions.ConnectTimeoutError) as error:
         raise AwsCallError("timeout", f"{type(error).__name__} after {timeout_seconds:g} s.") from error
     except (exceptions.HTTPClientError, exceptions.BotoCoreError) as error:

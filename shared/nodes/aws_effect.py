@@ -42,6 +42,13 @@ async def aws_call(effect: Effect, resource: str, service: str, operation: str, 
         raise NodeError(error.code, error.message, error.details) from error
 
 
+def said(answer: Any, name: str) -> Any:
+    """What the service says under this name; an answer without it raises `NodeError`: it is none of the service's."""
+    if not isinstance(answer, dict) or name not in answer:
+        raise NodeError("network", f"The service's answer has no {name}.")
+    return answer[name]
+
+
 def given(**arguments: Any) -> dict[str, Any]:
     """The arguments without those that are unset: boto3 refuses None."""
     return {name: value for name, value in arguments.items() if value is not None}

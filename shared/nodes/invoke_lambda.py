@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from shared.domain.bodies import read_json
 from shared.errors import InvalidRequestError
-from shared.nodes.aws_effect import Arn, aws_call, given
+from shared.nodes.aws_effect import Arn, aws_call, given, said
 from shared.nodes.node_type import Completed, Effect, NodeError, NodeType, Parameters
 
 
@@ -49,7 +49,7 @@ async def _perform(parameters: InvokeLambda, effect: Effect) -> Completed:
         message = payload.get("errorMessage") if isinstance(payload, dict) else str(payload)
         raise NodeError("function_error", f"{kind or 'Error'}: {message}"[:2_000], given(error_type=kind))
     version = answer.get("ExecutedVersion")
-    return Completed(given(status_code=answer["StatusCode"], executed_version=version) | {"payload": payload})
+    return Completed(given(status_code=said(answer, "StatusCode"), executed_version=version) | {"payload": payload})
 
 
 def _payload(raw: bytes) -> Any:

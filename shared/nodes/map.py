@@ -64,6 +64,8 @@ def _body(parameters: JsonObject) -> Graph:
         call = {"workflow_id": parameters["workflow_id"], "input": "{% $item %}"}
         return Graph([Node("call", "call_workflow", call)], [])
     drawn = parameters.get("body") or {}
+    if not isinstance(drawn, dict):
+        raise InvalidGraphError("A map's body is a graph, {nodes, edges}.")
     graph, problems = parse_graph(drawn.get("nodes"), drawn.get("edges", []))
     if graph is None:
         raise InvalidGraphError(problems=tuple(problems))
@@ -78,5 +80,6 @@ NODE = NodeType(
     spread=_spread,
     complete=_complete,
     needs=("items",),
+    literal=frozenset({"body"}),
     verbatim=frozenset({"body", "workflow_id"}),
 )

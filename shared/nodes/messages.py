@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from shared.nodes.aws_effect import given
+from shared.nodes.aws_effect import given, said
 from shared.nodes.node_type import Completed, Effect
 
 
@@ -49,7 +49,7 @@ def message_arguments(
 
 def sent(answer: Mapping[str, Any]) -> Completed:
     """`{message_id, sequence_number?}` from what either service answered."""
-    return Completed(given(message_id=answer["MessageId"], sequence_number=answer.get("SequenceNumber")))
+    return Completed(given(message_id=said(answer, "MessageId"), sequence_number=answer.get("SequenceNumber")))
 
 
 def _attribute(value: str | float) -> dict[str, str]:

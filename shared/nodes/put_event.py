@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from shared.nodes.aws_effect import Arn, aws_call
+from shared.nodes.aws_effect import Arn, aws_call, said
 from shared.nodes.node_type import Completed, Effect, NodeError, NodeType, Parameters
 
 
@@ -40,7 +40,7 @@ async def _perform(parameters: PutEvent, effect: Effect) -> Completed:
         "Resources": parameters.resources,
     }
     answer = await aws_call(effect, parameters.event_bus_name, "events", "put_events", Entries=[entry])
-    (outcome,) = answer["Entries"]
+    outcome: dict[str, Any] = next(iter(said(answer, "Entries")), {})
     if "EventId" not in outcome:
         # The call succeeded and the entry did not: its code says which of the two sides failed.
         name = outcome.get("ErrorCode", "Unknown")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from shared.nodes.aws_effect import aws_call, given
+from shared.nodes.aws_effect import aws_call, given, said
 from shared.nodes.node_type import Completed, Effect, NodeType, Parameters
 
 MAX_RECIPIENTS = 50
@@ -100,7 +100,7 @@ async def _perform(parameters: SendEmail, effect: Effect) -> Completed:
         Content={"Simple": {"Subject": _text(simple.subject), "Body": body}},
         EmailTags=[{"Name": "idempotency_key", "Value": effect.idempotency_key}],
     )
-    return Completed({"message_id": answer["MessageId"]})
+    return Completed({"message_id": said(answer, "MessageId")})
 
 
 def _text(text: Text | None) -> dict[str, str] | None:
