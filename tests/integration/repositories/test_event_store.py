@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from shared.errors import StreamConflictError
+from shared.events.codec import new_event
+from shared.events.execution import ExecutionCancelled
 from shared.events.record import NewEvent
 from shared.ids import new_id
 from shared.repositories.database import Database
@@ -229,6 +231,27 @@ async def test_a_changed_event_breaks_its_chain(store: EventStoreRepository, sup
     verified = await store.verify_stream(append.tenant_id, append.stream_id)
 
     assert verified == {"valid": False, "events_checked": 4, "first_difference": 2}
+
+
+@pytest.mark.parametrize("reason", ["enough", None, "\x00 and \ud800"], ids=["text", "none", "unstorable"])
+async def test_called_runs_end_with_the_fact_that_says_so(store: EventStoreRepository, reason: str | None) -> None:
+    """What the database appends to called runs is what anybody else would have appended, whatever the reason's text."""
+    tenant, caller, called = new_id(), new_id(), new_id()
+    row = {"tenant_id": tenant, "workflow_id": new_id(), "status": "running", "trigger": {}, "wake_at": NOW}
+    row |= {"stream_version": 1, "created_at": NOW}
+    await store.append(
+        [
+            an_append(tenant, caller)._replace(row={**row, "id": caller}),
+            an_append(tenant, called)._replace(row={**row, "id": called, "parent_id": caller}),
+        ]
+    )
+
+    await store.cancel_called(tenant, caller, reason, "me", NOW, itself=False)
+
+    event = (await store.read_all(tenant, called))[-1]
+    expected = new_event(event.id, ExecutionCancelled(reason), NOW, {"actor": "me"})
+    assert NewEvent(event.id, event.event_type, event.timestamp, event.payload, event.metadata) == expected
+    assert len(await store.read_all(tenant, caller)) == 1
 
 
 async def test_a_stream_stands_in_a_call_once(store: EventStoreRepository) -> None:
