@@ -22,6 +22,7 @@ WorkflowEngineError                   500 internal_error
 │   └── NotPublishedError             422 not_published
 ├── ThrottledError                    429 throttled
 ├── SecretUnreadableError             500 secret_unreadable     encrypted elsewhere, under another key, or changed
+├── QueueError                        500 internal_error        Redis answered that a call of ours makes no sense
 ├── JobRefusedError                   500 internal_error        a job that no run is made of; it is put aside
 ├── KeeperDiedError                   500 internal_error        a drain left early, with everything handed back
 └── UnavailableError                  503 unavailable           retry later; nothing was lost
@@ -188,6 +189,10 @@ class SecretUnreadableError(WorkflowEngineError):
     """A stored secret cannot be read with the configured key."""
 
     code = "secret_unreadable"
+
+
+class QueueError(WorkflowEngineError):
+    """The queue refused a call that is not as it should be; it has been logged."""
 
 
 class JobRefusedError(WorkflowEngineError):

@@ -6,7 +6,7 @@ import logging
 
 from shared.commands.services import Services
 from shared.deadline import within
-from shared.errors import QueueUnavailableError
+from shared.errors import QueueError, QueueUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -27,5 +27,5 @@ async def hint(
         with within(HINT_SECONDS):
             if not await services.inbox.enqueue(jobs, again):
                 await wake_drain(services.inbox)
-    except QueueUnavailableError:
+    except (QueueUnavailableError, QueueError):
         logger.warning("execution_not_enqueued", extra={"execution_ids": list(execution_ids)})

@@ -10,7 +10,7 @@ import logging
 
 from shared.commands.services import Services
 from shared.domain.intake_config import intake_config
-from shared.errors import QueueUnavailableError
+from shared.errors import QueueError, QueueUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ async def remember_workflow(services: Services, tenant_id: str, workflow_id: str
             for row in webhooks:
                 config = intake_config({**row, "published_version": published})
                 group.create_task(services.hints.remember_webhook(row["id"], config))
-    except* QueueUnavailableError:
+    except* (QueueUnavailableError, QueueError):
         logger.warning("hints_not_written", extra={"workflow_id": workflow_id})
 
 
@@ -33,5 +33,5 @@ async def remember_webhook(services: Services, webhook_id: str) -> None:
     row = await services.webhooks.for_intake(webhook_id)
     try:
         await services.hints.remember_webhook(webhook_id, intake_config(row) if row else None)
-    except QueueUnavailableError:
+    except (QueueUnavailableError, QueueError):
         logger.warning("hints_not_written", extra={"webhook_id": webhook_id})

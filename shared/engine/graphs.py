@@ -12,7 +12,7 @@ from shared.domain.json_values import size_bytes
 from shared.domain.recently_used import RecentlyUsed
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
-from shared.errors import QueueUnavailableError
+from shared.errors import QueueError, QueueUnavailableError
 from shared.queue.hints import Hints
 from shared.repositories.workflows import WorkflowRepository
 
@@ -97,11 +97,11 @@ class GraphLoader:
     async def _hinted(self, workflow_id: str) -> int | None:
         try:
             return (await self._hints.published_versions([workflow_id])).get(workflow_id)
-        except QueueUnavailableError:
+        except (QueueUnavailableError, QueueError):
             return None
 
     async def _remember(self, workflow_id: str, version: int) -> None:
         try:
             await self._hints.remember_published(workflow_id, version, refill=True)
-        except QueueUnavailableError:
+        except (QueueUnavailableError, QueueError):
             logger.warning("published_version_not_remembered", extra={"workflow_id": workflow_id})

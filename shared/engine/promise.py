@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from shared.domain.answers import answer_of
 from shared.domain.execution import ExecutionState
-from shared.errors import QueueUnavailableError
+from shared.errors import QueueError, QueueUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -48,5 +48,5 @@ class Promise:
         text = json.dumps(answer_of(self._state), separators=(",", ":"))
         try:
             await self._tell(self._state.id, text if len(text) <= MAX_TOLD_CHARACTERS else STORED)
-        except QueueUnavailableError:
+        except (QueueUnavailableError, QueueError):
             logger.warning("answer_not_told", extra={"execution_id": self._state.id})

@@ -11,7 +11,7 @@ from typing import Any
 from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
 from shared.engine.suspects import pause_of
-from shared.errors import JobRefusedError, QueueUnavailableError, UnavailableError
+from shared.errors import JobRefusedError, QueueError, QueueUnavailableError, UnavailableError
 from shared.observability import count, highest
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import STALLED_TOO_OFTEN, ClaimedJob, ExecutionJob
@@ -104,7 +104,7 @@ class Worker:
         try:
             if await self._queue.is_wanted_again(job.execution_id):
                 await self._queue.enqueue([job._replace(kind="resume", delivery=None, start=None)])
-        except QueueUnavailableError:
+        except (QueueUnavailableError, QueueError):
             # The run is due by its row.
             logger.warning("queue_unavailable")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.domain.answers import answer_of
 from shared.domain.execution_fold import fold
-from shared.errors import QueueUnavailableError, StorageUnavailableError
+from shared.errors import QueueError, QueueUnavailableError, StorageUnavailableError
 from shared.queue.answers import Answers
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
@@ -56,7 +56,7 @@ async def await_answer(
 async def _told(answers: Answers, execution_id: str, seconds: float) -> dict[str, Any] | None:
     try:
         text = await answers.wait(execution_id, seconds)
-    except QueueUnavailableError:
+    except (QueueUnavailableError, QueueError):
         await asyncio.sleep(seconds)
         return None
     found: dict[str, Any] | None = None if text is None else json.loads(text)

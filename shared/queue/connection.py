@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -12,15 +14,37 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.driver_info import DriverInfo
-from redis.exceptions import RedisError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    InvalidResponse,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.deadline import seconds_left
-from shared.errors import QueueUnavailableError
+from shared.errors import QueueError, QueueUnavailableError
 from shared.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 32
 # How long a call may take that does not wait for something to happen: a lock is renewed more often than that.
 CALL_SECONDS = 5.0
+# Error replies that pass. The server names them in its source alone (`createSharedObjects` in
+# https://github.com/valkey-io/valkey/blob/unstable/src/server.c). The client has classes for some, of which `AskError`
+# is MOVED's too, and `ClusterDownError` MASTERDOWN's.
+_NOT_NOW = (AskError, ClusterDownError, NoScriptError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+# The others' codes: at the beginning, behind what a pipeline says of its command, or, in a script's error before Redis
+# 7, behind a dash.
+_NOT_NOW_CODE = re.compile(
+    r"""(?:^|-|caused error: \(?['"]?)(?:BUSY|MISCONF|NOREPLICAS|OOM|READONLY|MASTERDOWN|CLUSTERDOWN|LOADING)\b"""
+)
 
 
 def connect(settings: Settings) -> Redis:
@@ -53,12 +77,23 @@ def connect(settings: Settings) -> Redis:
 def in_our_terms() -> Iterator[None]:
     """Turns whatever keeps Redis from answering into a `QueueUnavailableError`.
 
-    Its error replies count too (read-only replica, loading, out of memory): each means that it does not take this now.
+    Error replies that say "not now" or "not here" count too (loading, out of memory, a read-only replica …). Any other
+    one is an error of ours, in a script say, or of whoever wrote into our keys. The same call would be refused again:
+    it is logged, and raised as `QueueError`.
     """
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise QueueUnavailableError from error
+        if _is_passing(error):
+            raise QueueUnavailableError from error
+        logger.exception("queue_refused")
+        raise QueueError from error
+
+
+def _is_passing(error: Exception) -> bool:
+    if not isinstance(error, RedisError) or isinstance(error, (RedisConnectionError, RedisTimeoutError)):
+        return True
+    return isinstance(error, (InvalidResponse, *_NOT_NOW)) or _NOT_NOW_CODE.search(str(error)) is not None
 
 
 @asynccontextmanager

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from shared.commands.services import Services
 from shared.deadline import within
 from shared.domain.delivery import DeliveryRecord, body_bytes, ledger_note
-from shared.errors import ConflictError, GoneError, QueueUnavailableError, StorageUnavailableError, ThrottledError
+from shared.errors import (
+    ConflictError,
+    GoneError,
+    QueueError,
+    QueueUnavailableError,
+    StorageUnavailableError,
+    ThrottledError,
+)
 from shared.observability import emit
 from shared.queue.inbox import Receipt
 from shared.queue.job import ExecutionJob
@@ -40,7 +47,7 @@ class Handover:
         if not self._detour.is_open:
             try:
                 return await self._queue(hook, job)
-            except QueueUnavailableError as error:
+            except (QueueUnavailableError, QueueError) as error:
                 self._begin_detour(job, error)
             return await self._spill(job)
         try:
@@ -49,7 +56,7 @@ class Handover:
             # Redis may be back: it is all that is left.
             try:
                 return await self._queue(hook, job)
-            except QueueUnavailableError:
+            except (QueueUnavailableError, QueueError):
                 pass
             raise
 
@@ -61,7 +68,7 @@ class Handover:
             return
         try:
             should_wake = await self._services.inbox.note(row, base64.b64encode(body_bytes(facts)).decode())
-        except QueueUnavailableError as error:
+        except (QueueUnavailableError, QueueError) as error:
             self._detour.begin(error.__cause__)
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
         else:
@@ -120,7 +127,7 @@ class Handover:
             emit({"DeliveriesSpilled": 1}, service="intake")
         return _answer(job, spilled.delivery_id, spilled.duplicate)
 
-    def _begin_detour(self, job: ExecutionJob, error: QueueUnavailableError) -> None:
+    def _begin_detour(self, job: ExecutionJob, error: QueueUnavailableError | QueueError) -> None:
         self._detour.begin(error.__cause__)
         cause = type(error.__cause__).__name__
         logger.warning("queue_unreachable", extra={"execution_id": job.execution_id, "error": cause})
@@ -141,7 +148,7 @@ class Handover:
         try:
             async with asyncio.timeout(WAKE_SECONDS):
                 await wake_drain(self._services.inbox)
-        except (QueueUnavailableError, TimeoutError):
+        except (QueueUnavailableError, QueueError, TimeoutError):
             # The job is in; the schedule's drain finds it.
             logger.warning("drain_not_woken")
 

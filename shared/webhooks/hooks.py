@@ -11,7 +11,7 @@ from shared.deadline import within
 from shared.domain.intake_config import intake_config
 from shared.domain.provider import secret_context
 from shared.domain.timestamps import unix_seconds
-from shared.errors import QueueUnavailableError, StorageUnavailableError, UnavailableError
+from shared.errors import QueueError, QueueUnavailableError, StorageUnavailableError, UnavailableError
 from shared.queue.hints import RememberedWebhook
 from shared.webhooks.catalog import provider
 from shared.webhooks.deadlines import LONG_SECONDS, SHORT_SECONDS
@@ -125,14 +125,14 @@ class Hooks:
         if seen is not None:
             try:
                 await self._services.hints.refill_webhook(webhook_id, config, seen)
-            except QueueUnavailableError:
+            except (QueueUnavailableError, QueueError):
                 logger.warning("webhook_not_remembered", extra={"webhook_id": webhook_id})
         return config
 
     async def _ask_redis(self, webhook_id: str) -> RememberedWebhook | None:
         try:
             return await self._services.hints.webhook_config(webhook_id)
-        except QueueUnavailableError as error:
+        except (QueueUnavailableError, QueueError) as error:
             self._detour.begin(error.__cause__)
             return None
 

@@ -43,6 +43,21 @@ def test_without_redis_a_delivery_becomes_a_run_that_is_due(wired: Services, ser
     assert (line["id"], line["verdict"], line["event_type"]) == (answer.json["delivery_id"], "accepted", "push")
 
 
+def test_redis_that_refuses_a_delivery_loses_none(wired: Services) -> None:
+    """Another client has spoilt a key: the delivery goes past Redis, as when nobody is there."""
+    sender = Sender.of(wired, "github")
+    run(wired.redis.delete(wired.inbox._keys.drains))
+    run(wired.redis.set(wired.inbox._keys.drains, "no sorted set"))
+    try:
+        answer = sender.send(b'{"n": 7}', x_github_delivery="one", x_github_event="push")
+    finally:
+        run(wired.redis.delete(wired.inbox._keys.drains))
+    assert answer.status == 202
+    row = run(wired.executions.get(sender.actor.tenant_id, answer.json["execution_id"]))
+    assert row is not None
+    assert row["status"] == "queued"
+
+
 def test_without_redis_a_duplicate_is_still_a_duplicate(wired: Services, servers: Servers) -> None:
     """The event store knows a delivery again, and refuses other bytes under a signed id."""
     sender = Sender.of(wired, "standard_webhooks")

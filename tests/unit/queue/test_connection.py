@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from redis.asyncio.connection import SSLConnection
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import DataError, ReadOnlyError, ResponseError
 
-from shared.errors import QueueUnavailableError
+from shared.errors import QueueError, QueueUnavailableError
 from shared.queue.connection import connect, in_our_terms
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.keys import OwnKeys
@@ -23,12 +23,31 @@ def test_settings_reach_the_connection() -> None:
     assert (connection.host, connection.password, connection.encoder.decode_responses) == ("redis.test", "word", True)
 
 
-@pytest.mark.parametrize("error", [ReadOnlyError("a replica"), ConnectionResetError(), TimeoutError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ReadOnlyError("a replica"),
+        ConnectionResetError(),
+        TimeoutError(),
+        ResponseError("MISCONF Redis is configured to save RDB snapshots"),
+        ResponseError("ERR Error running script (call to f_1): @user_script:3: -OOM command not allowed"),
+    ],
+)
 def test_what_redis_cannot_do_is_unavailable(error: Exception) -> None:
     """Callers see one error, with its cause."""
     with pytest.raises(QueueUnavailableError) as raised, in_our_terms():
         raise error
     assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error", [ResponseError("ERR user_script:3: attempt to index a nil value"), DataError("a float('nan')")]
+)
+def test_what_redis_never_does_is_our_error(error: Exception) -> None:
+    """It is not retryable, and is no outage."""
+    with pytest.raises(QueueError) as raised, in_our_terms():
+        raise error
+    assert (raised.value.__cause__, raised.value.status, raised.value.retryable) == (error, 500, False)
 
 
 def test_our_keys_share_the_slot_of_bullmqs() -> None:
