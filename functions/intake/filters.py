@@ -9,7 +9,8 @@ from typing import Any
 
 from shared.domain.templates import compile_template, reads
 from shared.engine.expression_child import EvaluationError
-from shared.engine.expressions import GuardedTemplate, Level, Request, RunData, expression_guard
+from shared.engine.expression_requests import GuardedTemplate, Level, Request, RunData
+from shared.engine.expressions import expression_guard
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from shared.engine.expression_process import HEADER, PROGRESS
 KILL_AFTER_SECONDS = 2 * TIMEOUT_SECONDS
 # A child that has work and does not even begin it is lost as well, by nobody's fault.
 LOST_AFTER_SECONDS = 10.0
-WATCH_SECONDS = 0.1
+WATCH_SECONDS = 0.05
 # How much memory the child may hold; its own limits keep it far below, unless something is wrong with them.
 MAX_RESIDENT_BYTES = 512 * 1024 * 1024
 _START = "import sys; sys.path[:] = {path!r}; from shared.engine.expression_process import main; main(sys.argv[1:])"
@@ -41,6 +41,9 @@ class Owner(Protocol):
 
     def is_waiting(self) -> bool:
         """Whether any evaluation is with the child."""
+
+    def looked(self, number: int, now: float) -> None:
+        """Learns which evaluation the child is at (0: at none), by the loop's clock."""
 
     def died(self, child: Child, guilty: int, verdict: EvaluationError | None) -> None:
         """Learns that the child is gone, in which evaluation (0: in none), and why it was killed if it was."""
@@ -125,10 +128,15 @@ class Child(asyncio.Protocol):
         if self._resident_bytes() > MAX_RESIDENT_BYTES:
             self._kill("The evaluation needs too much memory.", "limit")
             return
+        self._owner.looked(current, now)
         self._timer = self._loop.call_later(WATCH_SECONDS, self._look)
 
     def _kill(self, message: str, code: str) -> None:
         self._verdict = EvaluationError("", message, code)
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends the child at once, whatever it is at."""
         self._process.send_signal(signal.SIGKILL)
 
     def _resident_bytes(self) -> int:

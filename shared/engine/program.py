@@ -15,7 +15,7 @@ from shared.domain.secret_references import Reference, masked, references
 from shared.domain.signal_urls import signal_names
 from shared.domain.templates import Literal, TemplateError, compile_template, reads
 from shared.domain.workflow_settings import WorkflowSettings, parse_settings
-from shared.engine.expressions import GuardedTemplate
+from shared.engine.expression_requests import GuardedTemplate
 from shared.errors import InvalidGraphError, Problem
 from shared.nodes.graph_shape import trigger_for
 from shared.nodes.node_type import DEFAULT_TIMEOUT_SECONDS, NodeType

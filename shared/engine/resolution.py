@@ -18,7 +18,8 @@ from shared.domain.paths import item_of, split_path
 from shared.domain.steps import Steps
 from shared.domain.templates import cut
 from shared.engine.expression_child import EvaluationError
-from shared.engine.expressions import ExpressionGuard, GuardedTemplate, Level, Request
+from shared.engine.expression_requests import GuardedTemplate, Level, Request
+from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
 from shared.engine.scopes import Scope, Scopes, Step
 from shared.errors import LimitExceededError
@@ -115,7 +116,8 @@ class Resolution:
             scope = scope.outer
             names = [] if scope.outer is not None else [name for name in RUN_SCOPE if name in read]
             outer.append(self._level(scope, map_id, template, names))
-        request = Request(template, level, sources, evaluated_at, seed_of(self._state.id, step.path), outer)
+        seed, tenant_id = seed_of(self._state.id, step.path), self._state.tenant_id
+        request = Request(template, level, sources, evaluated_at, seed, outer, tenant_id)
         try:
             filled = await self._guard.fill(request)
         except EvaluationError as error:

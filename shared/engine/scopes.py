@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.domain.paths import item_of, split_path
-from shared.engine.expressions import RunData
+from shared.engine.expression_requests import RunData
 from shared.engine.program import Body, ProgramNode
 
 

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from shared.domain.json_values import MAX_DEPTH
 from shared.domain.templates import compile_template, reads
 from shared.engine.expression_child import EvaluationError
+from shared.engine.expression_lane import Lane
 from shared.engine.expression_process import MAX_ANSWER_DEPTH, PROGRESS, Evaluator
-from shared.engine.expressions import ExpressionGuard, Filled, GuardedTemplate, Level, Request, RunData
+from shared.engine.expression_requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
+from shared.engine.expressions import ExpressionGuard
 from shared.runtime import run
 
 
@@ -125,12 +127,15 @@ def test_child_answers_every_frame() -> None:
 
 async def test_answer_that_cannot_be_read_fails_its_request(guard: ExpressionGuard) -> None:
     """It is an error of that request, and not of the socket that all others are answered through."""
-    waiting = asyncio.create_task(guard.fill(reading({}, template("{% 1 %}"))))
-    await asyncio.sleep(0)
-    guard.answered(1, b"[" * 100_000)
+    lane, loop = Lane(guard), asyncio.get_running_loop()
+    unreadable, readable = (Waiting(reading({}, template("{% 2 %}")), loop.create_future(), 0.0) for _ in range(2))
+    lane.add(1, unreadable)
+    lane.answered(1, b"[" * 100_000)
+    lane.add(2, readable)
     with pytest.raises(EvaluationError):
-        await waiting
-    assert (await guard.fill(reading({}, template("{% 2 %}")))).parameters == {"value": 2}
+        await unreadable.future
+    assert (await readable.future).parameters == {"value": 2}
+    await lane.close()
 
 
 async def test_request_that_is_not_answered_fails_in_time() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from shared.domain.templates import compile_template, reads
 from shared.engine.expression_child import EvaluationError
-from shared.engine.expressions import ExpressionGuard, Filled, GuardedTemplate, Level, Request, RunData
+from shared.engine.expression_requests import Filled, GuardedTemplate, Level, Request, RunData
+from shared.engine.expressions import ExpressionGuard
 
 # Few steps, each of them long: the library stops it by its time.
 SLOW = "{% ($s := $pad('', 1000000, 'ab'); [1..9000].$length($replace($s, 'a', 'c'))) %}"

@@ -1,0 +1,268 @@
+"""One child process that evaluates expressions, and the requests that are sent to it.
+
+Requests of one turn of the event loop leave in one write. What a run's expressions read of its data is sent once per
+run and kept by the child, cut down to the fields that are read. The child is killed when one evaluation holds it
+longer than it may; that one fails, the others are sent again to its successor.
+
+Whatever is wrong with one request is an error of that request alone: one that cannot be put into a frame, or whose
+answer cannot be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+from typing import Any, Protocol
+
+from shared.engine.expression_child import Child, EvaluationError
+from shared.engine.expression_process import HEADER
+from shared.engine.expression_requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
+
+JsonObject = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+# An evaluation that was under way when the child died of itself is tried once more: it may be innocent.
+MAX_DEATHS = 2
+# The child dies and dies without having begun anything: something is wrong with the machine, not with a tenant.
+MAX_FRUITLESS_STARTS = 5
+
+# Each child's, whatever lane it is of: what says that it was given to one was given to no other.
+_generations = itertools.count(1)
+
+
+class Owner(Protocol):
+    """Who is told what happens in a lane."""
+
+    def moved(self, what: RunData | GuardedTemplate) -> None:
+        """Learns that this is about to be given to another child than the one that has it."""
+
+    def held(self, lane: Lane, tenant_id: str, seconds: float) -> None:
+        """Learns that the lane's child has been seen at nothing but this tenant's evaluations for so long."""
+
+
+class Lane:
+    """One child process and the evaluations that wait for it. Belongs to one event loop."""
+
+    def __init__(self, owner: Owner) -> None:
+        """Its child starts with the first evaluation."""
+        self._owner = owner
+        self._waiting: dict[int, Waiting] = {}
+        self._unsent: list[int] = []
+        self._generation = 0
+        self._child: Child | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._forget: list[int] = []
+        self._drop: list[int] = []
+        self._fruitless = 0
+        self._holder, self._held_since = "", 0.0
+
+    def add(self, number: int, waiting: Waiting) -> None:
+        """Has a request answered; its number is no other's."""
+        self._waiting[number] = waiting
+        self._send_soon(number)
+
+    def remove(self, number: int) -> None:
+        """Nobody waits for this request any more."""
+        self._waiting.pop(number, None)
+
+    def has_others(self, tenant_id: str) -> bool:
+        """Whether anybody but this tenant waits."""
+        return any(waiting.request.tenant_id != tenant_id for waiting in self._waiting.values())
+
+    def take(self, tenant_id: str) -> dict[int, Waiting]:
+        """This tenant's requests, which are not answered here any more. The child is replaced by another one, to which
+        all others are sent again."""
+        taken = {number: one for number, one in self._waiting.items() if one.request.tenant_id == tenant_id}
+        for number in taken:
+            del self._waiting[number]
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+        self._restart()
+        return taken
+
+    def forget(self, run: RunData) -> None:
+        """The child may drop the run's data, if it is this one that has it."""
+        if run.generation == self._generation:
+            self._forget.append(run.number)
+
+    def drop(self, template: GuardedTemplate) -> None:
+        """The child may drop the template, if it is this one that has it."""
+        if template.generation == self._generation:
+            self._drop.append(template.number)
+
+    async def start(self) -> None:
+        """Returns when a child is running."""
+        if self._child is None:
+            self._starting = self._starting or asyncio.get_running_loop().create_task(self._start())
+            await self._starting
+
+    async def close(self) -> None:
+        """Ends the child; evaluations that still wait are cancelled."""
+        child, self._child = self._child, None
+        for waiting in list(self._waiting.values()):
+            waiting.future.cancel()
+        if child is not None:
+            child.end()
+
+    def _send_soon(self, number: int) -> None:
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._unsent.append(number)
+
+    def _send(self) -> None:
+        if self._child is None:
+            self._starting = self._starting or asyncio.get_running_loop().create_task(self._start())
+            return
+        # Taken first: whatever becomes of them, the next ones are sent.
+        numbers, self._unsent = self._unsent, []
+        frames = []
+        for number in numbers:
+            encoded = self._encoded(number)
+            if encoded is not None:
+                frames += [HEADER.pack(len(encoded), number), encoded]
+        if frames:
+            self._child.transport.write(b"".join(frames))
+            self._child.watch()
+
+    def _encoded(self, number: int) -> bytes | None:
+        """The request's frame; `None` when nobody waits for it any more, or when it cannot be made and has failed."""
+        waiting = self._waiting.get(number)
+        if waiting is None:
+            return None
+        try:
+            text = json.dumps(self._frame(waiting.request), ensure_ascii=False, separators=(",", ":"))
+        except RecursionError:
+            waiting.fail("What the expressions read is nested too deeply.")
+        except Exception:
+            logger.exception("expressions_not_sent")
+            waiting.fail("What the expressions read could not be handed to them.")
+        else:
+            self._forget, self._drop = [], []
+            return text.encode(errors="replace")
+        waiting.request.lost()
+        return None
+
+    def _frame(self, request: Request) -> JsonObject:
+        frame: JsonObject = {
+            "t": request.template.number,
+            "input": request.sources,
+            "now": request.now_milliseconds,
+            "seed": request.seed,
+            **self._level(request.level),
+        }
+        if request.outer:
+            frame["outer"] = [self._level(level) for level in request.outer]
+        if request.template.generation != self._generation:
+            self._owner.moved(request.template)
+            request.template.generation = self._generation
+            frame["template"] = request.template.parameters
+        if self._forget:
+            frame["forget"] = self._forget
+        if self._drop:
+            frame["drop"] = self._drop
+        return frame
+
+    def _level(self, level: Level) -> JsonObject:
+        if level.data.generation != self._generation:
+            self._owner.moved(level.data)
+        names, nodes = level.data.missing(self._generation, level.names, level.nodes)
+        given: JsonObject = {"r": level.data.number}
+        if level.seen:
+            given["see"] = level.seen
+        if names:
+            given["set"] = {name: level.scope(name) for name in names}
+        if nodes:
+            given["nodes"] = {node_id: level.output(node_id) for node_id in nodes}
+        return given
+
+    async def _start(self) -> None:
+        try:
+            self._generation = next(_generations)
+            self._forget.clear()
+            self._drop.clear()
+            self._child = await Child.start(self)
+        except OSError as error:
+            self._give_up(f"No process for expressions can be started: {error}")
+            return
+        finally:
+            self._starting = None
+        self._unsent = list(self._waiting)
+        self._send()
+
+    def _give_up(self, reason: str) -> None:
+        """Nobody who waits is answered; those who come next are tried anew."""
+        self._unsent = []
+        for waiting in self._waiting.values():
+            if not waiting.future.done():
+                waiting.future.set_exception(RuntimeError(reason))
+
+    def answered(self, number: int, answer: bytes) -> None:
+        """Takes one of the child's answers in; one that cannot be read is an error of its request."""
+        self._fruitless = 0
+        waiting = self._waiting.get(number)
+        if waiting is None or waiting.future.done():
+            return
+        try:
+            self._take(number, waiting, json.loads(answer))
+        except Exception:
+            logger.exception("expressions_answer_not_read")
+            waiting.fail("What the expressions yield could not be read.")
+
+    def _take(self, number: int, waiting: Waiting, answer: JsonObject) -> None:
+        if "lost" in answer:
+            self._again(number, waiting, answer["lost"])
+        elif (error := answer.get("error")) is not None:
+            waiting.future.set_exception(EvaluationError(error["pointer"], error["message"], error["code"]))
+        else:
+            waiting.future.set_result(Filled(answer["parameters"], answer["undefined"]))
+
+    def _again(self, number: int, waiting: Waiting, reason: str) -> None:
+        """Sends a request once more, with all that it reads: the child could not take it in, or lacked something."""
+        waiting.request.lost()
+        waiting.deaths += 1
+        if waiting.deaths >= MAX_DEATHS:
+            logger.error("expressions_not_taken_in", extra={"reason": reason})
+            waiting.fail("What the expressions read could not be handed to them.")
+        else:
+            self._send_soon(number)
+
+    def is_waiting(self) -> bool:
+        """Whether any evaluation is with the child."""
+        return bool(self._waiting)
+
+    def died(self, child: Child, guilty: int, verdict: EvaluationError | None) -> None:
+        """The child is gone: the evaluation that it died of fails, the others go to the next one."""
+        if child is not self._child:
+            return
+        self._child = None
+        waiting = self._waiting.get(guilty)
+        if waiting is None:
+            self._fruitless += 1
+        elif not waiting.future.done():
+            waiting.deaths += 1
+            if verdict is None and waiting.deaths >= MAX_DEATHS:
+                verdict = EvaluationError("", "The evaluation ended the process that it ran in.", "limit")
+            if verdict is not None:
+                waiting.future.set_exception(verdict)
+        if self._fruitless >= MAX_FRUITLESS_STARTS:
+            self._fruitless = 0
+            self._give_up("The process that evaluates expressions does not start.")
+        else:
+            self._restart()
+
+    def looked(self, number: int, now: float) -> None:
+        """Takes in which evaluation the child was seen at; 0 for none."""
+        waiting = self._waiting.get(number)
+        tenant_id = "" if waiting is None else waiting.request.tenant_id
+        if tenant_id != self._holder:
+            self._holder, self._held_since = tenant_id, now
+        if tenant_id:
+            self._owner.held(self, tenant_id, now - self._held_since)
+
+    def _restart(self) -> None:
+        if any(not waiting.future.done() for waiting in self._waiting.values()):
+            self._starting = self._starting or asyncio.get_running_loop().create_task(self._start())

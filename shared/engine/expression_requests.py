@@ -1,0 +1,113 @@
+"""What evaluations are asked for: templates, the data of runs that they read, and who waits for the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.engine.expression_child import EvaluationError
+
+JsonObject = dict[str, Any]
+
+_template_numbers = itertools.count(1)
+_run_numbers = itertools.count(1)
+
+
+@dataclass(slots=True)
+class GuardedTemplate:
+    """A node's parameters with expressions, and the generation of the child that has been given them."""
+
+    parameters: JsonObject
+    reads: Mapping[str, Any]
+    number: int = field(default_factory=lambda: next(_template_numbers))
+    generation: int = -1
+
+
+@dataclass(slots=True)
+class RunData:
+    """What the child has been given of one run's data, or one item's: names of the scope, and nodes with an output."""
+
+    number: int = field(default_factory=lambda: next(_run_numbers))
+    generation: int = -1
+    names: set[str] = field(default_factory=set)
+    nodes: set[str] = field(default_factory=set)
+
+    def missing(self, generation: int, names: Sequence[str], nodes: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The names and nodes that this generation of the child lacks; they count as given from now on."""
+        if self.generation != generation:
+            self.generation = generation
+            self.names.clear()
+            self.nodes.clear()
+        lacking = [name for name in names if name not in self.names]
+        outputs = [node_id for node_id in nodes if node_id not in self.nodes]
+        self.names.update(lacking)
+        self.nodes.update(outputs)
+        return lacking, outputs
+
+    def lost(self) -> None:
+        """Nobody knows what the child has of this any more: it is given all of it again."""
+        self.generation = -1
+
+
+@dataclass(slots=True)
+class Filled:
+    """A node's resolved parameters, and the pointers of expressions that led nowhere."""
+
+    parameters: JsonObject
+    undefined: list[str]
+
+
+@dataclass(slots=True)
+class Level:
+    """What a template reads of one graph that is being run: names of the scope, and nodes with an output.
+
+    `scope` and `output` give them by name and by node, cut to what is read. `seen` are those of the nodes that `$nodes`
+    holds; the others are its input's.
+    """
+
+    data: RunData
+    names: Sequence[str]
+    nodes: Sequence[str]
+    scope: Callable[[str], Any]
+    output: Callable[[str], Any]
+    seen: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Request:
+    """One template to fill, with what its own level holds and, within a map, those around it outwards.
+
+    `sources` are the nodes of its own level that are its input; unset, the item is. `tenant_id` says whose turn it is.
+    """
+
+    template: GuardedTemplate
+    level: Level
+    sources: Sequence[str] | None
+    now_milliseconds: int
+    seed: int
+    outer: Sequence[Level] = ()
+    tenant_id: str = ""
+
+    def lost(self) -> None:
+        """What the child was to be given with this request did not arrive."""
+        self.template.generation = -1
+        for level in (self.level, *self.outer):
+            level.data.lost()
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A request, who waits for its answer, and since when."""
+
+    request: Request
+    future: asyncio.Future[Filled]
+    since: float
+    deaths: int = 0
+
+    def fail(self, message: str, code: str = "limit") -> None:
+        """The request fails so, unless it is answered."""
+        if not self.future.done():
+            self.future.set_exception(EvaluationError("", message, code))
