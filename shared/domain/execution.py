@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.domain.paths import item_of, split_path
 from shared.domain.signals import Signals
+from shared.domain.timers import Timers
 from shared.domain.timestamps import timestamp, unix_seconds
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ LEASE_SECONDS = 60.0
 class ExecutionState:
     """A run after its events. `nodes` holds those that anything has happened to, by path.
 
-    `running` and `waiting` are paths of nodes that do so themselves; a map does neither, its items' nodes do. `calls`
+    `running` and `waiting` are paths of nodes that do so themselves; a map does neither, its items' nodes do. `timers`
+    are those of waiting nodes. `calls`
     has, by path, the runs that waiting nodes have called; `has_called`: there may be others that nobody waits for.
     `deadline_at` is `deadline` in Unix seconds; `size_bytes` is what the payloads of the run's facts take in the store.
     """
@@ -61,6 +63,7 @@ class ExecutionState:
     size_bytes: int = 0
     running: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
+    timers: Timers = field(default_factory=Timers, compare=False)
     calls: dict[str, str] = field(default_factory=dict)
     has_called: bool = False
     signals: Signals = field(default_factory=Signals)
@@ -103,9 +106,20 @@ class ExecutionState:
         if self.is_terminal or self.changed_at is None:
             return None
         if self.status == "waiting":
-            timer = min(self._due_at(node_id) or self.changed_at for node_id in self.waiting)
-            return timer if self.deadline is None else min(timer, self.deadline)
+            # A signal that somebody waits for is a reason to look at once.
+            signalled = self.changed_at if self.signals.is_any_due else None
+            return min(filter(None, (self.next_timer, signalled, self.deadline)))
         return timestamp(unix_seconds(self.changed_at) + LEASE_SECONDS)
+
+    @property
+    def next_timer(self) -> str | None:
+        """When the first waiting node goes on without a signal, or its wait ends; `None` where none waits."""
+        return self.timers.earliest(lambda path: self.nodes[path].timer if path in self.waiting else None)
+
+    def wait(self, path: str) -> None:
+        """Takes in that a node waits, as its record says."""
+        self.waiting.add(path)
+        self.timers.add(path, self.nodes[path].timer or "")
 
     def signal_for(self, node_id: str) -> SignalReceived | None:
         """The first kept signal that a waiting node takes: of its name, and with a payload that fits its schema.
@@ -114,10 +128,6 @@ class ExecutionState:
         """
         number = self.signals.number_for(node_id)
         return None if number is None else self.signals.numbered(number)
-
-    def _due_at(self, node_id: str) -> str | None:
-        # A signal that somebody waits for is a reason to look at once.
-        return None if self.signals.is_due(node_id) else self.nodes[node_id].timer
 
     def node(self, node_id: str) -> NodeRecord:
         """The node's record, made when nothing has happened to it so far."""

@@ -104,7 +104,7 @@ def _redriven(state: ExecutionState, fact: ExecutionRedriven, _happened_at: str)
             state.nodes[path].reset()
         else:
             state.nodes[path].wait_again(call["wake_at"])
-            state.waiting.add(path)
+            state.wait(path)
             state.calls[path] = call["execution_id"]
 
 

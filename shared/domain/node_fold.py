@@ -40,14 +40,14 @@ def _node_waits(state: ExecutionState, fact: NodeWaiting, happened_at: str) -> N
         state.calls[fact.node_id] = fact.execution_id
     if fact.signal is not None:
         state.signals.begin(fact.node_id, state.nodes[fact.node_id])
-    state.waiting.add(fact.node_id)
+    state.wait(fact.node_id)
     state.running.discard(fact.node_id)
 
 
 def _node_retries(state: ExecutionState, fact: NodeRetryScheduled, _happened_at: str) -> None:
     state.node(fact.node_id).wait_for_retry(fact)
     _no_longer_waits(state, fact.node_id)
-    state.waiting.add(fact.node_id)
+    state.wait(fact.node_id)
     state.running.discard(fact.node_id)
 
 

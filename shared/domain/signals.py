@@ -25,18 +25,33 @@ class Signals:
 
     by_key: dict[str, SignalReceived] = field(default_factory=dict)
     count: int = 0
-    promised: dict[str, int] = field(default_factory=dict)
+    promised: dict[str, int] = field(default_factory=dict, compare=False)
     _kept: dict[int, SignalReceived] = field(default_factory=dict)
-    _promised_to: dict[int, str] = field(default_factory=dict)
-    _waiting: dict[str, dict[str, NodeRecord]] = field(default_factory=dict)
+    _promised_to: dict[int, str] = field(default_factory=dict, compare=False)
+    _waiting: dict[str, dict[str, NodeRecord]] = field(default_factory=dict, compare=False)
     # Waiting nodes that have kept signals left to look at, and those that these were too large for, with the refusal.
-    _open: dict[str, str] = field(default_factory=dict)
-    _refused: dict[str, Exception] = field(default_factory=dict)
+    _open: dict[str, str] = field(default_factory=dict, compare=False)
+    _refused: dict[str, Exception] = field(default_factory=dict, compare=False)
+    _news: list[str] = field(default_factory=list, compare=False)
 
     @property
     def kept(self) -> list[SignalReceived]:
         """Those that no node has taken, in order."""
         return list(self._kept.values())
+
+    @property
+    def is_any_due(self) -> bool:
+        """Whether something has come for any waiting node: see `is_due`."""
+        for path in list(self._open):
+            self._judge(path)
+        return bool(self.promised or self._refused)
+
+    def newly_due(self) -> list[str]:
+        """The waiting nodes for which something has come since this was last asked."""
+        found: list[str] = []
+        if self.is_any_due:
+            found, self._news = [path for path in self._news if self.is_due(path)], []
+        return found
 
     @property
     def is_awaited(self) -> bool:
@@ -84,6 +99,7 @@ class Signals:
         """Takes in that no node waits any more."""
         for held in (self._waiting, self._open, self._refused, self.promised, self._promised_to):
             held.clear()
+        self._news.clear()
 
     def take(self, number: int) -> None:
         """Gives a kept one to a node; where the run has no such signal, it came with the node from another run."""
@@ -130,6 +146,7 @@ class Signals:
             record.passed_over = self._look(path, name, schema, record.passed_over, steps or Steps())
         except LimitExceededError as error:
             self._refused[path] = error
+            self._news.append(path)
 
     def _look(self, path: str, name: str, schema: Any, after: int, steps: Steps) -> int:
         from shared.domain.json_schema import fits  # as above
@@ -149,6 +166,7 @@ class Signals:
 
     def _promise(self, path: str, number: int) -> None:
         self.promised[path], self._promised_to[number] = number, path
+        self._news.append(path)
 
     def _break_promise(self, path: str) -> int | None:
         number = self.promised.pop(path, None)

@@ -116,12 +116,20 @@ class Calls:
     def __init__(self, recorder: Recorder, runs: CalledRuns) -> None:
         self._recorder, self._state, self._runs = recorder, recorder.state, runs
         self._ended: dict[str, RecordedEvent] = {}
+        self._newly_ended: list[str] = []
 
     async def look(self) -> None:
         """Finds out which of the runs that nodes wait for have ended."""
-        unknown = [called for called in self._state.calls.values() if called not in self._ended]
+        unknown = {called: path for path, called in self._state.calls.items() if called not in self._ended}
         if unknown:
-            self._ended |= await self._runs.outcomes(self._state.tenant_id, unknown)
+            ended = await self._runs.outcomes(self._state.tenant_id, list(unknown))
+            self._ended |= ended
+            self._newly_ended += [unknown[called] for called in ended]
+
+    def newly_ended(self) -> list[str]:
+        """The nodes whose called runs were found to have ended since this was last asked."""
+        found, self._newly_ended = self._newly_ended, []
+        return found
 
     def has_ended(self, path: str) -> bool:
         """Whether the run that this node waits for was found to have ended."""
@@ -171,7 +179,7 @@ class Calls:
         left = unix_seconds(record.wake_at or "") - self._recorder.clock()
         if called not in self._ended and left > 0:
             await asyncio.sleep(left)
-            await self.look()
+            self._ended |= await self._runs.outcomes(self._state.tenant_id, [called])
         end, details = self._ended.get(called), {"execution_id": called}
         if end is None:
             reason = "The run that called this one stopped waiting for it."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from shared.cause import Cause, current
@@ -15,6 +16,7 @@ from shared.engine.journal import Journal
 from shared.engine.promise import Promise
 from shared.errors import StreamConflictError
 from shared.events.codec import new_event
+from shared.events.node import NodeStarted
 from shared.events.record import NewEvent
 from shared.ids import new_id
 from shared.repositories.event_store import EventStoreRepository, StoredPayload, stored_payload
@@ -64,8 +66,9 @@ class Recorder:
         self.unsaved_bytes = 0
         self._lock = asyncio.Lock()
         self._broken: Exception | None = None
-        # How long the attempt of the node at a path may take.
-        self.timeout_seconds: Callable[[str], float] = lambda _path: 0.0
+        # How long the attempt of the node at a path may take, and those of nodes that have been started, longest first.
+        self._timeout_seconds: Callable[[str], float] = lambda _path: 0.0
+        self._timeouts: list[tuple[float, str]] = []
         # While nodes are at work here, a timer of another node does not say when somebody must look again.
         self.is_busy = False
         # What the stored row says of when somebody must look again, as far as it was written here.
@@ -106,10 +109,17 @@ class Recorder:
         self._recorded += 1
         if self.promise is not None:
             self.promise.recorded(self._recorded)
+        if isinstance(fact, NodeStarted):
+            heappush(self._timeouts, (-self._timeout_seconds(fact.node_id), fact.node_id))
         self._unsaved.append(event)
         self._encoded.append(encoded)
         self.state.size_bytes += encoded.size_bytes
         self.unsaved_bytes += encoded.size_bytes
+
+    def watch(self, timeout_seconds: Callable[[str], float]) -> None:
+        """From now on, nobody takes the run over while a node at a path has been at work for less than this."""
+        self._timeout_seconds = timeout_seconds
+        self._timeouts = sorted((-timeout_seconds(path), path) for path in self.state.running)
 
     def has_room_for(self, facts: int) -> None:
         """Passes where the run may record so many more; raises `RunLimitError` where it may not."""
@@ -177,7 +187,8 @@ class Recorder:
             apply_event(self.state, one)
 
     def _wake_at(self) -> str | None:
-        longest = max((self.timeout_seconds(path) for path in self.state.running), default=0.0)
-        if longest:
-            return timestamp(self.clock() + longest + EFFECT_GRACE_SECONDS)
+        while self._timeouts and self._timeouts[0][1] not in self.state.running:
+            heappop(self._timeouts)
+        if self._timeouts:
+            return timestamp(self.clock() - self._timeouts[0][0] + EFFECT_GRACE_SECONDS)
         return timestamp(self.clock() + LEASE_SECONDS) if self.is_busy and self.state.waiting else None

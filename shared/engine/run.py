@@ -7,11 +7,13 @@ everything before it is durable; meanwhile the rest of the run goes on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 
 from shared.domain.fates import outcome
 from shared.domain.timestamps import unix_seconds
-from shared.engine.attempts import LONGEST_WAIT_SECONDS, Attempts
+from shared.engine.attempts import Attempts
+from shared.engine.due import Due
 from shared.engine.ending import Ending
 from shared.engine.frontier import Frontier
 from shared.engine.journal import MAX_BYTES
@@ -32,11 +34,16 @@ class Run:
         self._recorder, self._program, self._attempts, self._ending = recorder, program, attempts, ending
         self._state, self._scopes, self._calls = recorder.state, attempts.scopes, attempts.calls
         self._frontier = Frontier(self._state, self._scopes, recorder.record, attempts.end_map)
-        self._tasks: dict[asyncio.Task[None], str] = {}
+        # By path, numbered in the order in which they were started; `_finished` are the paths of those that have ended.
+        self._tasks: dict[str, tuple[int, asyncio.Task[None]]] = {}
+        self._started = 0
+        self._finished: list[str] = []
+        self._woken = asyncio.Event()
+        self._due = Due(self._state, self._calls, self._tasks)
         self._is_cut_off = False
         self._saving: asyncio.Task[None] | None = None
         self._answering: asyncio.Task[None] | None = None
-        recorder.timeout_seconds = self._scopes.timeout_seconds
+        recorder.watch(self._scopes.timeout_seconds)
 
     async def drive(self) -> float | None:
         """The seconds until the run's next timer, infinity when it waits for somebody else, `None` when it has ended.
@@ -46,12 +53,13 @@ class Run:
         """
         try:
             await self._calls.look()
-            started = [path for path in self._state.nodes if path in self._state.running]
-            await self._nodes([*started, *self._due(), *self._frontier.begun()])
+            running = self._state.running
+            started = [path for path in self._state.nodes if path in running] if running else []
+            await self._nodes([*started, *self._due_now(), *self._frontier.begun()])
             while self._state.waiting and not self._is_late():
                 await self._recorder.durable()
                 await self._calls.look()
-                due = self._due()
+                due = self._due_now()
                 if not due:
                     break
                 # While that was being stored, a signal came, a timer ran out, or a called run ended.
@@ -67,10 +75,8 @@ class Run:
                 # No delayed job may stand in the way of the one that a signal or a called run adds; the row's time is
                 # enough.
                 return math.inf
-            timers = [unix_seconds(self._state.nodes[path].timer or "") for path in self._state.waiting]
-            if self._state.deadline_at is not None:
-                timers.append(self._state.deadline_at)
-            return max(0.0, min(timers) - self._recorder.clock())
+            first = unix_seconds(self._state.next_timer or "")
+            return max(0.0, min(first, self._state.deadline_at or first) - self._recorder.clock())
         await self._ending.end(outcome(self._program.graph, self._state))
         return None
 
@@ -85,9 +91,11 @@ class Run:
                 done = ready
             else:
                 for path in ready:
-                    self._tasks[asyncio.create_task(self._attempts.settle(path))] = path
+                    self._started += 1
+                    self._tasks[path] = self._started, asyncio.create_task(self._settle(path))
                 done = await self._next_done()
-            ready = [*self._frontier.following(done), *self._due()]
+            self._due.offer(done)
+            ready = [*self._frontier.following(done), *self._due_now()]
             if self._recorder.unsaved >= LONGEST_APPEND or self._recorder.unsaved_bytes >= MAX_BYTES:
                 await self._recorder.durable()
             elif self._recorder.unsaved >= MAX_UNSAVED:
@@ -101,15 +109,25 @@ class Run:
         """The common case, a chain of pure nodes; a run that may run out of time has to be able to stop them."""
         return self._state.deadline_at is None and not self._scopes.step(path).one.is_effect
 
+    async def _settle(self, path: str) -> None:
+        try:
+            await self._attempts.settle(path)
+        finally:
+            self._finished.append(path)
+            # In the loop's next turn: what else ends in this one is followed together.
+            asyncio.get_running_loop().call_soon(self._woken.set)
+
     async def _next_done(self) -> list[str]:
-        longest = self._seconds_to_timer()
-        done, _ = await asyncio.wait(self._tasks, timeout=longest, return_when=asyncio.FIRST_COMPLETED)
-        # In the order in which they were started, so that what follows does not depend on a set's order.
-        finished = [(task, path) for task, path in self._tasks.items() if task in done]
-        for task, _path in finished:
-            task.result()
-            del self._tasks[task]
-        paths = [path for _task, path in finished]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds_to_timer()):
+                while not self._finished:
+                    self._woken.clear()
+                    await self._woken.wait()
+        # In the order in which they were started, so that what follows does not depend on who was faster by a hair.
+        paths = sorted(self._finished, key=self._tasks.__getitem__)
+        self._finished = []
+        for path in paths:
+            self._tasks.pop(path)[1].result()
         if self._tasks and any(self._scopes.step(path).one.is_effect for path in paths):
             # Others are still busy, perhaps for minutes: what an effect has done should not wait for them.
             await self._save()
@@ -122,36 +140,17 @@ class Run:
         if self._saving is None:
             self._saving = asyncio.create_task(self._recorder.durable())
 
-    def _due(self) -> list[str]:
-        """Waiting nodes whose timer is due, whose signal is there or whose called run has ended, and that nobody is at
-        yet."""
-        if not self._state.waiting:
-            return []
-        soon = self._recorder.clock() + LONGEST_WAIT_SECONDS
-        busy = set(self._tasks.values())
-        found = [
-            path
-            for path in self._state.waiting
-            if path not in busy
-            and (
-                unix_seconds(self._state.nodes[path].timer or "") <= soon
-                or self._state.signals.is_due(path)
-                or self._calls.has_ended(path)
-            )
-        ]
-        return sorted(found)
+    def _due_now(self) -> list[str]:
+        return self._due.paths(self._recorder.clock())
 
     def _seconds_to_timer(self) -> float | None:
         """How long until a waiting node wants to be looked at; the others' work does not make it late."""
-        busy = set(self._tasks.values())
-        timers = [
-            unix_seconds(self._state.nodes[path].timer or "") - LONGEST_WAIT_SECONDS
-            for path in self._state.waiting
-            if path not in busy
-        ]
-        if self._state.deadline_at is not None:
-            timers.append(self._state.deadline_at)
-        return max(0.0, min(timers) - self._recorder.clock()) if timers else None
+        now, deadline = self._recorder.clock(), self._state.deadline_at
+        found = self._due.seconds_to_next(now)
+        if deadline is None:
+            return found
+        left = max(0.0, deadline - now)
+        return left if found is None else min(found, left)
 
     def _is_late(self) -> bool:
         """Whether the run's time is up with something left to do."""
@@ -159,8 +158,9 @@ class Run:
 
     async def _abandon(self) -> None:
         """Stops what is still under way; after a normal end that is nothing but a save."""
-        for task in self._tasks:
+        tasks = [task for _number, task in self._tasks.values()]
+        for task in tasks:
             task.cancel()
-        under_way = [*self._tasks, *filter(None, [self._saving, self._answering])]
+        under_way = [*tasks, *filter(None, [self._saving, self._answering])]
         # Their errors are the run's own, which is ending with one.
         await asyncio.gather(*under_way, return_exceptions=True)

@@ -1,0 +1,59 @@
+"""What a step of a run costs does not grow with how many of its other nodes are at work, or wait."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from tests.integration.engine.bench import HOOK, Bench, JsonObject, delay, request
+from tests.integration.engine.sink import Sink
+
+
+def square(side: int, *nodes: JsonObject) -> JsonObject:
+    """A map in a map: the nodes as often as a square of this side has fields, all at once."""
+    items: JsonObject = {"items": list(range(side)), "max_concurrency": side}
+    inner = {"id": "inner", "type": "map", "parameters": {**items, "body": {"nodes": nodes}}}
+    return {"id": "outer", "type": "map", "parameters": {**items, "body": {"nodes": [inner]}}}
+
+
+@contextmanager
+def counted_calls() -> Iterator[list[int]]:
+    """How many functions were called meanwhile, Python's and C's, in this thread."""
+    calls = [0]
+
+    def note(_frame: FrameType, event: str, _argument: Any) -> None:
+        calls[0] += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
+
+
+async def _calls(bench: Bench, sink: Sink, side: int) -> int:
+    nodes = delay("wait", seconds=3600), request("send", sink.url)
+    job = bench.delivery(await bench.publish([HOOK, square(side, *nodes)], "hook>outer"))
+    with counted_calls() as calls:
+        await bench.engine.execute(job)
+    return calls[0]
+
+
+async def test_nodes_cost_as_much_among_many_as_among_few(bench: Bench, sink: Sink) -> None:
+    """Sixteen times as many effects, each ending beside as many more others and waits, take sixteen times as many
+    calls, not their square."""
+    await _calls(bench, sink, 2)  # what is imported and compiled once
+    few, many = await _calls(bench, sink, 5), await _calls(bench, sink, 20)
+    assert many < 17 * few
+
+
+async def test_nodes_that_are_due_together_are_each_looked_at_once(bench: Bench) -> None:
+    """A drain that comes when all have waited long enough."""
+    job = bench.delivery(await bench.publish([HOOK, square(20, delay("n", seconds=3600))], "hook>outer"))
+    assert len((await bench.execute(job)).waiting) == 400
+    state = await bench.execute_later(job, 3600)
+    assert (state.status, len(state.output), len(state.output[0])) == ("succeeded", 20, 20)
+    assert (await bench.verify(job))["valid"]
