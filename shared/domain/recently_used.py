@@ -33,18 +33,22 @@ class RecentlyUsed(Generic[K, V]):
         """The values that made room for this one."""
         dropped = []
         if key in self._kept:
-            dropped.append(self._take(key))
+            dropped.append(self._without(key))
         self._kept[key] = value, weight
         self._weight += weight
         while self._weight > self._most and len(self._kept) > 1:
-            dropped.append(self._take(next(iter(self._kept))))
+            dropped.append(self._without(next(iter(self._kept))))
         return dropped
+
+    def take(self, key: K) -> V | None:
+        """The value, which is kept here no longer; `None` where there is none."""
+        return self._without(key) if key in self._kept else None
 
     def __len__(self) -> int:
         """How many values there are."""
         return len(self._kept)
 
-    def _take(self, key: K) -> V:
+    def _without(self, key: K) -> V:
         value, weight = self._kept.pop(key)
         self._weight -= weight
         return value

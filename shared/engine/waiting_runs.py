@@ -6,17 +6,19 @@ kept is nothing but the fold of durable events; what others have appended since 
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from shared.cause import Cause
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply_event
+from shared.domain.recently_used import RecentlyUsed
 from shared.domain.run_budget import RunBudget
 from shared.repositories.event_store import READ_LIMIT, EventStoreRepository
 
-# Below so many events a run is as easily read again, and more of such states than these are not worth their memory.
+# Below so many events a run is as easily read again.
 LONG = 200
-MAX_KEPT = 32
+# Of the facts' payloads as they are stored: as much as one run may record, or many runs of the usual size.
+MAX_KEPT_BYTES = 67_108_864
+# What a state takes for each fact beside its payload.
+BYTES_OF_A_FACT = 500
 
 Known = tuple[ExecutionState, Cause]
 
@@ -24,17 +26,18 @@ Known = tuple[ExecutionState, Cause]
 class WaitingRuns:
     """The states of this drain's long runs, each in one run's hands at a time."""
 
-    def __init__(self, events: EventStoreRepository, budget: RunBudget) -> None:
-        """Reads through `events`; no run beyond `budget` is read to its end."""
+    def __init__(self, events: EventStoreRepository, budget: RunBudget, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
+        """Reads through `events`; no run beyond `budget` is read to its end. Of the runs, those that were at work last
+        are kept, as long as their facts have so many bytes together."""
         self._events, self._budget = events, budget
-        self._kept: OrderedDict[tuple[str, str], Known] = OrderedDict()
+        self._kept: RecentlyUsed[tuple[str, str], Known] = RecentlyUsed(max_kept_bytes)
 
     async def load(self, tenant_id: str, execution_id: str) -> Known | None:
         """The run after all of its events, and what caused it; `None` when there is none such.
 
         The state is the caller's alone until it is given back. One that is beyond its budget raises `RunLimitError`.
         """
-        known = self._kept.pop((tenant_id, execution_id), None)
+        known = self._kept.take((tenant_id, execution_id))
         is_read = False
         while not is_read:
             after = 0 if known is None else known[0].stream_version
@@ -53,6 +56,5 @@ class WaitingRuns:
         """Keeps the state of a run that waits, all of whose facts are durable, if it is a long one."""
         if state.is_terminal or state.stream_version < LONG:
             return
-        self._kept[state.tenant_id, state.id] = state, cause
-        if len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
+        weight = state.size_bytes + BYTES_OF_A_FACT * state.stream_version
+        self._kept.put((state.tenant_id, state.id), (state, cause), weight)

@@ -30,6 +30,17 @@ def test_a_large_value_takes_the_place_of_many_and_is_kept_itself() -> None:
     assert kept.put("small", 1) == [99]
 
 
+def test_what_is_taken_out_makes_room() -> None:
+    """A value that was taken out weighs nothing any more, and is there no longer."""
+    kept: RecentlyUsed[str, str] = RecentlyUsed(2)
+    kept.put("a", "A")
+    kept.put("b", "B")
+
+    assert (kept.take("a"), kept.take("a")) == ("A", None)
+    assert kept.put("c", "C") == []
+    assert [kept.get(key) for key in "abc"] == [None, "B", "C"]
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 8)), max_size=60))
 def test_every_value_is_kept_or_told_to_have_gone_and_none_outweighs(puts: list[tuple[int, int]]) -> None:
     """Nothing is lost or told twice, and what is kept weighs no more than allowed, but for a single value."""

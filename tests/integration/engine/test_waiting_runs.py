@@ -1,0 +1,35 @@
+"""The states of long runs that a drain keeps while they wait."""
+
+from __future__ import annotations
+
+from shared.domain.run_budget import RunBudget
+from shared.engine.waiting_runs import BYTES_OF_A_FACT, LONG, WaitingRuns
+from shared.events.node import NodeSkipped
+from shared.ids import new_id
+from tests.integration.api.runs import append
+from tests.integration.engine.bench import HOOK, Bench, delay
+
+
+async def test_states_are_kept_by_their_size(bench: Bench) -> None:
+    """What is kept of runs is bounded by the bytes of their facts, not by how many there are: the last at work stay."""
+    workflow_id = await bench.publish([HOOK, delay("pause", seconds=86_400)], "hook>pause")
+    room_for_two = LONG * BYTES_OF_A_FACT * 5 // 2
+    waiting = WaitingRuns(bench.services.events, RunBudget(), room_for_two)
+    runs = []
+    for _ in range(3):
+        job = bench.delivery(workflow_id)
+        await bench.execute(job)
+        await append(bench.services, bench.tenant_id, job.execution_id, *[NodeSkipped(new_id())] * LONG)
+        known = await waiting.load(bench.tenant_id, job.execution_id)
+        assert known is not None
+        waiting.keep(*known)
+        runs.append((job, known[0]))
+
+    loaded = [await waiting.load(bench.tenant_id, job.execution_id) for job, _ in reversed(runs)]
+
+    states = [state for _, state in reversed(runs)]
+    assert [found is not None and found[0] is state for found, state in zip(loaded, states, strict=True)] == [
+        True,
+        True,
+        False,
+    ]
