@@ -44,11 +44,21 @@ class DeliveryRecord(TypedDict):
 
 
 def delivery_record(record: DeliveryRecord) -> DeliveryRecord:
-    """The delivery in text that the database keeps: the one way to make a record, or to give it another text."""
+    """The delivery in text that the database keeps: the one way to make a record."""
     # The body's text stays as it was sent: its signature may be checked again, and a run sees what is read in it.
     kept: DeliveryRecord = storable({**record, "body": ""})
     kept["body"] = record["body"]
     return kept
+
+
+def identified(
+    record: DeliveryRecord, delivery_key: str, event_type: str | None, *, keep_raw_body: bool
+) -> DeliveryRecord:
+    """The record of a delivery that was accepted under this key, as an event of this type."""
+    found: DeliveryRecord = {**record, "delivery_key": storable(delivery_key), "event_type": storable(event_type)}
+    if keep_raw_body:
+        found["keep_raw_body"] = True
+    return found
 
 
 def body_bytes(delivery: Mapping[str, Any]) -> bytes:

@@ -58,16 +58,27 @@ def parse_json(
 
 
 def storable(value: Any) -> Any:
-    """The same value with each NUL and each half surrogate pair in its texts and names as U+FFFD. Noncharacters such as
-    U+FFFF are text to Postgres, and stay."""
+    """The value with each NUL and each half surrogate pair in its texts and names as U+FFFD; itself where it has none.
+    Noncharacters such as U+FFFF are text to Postgres, and stay."""
     if isinstance(value, str):
         # Nearly every text is ASCII, which is known of it without a look at its characters.
         return value if value.isascii() and "\0" not in value else _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        if _is_plain(value):
+            return value
+        return {storable(name): storable(item) for name, item in value.items()}
     if isinstance(value, list):
         return [storable(item) for item in value]
-    if isinstance(value, dict):
-        return {storable(name): storable(item) for name, item in value.items()}
     return value
+
+
+def _is_plain(texts: dict[str, Any]) -> bool:
+    """Whether a table is one of ASCII texts alone, as headers are: one look at all of them together."""
+    try:
+        joined = "".join((*texts, *texts.values()))
+    except TypeError:
+        return False
+    return joined.isascii() and "\0" not in joined
 
 
 def is_storable(text: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from shared.cause import current
-from shared.domain.delivery import JWT, DeliveryRecord, delivery_record
+from shared.domain.delivery import JWT, DeliveryRecord, delivery_record, identified
 from shared.domain.timestamps import timestamp
 from shared.errors import PayloadTooLargeError
 from shared.ids import derived_id, new_id
@@ -113,12 +113,11 @@ def job_of(
 ) -> ExecutionJob:
     """The run that a verified delivery asks for; `signed_at` is the timestamp that its signature covers."""
     key = delivery_key(provider, delivery, facts["body_sha256"], signed_at)
-    record: DeliveryRecord = {**facts, "delivery_key": key, "event_type": event_type(provider, delivery)}
-    if hook.config.get("keep_raw_body"):
-        record["keep_raw_body"] = True
+    keeps_raw = bool(hook.config.get("keep_raw_body"))
+    record = identified(facts, key, event_type(provider, delivery), keep_raw_body=keeps_raw)
     execution_id = derived_id("delivery", hook.id, key)
     awaited = hook.config.get("response") == WAIT
-    return ExecutionJob(hook.tenant_id, execution_id, "delivery", delivery_record(record), awaited=awaited)
+    return ExecutionJob(hook.tenant_id, execution_id, "delivery", record, awaited=awaited)
 
 
 def _as_text(body: bytes) -> tuple[str, Literal["utf8", "base64"]]:
