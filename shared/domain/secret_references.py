@@ -19,6 +19,9 @@ from shared.domain.expressions import ExpressionError, Source, is_whole, split
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 _REFERENCE = re.compile(r"\$secrets\s*\.\s*([A-Za-z_][A-Za-z0-9_]{0,99})", re.ASCII)
 
+# A secret that JSON might say as a number; beyond that many digits nobody would.
+_NUMBER = re.compile(r"[+-]?\d{1,300}(?:\.\d{1,300})?", re.ASCII)
+
 _URL_SAFE = str.maketrans("+/", "-_")
 
 Path = tuple[str, ...]
@@ -71,12 +74,22 @@ def revealed(parameters: dict[str, Any], places: Sequence[Reference], secrets: M
 
 
 def redacted(value: Any, secrets: Mapping[str, str]) -> Any:
-    """JSON in which secrets, by placeholder, have become these; also encoded for a URL or within base64."""
+    """JSON in which secrets, by placeholder, have become these; also encoded for a URL, within base64, or as the number
+    that a secret of digits is."""
     forms = {form: stands for stands, secret in secrets.items() for form in _forms(secret)}
     if not forms:
         return value
     pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
-    return _replaced(value, pattern, forms)
+    numbers = {number: stands for stands, secret in secrets.items() for number in _numbers(secret)}
+    return _replaced(value, pattern, forms, numbers)
+
+
+def _numbers(secret: str) -> Iterator[int | float]:
+    """The numbers that a secret of digits may come back as: exactly, or as the nearest double."""
+    if _NUMBER.fullmatch(secret):
+        if secret.lstrip("+-").isdigit():
+            yield int(secret)
+        yield float(secret)
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -89,12 +102,20 @@ def _forms(secret: str) -> Iterator[str]:
         yield form.translate(_URL_SAFE)
 
 
-def _replaced(value: Any, pattern: re.Pattern[str], forms: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        return pattern.sub(lambda found: forms[found[0]], value)
-    if isinstance(value, dict):
-        return {_replaced(name, pattern, forms): _replaced(item, pattern, forms) for name, item in value.items()}
-    return [_replaced(item, pattern, forms) for item in value] if isinstance(value, list) else value
+def _replaced(
+    value: Any, pattern: re.Pattern[str], forms: Mapping[str, str], numbers: Mapping[int | float, str]
+) -> Any:
+    def replace(inner: Any) -> Any:
+        if isinstance(inner, str):
+            return pattern.sub(lambda found: forms[found[0]], inner)
+        if isinstance(inner, dict):
+            return {replace(name): replace(item) for name, item in inner.items()}
+        if isinstance(inner, list):
+            return [replace(item) for item in inner]
+        is_number = isinstance(inner, (int, float)) and not isinstance(inner, bool)
+        return numbers.get(inner, inner) if is_number else inner
+
+    return replace(value)
 
 
 def _names(text: str) -> tuple[str, ...]:

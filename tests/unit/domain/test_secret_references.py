@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+from typing import Any
 
 import pytest
 
@@ -66,3 +68,20 @@ def test_secrets_come_out_of_base64(before: str, after: str) -> None:
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         encoded = encode(f"{before}s3cret?>~value{after}".encode()).decode()
         assert "[secret:key]" in redacted(f"Basic {encoded}", {"[secret:key]": "s3cret?>~value"})
+
+
+@pytest.mark.parametrize(
+    ("secret", "said", "left"),
+    [
+        ("48151623", [48151623, 48151623.0, "pin 48151623", 4815162], ["[]", "[]", "pin []", 4815162]),
+        ("0042", [42, "0042", 420], ["[]", "[]", 420]),
+        ("4111111111111111", {"card": 4111111111111111}, {"card": "[]"}),
+        ("12345678901234567890123", [12345678901234567890123, 1.2345678901234568e22], ["[]", "[]"]),
+        ("3.25", [3.25, True, None], ["[]", True, None]),
+        ("1", [1, True, 10, 1.5], ["[]", True, 10, 1.5]),
+        ("1e5", [100_000], [100_000]),
+    ],
+)
+def test_secret_of_digits_is_redacted_where_it_is_a_number(secret: str, said: Any, left: Any) -> None:
+    """A server that reads digits as a number says the secret all the same."""
+    assert json.dumps(redacted(said, {"[]": secret})) == json.dumps(left)
