@@ -115,7 +115,7 @@ class Ledger:
         refused: list[Refused] = []
         async with in_time():
             taken: Any = await self._client.eval(
-                _TAKE, len(names), *names, writer, WRITER_SECONDS, BATCH, new_id(), BATCH_LINE_BYTES
+                _TAKE, len(names), *names, writer, WRITER_SECONDS, BATCH, new_id(), BATCH_LINE_BYTES, BATCH_COUNTS
             )
             if taken is None:
                 return None
@@ -126,10 +126,8 @@ class Ledger:
             if body is not None and _is_body_of(line, body):
                 line["body"] = body
         counted = dict(zip(taken[1][::2], taken[1][1::2], strict=True))
-        batch = counted.pop("batch", "")
-        some = dict(sorted(counted.items())[:BATCH_COUNTS])
-        more = taken[2] > places or len(some) < len(counted) or bool(taken[3])
-        return Notes(lines, _counts(some, batch, refused), refused, places, list(some), more)
+        more = taken[3] > places or taken[4] > len(counted) or bool(taken[5])
+        return Notes(lines, _counts(counted, taken[2], refused), refused, places, list(counted), more)
 
     async def finish_notes(self, writer: str, notes: Notes) -> None:
         """Forgets what has been written. A writer that took too long forgets nothing: its rows are there, and writing

@@ -3,9 +3,9 @@
 --
 -- KEYS  1 the lines, 2 the counts, 3 the writer, 4 the counts that are being written
 -- ARGV  1 the writer, 2 for how many seconds it is alone, 3 how many lines, 4 the batch's name, 5 how many bytes of lines
---       (one line at least)
--- Returns {lines, counts, how many lines there are, whether other counts wait}, or false while another writes, or when
--- there is nothing
+--       (one line at least), 6 about how many counts
+-- Returns {lines, counts, the name of their batch, how many lines there are, how many counts, whether others wait}, or
+-- false while another writes, or when there is nothing
 -- A writer that was interrupted goes on with the same lines; others wait until its time is over.
 if not redis.call("SET", KEYS[3], ARGV[1], "NX", "EX", ARGV[2]) then
   if redis.call("GET", KEYS[3]) ~= ARGV[1] then return false end
@@ -26,4 +26,18 @@ for i, line in ipairs(redis.call("LRANGE", KEYS[1], 0, ARGV[3] - 1)) do
   if i > 1 and size > tonumber(ARGV[5]) then break end
   lines[i] = line
 end
-return {lines, redis.call("HGETALL", KEYS[4]), waiting, redis.call("EXISTS", KEYS[2])}
+-- A page of the counts, whichever: of what is left, what has been written is gone.
+local counts, cursor = {}, "0"
+repeat
+  local page = redis.call("HSCAN", KEYS[4], cursor, "COUNT", ARGV[6])
+  cursor = page[1]
+  for i = 1, #page[2], 2 do
+    if page[2][i] ~= "batch" then
+      counts[#counts + 1] = page[2][i]
+      counts[#counts + 1] = page[2][i + 1]
+    end
+  end
+until #counts > 0 or cursor == "0"
+local batch = redis.call("HGET", KEYS[4], "batch") or ""
+local left = redis.call("HLEN", KEYS[4]) - redis.call("HEXISTS", KEYS[4], "batch")
+return {lines, counts, batch, waiting, left, redis.call("EXISTS", KEYS[2])}

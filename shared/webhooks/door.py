@@ -24,6 +24,8 @@ OPTIONS = ("event_types", "filter", "ip_allow", "keep_raw_body", "response", "ra
 # The webhook answers with what its run responds.
 WAIT = "wait"
 MAX_ENTRIES = 100
+# Every delivery has it evaluated.
+MAX_FILTER_CHARACTERS = 8_000
 _URL = re.compile(r"https?://[^\s?#]{1,500}")
 
 
@@ -82,13 +84,18 @@ def _response_problems(response: object) -> list[Problem]:
         problems.append(Problem("/response/status", "Write a number from 200 to 299: others make providers try again."))
     if not isinstance(body, str) or len(body) > 4096:
         problems.append(Problem("/response/body", "Write a text of at most 4096 characters."))
-    if not isinstance(headers, dict) or any(
-        not re.fullmatch("[A-Za-z0-9-]{1,100}", name)
-        or (name.lower() in FORBIDDEN_HEADERS and name.lower() != "content-type")
-        or not isinstance(value, str)
-        or not value.isascii()
-        or not value.isprintable()
-        for name, value in headers.items()
+    if (
+        not isinstance(headers, dict)
+        or len(headers) > MAX_ENTRIES
+        or any(
+            not re.fullmatch("[A-Za-z0-9-]{1,100}", name)
+            or (name.lower() in FORBIDDEN_HEADERS and name.lower() != "content-type")
+            or not isinstance(value, str)
+            or len(value) > 1000
+            or not value.isascii()
+            or not value.isprintable()
+            for name, value in headers.items()
+        )
     ):
         problems.append(Problem("/response/headers", "Write headers as texts; those of the connection are not yours."))
     return problems
@@ -99,6 +106,8 @@ def _filter_problems(text: object) -> list[Problem]:
         return []
     from shared.domain.expressions import ExpressionError, compile_expression
 
+    if isinstance(text, str) and len(text) > MAX_FILTER_CHARACTERS:
+        return [Problem("/filter", f"A filter may have {MAX_FILTER_CHARACTERS} characters.")]
     whole = re.fullmatch(r"\s*\{%(.*)%\}\s*", text, re.DOTALL) if isinstance(text, str) else None
     if whole is None:
         return [Problem("/filter", "Write one expression.", "For example {% $trigger.body.action = 'opened' %}.")]

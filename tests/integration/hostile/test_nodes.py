@@ -28,6 +28,7 @@ EXPRESSIONS = {
     "an error": "{% $error('a\\u0000b') %}",
     "a long error": "{% $error($pad('', 60000, 'x')) %}",
     "names": "{% {'a\\u0000b': 'a\\u0000b'} %}",
+    "deep": "{% $reduce([1..120], function($a) {{'a': [$a]}}, 'x') %}",
     "a text among others": "a{% '\\u0000' %}b",
 }
 ANSWERS: list[tuple[int, dict[str, str], bytes]] = [

@@ -266,3 +266,22 @@ def test_a_writer_that_was_interrupted_goes_on(sender: Sender) -> None:
     run(queue.finish_notes("one", again))
     assert run(queue.take_notes("another")) is None
     assert waiting(sender.services) == 0
+
+
+def test_many_counts_are_written_in_many_calls(sender: Sender) -> None:
+    """A flood at many webhooks has more of them than one call should carry; each is written once."""
+    tenant_id, minute = sender.actor.tenant_id, int(time.time()) // 60 * 60
+    fields = {f"{tenant_id} {sender.webhook_id} paused {minute - 60 * n}": str(n + 1) for n in range(1800)}
+    fields |= {f"garbage {n}": "1" for n in range(100)}
+    run(sender.services.redis.hset(sender.services.queue._keys.ledger_counts, mapping=fields))
+    notes = run(sender.services.queue.take_notes("one"))
+    assert notes is not None
+    assert notes.more
+    assert 0 < len(notes.counted) < 1900
+    run(sender.services.queue.finish_notes("one", notes))
+    run(sender.services.webhooks.record(notes.counts))
+    ledger(sender)
+    lines = run(sender.services.webhooks.deliveries(tenant_id, sender.webhook_id, 1000, since="2020-01-01T00:00:00Z"))
+    older = run(sender.services.webhooks.deliveries(tenant_id, sender.webhook_id, 1000, until=lines[-1]["received_at"]))
+    assert sorted(line["count"] for line in [*lines, *older]) == list(range(1, 1801))
+    assert run(sender.services.redis.exists(sender.services.queue._keys.ledger_taken)) == 0

@@ -405,6 +405,9 @@ def test_a_key_made_of_a_template_is_signed_and_verified() -> None:
         ({"filter": "$trigger.body"}, "/filter"),
         ({"filter": "{% 1 + %}"}, "/filter"),
         ({"filter": "{% $nodes.a %}"}, "/filter"),
+        ({"filter": "{% " + "1 + " * 2_000 + "1 > 0 %}"}, "/filter"),
+        ({"response": {"headers": {f"X-{n}": "a" for n in range(101)}}}, "/response/headers"),
+        ({"response": {"headers": {"X-A": "a" * 1001}}}, "/response/headers"),
     ],
 )
 def test_a_wrong_door_is_pointed_at(config: dict[str, Any], pointer: str) -> None:
