@@ -25,6 +25,7 @@ NODE_SCHEMA: dict[str, Any] = {
         "retry": {"type": "array", "items": {"type": "object"}},
         "timeout_seconds": {"type": "number"},
         "on_error": {"enum": ["fail", "continue", "route"]},
+        "delivery": {"enum": ["at_least_once", "at_most_once"]},
         "join": {"description": "`any` (default), `all` or `{n: 2}`."},
         "disabled": {"type": "boolean"},
         "notes": {"type": "string"},

@@ -26,7 +26,10 @@ MAX_EDGES = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One step. `join` is `any`, `all`, or how many in-edges must be live; `timeout_seconds` unset means the type's."""
+    """One step. `join` is `any`, `all`, or how many in-edges must be live; `timeout_seconds` unset means the type's.
+
+    `delivery` is what an effect does that was cut off: it sends again, or fails.
+    """
 
     id: str
     type: str
@@ -36,6 +39,7 @@ class Node:
     retry: tuple[Retrier, ...] = ()
     timeout_seconds: float | None = None
     on_error: Literal["fail", "continue", "route"] = "fail"
+    delivery: Literal["at_least_once", "at_most_once"] = "at_least_once"
     join: Join = "any"
     disabled: bool = False
     notes: str | None = None
@@ -54,6 +58,8 @@ class Node:
             found["timeout_seconds"] = self.timeout_seconds
         if self.on_error != "fail":
             found["on_error"] = self.on_error
+        if self.delivery != "at_least_once":
+            found["delivery"] = self.delivery
         if self.join != "any":
             found["join"] = {"n": self.join} if isinstance(self.join, int) else self.join
         if self.disabled:

@@ -19,6 +19,7 @@ from shared.errors import Problem
 NODE_KEYS = tuple(Node.__slots__)
 EDGE_KEYS = tuple(Edge.__slots__)
 ON_ERROR = ("fail", "continue", "route")
+DELIVERY = ("at_least_once", "at_most_once")
 MAX_TIMEOUT_SECONDS = 900
 
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
@@ -56,6 +57,7 @@ def parse_node(value: object, pointer: str, problems: list[Problem]) -> Node | N
         retry=_retry(read),
         timeout_seconds=_timeout(read),
         on_error=read.one_of("on_error", ON_ERROR) or "fail",  # type: ignore[arg-type]  # one of the three
+        delivery=read.one_of("delivery", DELIVERY) or "at_least_once",  # type: ignore[arg-type]  # one of the two
         join=_join(read),  # type: ignore[arg-type]  # any, all or a number
         disabled=read.flag("disabled"),
         notes=read.text("notes", 10_000),

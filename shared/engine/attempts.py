@@ -16,7 +16,7 @@ from shared.engine.disclosure import perform
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
-from shared.engine.resolution import Resolution, items_failed
+from shared.engine.resolution import Resolution, interrupted, items_failed
 from shared.engine.scopes import Step
 from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeWaiting
 from shared.nodes.node_type import Completed, Effect, NodeError, Reach, Spread, Wait
@@ -98,9 +98,23 @@ class Attempts(Resolution):
         if one.type.perform is None:
             await self._pure(step, attempt, resolved, evaluated_at, undefined)
             return
+        await self._effect(step, attempt, is_repeated, resolved, evaluated_at, undefined)
+
+    async def _effect(
+        self,
+        step: Step,
+        attempt: int,
+        is_repeated: bool,
+        resolved: JsonObject,
+        evaluated_at: int,
+        undefined: list[str],
+    ) -> None:
+        one, path = step.one, step.path
         if not one.is_disclosing:
             one.type.parse(resolved)  # what cannot be sent is refused before it counts as begun
         key = self.effect_key(path)
+        if is_repeated and one.node.delivery == "at_most_once":
+            raise interrupted()
         if not is_repeated:
             self._recorder.record(NodeStarted(path, attempt, key, resolved, evaluated_at))
         # The rule that all else rests on: nothing leaves before everything it depends on is durable.

@@ -9,6 +9,7 @@ from shared.domain.retry import LONGEST_RETRY_AFTER_SECONDS, delay_seconds
 from shared.domain.timestamps import unix_seconds
 from shared.engine.call_derivation import call_code
 from shared.engine.premises import LATE_SECONDS, ImpossibleError, Premises
+from shared.engine.resolution import interrupted
 from shared.errors import UnavailableError
 from shared.events.node import NodeFailed, NodeRetryScheduled
 from shared.nodes.node_type import Completed, NodeError
@@ -47,7 +48,8 @@ async def _code(given: Premises, error: dict[str, Any], now: int) -> str | None:
     if one.node.disabled:
         return _success_code(given, Completed(output_of=tuple(given.resolution.sources(given.step))))
     if one.is_effect and given.is_running:
-        return code  # it comes from outside
+        # It comes from outside; but only what is sent at most once is given up without an answer.
+        return code if code != interrupted().code or one.node.delivery == "at_most_once" else None
     if one.type.spread is not None and given.record.is_open_map:
         return _success_code(given, Completed()) if given.map_succeeded() else "items_failed"
     if "jsonata" in (error.get("details") or {}) and code in ("timeout", "limit"):

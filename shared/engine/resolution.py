@@ -193,3 +193,9 @@ class Resolution:
 def items_failed() -> NodeError:
     """The error of a map whose items did not succeed as they must."""
     return NodeError("items_failed", "More items have failed than are tolerated, or too few are left to succeed.")
+
+
+def interrupted() -> NodeError:
+    """The error of an effect that is sent at most once and whose attempt was begun by a drain that did not see its end:
+    it may have been sent, or not."""
+    return NodeError("interrupted", "It was begun, and how it ended is not known; it is sent at most once.")

@@ -13,7 +13,7 @@ SUPPORT = frozenset(
     {
         *("__init__", "node_type", "registry", "validation", "graph_shape", "bodies"),
         *("outbound", "guarded", "addresses", "resolver", "http_response", "decoding", "aws_effect"),
-        *("messages", "secret_rules", "signal_rules"),
+        *("messages", "delivery_rules", "secret_rules", "signal_rules"),
     }
 )
 

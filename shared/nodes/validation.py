@@ -26,6 +26,7 @@ from shared.domain.secret_references import secret_named
 from shared.domain.signal_urls import MARK, signal_named
 from shared.domain.templates import texts
 from shared.errors import Problem
+from shared.nodes.delivery_rules import delivery_problems
 from shared.nodes.graph_shape import body_shape_problems, is_trigger, shape_problems
 from shared.nodes.node_type import DRAWN, ERROR_HANDLE, JsonObject, NodeType
 from shared.nodes.registry import names, node_type
@@ -98,6 +99,7 @@ def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
         return
     if any(node.id in around.graph.nodes for around in place.around()):
         yield Problem(f"{pointer}/id", f"Outside of the body there is a node {node.id!r} too.", "Give it another id.")
+    yield from delivery_problems(kind, node, pointer)
     yield from secret_problems(kind, node.parameters, f"{pointer}/parameters")
     yield from signal_url_problems(kind, _filled(kind, node), place.root, f"{pointer}/parameters")
     expressions = list(_expressions(place, kind, node, f"{pointer}/parameters"))

@@ -161,3 +161,46 @@ def test_reference_to_a_node_that_runs_elsewhere_is_a_problem() -> None:
     ]
     (found,) = problems(nodes, [{"source": "hook", "target": "a"}, {"source": "hook", "target": "b"}])
     assert (found.pointer, found.hint) == ("/nodes/2/parameters/value", "Draw an edge from it.")
+
+
+WORKFLOW_ID = "0199a000-0000-7000-8000-000000000000"
+SENDS_ONCE = {
+    "id": "pay",
+    "type": "http_request",
+    "parameters": {"method": "POST", "url": "https://pay.example"},
+    "delivery": "at_most_once",
+}
+
+
+def test_effect_may_be_sent_at_most_once() -> None:
+    """As it stands in the graph that is stored."""
+    assert after_hook({**SENDS_ONCE, "id": "n"}) == []
+    graph, _ = parse_graph([HOOK, SENDS_ONCE], [])
+    assert graph is not None
+    assert graph.nodes["pay"].as_json()["delivery"] == "at_most_once"
+
+
+@pytest.mark.parametrize(
+    ("node", "pointer"),
+    [
+        ({**SENDS_ONCE, "retry": [{}]}, "/nodes/1/retry"),
+        ({"type": "transform", "parameters": {"value": 1}, "delivery": "at_most_once"}, "/nodes/1/delivery"),
+        (
+            {"type": "call_workflow", "parameters": {"workflow_id": WORKFLOW_ID}, "delivery": "at_most_once"},
+            "/nodes/1/delivery",
+        ),
+        (
+            {"type": "map", "parameters": {"items": [], "body": {"nodes": [SENDS_ONCE]}}, "retry": [{}]},
+            "/nodes/1/retry",
+        ),
+    ],
+)
+def test_what_would_send_again_is_refused(node: dict[str, Any], pointer: str) -> None:
+    """A retrier contradicts it, a map's around it too; and what sends nothing has no delivery."""
+    assert [problem.pointer for problem in after_hook({**node, "id": "n"})] == [pointer]
+
+
+def test_unknown_delivery_is_no_graph() -> None:
+    """There are two."""
+    graph, malformed = parse_graph([{**SENDS_ONCE, "delivery": "exactly_once"}], [])
+    assert (graph, [problem.pointer for problem in malformed]) == (None, ["/nodes/0/delivery"])

@@ -1,0 +1,36 @@
+"""Where `delivery: at_most_once` may stand in a graph: at effects that nothing in the graph attempts again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.domain.graph import Graph, Node, parse_graph
+from shared.errors import Problem
+from shared.nodes.node_type import NodeType
+
+_HINT = 'Remove it, or set delivery to "at_least_once".'
+
+
+def delivery_problems(kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:
+    """What contradicts a node's delivery, or the delivery of a node in its body: a retrier sends again."""
+    if node.delivery == "at_most_once":
+        if not kind.is_effect:
+            message = f"A {kind.name} sends nothing: delivery is for effects."
+            yield Problem(f"{pointer}/delivery", message, "Remove it.")
+        elif node.retry:
+            yield Problem(f"{pointer}/retry", "What is sent at most once is never attempted again.", _HINT)
+    if node.retry and isinstance(node.parameters.get("body"), dict) and kind.body is not None:
+        for name in _sent_once(node.parameters["body"]):
+            message = f"A further attempt at the map would send again what {name!r} sends at most once."
+            yield Problem(f"{pointer}/retry", message, "Remove it, or do without at_most_once in the body.")
+
+
+def _sent_once(body: dict[str, object]) -> Iterator[str]:
+    """The ids of the nodes in a map's body, and in the maps within, that send at most once."""
+    graph, _ = parse_graph(body.get("nodes"), body.get("edges", []))
+    for node in (graph or Graph([], [])).nodes.values():
+        if node.delivery == "at_most_once":
+            yield node.id
+        inner = node.parameters.get("body")
+        if node.type == "map" and isinstance(inner, dict):
+            yield from _sent_once(inner)
