@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from shared.errors import StreamConflictError
@@ -16,6 +17,7 @@ from shared.ids import new_id
 from shared.repositories.database import Database
 from shared.repositories.event_store import Append, EventStoreRepository
 from shared.repositories.payload import is_content
+from shared.repositories.webhooks import WebhookRepository
 
 NOW = "2026-11-25T08:00:00.000000Z"
 
@@ -218,8 +220,6 @@ async def test_the_hash_chain_of_an_untouched_stream_is_whole(store: EventStoreR
 
 async def test_a_changed_event_breaks_its_chain(store: EventStoreRepository, supabase_gateway: Any) -> None:
     """Somebody with the database's own rights changes an event: verification names the first that does not fit."""
-    import psycopg
-
     append = an_append(new_id(), events=4)
     await store.append_one(append)
     with psycopg.connect(supabase_gateway.database_url, autocommit=True) as connection:
@@ -231,6 +231,33 @@ async def test_a_changed_event_breaks_its_chain(store: EventStoreRepository, sup
     verified = await store.verify_stream(append.tenant_id, append.stream_id)
 
     assert verified == {"valid": False, "events_checked": 4, "first_difference": 2}
+
+
+async def test_a_webhook_learns_of_its_use_now_and_then(
+    store: EventStoreRepository, database: Database, supabase_gateway: Any
+) -> None:
+    """When it was last used is told to some seconds, so that not each batch of deliveries writes its row."""
+    tenant, webhook = new_id(), new_id()
+    with psycopg.connect(supabase_gateway.database_url, autocommit=True) as owner:
+        owner.execute(
+            "insert into workflows (id, tenant_id, name, stream_version) values (%s, %s, 'w', 1)", [webhook, tenant]
+        )
+        owner.execute(
+            "insert into webhooks (id, tenant_id, name, workflow_id, provider, stream_version)"
+            " values (%s, %s, 'w', %s, 'github', 1)",
+            [webhook, tenant, webhook],
+        )
+    delivery = {"tenant_id": tenant, "webhook_id": webhook, "verdict": "accepted", "size_bytes": 1}
+    told = []
+    for second in ("00", "03", "09"):
+        append = an_append(tenant)
+        received = {"received_at": f"2026-11-25T08:00:{second}Z", "execution_id": append.stream_id}
+        line = {**delivery, **received, "id": new_id()}
+        await store.append_one(append._replace(deliveries=(line,)))
+        row = await WebhookRepository(database).get(tenant, webhook)
+        told.append(row and row["last_triggered_at"][17:19])
+
+    assert told == ["00", "00", "09"]
 
 
 @pytest.mark.parametrize("reason", ["enough", None, "\x00 and \ud800"], ids=["text", "none", "unstorable"])
