@@ -81,6 +81,12 @@ def _is_plain(texts: dict[str, Any]) -> bool:
     return joined.isascii() and "\0" not in joined
 
 
+def may_be_unstorable(text: str) -> bool:
+    """Whether a JSON text, as Python writes it, may have NUL or half a surrogate pair; one search says that most do
+    not. A whole pair looks like two halves."""
+    return _SUSPICIOUS.search(text) is not None
+
+
 def is_storable(text: str) -> bool:
     """Whether the text has neither NUL nor half a surrogate pair."""
     return _UNSTORABLE.search(text) is None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from shared.cause import Cause
+from shared.domain.json_values import may_be_unstorable
 from shared.ids import derived_id, is_uuid
 from shared.queue.job_checks import problem_of_delivery, problem_of_start
 
@@ -118,6 +119,11 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
     )
     if problem is not None:
         return None, problem
+    if delivery is not None and may_be_unstorable(fields["data"]):
+        # Intake leaves none; other clients of the queue may write what they like.
+        from shared.domain.delivery import delivery_record
+
+        delivery = delivery_record(delivery)
     return ExecutionJob(data["tenant_id"], job_id, kind, delivery, start, data.get("awaited") is True), None
 
 
