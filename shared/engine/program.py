@@ -18,7 +18,7 @@ from shared.domain.workflow_settings import WorkflowSettings, parse_settings
 from shared.engine.expression_requests import GuardedTemplate
 from shared.errors import InvalidGraphError, Problem
 from shared.nodes.graph_shape import trigger_for
-from shared.nodes.node_type import DEFAULT_TIMEOUT_SECONDS, NodeType
+from shared.nodes.node_type import DEFAULT_TIMEOUT_SECONDS, MAX_EFFECT_TIMEOUT_SECONDS, NodeType
 from shared.nodes.registry import node_type
 
 JsonObject = dict[str, Any]
@@ -54,8 +54,8 @@ class ProgramNode:
 
     @property
     def timeout_seconds(self) -> float:
-        """How long one attempt may take."""
-        return self.node.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
+        """How long one attempt may take. Versions that were published before there was a limit may ask for more."""
+        return min(self.node.timeout_seconds or DEFAULT_TIMEOUT_SECONDS, MAX_EFFECT_TIMEOUT_SECONDS)
 
 
 class Body:

@@ -21,6 +21,9 @@ ERROR_HANDLE = "error"
 # What one node may yield, unless its type knows better: outputs are kept for good, and read by every node after it.
 MAX_OUTPUT_BYTES = 1_048_576
 DEFAULT_TIMEOUT_SECONDS = 30.0
+# An attempt must end within a drain's life, 15 minutes on Lambda, or each drain would begin it anew: this leaves five
+# for what comes before it.
+MAX_EFFECT_TIMEOUT_SECONDS = 600.0
 
 
 class Parameters(BaseModel):

@@ -28,7 +28,7 @@ from shared.domain.templates import texts
 from shared.errors import Problem
 from shared.nodes.delivery_rules import delivery_problems
 from shared.nodes.graph_shape import body_shape_problems, is_trigger, shape_problems
-from shared.nodes.node_type import DRAWN, ERROR_HANDLE, JsonObject, NodeType
+from shared.nodes.node_type import DRAWN, ERROR_HANDLE, MAX_EFFECT_TIMEOUT_SECONDS, JsonObject, NodeType
 from shared.nodes.registry import names, node_type
 from shared.nodes.secret_rules import secret_problems
 from shared.nodes.signal_rules import signal_url_problems
@@ -112,6 +112,11 @@ def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
         yield Problem(f"{pointer}/join/n", f"Only {incoming} edges lead into this node.")
     if kind.is_trigger and node.disabled:
         yield Problem(f"{pointer}/disabled", "A trigger cannot be disabled.", "Pause its webhook instead.")
+    if kind.is_effect and (node.timeout_seconds or 0) > MAX_EFFECT_TIMEOUT_SECONDS:
+        message = f"An attempt of {node.type} may take at most {MAX_EFFECT_TIMEOUT_SECONDS:g} seconds."
+        yield Problem(
+            f"{pointer}/timeout_seconds", message, "Let it start the work, and wait_for_signal wait for its end."
+        )
 
 
 def _body(place: _Place, kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply_event
 from shared.domain.execution_row import row
+from shared.domain.timestamps import timestamp, unix_seconds
 from shared.events.record import NewEvent
 from shared.repositories.event_store import Append, StoredPayload
 
 if TYPE_CHECKING:
     from shared.domain.delivery_log import DeliveryLogEntry
+
+# A drain is told of a run right after it is stored. Were it due at once, each sweep would claim, write and enqueue a
+# backlog that is in the queue already.
+FIRST_DUE_SECONDS = 10.0
 
 
 def run_append(
@@ -48,12 +53,14 @@ def first_append(
     events: Sequence[NewEvent],
     deliveries: tuple[DeliveryLogEntry, ...] = (),
     stored_payloads: frozenset[str] = frozenset(),
+    due_in_seconds: float = FIRST_DUE_SECONDS,
 ) -> Append:
     """The append of the events with which a run begins, as in `run_append`; at least one.
 
-    The run is due at once: where no hint reaches a drain, its sweep finds it.
+    The run is due in `due_in_seconds`: where no hint reaches a drain, its sweep finds it then.
     """
     state = ExecutionState(execution_id, tenant_id)
     for event in events:
         apply_event(state, event)
-    return run_append(state, events, events[0].timestamp, deliveries, stored_payloads)
+    due_at = timestamp(unix_seconds(events[0].timestamp) + due_in_seconds) if due_in_seconds else events[0].timestamp
+    return run_append(state, events, due_at, deliveries, stored_payloads)

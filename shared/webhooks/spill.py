@@ -30,7 +30,9 @@ async def spill(events: EventStoreRepository, job: ExecutionJob) -> Spilled:
     metadata = {"actor": f"webhook:{delivery['webhook_id']}", **job.cause.metadata()}
     event = new_event(new_id(), fact, delivery["received_at"], metadata)
     line = ledger_row(delivery, job.tenant_id, job.execution_id)
-    (appended,) = await events.append([first_append(job.tenant_id, job.execution_id, [event], deliveries=(line,))])
+    # Nobody is told of it: it is the sweep's at once.
+    append = first_append(job.tenant_id, job.execution_id, [event], deliveries=(line,), due_in_seconds=0.0)
+    (appended,) = await events.append([append])
     if appended.status != "conflict":
         return Spilled(delivery["delivery_id"], duplicate=False, mismatch=False)
     first = (await events.read_stream(job.tenant_id, job.execution_id, limit=1))[0].payload["trigger"]

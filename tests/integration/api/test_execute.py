@@ -9,7 +9,9 @@ import pytest
 from local.gateway import SupabaseGateway
 from shared.commands.services import Services
 from shared.domain.steps import MAX_REQUEST_STEPS
+from shared.domain.timestamps import unix_seconds
 from shared.ids import new_id
+from shared.repositories.run_append import FIRST_DUE_SECONDS
 from shared.runtime import run
 from tests.integration.api.graphs import DOUBLING
 from tests.integration.http.client import Answer, Client
@@ -22,14 +24,15 @@ def execute(client: Client, workflow: dict[str, Any], body: Any = None, **header
 
 
 def test_execute_is_durable_before_it_is_answered(client: Client, wired: Services, workflow: dict[str, Any]) -> None:
-    """The answer is 202; by then the run is in the event store, due at once, pinned, and in the queue."""
+    """The answer is 202; by then the run is in the event store, due in a moment, pinned, and in the queue."""
     answer = execute(client, workflow, {"input": {"n": 21}})
     execution_id = answer.json["execution_id"]
     assert (answer.status, answer.json["status"]) == (202, "queued")
     assert answer.json["url"] == f"http://api.test/api/executions/{execution_id}"
     row = run(wired.executions.get(client.tenant_id, execution_id))
     assert row is not None
-    assert (row["status"], row["workflow_version"], row["wake_at"]) == ("queued", 1, row["created_at"])
+    assert (row["status"], row["workflow_version"]) == ("queued", 1)
+    assert unix_seconds(row["wake_at"]) - unix_seconds(row["created_at"]) == pytest.approx(FIRST_DUE_SECONDS)
     job = run(wired.queue.peek(execution_id))
     assert job is not None
     assert (job.tenant_id, job.kind) == (client.tenant_id, "resume")

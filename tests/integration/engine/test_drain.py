@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from shared.domain.timestamps import timestamp
+from shared.engine.engine import Engine
 from shared.events.record import NewEvent
 from shared.ids import new_id
 from shared.queue.execution_queue import ExecutionQueue
@@ -57,9 +58,22 @@ async def test_sweep_finds_a_due_run_that_no_job_points_at(bench: Bench) -> None
     """A run whose job was lost is brought back by the time that its row says."""
     workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
     job = await _queued(bench, workflow_id)
-    summary = await bench.drain()
+    summary = await bench.drain(engine=_later(bench))
     assert summary.swept >= 1
     assert (await bench.state(job)).status == "succeeded"
+
+
+async def test_sweep_leaves_a_new_run_to_the_job_that_points_at_it(bench: Bench) -> None:
+    """It is in the queue already: it is due by its row only when a drain had the time to come to it."""
+    workflow_id = await bench.publish([{"id": "start", "type": "manual_trigger"}, transform("one", 1)], "start>one")
+    execution_id = (await bench.start(workflow_id)).execution_id
+    repository, now = bench.services.executions, time.time()
+
+    async def due(moment: float) -> bool:
+        rows = await repository.claim_due(1000, 0.0, timestamp(moment))
+        return execution_id in [row.get("execution_id") for row in rows]
+
+    assert (await due(now + 5), await due(now + 30)) == (False, True)
 
 
 async def test_retry_timer_brings_the_run_back(bench: Bench, sink: Sink) -> None:
@@ -106,8 +120,13 @@ async def test_sweep_runs_what_is_due_while_redis_is_out_of_reach(bench: Bench) 
     workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
     job = await _queued(bench, workflow_id)
     bench.services.__dict__["queue"] = ExecutionQueue.connect(bench.services.settings._replace(redis_port=1))
-    await bench.drain(seconds=6.0)
+    await bench.drain(seconds=6.0, engine=_later(bench))
     assert (await bench.state(job)).status == "succeeded"
+
+
+def _later(bench: Bench) -> Engine:
+    """An engine by whose clock new runs are due."""
+    return bench.new_engine("later", lambda: time.time() + 60)
 
 
 async def _queued(bench: Bench, workflow_id: str) -> ExecutionJob:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.timestamps import timestamp
 from shared.ids import new_id
 from shared.repositories.executions import ExecutionRepository
 from tests.integration.engine.bench import Bench, transform
@@ -37,3 +38,20 @@ async def test_run_that_cannot_be_enqueued_stops_no_other(bench: Bench, caplog: 
     assert {(record.__dict__["tenant_id"], record.__dict__["execution_id"]) for record in told} == {
         (Odd.tenant_id, "7")
     }
+
+
+async def test_run_that_is_swept_in_vain_is_a_violation_by_its_age(bench: Bench) -> None:
+    """Its lease moves each time, so that it is never overdue; that nothing happens in it shows all the same."""
+    nodes = [{"id": "start", "type": "manual_trigger"}, transform("one", 1)]
+    job = await bench.start(await bench.publish(nodes, "start>one"))
+    executions = bench.services.executions
+
+    async def named(overdue_seconds: float) -> list[str]:
+        found = await executions.invariant_violations(overdue_seconds)
+        return [one["invariant"] for one in found if one.get("execution_id") == job.execution_id]
+
+    for _ in range(3):
+        await executions.claim_due(1000, 60.0, timestamp(time.time() + 60))
+    assert (await named(0.0), await named(60.0)) == (["begun_run_goes_on"], [])
+    await bench.execute(job)
+    assert await named(0.0) == []

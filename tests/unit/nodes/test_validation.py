@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.domain.graph import parse_graph
+from shared.engine.program import Program
 from shared.errors import Problem
 from shared.nodes.validation import validate_graph
 
@@ -204,3 +205,23 @@ def test_unknown_delivery_is_no_graph() -> None:
     """There are two."""
     graph, malformed = parse_graph([{**SENDS_ONCE, "delivery": "exactly_once"}], [])
     assert (graph, [problem.pointer for problem in malformed]) == (None, ["/nodes/0/delivery"])
+
+
+def test_effect_may_not_outlive_a_drain() -> None:
+    """An attempt that no drain has the time for would be begun for ever; a call of a workflow takes no drain."""
+    fetch = {"type": "http_request", "parameters": {"url": "https://ci.example/"}}
+    assert after_hook({**fetch, "timeout_seconds": 600}) == []
+    (problem,) = after_hook({**fetch, "timeout_seconds": 601})
+    assert (problem.pointer, "at most 600" in problem.message) == ("/nodes/1/timeout_seconds", True)
+    called = {"type": "call_workflow", "parameters": {"workflow_id": "0" * 8 + "-0000-4000-8000-" + "0" * 12}}
+    assert after_hook({**called, "timeout_seconds": 900}) == []
+
+
+def test_version_that_was_published_with_more_still_runs() -> None:
+    """Its attempts take as long as they may today."""
+    nodes = [
+        HOOK,
+        {"id": "n", "type": "http_request", "parameters": {"url": "https://a.example"}, "timeout_seconds": 900},
+    ]
+    row = {"workflow_id": "w", "version": 1, "nodes": nodes, "edges": [{"source": "hook", "target": "n"}]}
+    assert Program.from_row(row).nodes["n"].timeout_seconds == 600
