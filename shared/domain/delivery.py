@@ -64,7 +64,7 @@ def identified(
 def body_bytes(delivery: Mapping[str, Any]) -> bytes:
     """The bytes that the provider sent."""
     body: str = delivery["body"]
-    return base64.b64decode(body) if delivery["body_encoding"] == "base64" else body.encode("utf-8", "surrogatepass")
+    return base64.b64decode(body) if delivery["body_encoding"] == "base64" else body.encode()
 
 
 def body_value(raw: bytes, content_type: str) -> Any:

@@ -41,7 +41,9 @@ def test_no_job_is_a_fault_of_ours(wired: Services, kind: str) -> None:
     assert other.send(b"1").status == 202
     run(drain(lambda: 20.0))
     assert outcomes(other) == {"succeeded": 1}
-    assert outcomes(sender) == {"succeeded": len(jobs) + 1}
+    # A body with half a surrogate pair is no text at all: such a job is refused, and starts nothing.
+    refused = [one for one in jobs if "\ud800" in (one.delivery or {"body": ""})["body"]]
+    assert outcomes(sender) == {"succeeded": len(jobs) + 1 - len(refused)}
     assert run(wired.queue.counts())["wait"] == 0
 
 
