@@ -116,15 +116,33 @@ def history(client: Client) -> Iterator[RecordedEvent]:
 def stored(client: Client, table: Table) -> dict[Key, Row]:
     """The table's rows as they are, by key."""
     found: dict[Key, Row] = {}
+    last: Row | None = None
     while True:
-        # Pages by number are safe enough: rows are never deleted, and what was added meanwhile is looked at again.
         query = client.table(table.name).select("*")
+        if last is not None:
+            query = _after(query, table.key, last)
         for column in table.key:
             query = query.order(column)
-        rows: Any = query.range(len(found), len(found) + PAGE - 1).execute().data
+        rows: Any = query.limit(PAGE).execute().data
         found |= {table.key_of(row): in_service_form(row) for row in rows}
         if len(rows) < PAGE:
             return found
+        last = rows[-1]
+
+
+def _after(query: Any, key: tuple[str, ...], last: Row) -> Any:
+    """The rows whose key comes after that of `last`. The bound of the first column is where Postgres begins."""
+    first, *rest = key
+    if not rest:
+        return query.gt(first, last[first])
+    # At most two columns: beyond the first one's value any second will do, and at it only a larger one.
+    alternatives = (f"{column}.gt.{_quoted(last[column])}" for column in key)
+    return query.gte(first, last[first]).or_(",".join(alternatives))
+
+
+def _quoted(value: object) -> str:
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def differences(table: Table, implied: dict[Key, Row], found: dict[Key, Row]) -> Iterator[str]:
