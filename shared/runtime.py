@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from functools import cache
 from typing import Any, TypeVar
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 CANCEL_AGAIN_SECONDS = 0.5
+STOP_SECONDS = 10.0
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -20,20 +25,24 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     return loop().run_until_complete(coroutine)
 
 
-async def stop(tasks: Iterable[asyncio.Task[Any]]) -> None:
+async def stop(tasks: Iterable[asyncio.Task[Any]], within_seconds: float = STOP_SECONDS) -> None:
     """Returns when all of the tasks have ended, cancelled if need be. Their errors are looked at by nobody else.
 
+    A task that does not end within `within_seconds` is logged and left to itself: whoever waits for it has his own end.
     A cancellation can get lost: `asyncio.wait_for`, through which redis sends, drops one that comes in the moment its
     work is done (until Python 3.12, https://github.com/python/cpython/issues/86296). So it is said again until heard.
     """
-    left = set(tasks)
+    left, ends_at = set(tasks), time.monotonic() + within_seconds
     while left:
         for task in left:
             task.cancel()
-        ended, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)
+        ended, left = await asyncio.wait(left, timeout=min(CANCEL_AGAIN_SECONDS, within_seconds))
         for task in ended:
             if not task.cancelled():
                 task.exception()  # else asyncio complains that nobody has asked
+        if left and time.monotonic() >= ends_at:
+            logger.error("tasks_not_stopped", extra={"tasks": [task.get_name() for task in left]})
+            return
 
 
 @cache

@@ -11,6 +11,7 @@ from functools import cache, partial
 from shared.aws.signal_tokens import signal_url
 from shared.commands._hint import hint
 from shared.commands.services import services
+from shared.deadline import within
 from shared.domain.run_budget import RunBudget
 from shared.engine.drain import Drain
 from shared.engine.drain_meter import DrainMeter
@@ -54,8 +55,9 @@ async def drain(remaining_seconds: Callable[[], float], waking: str | None = Non
         summary = asdict(await work.run())
     finally:
         await keepers.stop()
-        while await writer.write() and remaining_seconds() > LEDGER_RESERVE_SECONDS:
-            pass
+        with within(max(0.0, remaining_seconds() - 1)):
+            while await writer.write() and remaining_seconds() > LEDGER_RESERVE_SECONDS:
+                pass
         meter.finish()
     logger.info("drained", extra=summary)
     return summary

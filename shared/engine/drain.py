@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from shared.deadline import within
 from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
 from shared.engine.keepers import Keepers
@@ -27,7 +28,7 @@ from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import ClaimedJob
 from shared.queue.wake import wake_drain
 from shared.repositories.executions import ExecutionRepository
-from shared.runtime import stop
+from shared.runtime import STOP_SECONDS, stop
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 RESERVE_SECONDS = 30.0
 # What is still running this long before the end is handed back.
 HAND_BACK_SECONDS = 1.5
+MIN_HAND_BACK_SECONDS = 0.3
 # An idle drain waits for a job in turns this long, so that it notices the end of its time.
 IDLE_TURN_SECONDS = 1.0
 # In how many locks' time a dead drain's jobs are back: a lock runs out, one look marks them, the next brings them back.
@@ -216,12 +218,15 @@ class Drain:
         """Lets running jobs end while there is time, hands the rest back, and wakes a successor if any is left."""
         if self._fibers:
             # While this drain counts as live, nobody wakes another for what comes in meanwhile.
-            await self._pass_on()
+            with within(max(MIN_HAND_BACK_SECONDS, self._patience() / 3)):
+                await self._pass_on()
             await asyncio.wait(self._fibers, timeout=max(0.0, self._patience()))
-        await stop(self._fibers)
-        for claimed in list(self._worker.active.values()):
-            await self._hand_back(claimed)
-        await self._pass_on()
+        # Whatever hangs now, the invocation ends by itself: one that is ended for it has handed nothing back.
+        left = max(MIN_HAND_BACK_SECONDS, self._remaining() - MIN_HAND_BACK_SECONDS)
+        await stop(self._fibers, min(left / 2, STOP_SECONDS))
+        with within(left / 2):
+            await asyncio.gather(*(self._hand_back(claimed) for claimed in list(self._worker.active.values())))
+            await self._pass_on()
 
     def _patience(self) -> float:
         patience = self._remaining() - HAND_BACK_SECONDS

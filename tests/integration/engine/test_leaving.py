@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from local.redis import RedisServer
 from shared.engine.drain import Drain
 from shared.errors import KeeperDiedError
 from shared.ids import new_id
 from shared.queue.execution_queue import ExecutionQueue
 from shared.repositories.executions import ExecutionRepository
+from tests.faults.freezing import frozen
 from tests.integration.engine.bench import HOOK, Bench, request, transform
 from tests.integration.engine.sink import Sink
 
@@ -163,3 +165,21 @@ async def test_drain_that_is_one_too_many_leaves_at_once(bench: Bench) -> None:
     assert (summary.completed, (await queue.counts())["wait"], await queue.live_drains()) == (0, 1, 1)
     await queue.withdraw("the one")
     assert (await bench.drain()).completed == 1
+
+
+async def test_drain_leaves_in_time_though_redis_hangs(bench: Bench, sink: Sink, redis_server: RedisServer) -> None:
+    """An invocation that its time runs out on has failed: it ends by itself, whatever it could not hand back."""
+    sink.pause_seconds = 30.0
+    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
+    jobs = [bench.delivery(workflow_id) for _ in range(3)]
+    await bench.services.queue.enqueue(jobs)
+    clock = Clock(40.0)
+    leaving = asyncio.create_task(drain_of(bench, clock.remaining).run())
+    await sink.received_at_least(3)
+    with frozen(redis_server):
+        clock.ends_at = time.monotonic() + 6.0
+        await asyncio.wait([leaving], timeout=20)
+    assert leaving.done()
+    # A busy machine is a moment late; a call that waits for its own deadline is so by more, each of several.
+    assert clock.remaining() > -3
+    assert (await leaving).completed == 0
