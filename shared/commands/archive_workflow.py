@@ -20,4 +20,4 @@ async def archive_workflow(services: Services, actor: Actor, workflow_id: str) -
             await append(services, actor, workflow, workflow_id, [WorkflowArchived()])
 
     await repeated_on_conflict(attempt)
-    await remember_workflow(services, actor.tenant_id, workflow_id, None)
+    await remember_workflow(services, actor.tenant_id, workflow_id)

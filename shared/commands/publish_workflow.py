@@ -30,5 +30,5 @@ async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -
         return await append(services, actor, workflow, workflow_id, [WorkflowPublished(workflow.version)])
 
     workflow = await repeated_on_conflict(attempt)
-    await remember_workflow(services, actor.tenant_id, workflow_id, workflow.published_version)
+    await remember_workflow(services, actor.tenant_id, workflow_id)
     return workflow

@@ -1,11 +1,12 @@
 """Writes what intake needs through to Redis after a change, so that the change counts at the next delivery.
 
-Best effort: Redis only hints, its entries expire within a minute, and a change that is committed has succeeded.
+Best effort: Redis only hints, its entries are asked for again after a minute, and a change that is committed has
+succeeded. Commands that run at once read and write in any order; whoever has read earlier does not overwrite whoever
+has read later.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from shared.commands.services import Services
@@ -14,24 +15,50 @@ from shared.errors import QueueError, QueueUnavailableError
 
 logger = logging.getLogger(__name__)
 
+# So many of a workflow's webhooks are read and remembered at once.
+PAGE = 500
+# How often a webhook is read again because somebody else has written it meanwhile.
+ATTEMPTS = 8
 
-async def remember_workflow(services: Services, tenant_id: str, workflow_id: str, published: int | None) -> None:
-    """Writes the workflow's published version (`None`: none) and all its webhooks through."""
-    webhooks = await services.webhooks.of_workflow(tenant_id, workflow_id)
+
+async def remember_workflow(services: Services, tenant_id: str, workflow_id: str) -> None:
+    """Writes the workflow's published version and all its webhooks through, as they are stored now."""
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(services.hints.remember_published(workflow_id, published or 0))
-            for row in webhooks:
-                config = intake_config({**row, "published_version": published})
-                group.create_task(services.hints.remember_webhook(row["id"], config))
-    except* (QueueUnavailableError, QueueError):
+        workflow = await services.workflows.get(tenant_id, workflow_id)
+        if workflow is not None:
+            published = workflow["published_version"] or 0
+            await services.hints.remember_published(workflow_id, published, workflow["stream_version"])
+        last = None
+        while page := await services.webhooks.of_workflow(tenant_id, workflow_id, PAGE, last):
+            await _remember_page(services, tenant_id, workflow_id, [row["id"] for row in page], last)
+            last = page[-1]["id"]
+    except (QueueUnavailableError, QueueError):
         logger.warning("hints_not_written", extra={"workflow_id": workflow_id})
+
+
+async def _remember_page(
+    services: Services, tenant_id: str, workflow_id: str, webhook_ids: list[str], last: str | None
+) -> None:
+    """Looks at what is remembered before it reads what is stored, as `remember_webhook` does."""
+    seen = dict(zip(webhook_ids, await services.hints.webhook_configs(webhook_ids), strict=True))
+    workflow = await services.workflows.get(tenant_id, workflow_id) or {}
+    rows = await services.webhooks.of_workflow(tenant_id, workflow_id, PAGE, last)
+    published = {"published_version": workflow.get("published_version")}
+    found = [(row["id"], intake_config({**row, **published}), seen[row["id"]]) for row in rows if row["id"] in seen]
+    missed = await services.hints.refill_webhooks(found) if found else []
+    # Those that are not the workflow's any more were written by whoever has changed that.
+    for webhook_id in missed:
+        await remember_webhook(services, webhook_id)
 
 
 async def remember_webhook(services: Services, webhook_id: str) -> None:
     """Writes one webhook through as it is stored now; a deleted one as missing."""
-    row = await services.webhooks.for_intake(webhook_id)
     try:
-        await services.hints.remember_webhook(webhook_id, intake_config(row) if row else None)
+        for _ in range(ATTEMPTS):
+            seen = await services.hints.webhook_config(webhook_id)
+            row = await services.webhooks.for_intake(webhook_id)
+            if await services.hints.refill_webhook(webhook_id, intake_config(row) if row else None, seen):
+                return
+        await services.hints.forget_webhook(webhook_id)
     except (QueueUnavailableError, QueueError):
         logger.warning("hints_not_written", extra={"webhook_id": webhook_id})

@@ -26,5 +26,5 @@ async def unpublish_workflow(services: Services, actor: Actor, workflow_id: str)
         return await append(services, actor, workflow, workflow_id, [WorkflowUnpublished()])
 
     workflow = await repeated_on_conflict(attempt)
-    await remember_workflow(services, actor.tenant_id, workflow_id, None)
+    await remember_workflow(services, actor.tenant_id, workflow_id)
     return workflow

@@ -102,6 +102,6 @@ class GraphLoader:
 
     async def _remember(self, workflow_id: str, version: int) -> None:
         try:
-            await self._hints.remember_published(workflow_id, version, refill=True)
+            await self._hints.refill_published(workflow_id, version)
         except (QueueUnavailableError, QueueError):
             logger.warning("published_version_not_remembered", extra={"workflow_id": workflow_id})

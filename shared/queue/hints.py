@@ -54,44 +54,76 @@ class Hints:
             if version is not None
         }
 
-    async def remember_published(
-        self, workflow_id: str, version: int, ttl_seconds: int = PUBLISHED_SECONDS, *, refill: bool = False
-    ) -> None:
-        """Remembers a workflow's published version (0: none). Commands write what they have just committed; a reader
-        that fills a gap sets `refill`: it may have read before that commit, so it writes only where nothing stands."""
+    async def remember_published(self, workflow_id: str, version: int, stream_version: int) -> None:
+        """Remembers what a command has just committed: a workflow's published version (0: none) as of a version of its
+        stream, unless a later one is remembered."""
+        keys = (self._keys.published(workflow_id), self._keys.published_at(workflow_id))
         async with in_time(TIMEOUT_SECONDS):
-            await self._client.set(self._keys.published(workflow_id), version, ex=ttl_seconds, nx=refill)
+            await self._client.eval(_PUBLISHED, 2, *keys, version, stream_version, PUBLISHED_SECONDS)
+
+    async def refill_published(self, workflow_id: str, version: int) -> None:
+        """Remembers a published version as a reader found it. He may have read before a command committed another, so
+        it is written only where nothing stands."""
+        async with in_time(TIMEOUT_SECONDS):
+            await self._client.set(self._keys.published(workflow_id), version, ex=PUBLISHED_SECONDS, nx=True)
 
     async def webhook_config(self, webhook_id: str) -> RememberedWebhook:
         """What Redis knows of the webhook."""
         async with in_time(TIMEOUT_SECONDS):
             text: Any = await self._client.get(self._keys.webhook(webhook_id))
-        if text is None:
-            return RememberedWebhook(None, None, is_known=False, is_fresh=False)
-        entry = json.loads(text)
-        is_fresh = time.time() - entry["remembered_at"] < FRESH_SECONDS
-        return RememberedWebhook(text, entry["webhook"], is_known=True, is_fresh=is_fresh)
+        return _remembered(text)
 
-    async def remember_webhook(self, webhook_id: str, config: dict[str, Any] | None) -> None:
-        """Remembers a webhook that a command has just committed; `None` says that there is none (any more)."""
-        text, ttl_seconds = _entry(config)
+    async def webhook_configs(self, webhook_ids: Sequence[str]) -> list[RememberedWebhook]:
+        """What Redis knows of each webhook; at least one is asked for."""
         async with in_time(TIMEOUT_SECONDS):
-            await self._client.set(self._keys.webhook(webhook_id), text, ex=ttl_seconds)
+            texts: Any = await self._client.mget([self._keys.webhook(webhook_id) for webhook_id in webhook_ids])
+        return [_remembered(text) for text in texts]
 
-    async def refill_webhook(self, webhook_id: str, config: dict[str, Any] | None, seen: RememberedWebhook) -> None:
-        """Remembers a webhook as a reader found it, unless a command has written since `seen` was read."""
-        text, ttl_seconds = _entry(config)
+    async def refill_webhook(self, webhook_id: str, config: dict[str, Any] | None, seen: RememberedWebhook) -> bool:
+        """Whether the webhook (`None`: there is none) is remembered as the caller read it after he had `seen` what was
+        remembered: not when anybody has written since."""
+        return await self.refill_webhooks([(webhook_id, config, seen)]) == []
+
+    async def refill_webhooks(self, found: Sequence[tuple[str, dict[str, Any] | None, RememberedWebhook]]) -> list[str]:
+        """The ids of those that were written since and are not remembered so; the rest as in `refill_webhook`."""
+        keys = [self._keys.webhook(webhook_id) for webhook_id, *_ in found]
+        arguments = [part for _, config, seen in found for part in (seen.text or "", *_entry(config))]
         async with in_time(TIMEOUT_SECONDS):
-            await self._client.eval(_REFILL, 1, self._keys.webhook(webhook_id), seen.text or "", text, ttl_seconds)
+            written: Any = await self._client.eval(_REFILL, len(keys), *keys, *arguments)
+        return [webhook_id for (webhook_id, *_), is_written in zip(found, written, strict=True) if not is_written]
+
+    async def forget_webhook(self, webhook_id: str) -> None:
+        """Remembers nothing of it: whoever asks next asks Supabase."""
+        async with in_time(TIMEOUT_SECONDS):
+            await self._client.delete(self._keys.webhook(webhook_id))
+
+
+def _remembered(text: str | None) -> RememberedWebhook:
+    if text is None:
+        return RememberedWebhook(None, None, is_known=False, is_fresh=False)
+    entry = json.loads(text)
+    is_fresh = time.time() - entry["remembered_at"] < FRESH_SECONDS
+    return RememberedWebhook(text, entry["webhook"], is_known=True, is_fresh=is_fresh)
 
 
 def _entry(config: dict[str, Any] | None) -> tuple[str, int]:
-    text = json.dumps({"remembered_at": int(time.time()), "webhook": config}, separators=(",", ":"))
+    # To the microsecond: no entry is the same as one before it, by which a writer would believe that nobody wrote.
+    text = json.dumps({"remembered_at": round(time.time(), 6), "webhook": config}, separators=(",", ":"))
     return text, NO_WEBHOOK_SECONDS if config is None else WEBHOOK_SECONDS
 
 
 _REFILL = """
-if (redis.call("GET", KEYS[1]) or "") == ARGV[1] then
-  redis.call("SET", KEYS[1], ARGV[2], "EX", ARGV[3])
+local written = {}
+for i, key in ipairs(KEYS) do
+  local seen, text, seconds = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
+  written[i] = (redis.call("GET", key) or "") == seen and 1 or 0
+  if written[i] == 1 then redis.call("SET", key, text, "EX", seconds) end
+end
+return written
+"""
+_PUBLISHED = """
+if tonumber(redis.call("GET", KEYS[2]) or 0) <= tonumber(ARGV[2]) then
+  redis.call("SET", KEYS[1], ARGV[1], "EX", ARGV[3])
+  redis.call("SET", KEYS[2], ARGV[2], "EX", ARGV[3])
 end
 """

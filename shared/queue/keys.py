@@ -37,6 +37,10 @@ class OwnKeys(NamedTuple):
         """The workflow's published version; 0 for none."""
         return f"{self.base}:published:{workflow_id}"
 
+    def published_at(self, workflow_id: str) -> str:
+        """The version of the workflow's stream that this is known from."""
+        return f"{self.base}:published-at:{workflow_id}"
+
     def answer(self, execution_id: str) -> str:
         """List: the answer of this run, for those who wait for it."""
         return f"{self.base}:answer:{execution_id}"

@@ -55,15 +55,15 @@ class WebhookRepository:
 
         return [in_service_form(row) for row in await self._database.select("webhooks", COLUMNS, configure)]
 
-    async def of_workflow(self, tenant_id: str, workflow_id: str) -> Rows:
-        """The workflow's webhooks with their encrypted secrets, at most 1000: what intake needs to know again."""
-        rows = await self._database.select(
-            "webhooks",
-            WITH_SECRETS,
-            lambda query: (
-                query.eq("tenant_id", tenant_id).eq("workflow_id", workflow_id).neq("status", "deleted").limit(1000)
-            ),
-        )
+    async def of_workflow(self, tenant_id: str, workflow_id: str, limit: int, after_id: str | None = None) -> Rows:
+        """The workflow's webhooks with their encrypted secrets, by id, from `after_id` on: what intake needs to know
+        again."""
+
+        def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
+            query = query.eq("tenant_id", tenant_id).eq("workflow_id", workflow_id).neq("status", "deleted")
+            return (query if after_id is None else query.gt("id", after_id)).order("id").limit(limit)
+
+        rows = await self._database.select("webhooks", WITH_SECRETS, configure)
         return [in_service_form(row) for row in rows]
 
     async def for_intake(self, webhook_id: str) -> Row | None:

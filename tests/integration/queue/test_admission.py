@@ -200,15 +200,16 @@ async def test_hints_are_remembered_and_a_refill_does_not_overwrite(queue: Execu
     """A reader's refill never replaces what a command has written meanwhile."""
     unknown = await queue.webhook_config("w")
     assert not unknown.is_known
-    await queue.remember_webhook("w", {"name": "new"})
-    await queue.refill_webhook("w", {"name": "old"}, unknown)
+    assert await queue.refill_webhook("w", {"name": "new"}, unknown)
+    assert not await queue.refill_webhook("w", {"name": "old"}, unknown)
     seen = await queue.webhook_config("w")
     assert (seen.config, seen.is_fresh) == ({"name": "new"}, True)
     await queue.refill_webhook("w", None, seen)
     gone = await queue.webhook_config("w")
     assert (gone.is_known, gone.config) == (True, None)
-    await queue.remember_published("f", 3)
-    await queue.remember_published("f", 2, refill=True)
+    await queue.remember_published("f", 3, stream_version=7)
+    await queue.remember_published("f", 1, stream_version=5)
+    await queue.refill_published("f", 2)
     assert await queue.published_versions(["f", "g"]) == {"f": 3}
 
 

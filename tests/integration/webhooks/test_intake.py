@@ -214,7 +214,8 @@ def test_a_rotated_secret_verifies_until_it_expires(sender: Sender, expires_at: 
     new = run(encrypt("the new secret", secret_context(sender.actor.tenant_id, sender.webhook_id)))
     old = {**config["secrets"][0], "expires_at": expires_at}
     rotated = {**config, "secrets": [{"secret": new, "expires_at": None}, old]}
-    run(sender.services.hints.remember_webhook(sender.webhook_id, rotated))
+    seen = run(sender.services.hints.webhook_config(sender.webhook_id))
+    assert run(sender.services.hints.refill_webhook(sender.webhook_id, rotated, seen))
     assert sender.send().status == status
 
 
