@@ -84,6 +84,7 @@ def rebuild(client: Client) -> int:
             batch = rows[start : start + PAGE // 2]
             client.table(table.name).upsert(batch, on_conflict=",".join(table.key)).execute()
         count += len(rows)
+    client.rpc("keep_held", {"argument": {}}).execute()
     return count
 
 

@@ -103,6 +103,7 @@ async def _delivery(parts: Services) -> None:
         "delivery_key": "d3b07384-0001-4000-8000-000000000000",
         "event_type": "push",
         "execution_id": None,
+        "verified": True,
         "headers": {"content-type": "application/json", "x-github-event": "push"},
         "method": "POST",
         "query": {},

@@ -33,6 +33,8 @@ UNITS = {
     "DeliveriesRejectedStale": "Count",
     "DeliveriesRejectedMalformed": "Count",
     "DeliveriesPaused": "Count",
+    "DeliveriesUnpublished": "Count",
+    "DeliveriesHeld": "Count",
     "DeliveriesHandshake": "Count",
     "DeliveriesSpilled": "Count",
     "LedgerLinesPutAside": "Count",

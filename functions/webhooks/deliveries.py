@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.commands.redeliver import redeliver
+from shared.commands.redeliver import Redeliver, redeliver
 from shared.commands.redeliver_many import RedeliverMany, redeliver_many
 from shared.commands.services import services
 from shared.http.cursor import decode_keyset, encode_keyset
@@ -28,7 +28,9 @@ async def delivery(request: Request) -> Response:
 
 async def run_again(request: Request) -> Response:
     key = idempotency_key(request.headers)
-    run = await redeliver(services(), request.actor, request.id, request.path["delivery_id"], key)
+    wanted = request.body(Redeliver).include_unverified
+    place = (request.id, request.path["delivery_id"], key)
+    run = await redeliver(services(), request.actor, *place, include_unverified=wanted)
     return accepted(run, f"/api/executions/{run['execution_id']}")
 
 

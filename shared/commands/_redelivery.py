@@ -30,6 +30,18 @@ class Redelivery:
     size_bytes: int
 
 
+def has_verified(delivery: Row) -> bool:
+    """Whether the delivery passed its webhook's check.
+
+    Lines that are older than the column have a key where they did: it was made after the check. Of a redelivery they
+    do not say what it was one of.
+    """
+    if delivery["verified"] is not None:
+        return bool(delivery["verified"])
+    key: str | None = delivery["delivery_key"]
+    return key is not None and not key.startswith(REDELIVERY_PREFIX)
+
+
 async def published_webhook(services: Services, actor: Actor, webhook_id: str) -> Webhook:
     """The tenant's webhook; `NotPublishedError` where its workflow would run nothing."""
     webhook, _ = await load(services, actor.tenant_id, webhook_id)
@@ -65,6 +77,7 @@ async def redelivery(
         "query": content.query,
         "body_sha256": delivery["body_sha256"],
         "size_bytes": delivery["size_bytes"],
+        "verified": has_verified(delivery),
     }
     events = record(actor, happened_at, queued_with(again, content.body))
     line = ledger_row(again, actor.tenant_id, execution_id)

@@ -20,10 +20,11 @@ class CreateWebhook(WebhookDescription):
     """A webhook to be registered. Without a secret, one is generated where the provider lets you choose it.
 
     `awaiting_secret`: it answers its provider's handshakes and refuses every delivery until it is given its secret,
-    for providers that show one only once they know the URL.
+    for providers that show one only once they know the URL. `paused`: it refuses every delivery. `holding`: it keeps
+    what verifies, and runs that when it is active.
     """
 
-    status: Literal["active", "paused", "awaiting_secret"] = "active"
+    status: Literal["active", "paused", "holding", "awaiting_secret"] = "active"
 
 
 async def create_webhook(

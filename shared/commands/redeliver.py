@@ -4,26 +4,47 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from shared.commands._hint import hint
-from shared.commands._redelivery import published_webhook, redelivery
+from shared.commands._redelivery import has_verified, published_webhook, redelivery
+from shared.commands.model import Command
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.errors import NotFoundError, UnprocessableError
+from shared.errors import NotFoundError, Problem, UnprocessableError
+
+
+class Redeliver(Command):
+    """How a delivery is run again."""
+
+    include_unverified: bool = Field(
+        False, description="Run it although it did not verify; its run's trigger then has `verified: false`."
+    )
 
 
 async def redeliver(
-    services: Services, actor: Actor, webhook_id: str, delivery_id: str, idempotency_key: str | None = None
+    services: Services,
+    actor: Actor,
+    webhook_id: str,
+    delivery_id: str,
+    idempotency_key: str | None = None,
+    *,
+    include_unverified: bool = False,
 ) -> dict[str, Any]:
     """`{execution_id, delivery_id}` of a new run with the same body, headers and query; under one key, one run.
 
-    `NotFoundError` for no such delivery; `UnprocessableError` where its body was not kept, and `NotPublishedError`
-    where nothing would run it. What was refused is run as it is: whoever may write webhooks takes that upon himself,
-    and the event feed says who.
+    `NotFoundError` for no such delivery; `UnprocessableError` where its body was not kept, or where it did not verify
+    and that is not included; `NotPublishedError` where nothing would run it. Who has what did not verify
+    run takes that upon himself: the event feed says who it was, and the run's trigger what it is.
     """
     webhook = await published_webhook(services, actor, webhook_id)
     row = await services.webhooks.delivery(actor.tenant_id, webhook_id, delivery_id)
     if row is None:
         raise NotFoundError("There is no such delivery.")
+    if not (include_unverified or has_verified(row)):
+        message = "This delivery did not verify: anybody may have sent it."
+        hint_text = "Set include_unverified to true to run it all the same."
+        raise UnprocessableError(message, problems=(Problem("/include_unverified", message, hint_text),))
     found = await redelivery(services, actor, webhook, row, idempotency_key)
     if found is None:
         raise UnprocessableError("The body of this delivery was not kept.")

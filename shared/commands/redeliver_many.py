@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from shared.commands._hint import hint
-from shared.commands._redelivery import Redelivery, published_webhook, redelivery
+from shared.commands._redelivery import Redelivery, has_verified, published_webhook, redelivery
 from shared.commands.model import Command, Moment
 from shared.commands.services import Services
 from shared.domain.actor import Actor
@@ -29,6 +29,9 @@ class RedeliverMany(Command):
     since: Moment | None = Field(None, description="Received then or later.")
     until: Moment | None = Field(None, description="Received before.")
     event_type: str | None = Field(None, min_length=1, max_length=200, description="Of this type exactly.")
+    include_unverified: bool = Field(
+        False, description="Also those that did not verify; their runs' triggers then have `verified: false`."
+    )
     limit: int = Field(50, ge=1, le=MAX_REDELIVERED, description="How many to look at in this call.")
     cursor: str | None = Field(None, description="The `next_cursor` of the call before.")
 
@@ -41,11 +44,11 @@ async def redeliver_many(
     before: Keyset | None,
     idempotency_key: str | None = None,
 ) -> tuple[dict[str, Any], Keyset | None]:
-    """`{redelivered, skipped, items: [{redelivery_of, execution_id, delivery_id}]}` of this call, newest first, and the
-    place from which the next one goes on, unset when there are no more.
+    """`{redelivered, skipped, unverified, items: [{redelivery_of, execution_id, delivery_id}]}` of this call, newest
+    first, and the place from which the next one goes on, unset when there are no more.
 
     `before` is that place of the call before. Under one key each delivery has one run, however often it is asked for.
-    Skipped are those whose body was not kept.
+    Skipped are those whose body was not kept; `unverified` are those that were left out since they did not verify.
     """
     webhook = await published_webhook(services, actor, webhook_id)
     rows = await services.webhooks.deliveries(
@@ -60,9 +63,10 @@ async def redeliver_many(
         redeliveries=False,
     )
     rows, following = rows[: command.limit], rows[command.limit :]
+    proven = rows if command.include_unverified else [row for row in rows if has_verified(row)]
     items: list[dict[str, str]] = []
-    for place in range(0, len(rows), READ_AT_ONCE):
-        some = rows[place : place + READ_AT_ONCE]
+    for place in range(0, len(proven), READ_AT_ONCE):
+        some = proven[place : place + READ_AT_ONCE]
         found = await asyncio.gather(*(redelivery(services, actor, webhook, row, idempotency_key) for row in some))
         again = [each for each in found if each is not None]
         await _store(services, again)
@@ -76,7 +80,8 @@ async def redeliver_many(
                     }
                 )
     await hint(services, actor.tenant_id, *(item["execution_id"] for item in items))
-    answer = {"redelivered": len(items), "skipped": len(rows) - len(items), "items": items}
+    unverified = len(rows) - len(proven)
+    answer = {"redelivered": len(items), "skipped": len(proven) - len(items), "unverified": unverified, "items": items}
     return answer, Keyset(rows[-1]["received_at"], rows[-1]["id"]) if following else None
 
 

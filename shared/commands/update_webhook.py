@@ -11,15 +11,16 @@ from shared.commands.services import Services
 from shared.domain import webhook
 from shared.domain.actor import Actor
 from shared.domain.provider import ProviderRules, secret_problems
-from shared.errors import Problem, UnprocessableError
+from shared.errors import NotPublishedError, Problem, UnprocessableError
 from shared.events.webhook import WebhookFact, WebhookSecretRotated, WebhookUpdated
 
 
 class UpdateWebhook(WebhookDescription):
     """The webhook's new description. A secret replaces the present one at once; without one, it stays. One that was
-    awaiting its secret is active once it has it."""
+    awaiting its secret is active once it has it. One that is active after `holding` has what it holds run, in the order
+    in which it came."""
 
-    status: Literal["active", "paused", "awaiting_secret"] = "active"
+    status: Literal["active", "paused", "holding", "awaiting_secret"] = "active"
 
 
 async def update_webhook(
@@ -28,7 +29,8 @@ async def update_webhook(
     """The webhook's row after the change.
 
     The provider is part of the webhook's address and cannot change. Raises `NotFoundError` when the tenant has no such
-    webhook, and `UnprocessableError` with a pointer to what does not fit.
+    webhook, `UnprocessableError` with a pointer to what does not fit, and `NotPublishedError` where deliveries are held
+    that nothing would run.
     """
 
     async def attempt() -> dict[str, Any]:
@@ -45,12 +47,22 @@ async def update_webhook(
                 Problem("/secret", "The present secret does not fit this configuration.", rules.where or None)
             )
         status = status_of(command.status, rules, has_secret=secret is not None)
+        if current.status in ("holding", "paused") and status == "active":
+            await _refuse_unrunnable(services, actor.tenant_id, command.workflow_id, webhook_id)
         changed = await append(services, actor, current, _facts(command, status), command.given_secret)
         return {**webhook.row(changed), "last_triggered_at": last_triggered_at}
 
     row = await repeated_on_conflict(attempt)
     await remember_webhook(services, webhook_id)
     return row
+
+
+async def _refuse_unrunnable(services: Services, tenant_id: str, workflow_id: str, webhook_id: str) -> None:
+    """Passes unless the webhook holds deliveries that its release would make fail, for want of a published version."""
+    if await services.executions.has_held(tenant_id, webhook_id):
+        workflow = await services.workflows.get(tenant_id, workflow_id)
+        if workflow is None or workflow["published_version"] is None:
+            raise NotPublishedError
 
 
 def _facts(command: UpdateWebhook, status: str) -> list[WebhookFact]:

@@ -20,7 +20,8 @@ JWT = "application/jwt"
 
 class DeliveryRecord(TypedDict):
     """A delivery as it stands in its job. `body` is the body's text, or its bytes in base64, as `body_encoding` says;
-    every other text is one that the database keeps. `correlation_id` and `trace` say what led to it."""
+    every other text is one that the database keeps. `verified` is unset where the delivery passed its webhook's check.
+    `correlation_id` and `trace` say what led to it."""
 
     workflow_id: str
     node_id: str | None
@@ -39,6 +40,7 @@ class DeliveryRecord(TypedDict):
     size_bytes: int
     content_type: str
     keep_raw_body: NotRequired[bool]
+    verified: NotRequired[bool]
     correlation_id: NotRequired[str]
     trace: NotRequired[str]
 
@@ -87,6 +89,8 @@ def queued_with(delivery: Mapping[str, Any], body: Any) -> ExecutionQueued:
     """The same where what its run sees of the body is known already."""
     from shared.events.execution import ExecutionQueued  # intake, which asks for this rarely, starts without all events
 
+    # Runs of what did not verify are rare, and say so; what all others would say costs room in each.
+    unverified = {} if delivery.get("verified", True) else {"verified": False}
     return ExecutionQueued(
         workflow_id=delivery["workflow_id"],
         workflow_version=None,
@@ -102,6 +106,7 @@ def queued_with(delivery: Mapping[str, Any], body: Any) -> ExecutionQueued:
             "delivery_id": delivery["delivery_id"],
             "delivery_key": delivery["delivery_key"],
             "event_type": delivery["event_type"],
+            **unverified,
         },
     )
 
@@ -110,12 +115,14 @@ def ledger_row(
     delivery: Mapping[str, Any], tenant_id: str, execution_id: str, verdict: str = "accepted"
 ) -> DeliveryLogEntry:
     """The line of a delivery that starts a run, with its `body` in base64 where the webhook keeps raw bytes."""
-    row = log_entry(delivery, tenant_id, execution_id, verdict, None)
+    row = log_entry(delivery, tenant_id, execution_id, verdict, None, delivery.get("verified", True))
     if delivery.get("keep_raw_body") and delivery["size_bytes"]:
         row["body"] = base64.b64encode(body_bytes(delivery)).decode()
     return row
 
 
-def ledger_note(delivery: Mapping[str, Any], tenant_id: str, verdict: str, reason: str | None) -> DeliveryLogEntry:
-    """The line of a delivery that started no run."""
-    return log_entry(delivery, tenant_id, None, verdict, reason)
+def ledger_note(
+    delivery: Mapping[str, Any], tenant_id: str, verdict: str, reason: str | None, verified: bool
+) -> DeliveryLogEntry:
+    """The line of a delivery that started no run; `verified` says whether it passed its webhook's check."""
+    return log_entry(delivery, tenant_id, None, verdict, reason, verified)

@@ -20,8 +20,8 @@ _TEXTS = ("reason", "delivery_key", "event_type", "method")
 
 
 class DeliveryLogEntry(TypedDict):
-    """A row of `webhook_deliveries`. `body` is in base64, where it is to be kept; `count` is how many deliveries the
-    line stands for."""
+    """A row of `webhook_deliveries`. `verified` says whether the delivery passed its webhook's check, unset where
+    nobody knows. `body` is in base64, where it is to be kept; `count` is how many deliveries the line stands for."""
 
     id: str
     tenant_id: str
@@ -32,6 +32,7 @@ class DeliveryLogEntry(TypedDict):
     delivery_key: str | None
     event_type: str | None
     execution_id: str | None
+    verified: bool | None
     headers: dict[str, str]
     body_sha256: str | None
     size_bytes: int
@@ -42,7 +43,12 @@ class DeliveryLogEntry(TypedDict):
 
 
 def log_entry(
-    delivery: Mapping[str, Any], tenant_id: str, execution_id: str | None, verdict: str, reason: str | None
+    delivery: Mapping[str, Any],
+    tenant_id: str,
+    execution_id: str | None,
+    verdict: str,
+    reason: str | None,
+    verified: bool | None,
 ) -> DeliveryLogEntry:
     """The line of a delivery (see `shared.domain.delivery`), in text that the database keeps. What no event tells of a
     delivery that started no run stands there too."""
@@ -56,6 +62,7 @@ def log_entry(
         "delivery_key": delivery["delivery_key"],
         "event_type": delivery["event_type"],
         "execution_id": execution_id,
+        "verified": verified,
         "headers": delivery["headers"],
         "body_sha256": delivery["body_sha256"],
         "size_bytes": delivery["size_bytes"],
@@ -116,8 +123,9 @@ def read_log_entry(row: Mapping[str, Any]) -> DeliveryLogEntry:
     _check(sha256 is None or (isinstance(sha256, str) and bool(_SHA256.fullmatch(sha256))), "body_sha256")
     _check(isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _MAX_INTEGER, "size_bytes")
     known = {"delivery_id": row["id"], "delivery_key": None, "event_type": None, "method": None, "query": None}
+    _check(row.get("verified") is None or isinstance(row["verified"], bool), "verified")
     delivery = {**known, "body_sha256": None, **row}
-    return log_entry(delivery, row["tenant_id"], None, row["verdict"], row.get("reason"))
+    return log_entry(delivery, row["tenant_id"], None, row["verdict"], row.get("reason"), row.get("verified"))
 
 
 def _check(is_sound: bool, name: str) -> None:

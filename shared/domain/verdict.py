@@ -13,5 +13,10 @@ Verdict = Literal[
     "rejected_stale",
     "rejected_malformed",
     "paused",
+    "unpublished",
+    "held",
     "handshake",
 ]
+# What only a delivery is that has verified. A handshake may have, and `accepted` is one that has unless its line says
+# otherwise.
+PROVEN: frozenset[str] = frozenset({"duplicate", "filtered", "throttled", "paused", "unpublished", "held"})

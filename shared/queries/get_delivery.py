@@ -13,7 +13,7 @@ from shared.repositories.rows import Row
 from shared.repositories.webhooks import WebhookRepository
 
 # What is left out where there is none.
-ABSENT = ("reason", "execution_id", "method", "query")
+ABSENT = ("reason", "execution_id", "method", "query", "verified")
 
 
 async def get_delivery(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.asyncio import Redis
 
+from shared.domain.verdict import PROVEN
 from shared.ids import derived_id, new_id
 from shared.queue.connection import in_time
 from shared.queue.keys import OwnKeys
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 # A webhook's lines in one minute, of deliveries that anybody can send and of those that were verified.
 LINES_PER_MINUTE = 60
 PROVEN_LINES_PER_MINUTE = 1000
-PROVEN = frozenset({"duplicate", "filtered", "throttled"})
 REFUSED_LINES_PER_HOUR = 600
 # Of bodies in base64: one of the largest, or many that are smaller.
 REFUSED_BYTES_PER_HOUR = 8_000_000

@@ -115,6 +115,23 @@ class EventStoreRepository:
             raise StreamConflictError
         return appended
 
+    async def hold(
+        self, append: Append, webhook_id: str, size_bytes: int, most: int, most_bytes: int
+    ) -> tuple[str, Appended | None]:
+        """`held` and what became of the append of a run that its webhook holds; where nothing was appended, `full`
+        (it holds `most` runs or `most_bytes`) or the webhook's present status, which is not `holding`."""
+        argument = {
+            "webhook_id": webhook_id,
+            "execution_id": append.stream_id,
+            "size_bytes": size_bytes,
+            "most": most,
+            "most_bytes": most_bytes,
+            "append": _argument([append]),
+        }
+        answer = await self._database.rpc("hold_delivery", argument)
+        results = answer.get("results")
+        return answer["status"], Appended(**results[0]) if results else None
+
     async def read_stream(
         self, tenant_id: str, stream_id: str, after: int = 0, limit: int = READ_LIMIT
     ) -> list[RecordedEvent]:

@@ -56,6 +56,21 @@ class ExecutionRepository:
 
         return [in_service_form(row) for row in await self._database.select("executions", COLUMNS, configure)]
 
+    async def has_held(self, tenant_id: str, webhook_id: str) -> bool:
+        """Whether the webhook holds deliveries, as runs that are due when it is active again."""
+        rows = await self._database.select(
+            "executions",
+            "id",
+            lambda query: (
+                query.eq("tenant_id", tenant_id)
+                .eq("webhook_id", webhook_id)
+                .eq("status", "queued")
+                .not_.is_("held_bytes", "null")
+                .limit(1)
+            ),
+        )
+        return bool(rows)
+
     async def claim_due(self, limit: int, lease_seconds: float, now: str) -> Rows:
         """What is due at `now`, oldest first; each goes to one caller per lease.
 

@@ -20,7 +20,7 @@ COLUMNS = (
 WITH_SECRETS = f"{COLUMNS},secret,previous_secret"
 DELIVERY = (
     "id,webhook_id,received_at,verdict,reason,delivery_key,event_type,execution_id,method,headers,query,body_sha256,"
-    "size_bytes,count"
+    "size_bytes,count,verified"
 )
 # The ledger tells a redelivery from what a provider sent by how its delivery key begins.
 REDELIVERY_PREFIX = "redelivery:"

@@ -6,6 +6,7 @@ response = {status, headers, body}          what an accepted delivery is answere
 rate_limit = {per_minute, burst}            more is answered with 429
 url = "https://…"                           the URL as the provider knows it, where a proxy stands in between
 keep_raw_body = true                        the bytes of accepted deliveries are kept beside what their runs see of them
+durability = "stored"                       answered when Supabase has it too; "queued", as without it: when Redis does
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from shared.domain.answers import FORBIDDEN_HEADERS
 from shared.domain.json_values import pointer_of
 from shared.errors import Problem
 
-OPTIONS = ("event_types", "filter", "ip_allow", "keep_raw_body", "response", "rate_limit", "url")
+OPTIONS = ("durability", "event_types", "filter", "ip_allow", "keep_raw_body", "response", "rate_limit", "url")
 # The webhook answers with what its run responds.
 WAIT = "wait"
+# Its deliveries are in Supabase before they are answered.
+STORED = "stored"
 MAX_ENTRIES = 100
 # Every delivery has it evaluated.
 MAX_FILTER_CHARACTERS = 8_000
@@ -48,6 +51,11 @@ def takes_event(config: Mapping[str, Any], event_type: str | None) -> bool:
     return not wanted or any(_fits(event_type or "", pattern) for pattern in wanted)
 
 
+def is_stored(config: Mapping[str, Any]) -> bool:
+    """Whether a delivery is to be in Supabase before it is answered."""
+    return config.get("durability") == STORED
+
+
 def door_problems(config: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with the options of the door, with pointers into the configuration."""
     problems = [
@@ -63,6 +71,8 @@ def door_problems(config: Mapping[str, Any]) -> list[Problem]:
         problems.append(Problem("/ip_allow", f"{error}.", "Write addresses or networks like 192.0.2.0/24."))
     if "url" in config and not (isinstance(config["url"], str) and _URL.fullmatch(config["url"])):
         problems.append(Problem("/url", "Write the URL without a query, as it is registered with the provider."))
+    if config.get("durability", "queued") not in ("queued", STORED):
+        problems.append(Problem("/durability", 'Write "queued" or "stored".'))
     if not isinstance(config.get("keep_raw_body", False), bool):
         problems.append(Problem("/keep_raw_body", "Write true or false."))
     return (

@@ -16,7 +16,7 @@ from shared.webhooks.verification import Verification, keys_of, verify
 
 class Examination(NamedTuple):
     """What a request is: a handshake with its answer, or a delivery with its verdict; neither for a method that the
-    provider does not use."""
+    provider does not use. A handshake that was asked for under a signature has both."""
 
     handshake: HandshakeAnswer | None = None
     verification: Verification | None = None
@@ -42,5 +42,5 @@ def examine(
     if not verification.accepted:
         return Examination(verification=verification)
     if asked and (found := answer(provider.handshakes, delivery, verified=True, secret=secret, key=key)):
-        return Examination(found)
+        return Examination(found, verification)
     return Examination(verification=verification) if delivery.method == "POST" else Examination()

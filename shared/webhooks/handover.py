@@ -7,10 +7,13 @@ import base64
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from shared.commands.services import Services
 from shared.deadline import within
 from shared.domain.delivery import DeliveryRecord, body_bytes, ledger_note
+from shared.domain.verdict import PROVEN
 from shared.errors import (
     ConflictError,
     GoneError,
@@ -26,10 +29,15 @@ from shared.queue.limit import Limit
 from shared.webhooks.answer import Answer, json_answer
 from shared.webhooks.deadlines import LONG_SECONDS, SHORT_SECONDS
 from shared.webhooks.detour import Detour
+from shared.webhooks.door import is_stored
 from shared.webhooks.hooks import Hook
+
+if TYPE_CHECKING:
+    from shared.webhooks.spill import Spilled
 
 logger = logging.getLogger(__name__)
 
+UNPUBLISHED = "This webhook's workflow is not published."
 # The delivery is in already; its sender does not wait longer than this for a drain to be woken.
 WAKE_SECONDS = 3.0
 
@@ -43,26 +51,60 @@ class Handover:
 
     async def accept(self, hook: Hook, job: ExecutionJob) -> Answer:
         """The answer to a delivery of which a run will come, or came already. `ThrottledError` over a limit,
-        `ConflictError` for other bytes under the same key, `StorageUnavailableError` when nobody takes it."""
+        `ConflictError` for other bytes under the same key, `GoneError` where the workflow has just been unpublished,
+        `StorageUnavailableError` when nobody takes it.
+
+        A webhook whose deliveries are to be `stored` is answered when the store has this one too.
+        """
         if not self._detour.is_open:
             try:
-                return await self._queue(hook, job)
+                taken = await self._queue(hook, job)
             except (QueueUnavailableError, QueueError) as error:
                 self._begin_detour(job, error)
-            return await self._spill(job)
+            else:
+                return _answer(job, await self._stored(job, taken) if is_stored(hook.config) else taken)
+            return _answer(job, await self._spill(job))
         try:
-            return await self._spill(job)
+            return _answer(job, await self._spill(job))
         except StorageUnavailableError:
+            if is_stored(hook.config):
+                raise
             # Redis may be back: it is all that is left.
             try:
-                return await self._queue(hook, job)
+                return _answer(job, await self._queue(hook, job))
             except (QueueUnavailableError, QueueError):
                 pass
             raise
 
-    async def note(self, hook: Hook, facts: DeliveryRecord, verdict: str, reason: str | None) -> None:
-        """Leaves a line for the ledger, which a drain writes. What Redis does not take in time is not recorded."""
-        row = ledger_note(facts, hook.tenant_id, verdict, reason)
+    async def hold(self, hook: Hook, job: ExecutionJob) -> Answer | str:
+        """The answer to a delivery that runs when its webhook is active again; the webhook's present status where it
+        does not hold deliveries any more. `ThrottledError` where it holds as many as it may, `ConflictError` for other
+        bytes under the same key, `StorageUnavailableError` where the store does not take it."""
+        from shared.webhooks.spill import hold
+
+        assert job.delivery is not None, "intake makes jobs of deliveries"
+        try:
+            with within(LONG_SECONDS):
+                held = await hold(self._services.events, hook.id, job)
+        except ThrottledError:
+            await self.note(hook, job.delivery, "throttled", "held_full")
+            raise
+        if isinstance(held, str):
+            return held
+        if held.mismatch:
+            raise _contradiction(job)
+        if held.duplicate:
+            await self.note(hook, job.delivery, "duplicate", None)
+        else:
+            emit({"DeliveriesHeld": 1}, service="intake")
+        return _answer(job, held, held=True)
+
+    async def note(
+        self, hook: Hook, facts: DeliveryRecord, verdict: str, reason: str | None, verified: bool | None = None
+    ) -> None:
+        """Leaves a line for the ledger, which a drain writes. What Redis does not take in time is not recorded.
+        `verified` unset is what the verdict says."""
+        row = ledger_note(facts, hook.tenant_id, verdict, reason, verdict in PROVEN if verified is None else verified)
         if self._detour.is_open:
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
             return
@@ -75,7 +117,7 @@ class Handover:
             if should_wake:
                 await self._wake()
 
-    async def _queue(self, hook: Hook, job: ExecutionJob) -> Answer:
+    async def _queue(self, hook: Hook, job: ExecutionJob) -> Receipt:
         assert job.delivery is not None, "intake makes jobs of deliveries"
         limits = self._limits(hook)
         receipt = await self._services.inbox.accept(job, job.delivery["body_sha256"], limits)
@@ -83,7 +125,8 @@ class Handover:
             receipt = await self._taken_again(job, receipt, limits)
         self._detour.end()
         if receipt.unpublished:
-            raise GoneError("This webhook's workflow is not published.")
+            await self.note(hook, job.delivery, "unpublished", None)
+            raise GoneError(UNPUBLISHED)
         if receipt.retry_after_seconds is not None:
             await self.note(hook, job.delivery, "throttled", None)
             raise ThrottledError(retry_after_seconds=max(1, math.ceil(receipt.retry_after_seconds)))
@@ -94,7 +137,21 @@ class Handover:
             await self.note(hook, job.delivery, "duplicate", None)
         if not receipt.live_drain:
             await self._wake()
-        return _answer(job, receipt.delivery_id, receipt.duplicate)
+        return receipt
+
+    async def _stored(self, job: ExecutionJob, receipt: Receipt) -> Spilled:
+        """What the store says of a delivery that the queue has taken. A drain may have been faster; a repetition is
+        stored as well, for the first attempt may have failed right here."""
+        from shared.repositories.run_append import FIRST_DUE_SECONDS
+        from shared.webhooks.spill import spill
+
+        assert job.delivery is not None, "intake makes jobs of deliveries"
+        first = job._replace(delivery={**job.delivery, "delivery_id": receipt.delivery_id})
+        with within(LONG_SECONDS):
+            stored = await spill(self._services.events, first, FIRST_DUE_SECONDS)
+        if stored.mismatch:
+            raise _contradiction(job)
+        return replace(stored, duplicate=stored.duplicate or receipt.duplicate)
 
     async def _taken_again(self, job: ExecutionJob, receipt: Receipt, limits: Sequence[Limit]) -> Receipt:
         """The receipt of a delivery that was accepted before and whose job is not in the queue.
@@ -116,7 +173,7 @@ class Handover:
         logger.warning("delivery_put_back", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
         return again if is_known else again._replace(duplicate=not again.mismatch)
 
-    async def _spill(self, job: ExecutionJob) -> Answer:
+    async def _spill(self, job: ExecutionJob) -> Spilled:
         from shared.webhooks.spill import spill
 
         with within(LONG_SECONDS):
@@ -125,7 +182,7 @@ class Handover:
             raise _contradiction(job)
         if not spilled.duplicate:
             emit({"DeliveriesSpilled": 1}, service="intake")
-        return _answer(job, spilled.delivery_id, spilled.duplicate)
+        return spilled
 
     def _begin_detour(self, job: ExecutionJob, error: QueueUnavailableError | QueueError) -> None:
         self._detour.begin(error.__cause__)
@@ -153,11 +210,9 @@ class Handover:
             logger.warning("drain_not_woken")
 
 
-def _answer(job: ExecutionJob, delivery_id: str, duplicate: bool) -> Answer:
-    return json_answer(
-        200 if duplicate else 202,
-        {"execution_id": job.execution_id, "delivery_id": delivery_id, "duplicate": duplicate},
-    )
+def _answer(job: ExecutionJob, taken: Receipt | Spilled, **more: bool) -> Answer:
+    ids = {"execution_id": job.execution_id, "delivery_id": taken.delivery_id}
+    return json_answer(200 if taken.duplicate else 202, {**ids, "duplicate": taken.duplicate, **more})
 
 
 def _contradiction(job: ExecutionJob) -> ConflictError:

@@ -40,6 +40,7 @@ class Hook(NamedTuple):
     provider: Provider | None
     config: Mapping[str, Any]
     is_active: bool
+    is_holding: bool
     awaits_secret: bool
     is_published: bool
     secrets: tuple[tuple[str, float | None], ...]
@@ -156,6 +157,7 @@ async def _open(config: dict[str, Any]) -> Hook:
         provider=_provider(config),
         config=config["config"],
         is_active=config["status"] != "paused",
+        is_holding=config["status"] == "holding",
         awaits_secret=config["status"] == "awaiting_secret",
         is_published=bool(config["published"]),
         secrets=tuple(secrets),

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from shared.commands.services import Services
 from shared.deadline import within
@@ -25,9 +25,8 @@ from shared.webhooks.deadlines import LONG_SECONDS
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.detour import Detour
 from shared.webhooks.door import takes_address, takes_event
-from shared.webhooks.examination import examine
-from shared.webhooks.handover import Handover
-from shared.webhooks.handshake import HandshakeAnswer
+from shared.webhooks.examination import Examination, examine
+from shared.webhooks.handover import UNPUBLISHED, Handover
 from shared.webhooks.hooks import Hook, Hooks
 from shared.webhooks.provider import Provider
 from shared.webhooks.words import Facts
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from shared.webhooks.fetched_keys import FetchedKeys
 
 logger = logging.getLogger(__name__)
+
+NO_WEBHOOK = "There is no such webhook."
 
 
 class Intake:
@@ -50,44 +51,84 @@ class Intake:
         self._hooks, self._handover = Hooks(services, detour), Handover(services, detour)
 
     async def take(self, arrival: Arrival) -> Answer:
-        """The answer to a request; refusals are raised as the errors of the API's contract."""
+        """The answer to a request; refusals are raised as the errors of the API's contract.
+
+        Whatever the webhook's state, a request is verified first: what is forged is refused alike, and until something
+        has verified nobody learns of a webhook whose workflow is not published.
+        """
         hook = await self._match(arrival)
-        delivery = arrival.delivery(hook, self._services.settings.public_url)
-        now = time.time()
-        if not takes_address(hook.config, arrival.source_ip):
-            raise await self._refused(hook, delivery, now, f"ip_not_allowed: {arrival.source_ip[:45]}")
+        delivery, now = arrival.delivery(hook, self._services.settings.public_url), time.time()
+        provider, examined = await self._examined(hook, delivery, arrival.source_ip, now)
+        if examined.handshake is not None:
+            return await self._shake(hook, delivery, now, examined)
+        assert examined.verification is not None, "neither is refused"
+        job = job_of(hook, provider, delivery, examined.verification.timestamp, facts_of(hook, delivery, now))
+        assert job.delivery is not None, "intake makes jobs of deliveries"
+        if closed := _closed(hook):
+            await self._handover.note(hook, job.delivery, closed, None)
+            raise _gone(closed)
+        if hook.provider_id == "custom" and not hook.config.get("live"):
+            return await self._go_live(hook)
+        if (reason := await self._kept_out(hook, job.delivery)) is not None:
+            await self._handover.note(hook, job.delivery, "filtered", reason)
+            return json_answer(200, {"filtered": True})
+        if hook.is_holding and (held := await self._held(hook, job)) is not None:
+            return _replied(hook, delivery, held)
+        try:
+            accepted = await self._handover.accept(hook, job)
+        except GoneError:
+            self._hooks.forget(hook.id)
+            raise
+        return await self._run_answer(arrival, job, accepted, now) or _replied(hook, delivery, accepted)
+
+    async def _examined(
+        self, hook: Hook, delivery: Delivery, source_ip: str, now: float
+    ) -> tuple[Provider, Examination]:
+        """The webhook's provider, and a handshake or a delivery that has verified; anything else is refused."""
+        if not takes_address(hook.config, source_ip):
+            raise await self._refused(hook, delivery, now, f"ip_not_allowed: {source_ip[:45]}")
         if hook.provider is None:
             raise await self._refused(hook, delivery, now, "config_unusable")
         provider, secrets = hook.provider, hook.usable_secrets(now)
         keys = await self._fetched_keys(hook, provider, delivery, now) if provider.scheme.fetch else ()
         examined = examine(provider, delivery, secrets, now, keys)
         if examined.handshake is not None:
-            return await self._shake(hook, delivery, now, examined.handshake)
+            return provider, examined
         if examined.verification is None:
-            raise NotFoundError("There is no such handshake.")
+            raise NotFoundError("There is no such handshake." if hook.is_published else NO_WEBHOOK)
         if hook.awaits_secret:
             raise await self._refused(hook, delivery, now, "secret_missing: the webhook has not been given its secret")
         if examined.verification.reason is not None:
             raise await self._refused(hook, delivery, now, examined.verification.reason)
-        if hook.provider_id == "custom" and not hook.config.get("live"):
-            from shared.commands.go_live import go_live
+        return provider, examined
 
-            with within(LONG_SECONDS):
-                await go_live(self._services, hook.tenant_id, hook.id)
-            self._hooks.forget(hook.id)
-            return json_answer(200, {"verified": True, "live": True})
-        job = job_of(hook, provider, delivery, examined.verification.timestamp, facts_of(hook, delivery, now))
+    async def _go_live(self, hook: Hook) -> Answer:
+        from shared.commands.go_live import go_live
+
+        with within(LONG_SECONDS):
+            await go_live(self._services, hook.tenant_id, hook.id)
+        self._hooks.forget(hook.id)
+        return json_answer(200, {"verified": True, "live": True})
+
+    async def _kept_out(self, hook: Hook, delivery: DeliveryRecord) -> str | None:
+        """Why the webhook does not ask for this delivery; `None` where it does."""
+        if not takes_event(hook.config, delivery["event_type"]):
+            return "event_types"
+        expression = hook.config.get("filter")
+        return await self._filters_out(expression, queued(delivery).trigger) if expression else None
+
+    async def _held(self, hook: Hook, job: ExecutionJob) -> Answer | None:
+        """The answer to a delivery that is kept until the webhook is active again; `None` where it already is."""
+        held = await self._handover.hold(hook, job)
+        if not isinstance(held, str):
+            return held
+        # Whoever changed the status has not told everybody yet.
+        self._hooks.forget(hook.id)
+        if held == "active":
+            return None
         assert job.delivery is not None, "intake makes jobs of deliveries"
-        if not takes_event(hook.config, job.delivery["event_type"]):
-            await self._handover.note(hook, job.delivery, "filtered", "event_types")
-            return json_answer(200, {"filtered": True})
-        if expression := hook.config.get("filter"):
-            reason = await self._filters_out(expression, queued(job.delivery).trigger)
-            if reason is not None:
-                await self._handover.note(hook, job.delivery, "filtered", reason)
-                return json_answer(200, {"filtered": True})
-        accepted = await self._handover.accept(hook, job)
-        return await self._run_answer(arrival, job, accepted, now) or _replied(hook, delivery, accepted)
+        await self._handover.note(hook, job.delivery, "paused", None)
+        raise _gone("paused")
 
     async def _run_answer(
         self, arrival: Arrival, job: ExecutionJob, accepted: Answer, arrived_at: float
@@ -101,8 +142,13 @@ class Intake:
         left = arrived_at + MAX_WAIT_SECONDS - time.time()
         return await run_answer(self._services, job, accepted, base, left)
 
-    async def _shake(self, hook: Hook, delivery: Delivery, now: float, found: HandshakeAnswer) -> Answer:
+    async def _shake(self, hook: Hook, delivery: Delivery, now: float, examined: Examination) -> Answer:
         """The answer to a handshake, after what it asks for has been done."""
+        found, verified = examined.handshake, examined.verification is not None
+        assert found is not None, "only handshakes come here"
+        if closed := _closed(hook):
+            await self._handover.note(hook, facts_of(hook, delivery, now), "handshake", closed, verified)
+            raise _gone(closed) if verified or hook.is_published else NotFoundError(NO_WEBHOOK)
         if found.stores is not None:
             from shared.commands.keep_handshake_secret import keep_handshake_secret
 
@@ -117,9 +163,8 @@ class Intake:
 
             if await fetch_document(found.fetch, self._reachable(hook)) is None:
                 raise await self._refused(hook, delivery, now, "handshake_refused: its URL did not answer")
-        await self._handover.note(
-            hook, facts_of(hook, delivery, now), "handshake", None if found.accepted else "refused"
-        )
+        reason = None if found.accepted else "refused"
+        await self._handover.note(hook, facts_of(hook, delivery, now), "handshake", reason, verified)
         return found.answer
 
     @cached_property
@@ -138,8 +183,11 @@ class Intake:
 
         return allowed_of(hook.tenant_id, self._services.settings.outbound_allow)
 
-    async def _refused(self, hook: Hook, delivery: Delivery, now: float, reason: str) -> InvalidSignatureError:
-        """The refusal, recorded. The reason is for the webhook's owner; a sender who must guess learns nothing."""
+    async def _refused(
+        self, hook: Hook, delivery: Delivery, now: float, reason: str
+    ) -> InvalidSignatureError | NotFoundError:
+        """The refusal, recorded. The reason is for the webhook's owner; a sender who must guess learns nothing, not
+        even that there is a webhook where its workflow is not published."""
         verdict = "rejected_signature"
         if hook.provider is not None:
             from shared.webhooks.diagnosis import diagnose
@@ -147,29 +195,31 @@ class Intake:
             verdict, reason = diagnose(hook.provider, delivery, hook.usable_secrets(now), now, reason)
         logger.info("delivery_refused", extra={"webhook_id": hook.id, "tenant_id": hook.tenant_id, "reason": reason})
         await self._handover.note(hook, facts_of(hook, delivery, now), verdict, reason)
-        return InvalidSignatureError()
+        return InvalidSignatureError() if hook.is_published else NotFoundError(NO_WEBHOOK)
 
     async def _match(self, arrival: Arrival) -> Hook:
         hook = await self._hooks.find(arrival.webhook_id) if is_uuid(arrival.webhook_id) else None
         if hook is None:
-            raise NotFoundError("There is no such webhook.")
+            raise NotFoundError(NO_WEBHOOK)
         if hook.provider_id != arrival.provider_id:
-            await self._handover.note(
-                hook,
-                self._arrived(hook, arrival),
-                "rejected_malformed",
-                f"wrong_provider_path: {arrival.provider_id[:64]}",
-            )
-            raise NotFoundError("There is no such webhook.")
-        if not hook.is_active:
-            await self._handover.note(hook, self._arrived(hook, arrival), "paused", None)
-            raise GoneError
-        if not hook.is_published:
-            raise GoneError("This webhook's workflow is not published.")
+            reason = f"wrong_provider_path: {arrival.provider_id[:64]}"
+            await self._handover.note(hook, self._arrived(hook, arrival), "rejected_malformed", reason)
+            raise NotFoundError(NO_WEBHOOK)
         return hook
 
     def _arrived(self, hook: Hook, arrival: Arrival) -> DeliveryRecord:
         return facts_of(hook, arrival.delivery(hook, self._services.settings.public_url), time.time())
+
+
+def _closed(hook: Hook) -> Literal["paused", "unpublished"] | None:
+    """Why the webhook takes no delivery, be it as right as can be; one that holds them takes them in any case."""
+    if not hook.is_active:
+        return "paused"
+    return None if hook.is_published or hook.is_holding else "unpublished"
+
+
+def _gone(closed: Literal["paused", "unpublished"]) -> GoneError:
+    return GoneError() if closed == "paused" else GoneError(UNPUBLISHED)
 
 
 def _replied(hook: Hook, delivery: Delivery, answer: Answer) -> Answer:

@@ -1,15 +1,27 @@
-"""The way around Redis: a delivery that cannot be queued is written to Supabase as a run that is due at once."""
+"""Straight to Supabase: a delivery that Redis does not take, or must not be all that has it, becomes a run there.
+
+Spilled, it is due at once, and a drain's sweep finds it. Held, it is due when its webhook is active again.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from shared.domain.delivery import ledger_row, queued
+from shared.errors import ThrottledError
 from shared.events.codec import new_event
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
-from shared.repositories.event_store import EventStoreRepository
+from shared.repositories.event_store import Append, Appended, EventStoreRepository
 from shared.repositories.run_append import first_append
+
+# A webhook may hold so many deliveries, and so many bytes as they were sent.
+MAX_HELD = 10_000
+MAX_HELD_BYTES = 64_000_000
+# No moment at all: the release sets another.
+HELD_UNTIL = "9999-01-01T00:00:00.000000Z"
+FULL_RETRY_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +33,46 @@ class Spilled:
     mismatch: bool
 
 
-async def spill(events: EventStoreRepository, job: ExecutionJob) -> Spilled:
-    """The receipt of a delivery that the drain's sweep will find. `StorageUnavailableError` when Supabase is out of
-    reach too."""
+async def spill(events: EventStoreRepository, job: ExecutionJob, due_in_seconds: float = 0.0) -> Spilled:
+    """The receipt of a delivery that the drain's sweep will find: at once, unless the queue has it too.
+    `StorageUnavailableError` when Supabase is out of reach."""
+    append, trigger = _first(job, "accepted", due_in_seconds)
+    (appended,) = await events.append([append])
+    return await _outcome(events, job, trigger, appended)
+
+
+async def hold(events: EventStoreRepository, webhook_id: str, job: ExecutionJob) -> Spilled | str:
+    """The receipt of a delivery that runs when its webhook is active again; the webhook's present status where it does
+    not hold deliveries any more. `ThrottledError` where it holds as many as it may."""
     assert job.delivery is not None, "intake makes jobs of deliveries"
-    delivery = job.delivery
-    fact = queued(delivery)
+    append, trigger = _first(job, "held")
+    append = append._replace(row={**(append.row or {}), "wake_at": HELD_UNTIL})
+    size = job.delivery["size_bytes"]
+    status, appended = await events.hold(append, webhook_id, size, MAX_HELD, MAX_HELD_BYTES)
+    if status == "full":
+        raise ThrottledError("This webhook holds as many deliveries as it may.", retry_after_seconds=FULL_RETRY_SECONDS)
+    return status if appended is None else await _outcome(events, job, trigger, appended)
+
+
+def _first(job: ExecutionJob, verdict: str, due_in_seconds: float = 0.0) -> tuple[Append, dict[str, Any]]:
+    """The append of the run's first fact and its line of the ledger; and what triggers the run."""
+    assert job.delivery is not None, "intake makes jobs of deliveries"
+    delivery, fact = job.delivery, queued(job.delivery)
     metadata = {"actor": f"webhook:{delivery['webhook_id']}", **job.cause.metadata()}
     event = new_event(new_id(), fact, delivery["received_at"], metadata)
-    line = ledger_row(delivery, job.tenant_id, job.execution_id)
-    # Nobody is told of it: it is the sweep's at once.
-    append = first_append(job.tenant_id, job.execution_id, [event], deliveries=(line,), due_in_seconds=0.0)
-    (appended,) = await events.append([append])
+    lines = (ledger_row(delivery, job.tenant_id, job.execution_id, verdict),)
+    return first_append(job.tenant_id, job.execution_id, [event], lines, due_in_seconds=due_in_seconds), fact.trigger
+
+
+async def _outcome(
+    events: EventStoreRepository, job: ExecutionJob, trigger: dict[str, Any], appended: Appended
+) -> Spilled:
+    assert job.delivery is not None, "intake makes jobs of deliveries"
+    delivery_id = job.delivery["delivery_id"]
     if appended.status != "conflict":
-        return Spilled(delivery["delivery_id"], duplicate=False, mismatch=False)
+        return Spilled(delivery_id, duplicate=False, mismatch=False)
     first = (await events.read_stream(job.tenant_id, job.execution_id, limit=1))[0].payload["trigger"]
-    same = first["body"] == fact.trigger["body"]
+    same = first["body"] == trigger["body"]
     # Its own id means that the queue took it after all and answered too late: it has even begun to run.
-    repeated = first["delivery_id"] == delivery["delivery_id"]
+    repeated = first["delivery_id"] == delivery_id
     return Spilled(first["delivery_id"], duplicate=same and not repeated, mismatch=not same)

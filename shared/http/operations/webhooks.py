@@ -54,20 +54,23 @@ UPDATE_WEBHOOK = Operation(
     method="PUT",
     path="/api/webhooks/{id}",
     summary="Replace a webhook",
-    description="Counts for deliveries within ten seconds. Without a secret, the present one stays.",
+    description=(
+        "Counts for deliveries within ten seconds. Without a secret, the present one stays. From `active` on, what the "
+        "webhook holds is run."
+    ),
     tag=TAG,
     role="editor",
     scope="webhooks:write",
     body="update_webhook:UpdateWebhook",
     answers={200: Answer("The webhook", "webhooks:WebhookView")},
-    errors=(StreamConflictError, UnprocessableError),
+    errors=(StreamConflictError, UnprocessableError, NotPublishedError),
 )
 DELETE_WEBHOOK = Operation(
     id="delete_webhook",
     method="DELETE",
     path="/api/webhooks/{id}",
     summary="Delete a webhook",
-    description="Its address answers 404 within ten seconds.",
+    description="Its address answers 404 within ten seconds. What it holds is run.",
     tag=TAG,
     role="editor",
     scope="webhooks:write",
@@ -114,10 +117,14 @@ REDELIVER = Operation(
     method="POST",
     path="/api/webhooks/{id}/deliveries/{delivery_id}/redeliver",
     summary="Run a delivery again",
-    description="Starts a new run with the same body, headers and query, whatever became of the delivery.",
+    description=(
+        "Starts a new run with the same body, headers and query, whatever became of the delivery. One that did not "
+        "verify is run with `include_unverified` alone, and is 422 without."
+    ),
     tag=TAG,
     role="editor",
     scope="webhooks:write",
+    body="redeliver:Redeliver",
     headers=(IDEMPOTENCY_KEY,),
     answers={202: Answer("The new run", "webhooks:RedeliveryView", {"Location": "Where the run is."})},
     errors=(UnprocessableError, NotPublishedError),
@@ -129,7 +136,8 @@ REDELIVER_MANY = Operation(
     summary="Run many deliveries again",
     description=(
         "Newest first, up to `limit` in a call; go on with `next_cursor` until it is null. Send an Idempotency-Key, "
-        "so that a call which failed can be repeated."
+        "so that a call which failed can be repeated. Those that did not verify are left out, and counted, unless the "
+        "request includes them."
     ),
     tag=TAG,
     role="editor",

@@ -15,6 +15,7 @@ class AcceptedView(View):
     execution_id: Annotated[Id, Field(description="The id that the run will have.")]
     delivery_id: Id
     duplicate: bool
+    held: Annotated[bool, Field(description="True where the webhook is `holding`: it runs when that is over.")] = False
     url: Annotated[str, Field(description="With `response: wait`: where the run can be watched.")] = ""
 
 
@@ -25,3 +26,4 @@ class AnsweredView(BaseModel):
     delivery_id: Id = ""
     duplicate: bool = False
     filtered: bool = False
+    held: bool = False

@@ -20,8 +20,13 @@ class WebhookView(View):
     provider: str
     config: Object
     status: Annotated[
-        Literal["active", "paused", "awaiting_secret"],
-        Field(description="awaiting_secret: deliveries are refused until the webhook is given its secret."),
+        Literal["active", "paused", "holding", "awaiting_secret"],
+        Field(
+            description=(
+                "holding: deliveries are kept, and run when it is active again. "
+                "awaiting_secret: deliveries are refused until the webhook is given its secret."
+            )
+        ),
     ]
     url: Annotated[str, Field(description="What the provider is given.")]
     last_triggered_at: Time | None
@@ -59,6 +64,7 @@ class DeliveryView(View):
     method: str = may_be_missing("Of a delivery that started no run; else it is in the run's trigger.")
     headers: Object
     query: Object = may_be_missing("Of a delivery that started no run; else it is in the run's trigger.")
+    verified: bool = may_be_missing("Whether it passed the webhook's check; missing in lines that are older than this.")
     body_sha256: str | None
     size_bytes: int
     count: Annotated[int, Field(description="How many deliveries this line stands for: a flood is counted.")]
@@ -97,6 +103,7 @@ class RedeliveriesView(View):
 
     redelivered: int
     skipped: Annotated[int, Field(description="How many could not be: their bodies were not kept.")]
+    unverified: Annotated[int, Field(description="How many were left out: they did not verify.")]
     items: list[RedeliveredView]
     next_cursor: Annotated[str | None, Field(description="For the next call; null when there are no more.")]
 

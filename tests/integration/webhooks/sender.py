@@ -147,3 +147,11 @@ def configure(sender: Sender, **config: Any) -> None:
     )
     rules = provider_rules(sender.provider_id)
     run(update_webhook(sender.services, sender.actor, sender.webhook_id, command, rules))
+
+
+def set_status(sender: Sender, status: str) -> None:
+    """Gives the webhook a status."""
+    about = {"name": "h", "workflow_id": sender.workflow_id, "provider": sender.provider_id, "config": sender.config}
+    command = UpdateWebhook.model_validate({**about, "status": status})
+    rules = provider_rules(sender.provider_id, sender.config)
+    run(update_webhook(sender.services, sender.actor, sender.webhook_id, command, rules))

@@ -169,7 +169,7 @@ def test_refused_bodies_are_bounded(sender: Sender, monkeypatch: pytest.MonkeyPa
     bodies = [run(sender.services.webhooks.delivery_body(sender.actor.tenant_id, sha256)) for sha256 in hashes]
     assert [body is not None for body in bodies] == [True, False, False]
     with pytest.raises(UnprocessableError):
-        run(redeliver(sender.services, sender.actor, sender.webhook_id, lines[-1]["id"]))
+        run(redeliver(sender.services, sender.actor, sender.webhook_id, lines[-1]["id"], include_unverified=True))
 
 
 @pytest.mark.parametrize("keeps", [True, False])
@@ -212,7 +212,7 @@ def test_lines_go_with_the_commit_of_runs(sender: Sender) -> None:
     job = run(sender.services.queue.peek(sender.send(b"2").json["execution_id"]))
     assert job is not None
     assert job.delivery is not None
-    line = ledger_note(job.delivery, sender.actor.tenant_id, "filtered", None) | {"id": new_id()}
+    line = ledger_note(job.delivery, sender.actor.tenant_id, "filtered", None, True) | {"id": new_id()}
     carried, spilled = run(carried_beside(sender, line, job))
     assert (carried, spilled.mismatch) == (True, False)
     lines = run(sender.services.webhooks.deliveries(sender.actor.tenant_id, sender.webhook_id, 10))

@@ -221,7 +221,7 @@ def test_noncharacters_are_kept() -> None:
         "event_type": "\ufffe\uffff",
     }
     record |= {"headers": {"a\x00": "\ud800"}, "body_sha256": "0", "size_bytes": 0, "method": "POST", "query": {}}
-    line = ledger_note(record, "t", "filtered", "x" * 10_000)
+    line = ledger_note(record, "t", "filtered", "x" * 10_000, True)
     assert (line["event_type"], line["headers"]) == ("\ufffe\uffff", {"a\ufffd": "\ufffd"})
     assert len(line["reason"] or "") == 500
 

@@ -50,7 +50,7 @@ def test_those_that_fit_the_filter_are_run_again_page_by_page(filtered: Sender) 
     assert (first["redelivered"], second["redelivered"], end) == (3, 2, None)
     assert bodies(filtered, first["items"] + second["items"]) == [4, 3, 2, 1, 0]
     assert again(filtered, verdict="filtered", event_type="push") == (
-        {"redelivered": 0, "skipped": 0, "items": []},
+        {"redelivered": 0, "skipped": 0, "unverified": 0, "items": []},
         None,
     )
 
@@ -78,7 +78,7 @@ def test_under_one_key_each_delivery_is_run_again_once(filtered: Sender) -> None
 def test_redeliveries_are_not_run_again(filtered: Sender) -> None:
     """Only what the provider sent is: else each call would find what the one before has made."""
     again(filtered, verdict="filtered")
-    assert again(filtered)[0] == {"redelivered": 0, "skipped": 0, "items": []}
+    assert again(filtered)[0] == {"redelivered": 0, "skipped": 0, "unverified": 0, "items": []}
 
 
 def test_what_was_not_kept_is_skipped_and_counted(filtered: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
