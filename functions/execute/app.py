@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
 from shared.commands.services import services
+from shared.deadline import seconds_left
 from shared.errors import StorageUnavailableError
 from shared.http.api import Api
 from shared.http.base_url import base_url
@@ -12,6 +13,9 @@ from shared.http.operations import executions as operations
 from shared.http.prefer import wait_seconds
 from shared.http.request import Request
 from shared.http.responses import Response, accepted, ok
+
+# What is left of the request's time for reading the run that was waited for.
+READ_SECONDS = 1.5
 
 
 async def execute(request: Request) -> Response:
@@ -31,6 +35,7 @@ async def _answer(request: Request, execution_id: str, seconds: float) -> Respon
     from shared.queries.get_execution import get_execution
 
     found, run = services(), (request.tenant_id, execution_id)
+    seconds = seconds_left(seconds + READ_SECONDS) - READ_SECONDS
     if not await await_answer(found.answers, found.events, found.executions, *run, seconds):
         return None
     try:

@@ -83,3 +83,15 @@ async def test_host_that_hangs_holds_up_no_other_tenants_run(hurt: Hurt) -> None
         assert "failed" not in running.values()  # they still wait for the host
         for execution_id in slow:
             (await hurt.api.post(f"/api/executions/{execution_id}/cancel")).raise_for_status()
+
+
+@pytest.mark.slow
+async def test_key_is_let_in_as_soon_as_the_store_answers_again(hurt: Hurt) -> None:
+    """While nobody can say, its holder gets a 500, which is not kept as a denial would be for a minute."""
+    other = hurt.stack.new_tenant("new")
+    headers = {"authorization": f"Bearer {other.api_key}"}
+    async with httpx.AsyncClient(base_url=hurt.stack.api_url, headers=headers, timeout=60) as api:
+        assert hurt.stack.gateway is not None
+        with frozen(hurt.stack.gateway):
+            assert (await api.get("/api/workflows")).status_code == 500
+        assert (await api.get("/api/workflows")).status_code == 200

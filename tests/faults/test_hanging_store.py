@@ -11,6 +11,7 @@ from functions.authorizer.app import handler as authorizer
 from functions.authorizer.app import user_tokens
 from local.gateway import SupabaseGateway
 from local.redis import RedisServer
+from shared.deadline import within
 from shared.errors import StorageUnavailableError, UnavailableError
 from shared.ids import new_id
 from tests.faults.freezing import frozen
@@ -136,3 +137,15 @@ def test_waiting_for_an_answer_ends_in_time_while_valkey_hangs(api: SupabaseGate
         found = client.request("POST", f"/api/workflows/{workflow}/execute", headers={"prefer": "wait=2"})
     assert found.status == 202
     assert time.monotonic() - started < 15
+
+
+def test_waiting_for_an_answer_leaves_the_request_time_to_answer(api: SupabaseGateway) -> None:
+    """What was spent before, on a slow store say, is not waited for again: API Gateway would cut the answer off."""
+    client = Client()
+    workflow = client.request("POST", "/api/workflows", DOUBLING).json["id"]
+    client.request("POST", f"/api/workflows/{workflow}/publish")
+    started = time.monotonic()
+    with within(4.0):
+        found = client.request("POST", f"/api/workflows/{workflow}/execute", headers={"prefer": "wait=20"})
+    assert found.status == 202
+    assert time.monotonic() - started < 12
