@@ -31,7 +31,7 @@ from tests.integration.repositories.plans import Plans, Statement
 
 LIMIT = 51
 # A page of 51 rows lies in up to 51 pages of its table and a few of its index. Where Postgres knows
-# that there are only some hundreds, it may read and sort them all; and a statement's first plan reads the catalog.
+# that there are only some hundreds, it may read and sort them all.
 MOST_ROWS, MOST_PAGES = 10 * LIMIT, 20 * LIMIT
 BIG = {"executions", "webhook_deliveries", "event_store", "payloads", "workflows", "workflow_versions", "webhooks"}
 BIG |= {"api_keys", "secrets", "schedules"}
@@ -185,8 +185,10 @@ async def _done(filled: Filled, calls: Iterator[Call]) -> list[tuple[str, list[S
     gateway, plans = filled
     database = Database(gateway.url, gateway.service_key)
     done = []
-    plans.forget()
-    for name, call in calls:
+    for count, (name, call) in enumerate(calls):
+        if not count:
+            await call(database)  # what a session's first calls read of the catalog is another matter
+            plans.forget()
         await call(database)
         done.append((name, plans.statements()))
     await database.close()
