@@ -35,7 +35,8 @@ class ExecutionState:
     `running` and `waiting` are paths of nodes that do so themselves; a map does neither, its items' nodes do. `timers`
     are those of waiting nodes. `calls`
     has, by path, the runs that waiting nodes have called; `has_called`: there may be others that nobody waits for.
-    `deadline_at` is `deadline` in Unix seconds; `size_bytes` is what the payloads of the run's facts take in the store.
+    `deadline_at` is `deadline` in Unix seconds; `size_bytes` is what the payloads of the run's facts take in the store,
+    and `fact_bytes` that of the last one.
     """
 
     id: str
@@ -61,6 +62,7 @@ class ExecutionState:
     changed_at: str | None = None
     stream_version: int = 0
     size_bytes: int = 0
+    fact_bytes: int = 0
     running: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
     timers: Timers = field(default_factory=Timers, compare=False)
@@ -156,6 +158,13 @@ class ExecutionState:
         if sources:
             return {source: self.nodes[prefix + source].output for source in sources}
         return self.item(prefix) if prefix else None
+
+    def joined_bytes(self, sources: Sequence[str], prefix: str = "") -> int:
+        """What `joined_output` takes as JSON, nearly: what is passed on is the same value in the state, and as many
+        times as large as it is named once it is written."""
+        if not sources and prefix:
+            return self._item(prefix)[0].value_bytes
+        return sum(self.nodes[prefix + source].output_bytes for source in sources)
 
     def item(self, prefix: str) -> Any:
         """The item whose nodes have this prefix."""

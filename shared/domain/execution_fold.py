@@ -53,9 +53,7 @@ def fold(events: Iterable[RecordedEvent]) -> ExecutionState | None:
 
 def apply_event(state: ExecutionState, event: NewEvent | RecordedEvent) -> None:
     """Takes one more event of its stream into the state."""
-    apply(state, *execution_fact(event))
-    if isinstance(event, RecordedEvent):
-        state.size_bytes += event.size_bytes
+    apply(state, *execution_fact(event), event.size_bytes if isinstance(event, RecordedEvent) else 0)
 
 
 def execution_fact(event: NewEvent | RecordedEvent) -> tuple[ExecutionFact, str]:
@@ -65,8 +63,9 @@ def execution_fact(event: NewEvent | RecordedEvent) -> tuple[ExecutionFact, str]
     return fact, in_utc(event.timestamp) or event.timestamp  # type: ignore[return-value]  # the stream's type is `execution`
 
 
-def apply(state: ExecutionState, fact: ExecutionFact, happened_at: str) -> None:
-    """Takes one more fact into the state, which happened at `happened_at` (the service's form of time).
+def apply(state: ExecutionState, fact: ExecutionFact, happened_at: str, size_bytes: int = 0) -> None:
+    """Takes one more fact into the state, which happened at `happened_at` (the service's form of time) and takes so
+    many bytes in the store.
 
     What is no fact about an execution raises `TypeError`.
     """
@@ -76,6 +75,8 @@ def apply(state: ExecutionState, fact: ExecutionFact, happened_at: str) -> None:
         raise TypeError(f"{name} is no fact about an execution.")
     state.stream_version += 1
     state.changed_at = happened_at
+    state.size_bytes += size_bytes
+    state.fact_bytes = size_bytes
     change(state, fact, happened_at)
 
 
@@ -91,6 +92,7 @@ def _started(state: ExecutionState, fact: ExecutionStarted, happened_at: str) ->
     _set_deadline(state, fact.deadline)
     record = state.node(fact.trigger_node_id)
     record.status, record.output, record.handles = "succeeded", state.trigger, ("out",)
+    record.output_bytes = state.size_bytes
     record.started_at = record.finished_at = happened_at
 
 

@@ -19,6 +19,9 @@ from shared.events.node import ItemFailed, ItemSucceeded
 
 JsonObject = dict[str, Any]
 
+# What several leaves may yield together: as much as a run may record.
+MAX_OUTPUT_BYTES = 67_108_864
+
 Fate = Literal["ready", "skipped"]
 
 
@@ -75,10 +78,14 @@ def outcome(graph: Graph, state: ExecutionState) -> ExecutionSucceeded | Executi
     """How a run ends whose nodes are all settled.
 
     It fails with the error of the first node, in the graph's order, that failed it. Else its output is that of the
-    only leaf that completed, or of several an object by node id.
+    only leaf that completed, or of several an object by node id; one that is too large to be written fails it.
     """
-    error = failure(graph, state)
-    return ExecutionFailed(error) if error else ExecutionSucceeded(state.joined_output(live_leaves(graph, state)))
+    error, leaves = failure(graph, state), live_leaves(graph, state)
+    size = state.joined_bytes(leaves)
+    if error is None and size > MAX_OUTPUT_BYTES:
+        message = f"The run's output would have {size} bytes; it may have {MAX_OUTPUT_BYTES}."
+        error = {"code": "limit", "message": message}
+    return ExecutionFailed(error) if error else ExecutionSucceeded(state.joined_output(leaves))
 
 
 def item_outcome(graph: Graph, state: ExecutionState, prefix: str) -> ItemSucceeded | ItemFailed:

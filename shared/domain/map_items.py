@@ -17,13 +17,16 @@ class MapItems:
     """`values` are the items in order; `outputs` and `errors` are those that ended, by index.
 
     `under_way` has, for each item that anything has happened to and that has not ended, the paths of its nodes. They
-    are forgotten when the item ends, so that the state of a run stays as small as what is going on in it.
+    are forgotten when the item ends, so that the state of a run stays as small as what is going on in it. `value_bytes`
+    is what one item takes on average, and `output_bytes` what all outputs do.
     """
 
     values: Sequence[Any]
     outputs: dict[int, Any] = field(default_factory=dict)
     errors: dict[int, JsonObject] = field(default_factory=dict)
     under_way: dict[int, list[str]] = field(default_factory=dict)
+    value_bytes: int = 0
+    output_bytes: int = 0
 
     def output(self) -> list[Any]:
         """What the map yields: each item's output in the items' order, null for one that failed or never ran."""

@@ -61,10 +61,13 @@ def _node_succeeded(state: ExecutionState, fact: NodeSucceeded, happened_at: str
         state.signals.take(taken)
     if record.items is not None:
         output: Any = record.items.output()
+        record.output_bytes = record.items.output_bytes
     elif fact.output_of is not None:
-        output = state.joined_output(fact.output_of, split_path(fact.node_id)[0])
+        prefix = split_path(fact.node_id)[0]
+        output = state.joined_output(fact.output_of, prefix)
+        record.output_bytes = state.joined_bytes(fact.output_of, prefix)
     else:
-        output = fact.output
+        output, record.output_bytes = fact.output, state.fact_bytes
     record.succeed(fact, output, happened_at)
     _no_longer_open(state, fact.node_id)
     if fact.responds and state.response is None:
@@ -72,7 +75,9 @@ def _node_succeeded(state: ExecutionState, fact: NodeSucceeded, happened_at: str
 
 
 def _node_failed(state: ExecutionState, fact: NodeFailed, happened_at: str) -> None:
-    state.node(fact.node_id).fail(fact, happened_at)
+    record = state.node(fact.node_id)
+    record.fail(fact, happened_at)
+    record.output_bytes = state.fact_bytes
     _no_longer_open(state, fact.node_id)
 
 
@@ -93,7 +98,10 @@ def _no_longer_waits(state: ExecutionState, path: str) -> None:
 
 
 def _map_started(state: ExecutionState, fact: MapStarted, happened_at: str) -> None:
-    state.node(fact.node_id).start_map(fact, happened_at)
+    record = state.node(fact.node_id)
+    record.start_map(fact, happened_at)
+    if record.items is not None and record.items.values:
+        record.items.value_bytes = state.fact_bytes // len(record.items.values)
     _no_longer_waits(state, fact.node_id)
 
 
@@ -101,6 +109,7 @@ def _item_succeeded(state: ExecutionState, fact: ItemSucceeded, _happened_at: st
     prefix = item_prefix(fact.node_id, fact.index)
     items = state.items(fact.node_id)
     items.outputs[fact.index] = state.joined_output(fact.output_of, prefix) if fact.output_of else None
+    items.output_bytes += state.joined_bytes(fact.output_of, prefix) if fact.output_of else 0
     _forget(state, items, fact.index)
 
 

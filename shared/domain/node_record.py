@@ -21,7 +21,7 @@ class NodeRecord:
     `items` is set for a map that has started, `key` for an effect, and `workflow_version` for a call; `called` is the
     run that a node has called and waits for, or waited for. A node that waits for a `signal` takes none of the first
     `passed_over` that the run received. `attempts_before` is how many attempts had been made when the run was last
-    redriven: retriers count from there.
+    redriven: retriers count from there. `output_bytes` is what the output takes as JSON, nearly.
     """
 
     status: str = "pending"
@@ -44,6 +44,7 @@ class NodeRecord:
     called: str | None = None
     workflow_version: int | None = None
     attempts_before: int = 0
+    output_bytes: int = 0
 
     def start(self, fact: NodeStarted, happened_at: str) -> None:
         """Takes in that an effect, or a call, begins an attempt."""

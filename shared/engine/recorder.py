@@ -104,7 +104,7 @@ class Recorder:
         encoded = stored_payload(event, of_run=True)
         if event.event_type not in _ALWAYS:
             self._budget.refuse(self.state, 1, encoded.size_bytes)
-        apply(self.state, fact, happened_at)
+        apply(self.state, fact, happened_at, encoded.size_bytes)
         self._first = {}
         self._recorded += 1
         if self.promise is not None:
@@ -113,7 +113,6 @@ class Recorder:
             heappush(self._timeouts, (-self._timeout_seconds(fact.node_id), fact.node_id))
         self._unsaved.append(event)
         self._encoded.append(encoded)
-        self.state.size_bytes += encoded.size_bytes
         self.unsaved_bytes += encoded.size_bytes
 
     def watch(self, timeout_seconds: Callable[[str], float]) -> None:

@@ -25,10 +25,12 @@ from shared.engine.scopes import Scope, Scopes, Step
 from shared.errors import LimitExceededError
 from shared.events.node import NodeSucceeded
 from shared.ids import derived_id
-from shared.nodes.node_type import Completed, Inputs, NodeError, Signal, Wait
+from shared.nodes.node_type import MAX_JOINED_BYTES, Completed, Inputs, NodeError, Signal, Wait
 
 JsonObject = dict[str, Any]
 
+# What a node's expressions may read of others' outputs, whole: it is written, sent and read at once.
+MAX_READ_BYTES = 67_108_864
 RUN_SCOPE = ("trigger", "workflow", "execution")
 # JSONata's code for an expression that ran out of time, and this library's for its other limits.
 _TIMEOUT = frozenset({"D1012", "timeout"})
@@ -41,8 +43,8 @@ class Resolution:
     def __init__(self, state: ExecutionState, program: Program, guard: ExpressionGuard) -> None:
         """Expressions are evaluated by `guard`, which keeps what it is given of the run until `close`."""
         self._state, self._guard = state, guard
-        # Off where a fact is derived that was recorded before outputs had a greatest depth.
-        self.bounds_depth = True
+        # Off where a fact is derived that was recorded before outputs had a greatest depth and size.
+        self.bounds_outputs = True
         self.scopes = Scopes(program, lambda scope: guard.forget(scope.data))
 
     def close(self) -> None:
@@ -57,7 +59,7 @@ class Resolution:
         """What a pure node runs on beside its parameters."""
         sources, prefix = self.sources(step), step.scope.prefix
         outputs = {source: self._state.nodes[prefix + source].output for source in sources}
-        return Inputs(tuple(sources), outputs, self.signal(step.path))
+        return Inputs(tuple(sources), outputs, self.signal(step.path), self._state.joined_bytes(sources, prefix))
 
     def signal(self, path: str) -> Signal | None:
         """What has come for a node that waits for a signal; where it is too large to be judged it raises
@@ -135,25 +137,32 @@ class Resolution:
         undefined: list[str],
         signal: Signal | None = None,
     ) -> NodeSucceeded:
-        """The fact that a node has completed; one whose output is nested more than `MAX_DEPTH` deep raises `NodeError`.
+        """The fact that a node has completed; one whose output is nested more than `MAX_DEPTH` deep, or has more than
+        `MAX_JOINED_BYTES` by what it brings together, raises `NodeError`.
 
-        Every output is recorded through here, so none is deeper than what reads it can walk. `signal` is the one that
-        the node waited for.
+        Every output is recorded through here, so none is deeper than what reads it can walk, and none doubles from node
+        to node until nobody can write it. `signal` is the one that the node waited for.
         """
-        if self.bounds_depth and deeper_than(self._output(step, completed), MAX_DEPTH):
-            raise NodeError("limit", f"The output is nested more than {MAX_DEPTH} levels deep.")
+        if self.bounds_outputs:
+            self._bound(step, completed)
         sources = None if completed.output_of is None else list(completed.output_of)
         handles, output, responds = list(completed.handles), completed.output, completed.responds
         number = None if signal is None else signal.number
         return NodeSucceeded(step.path, attempt, output, handles, evaluated_at, undefined, sources, responds, number)
 
-    def _output(self, step: Step, completed: Completed) -> Any:
-        """What the state will have as the node's output, where it may be deeper than any before."""
-        if completed.output_of is None:
-            record = self._state.nodes.get(step.path)
-            return completed.output if record is None or record.items is None else record.items.output()
-        several = len(completed.output_of) > 1
-        return self._state.joined_output(completed.output_of, step.scope.prefix) if several else None
+    def _bound(self, step: Step, completed: Completed) -> None:
+        record, sources, prefix = self._state.nodes.get(step.path), completed.output_of, step.scope.prefix
+        output, size = completed.output, 0
+        if sources is not None:
+            if len(sources) < 2:
+                return  # as deep and as large as it was
+            output, size = self._state.joined_output(sources, prefix), self._state.joined_bytes(sources, prefix)
+        elif record is not None and record.items is not None:
+            output, size = record.items.output(), record.items.output_bytes
+        if size > MAX_JOINED_BYTES:
+            raise NodeError("limit", f"The output has {size} bytes; a node may bring {MAX_JOINED_BYTES} together.")
+        if deeper_than(output, MAX_DEPTH):
+            raise NodeError("limit", f"The output is nested more than {MAX_DEPTH} levels deep.")
 
     def _level(
         self, scope: Scope, node_id: str, template: GuardedTemplate, names: list[str], sources: Sequence[str] = ()
@@ -173,7 +182,11 @@ class Resolution:
         def output(name: str) -> Any:
             return cut(self._state.nodes[prefix + name].output, body.output_reads.get(name, True))
 
-        return Level(scope.data, names, list(dict.fromkeys((*sources, *seen))), of_scope, output, seen)
+        nodes = list(dict.fromkeys((*sources, *seen)))
+        size = self._state.joined_bytes(nodes, prefix) if nodes else 0
+        if size > MAX_READ_BYTES:
+            raise NodeError("limit", f"What its expressions read has {size} bytes; they may read {MAX_READ_BYTES}.")
+        return Level(scope.data, names, nodes, of_scope, output, seen)
 
     def _has_output(self, path: str) -> bool:
         record = self._state.nodes.get(path)

@@ -21,7 +21,7 @@ from shared.engine.premises import ImpossibleError
 from shared.engine.program import Program
 from shared.engine.resolution import Resolution
 from shared.errors import UnprocessableError
-from shared.events.codec import BOUNDED_DEPTH_VERSION, encode, event_type
+from shared.events.codec import BOUNDED_OUTPUTS_VERSION, encode, event_type
 from shared.events.record import RecordedEvent
 
 JsonObject = dict[str, Any]
@@ -96,7 +96,7 @@ class _Verification:
         """What is wrong with the next event; it is taken into the state when nothing is."""
         fact, happened_at = execution_fact(event)
         if self._resolution is not None and event.event_type == "NodeSucceeded":
-            self._resolution.bounds_depth = event.metadata.get("schema_version", 1) >= BOUNDED_DEPTH_VERSION
+            self._resolution.bounds_outputs = event.metadata.get("schema_version", 1) >= BOUNDED_OUTPUTS_VERSION
         try:
             expected = fact if self._is_copied(event) else await self._derivation.fact(fact, happened_at)
         except ImpossibleError as refusal:
@@ -106,7 +106,7 @@ class _Verification:
         named = [name for name in fact.__slots__ if not same_json(getattr(expected, name), getattr(fact, name))]
         if named:
             return Difference(event, encode(expected), f"It differs in {', '.join(named)}.")
-        apply(self._state, fact, happened_at)
+        apply(self._state, fact, happened_at, event.size_bytes)
         return None
 
     def _is_copied(self, event: RecordedEvent) -> bool:

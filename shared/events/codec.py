@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 JsonObject = dict[str, Any]
 
-# The version of `NodeSucceeded` from which on no output is nested more than `MAX_DEPTH` deep.
-BOUNDED_DEPTH_VERSION = 2
+# The version of `NodeSucceeded` from which on no output is nested more than `MAX_DEPTH` deep, nor larger than
+# `MAX_JOINED_BYTES` by what it brings together.
+BOUNDED_OUTPUTS_VERSION = 2
 # Schema version of each fact whose shape has ever changed; all others are at 1.
-SCHEMA_VERSIONS: Mapping[str, int] = {"NodeSucceeded": BOUNDED_DEPTH_VERSION}
+SCHEMA_VERSIONS: Mapping[str, int] = {"NodeSucceeded": BOUNDED_OUTPUTS_VERSION}
 # (event type, schema version) → the payload at the next version.
 UPCASTS: Mapping[tuple[str, int], Callable[[JsonObject], JsonObject]] = {("NodeSucceeded", 1): lambda payload: payload}
 

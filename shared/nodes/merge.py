@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters
+from shared.nodes.node_type import MAX_JOINED_BYTES, Completed, Inputs, NodeError, NodeType, Parameters
 
 
 class Merge(Parameters):
@@ -16,6 +16,10 @@ class Merge(Parameters):
 def _run(parameters: Merge, inputs: Inputs) -> Completed:
     if parameters.mode == "first":
         return Completed(output_of=inputs.sources[:1])
+    if inputs.size_bytes > MAX_JOINED_BYTES:
+        # It would have to be written to be measured.
+        message = f"The branches have {inputs.size_bytes} bytes; a node may bring {MAX_JOINED_BYTES} together."
+        raise NodeError("limit", message)
     if parameters.mode == "object":
         return Completed({source: inputs.outputs[source] for source in inputs.sources})
     return Completed([inputs.outputs[source] for source in inputs.sources])

@@ -20,6 +20,8 @@ JsonObject = dict[str, Any]
 ERROR_HANDLE = "error"
 # What one node may yield, unless its type knows better: outputs are kept for good, and read by every node after it.
 MAX_OUTPUT_BYTES = 1_048_576
+# And what a node may bring together of others' outputs, which are not stored again, but written where they are read.
+MAX_JOINED_BYTES = 16_777_216
 DEFAULT_TIMEOUT_SECONDS = 30.0
 # An attempt must end within a drain's life, 15 minutes on Lambda, or each drain would begin it anew: this leaves five
 # for what comes before it.
@@ -74,11 +76,13 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The live predecessors' ids, in the order of the edges, and each one's output; the signal that ended a wait."""
+    """The live predecessors' ids, in the order of the edges, and each one's output; the signal that ended a wait.
+    `size_bytes` is what the outputs take together."""
 
     sources: tuple[str, ...]
     outputs: Mapping[str, Any]
     signal: Signal | None = None
+    size_bytes: int = 0
 
 
 # The context in which parameters are validated as they are drawn, with expressions in them.

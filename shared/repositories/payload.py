@@ -39,9 +39,7 @@ def store(payload: JsonObject, *, of_run: bool) -> tuple[JsonObject, JsonObject 
     `of_run`: it is that of a fact about a run. A number that JSON cannot write raises `ValueError`.
     """
     stored = _in_text(payload) if of_run else payload
-    # Of a run's payload only values are large, and they are text by now: it need not be encoded again to be measured.
-    texts = (value for value in stored.values() if type(value) is str) if of_run else (_encode(stored),)
-    size = sum(len(text.encode()) for text in texts)
+    size = size_bytes(stored)
     if size <= INLINE_LIMIT_BYTES:
         return stored, None, size
     sha256 = _text_hash(stored) if of_run else _native_hash(stored)
@@ -57,7 +55,7 @@ def size_bytes(stored: JsonObject) -> int:
     """What a stored payload takes, nearly. A run's values are texts in it; only what was recorded before that has to be
     encoded to be measured."""
     if any(name.endswith(_TEXT) for name in stored):
-        return sum(len(text) for text in stored.values() if type(text) is str)
+        return sum(len(text.encode()) for text in stored.values() if type(text) is str)
     return len(_encode_in_ascii(stored))
 
 

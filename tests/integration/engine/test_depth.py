@@ -1,4 +1,4 @@
-"""How deep a node's output may be nested, however it came to be so."""
+"""How deep a node's output may be nested and how large it may be, however it came to be so."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from shared.engine.program import Program
 from shared.engine.verification import first_difference
 from shared.events.codec import encode
 from shared.events.node import NodeSucceeded
+from shared.nodes.node_type import MAX_JOINED_BYTES
 from tests.integration.engine.bench import HOOK, Bench, transform
 
 JsonObject = dict[str, Any]
@@ -93,3 +94,51 @@ async def test_run_from_before_there_was_a_greatest_depth_is_derived_again(bench
         event = replace(failed, event_type="NodeSucceeded", payload=encode(fact), metadata=metadata)
         difference = await first_difference([*before, event], Program.from_row(row), bench.guard)
         assert (difference is None) == is_sound
+
+
+@pytest.mark.parametrize("kind", ["disabled", "if", "merge", "map"])
+async def test_output_that_doubles_from_node_to_node_fails_in_time(bench: Bench, kind: str) -> None:
+    """What is passed on is not stored again, but it would be written wherever it is read: twenty doublings of a
+    kilobyte are a gigabyte."""
+    nodes, edges, last = [HOOK], [], "hook"
+    for level in range(20):
+        for side in ("a", "b"):
+            nodes.append({**transform(f"{side}{level}", 1), "disabled": True})
+            edges += [f"{last}>{side}{level}", f"{side}{level}>join{level}"]
+        nodes.append(joining(kind, f"join{level}"))
+        last = f"join{level}{'.true' if kind == 'if' else ''}"
+    nodes.append(transform("reads", "{% $count($keys($input)) %}"))
+    job = bench.delivery(await bench.publish(nodes, *edges, f"{last}>reads"), "x" * 1_000)
+    state = await bench.execute(job)
+    assert state.error is not None
+    assert (state.status, state.error["code"]) == ("failed", "limit")
+    assert max(record.output_bytes for record in state.nodes.values()) <= MAX_JOINED_BYTES
+    assert (await bench.verify(job))["first_difference"] is None
+
+
+def joining(kind: str, node_id: str) -> JsonObject:
+    """A node with two predecessors whose output is both of theirs."""
+    if kind == "if":
+        return {"id": node_id, "type": "if", "join": "all", "parameters": {"condition": True}}
+    if kind == "merge":
+        return {"id": node_id, "type": "merge", "join": "all", "parameters": {"mode": "object"}}
+    if kind == "map":
+        body = {"nodes": [{**transform("same", 1), "disabled": True}]}
+        return {
+            "id": node_id,
+            "type": "map",
+            "join": "all",
+            "parameters": {"items": "{% [$input, $input] %}", "body": body},
+        }
+    return {**transform(node_id, 1), "disabled": True, "join": "all"}
+
+
+async def test_leaves_that_together_are_too_large_fail_the_run(bench: Bench) -> None:
+    """A hundred nodes pass a megabyte on each: no node has failed, and the run's output cannot be written."""
+    nodes = [{**transform(f"n{index}", 1), "disabled": True} for index in range(100)]
+    edges = [f"hook>n{index}" for index in range(100)]
+    job = bench.delivery(await bench.publish([HOOK, *nodes], *edges), "x" * 1_000_000)
+    state = await bench.execute(job)
+    assert state.error is not None
+    assert (state.status, state.error["code"]) == ("failed", "limit")
+    assert (await bench.verify(job))["first_difference"] is None

