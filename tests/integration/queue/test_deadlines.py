@@ -1,0 +1,52 @@
+"""A call of Redis takes no longer than its caller has, and the connection that it had is not kept for the next."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from local.redis import RedisServer
+from shared.deadline import within
+from shared.errors import QueueUnavailableError
+from shared.ids import new_id
+from shared.queue.execution_queue import ExecutionQueue
+from shared.settings import Settings
+from tests.faults.freezing import frozen, silent_host
+
+
+def settings(port: int, **more: str) -> Settings:
+    """Those of a queue of a test's own."""
+    return Settings(
+        supabase_url="", supabase_key="", redis_host="127.0.0.1", redis_port=port, queue_name=f"q{new_id()}", **more
+    )
+
+
+async def test_server_that_never_spoke_is_out_of_reach_in_time() -> None:
+    """It takes the connection and no more: whatever is asked of it, by however many at once."""
+    with silent_host() as port:
+        queue = ExecutionQueue.connect(settings(port))
+        started = time.monotonic()
+        with within(0.5):
+            calls = [call for _ in range(20) for call in (queue.live_drains(), queue.claim("t"), queue.peek(new_id()))]
+            found = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(error) for error in found} == {QueueUnavailableError}
+        assert time.monotonic() - started < 5
+        await queue.close()
+
+
+async def test_answer_that_comes_too_late_is_nobody_elses(redis_server: RedisServer) -> None:
+    """A server that hangs for a moment and then answers what was asked before: the next caller gets his own answer."""
+    queue = ExecutionQueue.connect(settings(redis_server.port))
+    await queue.ping()
+    assert await queue.count_error(new_id()) == 1
+    with frozen(redis_server):
+        for late in (queue.ping(), queue.count_error("late"), queue.live_drains(), queue.claim("token")):
+            with within(0.2), pytest.raises(QueueUnavailableError):
+                await late
+    assert await queue.live_drains() == 0
+    assert await queue.counts() == {"wait": 0, "active": 0, "delayed": 0, "failed": 0}
+    assert await queue.count_error(new_id()) == 1
+    assert await queue.claim("token") is None
+    await queue.close()
