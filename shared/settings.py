@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     lease_seconds: float = 60.0
     run_max_facts: int = 100_000
     run_max_bytes: int = 67_108_864
+    drain_max_bytes: int = 67_108_864
     delivery_memory_seconds: int = 86_400
     tenant_deliveries_per_second: int = 0
     outbound_allow: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ class Settings(NamedTuple):
             lease_seconds=_decimal(environment, "LEASE_SECONDS", 60.0),
             run_max_facts=_positive(environment, "RUN_MAX_FACTS", 100_000),
             run_max_bytes=_positive(environment, "RUN_MAX_BYTES", 67_108_864),
+            drain_max_bytes=_positive(environment, "DRAIN_MAX_BYTES", 67_108_864),
             delivery_memory_seconds=_number(environment, "DELIVERY_MEMORY_SECONDS", 86_400),
             tenant_deliveries_per_second=_number(environment, "TENANT_DELIVERIES_PER_SECOND", 0),
             outbound_allow=_words(environment, "OUTBOUND_ALLOW"),

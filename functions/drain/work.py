@@ -21,6 +21,7 @@ from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
 from shared.engine.keepers import Keepers
 from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
+from shared.engine.memory import Memory
 from shared.engine.schedules import Schedules
 from shared.engine.secret_reader import SecretReader
 from shared.errors import WorkflowEngineError
@@ -43,7 +44,19 @@ async def drain(remaining_seconds: Callable[[], float], waking: str | None = Non
     reach = Reach(parts.settings.outbound_allow, parts.settings.aws_allow, secret_reader(), signal_url)
     tell, hints = parts.answers.tell, partial(hint, parts)
     budget = RunBudget(parts.settings.run_max_facts, parts.settings.run_max_bytes)
-    engine = Engine(parts.events, journal, graph_loader(), guard, name, reach, tell=tell, hint=hints, budget=budget)
+    memory = Memory(parts.settings.drain_max_bytes)
+    engine = Engine(
+        parts.events,
+        journal,
+        graph_loader(),
+        guard,
+        name,
+        reach,
+        tell=tell,
+        hint=hints,
+        budget=budget,
+        memory=memory,
+    )
     schedules = Schedules(parts.events, journal, parts.schedules, name, engine.clock)
     work = Drain(parts.queue, parts.executions, schedules, engine, parts.settings, name, remaining_seconds, waking)
     writer = LedgerWriter(parts.queue, parts.webhooks, events, name)

@@ -20,6 +20,7 @@ from shared.engine.ending import Ending
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
+from shared.engine.memory import Memory, Share
 from shared.engine.program import Program
 from shared.engine.promise import Promise, Tell
 from shared.engine.recorder import Recorder
@@ -58,13 +59,15 @@ class Engine:
         tell: Tell | None = None,
         hint: Hint | None = None,
         budget: RunBudget = DEFAULT_BUDGET,
+        memory: Memory | None = None,
     ) -> None:
         """`name` is the drain's: it stands in the metadata of every event that this engine writes. `tell` takes answers
-        to those who wait for them; `hint` tells drains of runs to look at; `budget` is what each run may record."""
+        to those who wait for them; `hint` tells drains of runs to look at; `budget` is what each run may record, and
+        `memory` what they hold together."""
         self._events, self._journal, self._graphs, self._guard = events, journal, graphs, guard
         self._actor, self._reach, self.clock = f"drain:{name}", reach, clock
         self._tell, self._waiting, self._budget = tell, WaitingRuns(events, budget), budget
-        self._executions = ExecutionRepository(events.database)
+        self._executions, self._memory = ExecutionRepository(events.database), memory or Memory()
         self._called = CalledRuns(events, journal, graphs, self._actor, clock, hint)
 
     async def execute(self, job: ExecutionJob, is_first_claim: bool = True) -> float | None:
@@ -79,11 +82,19 @@ class Engine:
             return await self._execute(job, is_first_claim and job.kind != "resume")
 
     async def _execute(self, job: ExecutionJob, is_new: bool) -> float | None:
+        share = self._memory.share()
+        try:
+            return await self._tried(job, is_new, share)
+        finally:
+            share.close()
+
+    async def _tried(self, job: ExecutionJob, is_new: bool, share: Share) -> float | None:
         for _ in range(MAX_RELOADS):
             try:
-                recorder = self._begun(job) if is_new else await self._continued(job)
+                recorder = self._begun(job) if is_new else await self._continued(job, share)
                 if recorder is None or recorder.state.is_terminal:
                     return None
+                recorder.share = share
                 return await self._carried_out(job, recorder)
             except StreamConflictError:
                 is_new = False
@@ -168,8 +179,17 @@ class Engine:
         if job.awaited and self._tell is not None:
             recorder.promise = Promise(recorder.state, self._tell)
 
-    async def _continued(self, job: ExecutionJob) -> Recorder | None:
-        return self._known_or_begun(job, await self._waiting.load(job.tenant_id, job.execution_id))
+    async def _continued(self, job: ExecutionJob, share: Share) -> Recorder | None:
+        while True:
+            async with self._memory.reading:
+                known = await self._waiting.load(job.tenant_id, job.execution_id)
+            if known is not None:
+                share.hold(known[0].size_bytes)
+            if not share.is_to_wait:
+                return self._known_or_begun(job, known)
+            # What was read is let go of until there is room for it.
+            known = None
+            await share.room()
 
     def _known_or_begun(self, job: ExecutionJob, known: Known | None) -> Recorder | None:
         if known is not None:

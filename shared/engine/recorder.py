@@ -13,6 +13,7 @@ from shared.domain.execution_fold import apply, apply_event
 from shared.domain.run_budget import DEFAULT_BUDGET, RunBudget
 from shared.domain.timestamps import timestamp
 from shared.engine.journal import Journal
+from shared.engine.memory import Share
 from shared.engine.promise import Promise
 from shared.errors import StreamConflictError
 from shared.events.codec import new_event
@@ -73,6 +74,8 @@ class Recorder:
         self.is_busy = False
         # What the stored row says of when somebody must look again, as far as it was written here.
         self._row_wake_at: str | None = None
+        # Set where the run is one of several that share a drain's memory.
+        self.share: Share | None = None
         # Set where somebody waits for the run's answer.
         self.promise: Promise | None = None
 
@@ -113,12 +116,20 @@ class Recorder:
             heappush(self._timeouts, (-self._timeout_seconds(fact.node_id), fact.node_id))
         self._unsaved.append(event)
         self._encoded.append(encoded)
+        if self.share is not None:
+            self.share.hold(self.state.size_bytes)
         self.unsaved_bytes += encoded.size_bytes
 
     def watch(self, timeout_seconds: Callable[[str], float]) -> None:
         """From now on, nobody takes the run over while a node at a path has been at work for less than this."""
         self._timeout_seconds = timeout_seconds
         self._timeouts = sorted((-timeout_seconds(path), path) for path in self.state.running)
+
+    async def room(self) -> None:
+        """Returns when the drain has room for more of this run; what it has recorded is durable if it has to wait."""
+        if self.share is not None and self.share.is_to_wait:
+            await self.durable()
+            await self.share.room()
 
     def has_room_for(self, facts: int) -> None:
         """Passes where the run may record so many more; raises `RunLimitError` where it may not."""

@@ -83,6 +83,7 @@ class Run:
     async def _nodes(self, ready: list[str]) -> None:
         self._recorder.is_busy = True
         while ready or self._tasks:
+            await self._recorder.room()
             if self._ending.is_overdue:
                 self._is_cut_off = True
                 break

@@ -32,6 +32,7 @@ from shared.engine.engine import Engine
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
+from shared.engine.memory import Memory
 from shared.engine.schedules import Schedules
 from shared.engine.secret_reader import SecretReader
 from shared.engine.verify_execution import verify_execution
@@ -68,7 +69,11 @@ class Bench:
             await queue.close()
 
     def new_engine(
-        self, name: str = "test", clock: Callable[[], float] = time.time, budget: RunBudget = DEFAULT_BUDGET
+        self,
+        name: str = "test",
+        clock: Callable[[], float] = time.time,
+        budget: RunBudget = DEFAULT_BUDGET,
+        memory: Memory | None = None,
     ) -> Engine:
         """Another drain's engine, perhaps at another time, or with less for each run to record."""
         services = self.services
@@ -77,7 +82,9 @@ class Bench:
         )
         tell, tell_drains = services.answers.tell, partial(hint, services)
         journal = Journal(services.events)
-        return Engine(services.events, journal, self.graphs, self.guard, name, reach, clock, tell, tell_drains, budget)
+        return Engine(
+            services.events, journal, self.graphs, self.guard, name, reach, clock, tell, tell_drains, budget, memory
+        )
 
     def schedules(self, clock: Callable[[], float]) -> Schedules:
         """What fires the schedules of a drain at this time."""

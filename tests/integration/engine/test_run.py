@@ -269,7 +269,9 @@ async def test_private_address_is_refused(bench: Bench) -> None:
 
 async def test_unpublished_workflow_is_recorded_as_failed(bench: Bench) -> None:
     """A delivery for a workflow without a published version leaves a failed run that says so."""
-    state = await bench.execute(bench.delivery(bench.tenant_id))
+    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
+    await bench.unpublish(workflow_id)
+    state = await bench.execute(bench.delivery(workflow_id))
     assert state.error is not None
     assert (state.status, state.error["code"]) == ("failed", "not_published")
 

@@ -1,0 +1,85 @@
+"""What the runs of one drain hold together, and how long a large one waits until there is room for more of it.
+
+A run's own budget bounds each of them; sixty-four at their bounds would be more than a drain has. The small ones never
+wait. Of the large ones the first goes on to its end, whatever the others hold, so that there is always one that makes
+room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+# Below this a run is none of those that are waited for.
+LARGE_BYTES = 2_097_152
+# As stored; in a process it is several times as much.
+DEFAULT_MAX_BYTES = 67_108_864
+# So many runs are read at once: how large one is shows when it has been.
+MAX_READ_AT_ONCE = 4
+
+
+class Memory:
+    """One drain's. Belongs to one event loop."""
+
+    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        """`max_bytes` are what the large runs may hold together before all but the first of them wait."""
+        self.held_bytes = 0
+        self._max_bytes = max_bytes
+        self._large: dict[Share, int] = {}
+        self._waiting: list[asyncio.Future[None]] = []
+        self.reading = asyncio.Semaphore(MAX_READ_AT_ONCE)
+
+    def share(self) -> Share:
+        """A run's share, empty so far; close it when the run is not at work any more."""
+        return Share(self)
+
+    def is_full_for(self, share: Share) -> bool:
+        """Whether this run is to wait."""
+        return self.held_bytes > self._max_bytes and share in self._large and share is not next(iter(self._large))
+
+    def hold(self, share: Share, size_bytes: int) -> None:
+        """Takes in what a run holds now: more than before, or nothing any more."""
+        before = self._large.pop(share, 0) if size_bytes == 0 else self._large.get(share, 0)
+        if size_bytes >= LARGE_BYTES:
+            self._large[share] = size_bytes
+        else:
+            size_bytes = 0
+        self.held_bytes += size_bytes - before
+        if size_bytes < before:
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
+    async def less(self) -> None:
+        """Returns when a run has let go of what it held."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
+
+
+class Share:
+    """What one run holds."""
+
+    __slots__ = ("_memory",)
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def hold(self, size_bytes: int) -> None:
+        """Takes in how much it is now."""
+        if size_bytes >= LARGE_BYTES:
+            self._memory.hold(self, size_bytes)
+
+    @property
+    def is_to_wait(self) -> bool:
+        """Whether there is no room for more of this run."""
+        return self._memory.is_full_for(self)
+
+    async def room(self) -> None:
+        """Returns when there is room for more of this run."""
+        while self.is_to_wait:
+            await self._memory.less()
+
+    def close(self) -> None:
+        """Lets go of it."""
+        self._memory.hold(self, 0)

@@ -1,0 +1,83 @@
+"""What the runs of a drain hold together: large ones wait for one another, and nobody else waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import pairwise
+
+from shared.engine.memory import LARGE_BYTES, Memory, Share
+from shared.queue.job import ExecutionJob
+from tests.integration.engine.bench import HOOK, Bench, delay, transform
+
+MEGABYTE = "{% $join($map([1..1000], function($n) { '" + "x" * 1_000 + "' })) %}"
+MANY = 6 * 1_048_576
+
+
+class Watched(Memory):
+    """It knows the most that was ever held, and tells when it was too much."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(max_bytes)
+        self.peak, self.is_full = 0, asyncio.Event()
+
+    def hold(self, share: Share, size_bytes: int) -> None:
+        super().hold(share, size_bytes)
+        self.peak = max(self.peak, self.held_bytes)
+        if self.held_bytes > MANY:
+            self.is_full.set()
+
+
+async def large_runs(bench: Bench, count: int, *last: dict[str, object]) -> list[ExecutionJob]:
+    """Jobs of runs of eight megabytes each; `last` are nodes at their ends."""
+    nodes = [HOOK, *(transform(f"n{number}", MEGABYTE) for number in range(8)), *last]
+    edges = [f"{one['id']}>{other['id']}" for one, other in pairwise(nodes)]
+    workflow_id = await bench.publish(nodes, *edges)
+    return [bench.delivery(workflow_id) for _ in range(count)]
+
+
+async def test_large_runs_wait_for_one_another(bench: Bench) -> None:
+    """Four of eight megabytes never hold thirty-two together; all come to their ends."""
+    memory = Watched(MANY)
+    engine = bench.new_engine(memory=memory)
+    jobs = await large_runs(bench, 4, transform("last", 1))
+    await asyncio.gather(*map(engine.execute, jobs))
+    assert {(await bench.state(job)).status for job in jobs} == {"succeeded"}
+    # The first has its eight, the others what they had by then, and each a step that was under way.
+    assert memory.peak < MANY + 13 * 1_048_576
+    assert memory.held_bytes == 0
+
+
+async def test_small_run_waits_for_no_large_one(bench: Bench) -> None:
+    """It is at its end before they are."""
+    engine = bench.new_engine(memory=Memory(LARGE_BYTES))
+    jobs = await large_runs(bench, 2, delay("pause", seconds=1.9))
+    large = [asyncio.create_task(engine.execute(job)) for job in jobs]
+    small = bench.delivery(await bench.publish([HOOK, transform("one", 1)], "hook>one"))
+    await engine.execute(small)
+    assert not all(task.done() for task in large)
+    await asyncio.gather(*large)
+    assert {(await bench.state(job)).status for job in (*jobs, small)} == {"succeeded"}
+
+
+async def test_large_runs_that_come_back_together_wait_too(bench: Bench) -> None:
+    """By when they have been read their size is known: what there is no room for is let go of, and read again."""
+    jobs = await large_runs(bench, 4, delay("pause", seconds=3600))
+    await asyncio.gather(*map(bench.engine.execute, jobs))
+    memory = Watched(MANY)
+    later = bench.new_engine("later", lambda: time.time() + 3600, memory=memory)
+    await asyncio.gather(*(later.execute(job, is_first_claim=False) for job in jobs))
+    assert {(await bench.state(job)).status for job in jobs} == {"succeeded"}
+    assert memory.held_bytes == 0
+
+
+async def test_run_that_is_given_up_lets_go_of_what_it_held(bench: Bench) -> None:
+    """Cancelled in the middle, as at a drain's end."""
+    memory = Watched(MANY)
+    (job,) = await large_runs(bench, 1, delay("pause", seconds=1.9))
+    task = asyncio.create_task(bench.new_engine(memory=memory).execute(job))
+    async with asyncio.timeout(20):
+        await memory.is_full.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert memory.held_bytes == 0
