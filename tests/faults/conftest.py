@@ -44,13 +44,15 @@ class Hurt:
             base_url=stack.api_url, headers={"authorization": f"Bearer {stack.api_key}"}, timeout=60
         )
 
-    async def hook(self, nodes: list[dict[str, Any]], edges: list[tuple[str, str]]) -> str:
-        """The path of a webhook for a published workflow with these nodes after the trigger `hook`."""
+    async def hook(self, nodes: list[dict[str, Any]], edges: list[tuple[str, str]], **config: Any) -> str:
+        """The path of a webhook with this configuration, for a published workflow with these nodes after the trigger
+        `hook`."""
         drawn = [{"source": source, "target": target} for source, target in edges]
         graph = {"name": "hurt", "nodes": [{"id": "hook", "type": "webhook_trigger"}, *nodes], "edges": drawn}
         workflow = (await self.api.post("/api/workflows", json=graph)).raise_for_status().json()
         (await self.api.post(f"/api/workflows/{workflow['id']}/publish")).raise_for_status()
         wanted = {"name": "hurt", "workflow_id": workflow["id"], "provider": "generic_hmac", "secret": SECRET}
+        wanted["config"] = config
         webhook = (await self.api.post("/api/webhooks", json=wanted)).raise_for_status().json()
         return f"/webhooks/{webhook['id']}/generic_hmac"
 

@@ -8,16 +8,33 @@ import hmac
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.faults.conftest import SECRET, Hurt
+from tests.faults.freezing import frozen
 
 RATE = 30
 OUTAGE_SECONDS = 3.0
 CALM_SECONDS = 1.5
+
+
+HANGS = ("redis hangs", "supabase hangs", "postgres hangs")
+
+
+@contextmanager
+def stopped_server(server: Any) -> Iterator[None]:
+    """The server is away inside the block."""
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
 
 
 @dataclass
@@ -67,9 +84,9 @@ class Provider:
 
 
 @pytest.mark.slow
-async def test_whatever_is_stopped_no_acknowledged_delivery_is_lost(hurt: Hurt) -> None:
-    """Each delivery has exactly one run in the end. With one of the two out of reach all are taken; with both, the
-    provider is asked to try again, and with nothing but 202, 200 and 503 is it ever answered."""
+async def test_whatever_is_stopped_serverno_acknowledged_delivery_is_lost(hurt: Hurt) -> None:
+    """Each delivery has exactly one run in the end. With one of the two out of reach, or hanging, all are taken; with
+    both, the provider is asked to try again, and with nothing but 202, 200 and 503 is it ever answered."""
     path = await hurt.hook([{"id": "keep", "type": "transform", "parameters": {"value": 1}}], [("hook", "keep")])
     redis, postgres, gateway = hurt.stack.redis, hurt.stack.postgres, hurt.stack.gateway
     assert redis is not None
@@ -77,28 +94,30 @@ async def test_whatever_is_stopped_no_acknowledged_delivery_is_lost(hurt: Hurt) 
     assert gateway is not None
     provider, stopped = Provider(hurt.api, path), asyncio.Event()
     sending = asyncio.create_task(provider.run(stopped))
-    for phase, servers in {
-        "without redis": [redis],
-        "without supabase": [gateway],
-        "without postgres": [postgres],
-        "without both": [redis, gateway],
-    }.items():
+    for phase, servers, outage in (
+        ("without redis", [redis], stopped_server),
+        ("without supabase", [gateway], stopped_server),
+        ("without postgres", [postgres], stopped_server),
+        ("redis hangs", [redis], frozen),
+        ("supabase hangs", [gateway], frozen),
+        ("postgres hangs", [postgres], frozen),
+        ("without both", [redis, gateway], stopped_server),
+    ):
         await asyncio.sleep(CALM_SECONDS)
-        for server in servers:
-            await asyncio.to_thread(server.stop)
-        provider.phase = phase
-        await asyncio.sleep(OUTAGE_SECONDS)
-        await provider.has_answers(phase, 503 if len(servers) > 1 else 202)
-        provider.phase = "calm"
-        for server in servers:
-            await asyncio.to_thread(server.start)
+        with ExitStack() as stack:
+            for server in servers:
+                await asyncio.to_thread(stack.enter_context, outage(server))
+            provider.phase = phase
+            await asyncio.sleep(OUTAGE_SECONDS)
+            await provider.has_answers(phase, 503 if len(servers) > 1 else 202)
+            provider.phase = "calm"
     await asyncio.sleep(CALM_SECONDS)
     stopped.set()
     sent = await sending
 
     assert {status for _, status in provider.answers} <= {200, 202, 503}
     assert provider.without_retry_after == 0
-    for phase in ("without redis", "without supabase", "without postgres"):
+    for phase in ("without redis", "without supabase", "without postgres", *HANGS):
         assert provider.answers[phase, 202] > RATE, provider.answers
         assert provider.answers[phase, 503] == 0, provider.answers
     assert provider.answers["without both", 503] > RATE, provider.answers
