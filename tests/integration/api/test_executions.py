@@ -233,5 +233,5 @@ def test_signal_is_recorded_with_its_payload(client: Client, execution_id: str) 
     answer = client.request("POST", f"/api/executions/{execution_id}/signals/approval", {"payload": {"approved": True}})
     events = client.request("GET", f"/api/executions/{execution_id}/events").json["items"]
     assert (answer.status, answer.json) == (200, {"id": execution_id, "status": "queued"})
-    assert events[-1]["payload"] == {"name": "approval", "payload": {"approved": True}, "key": None}
+    assert events[-1]["payload"] == {"name": "approval", "payload": {"approved": True}, "key": None, "node_id": None}
     assert client.request("POST", f"/api/executions/{execution_id}/signals/a%20b", {}).status == 400

@@ -133,10 +133,13 @@ async def test_no_job_is_left_behind_by_a_leaving_drain(queue_settings: Settings
 
 
 async def test_claim_waking_is_given_to_one(queue: ExecutionQueue) -> None:
-    """Of many who find no drain, one invokes it; when it has announced itself, the next may again."""
-    assert sorted(await asyncio.gather(*(queue.claim_waking() for _ in range(10)))) == [False] * 9 + [True]
-    await queue.announce("drain", 0.01)
-    assert await queue.claim_waking()
+    """Of many who find no drain, one invokes it; when that very drain has announced itself, the next may again."""
+    tokens = await asyncio.gather(*(queue.claim_waking(max_drains=3) for _ in range(10)))
+    (token,) = [token for token in tokens if token is not None]
+    await queue.announce("another", 0.01)
+    assert await queue.claim_waking(max_drains=3) is None
+    await queue.announce("drain", 0.01, token)
+    assert await queue.claim_waking(max_drains=3)
 
 
 @pytest.mark.parametrize("forget", ["FLUSHALL", "SCRIPT FLUSH"])
