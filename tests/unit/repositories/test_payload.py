@@ -76,6 +76,20 @@ def test_a_large_payload_is_referenced_by_its_content() -> None:
     assert set(first) == {"$payload", "size_bytes"}
 
 
+def test_form_of_today_stays_readable() -> None:
+    """What stands in stored events: a change of the form is a further one."""
+    payload = {"node_id": "n", "output": {"b": 1e22, "a": [-0.0, 1.0, "ü\x00"]}, "error": None, "handles": ["out"]}
+    stored = {
+        "node_id": "n",
+        "output$json": '{"b":1e+22,"a":[-0.0,1.0,"ü\\u0000"]}',
+        "error": None,
+        "handles": ["out"],
+    }
+    assert store(payload, of_run=True)[0] == stored
+    assert exactly(load(stored)) == exactly(payload)
+    assert store({"output": "\ud800"}, of_run=True)[0] == {"output$json": '"\\ud800"'}
+
+
 def test_what_was_stored_as_jsonb_is_still_read_and_checked() -> None:
     """Values in their own place, in base64 where jsonb refuses them, and under a hash that knows no order of keys."""
     payload = {"node_id": "a", "output": {"b": [1e16], "a": "\x00"}}
