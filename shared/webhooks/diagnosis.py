@@ -34,7 +34,8 @@ def diagnose(
         return "rejected_malformed", reason
     if kind != "signature_mismatch":
         return "rejected_signature", reason
-    if len(delivery.body) <= MAX_GUESSED_BYTES and provider.scheme.kind in ("hmac", "hash"):
+    is_cheap = len(delivery.body) <= MAX_GUESSED_BYTES and delivery.work.is_light
+    if is_cheap and provider.scheme.kind in ("hmac", "hash"):
         return "rejected_signature", _guess(provider.scheme, delivery, secrets, now)
     return "rejected_signature", "wrong_secret"
 

@@ -19,12 +19,13 @@ STEP_BYTES = 64
 class Work:
     """What may still be done for one request. Once there is nothing left, whatever is read is not there."""
 
-    __slots__ = ("_is_inflated", "_left")
+    __slots__ = ("_is_inflated", "_left", "_light")
 
     def __init__(self, sent_bytes: int) -> None:
         """`sent_bytes` is how large the request is."""
         self._left = LEAST_BYTES + TIMES_SENT * sent_bytes
         self._is_inflated = False
+        self._light = self._left * 7 // 8
 
     def spend(self, size: int) -> bool:
         """Whether there was enough left for a step over `size` bytes."""
@@ -36,6 +37,11 @@ class Work:
         if not self._is_inflated:
             self._left += TIMES_INFLATED * size
             self._is_inflated = True
+
+    @property
+    def is_light(self) -> bool:
+        """Whether so little has been done that it may be done a dozen times more."""
+        return self._left >= self._light
 
     @property
     def is_spent(self) -> bool:

@@ -17,6 +17,7 @@ from shared.errors import Problem
 from shared.webhooks.catalog import provider_data
 from shared.webhooks.configuration import config_problems
 from shared.webhooks.delivery import Delivery
+from shared.webhooks.diagnosis import diagnose
 from shared.webhooks.door import takes_event
 from shared.webhooks.examination import examine
 from shared.webhooks.provider import Provider, fit
@@ -167,6 +168,24 @@ def test_large_bodies_of_every_kind_have_work_enough() -> None:
     found = examine(provider, Delivery("POST", {"x-sign": signature}, body), ["first", "second"], 0.0).verification
     assert found is not None
     assert found.accepted
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{body}", "body_modified: line breaks were added at its end"),
+        ("{body}" + "{body|hex|hex}" * 100, "wrong_secret"),
+    ],
+)
+def test_a_scheme_that_is_much_work_is_not_guessed_at(content: str, reason: str) -> None:
+    """What a forged delivery was meant to be is looked for where that costs little."""
+    provider = fit(CUSTOM, {"scheme": SCHEME | {"content": content}})
+    body = b"x" * 60_000
+    signature = hmac.new(b"secret", body if content == "{body}" else b"", "sha256").hexdigest()
+    delivery = Delivery("POST", {"x-sign": signature}, body + b"\n")
+    found = examine(provider, delivery, ["secret"], 0.0).verification
+    assert found is not None
+    assert diagnose(provider, delivery, ["secret"], 0.0, found.reason or "") == ("rejected_signature", reason)
 
 
 def test_work_that_is_inflated_is_gained_once() -> None:
