@@ -54,8 +54,11 @@ class Child(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, owner: Owner, process: subprocess.Popen[bytes], progress: mmap.mmap) -> None:
+    def __init__(
+        self, owner: Owner, process: subprocess.Popen[bytes], progress: mmap.mmap, max_resident_bytes: int
+    ) -> None:
         self._owner, self._process, self._progress = owner, process, progress
+        self._max_resident_bytes = max_resident_bytes
         self._buffer = bytearray()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -63,8 +66,9 @@ class Child(asyncio.Protocol):
         self._verdict: EvaluationError | None = None
 
     @classmethod
-    async def start(cls, owner: Owner) -> Child:
-        """A new child, connected. Its environment is empty: what it evaluates comes from outside."""
+    async def start(cls, owner: Owner, max_resident_bytes: int = MAX_RESIDENT_BYTES) -> Child:
+        """A new child, connected, which may hold so much memory. Its environment is empty: what it evaluates comes from
+        outside."""
         ours, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as file:
             file.truncate(mmap.PAGESIZE)
@@ -79,7 +83,7 @@ class Child(asyncio.Protocol):
         theirs.close()
         ours.setblocking(False)
         _, child = await asyncio.get_running_loop().create_unix_connection(
-            lambda: cls(owner, process, progress), sock=ours
+            lambda: cls(owner, process, progress, max_resident_bytes), sock=ours
         )
         return child
 
@@ -123,17 +127,15 @@ class Child(asyncio.Protocol):
         if current != self._seen[0]:
             self._seen = (current, now)
         elif now - self._seen[1] >= (KILL_AFTER_SECONDS if current else LOST_AFTER_SECONDS):
-            self._kill("The evaluation took too long.", "timeout")
+            self._verdict = EvaluationError("", "The evaluation took too long.", "timeout")
+            self.kill()
             return
-        if self._resident_bytes() > MAX_RESIDENT_BYTES:
-            self._kill("The evaluation needs too much memory.", "limit")
+        if self._resident_bytes() > self._max_resident_bytes:
+            # Others' data may fill it as well: without a verdict, what it is at is tried once more by an empty one.
+            self.kill()
             return
         self._owner.looked(current, now)
         self._timer = self._loop.call_later(WATCH_SECONDS, self._look)
-
-    def _kill(self, message: str, code: str) -> None:
-        self._verdict = EvaluationError("", message, code)
-        self.kill()
 
     def kill(self) -> None:
         """Ends the child at once, whatever it is at."""

@@ -16,7 +16,7 @@ import json
 import logging
 from typing import Any, Protocol
 
-from shared.engine.expression_child import Child, EvaluationError
+from shared.engine.expression_child import MAX_RESIDENT_BYTES, Child, EvaluationError
 from shared.engine.expression_process import HEADER
 from shared.engine.expression_requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
 
@@ -46,9 +46,9 @@ class Owner(Protocol):
 class Lane:
     """One child process and the evaluations that wait for it. Belongs to one event loop."""
 
-    def __init__(self, owner: Owner) -> None:
-        """Its child starts with the first evaluation."""
-        self._owner = owner
+    def __init__(self, owner: Owner, max_resident_bytes: int = MAX_RESIDENT_BYTES) -> None:
+        """Its child starts with the first evaluation, and may hold so much memory."""
+        self._owner, self._max_resident_bytes = owner, max_resident_bytes
         self._waiting: dict[int, Waiting] = {}
         self._unsent: list[int] = []
         self._generation = 0
@@ -184,7 +184,7 @@ class Lane:
             self._generation = next(_generations)
             self._forget.clear()
             self._drop.clear()
-            self._child = await Child.start(self)
+            self._child = await Child.start(self, self._max_resident_bytes)
         except OSError as error:
             self._give_up(f"No process for expressions can be started: {error}")
             return

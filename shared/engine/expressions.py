@@ -11,6 +11,7 @@ import asyncio
 import itertools
 from functools import cache
 
+from shared.engine.expression_child import MAX_RESIDENT_BYTES
 from shared.engine.expression_lane import Lane
 from shared.engine.expression_requests import Filled, GuardedTemplate, Request, RunData, Waiting
 
@@ -29,10 +30,11 @@ PEACE_SECONDS = 1.0
 class ExpressionGuard:
     """Two lanes and who is in which. Belongs to one event loop."""
 
-    def __init__(self, longest_seconds: float = LONGEST_SECONDS) -> None:
-        """A request is answered within `longest_seconds`, others' turns included, or fails with `timeout`."""
+    def __init__(self, longest_seconds: float = LONGEST_SECONDS, max_resident_bytes: int = MAX_RESIDENT_BYTES) -> None:
+        """A request is answered within `longest_seconds`, others' turns included, or fails with `timeout`. A child that
+        holds more than `max_resident_bytes` is replaced."""
         self._longest_seconds = longest_seconds
-        self._shared, self._apart = Lane(self), Lane(self)
+        self._shared, self._apart = Lane(self, max_resident_bytes), Lane(self, max_resident_bytes)
         self._waiting: dict[int, Waiting] = {}
         self._numbers = itertools.count(1)
         self._deadline: asyncio.TimerHandle | None = None

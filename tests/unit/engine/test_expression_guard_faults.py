@@ -152,5 +152,17 @@ async def test_request_that_is_not_answered_fails_in_time() -> None:
     await guard.close()
 
 
+async def test_memory_that_others_fill_fails_nobody() -> None:
+    """Runs leave more data with the child than it may hold: it is replaced, and what it was at is answered."""
+    guard = ExpressionGuard(max_resident_bytes=150 * 1024 * 1024)
+    large = [reading({"a": "x" * 8_000_000}, template("{% $length($nodes.a) > 0 %}")) for _ in range(15)]
+    # At work for long enough to be what the child is at when it is looked at.
+    slow = template("{% ($s := $pad('', 1000000, 'ab'); [1..40].$length($replace($s, 'a', 'c')); $nodes.a) %}")
+    *others, last = await asyncio.gather(*map(guard.fill, [*large, reading({"a": 1}, slow)]))
+    assert [filled.parameters for filled in others] == [{"value": True}] * len(large)
+    assert last.parameters == {"value": 1}
+    await guard.close()
+
+
 def _is_evaluator(one: psutil.Process) -> bool:
     return one.status() != psutil.STATUS_ZOMBIE and "expression_process" in " ".join(one.cmdline())
