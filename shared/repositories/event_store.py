@@ -244,8 +244,10 @@ def _calls(caller_id: str, execution_ids: Sequence[str]) -> list[JsonObject]:
 
 
 def _event(row: JsonObject) -> RecordedEvent:
-    stored = row["payload"]
-    return RecordedEvent.from_row({**row, "payload": payload.load(stored), "size_bytes": payload.size_bytes(stored)})
+    # The row is this event's alone, just read.
+    row["size_bytes"] = payload.size_bytes(row["payload"])
+    row["payload"] = payload.load(row["payload"])
+    return RecordedEvent.from_row(row)
 
 
 def _argument(appends: Sequence[Append]) -> JsonObject:

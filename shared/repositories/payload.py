@@ -29,6 +29,8 @@ JsonObject = dict[str, Any]
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
 _encode_in_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+# As it was encoded, without white space around it: a fold of a long run decodes thousands.
+_decode = json.JSONDecoder().raw_decode
 _encode_sorted = json.JSONEncoder(separators=(",", ":"), allow_nan=False, sort_keys=True).encode
 
 
@@ -54,9 +56,12 @@ def is_content(payload: JsonObject, sha256: str) -> bool:
 def size_bytes(stored: JsonObject) -> int:
     """What a stored payload takes, nearly. A run's values are texts in it; only what was recorded before that has to be
     encoded to be measured."""
-    if any(name.endswith(_TEXT) for name in stored):
-        return sum(len(text.encode()) for text in stored.values() if type(text) is str)
-    return len(_encode_in_ascii(stored))
+    size, has_values = 0, False
+    for name, value in stored.items():
+        if type(value) is str:
+            size += len(value) if value.isascii() else len(value.encode())
+            has_values = has_values or name.endswith(_TEXT)
+    return size if has_values else len(_encode_in_ascii(stored))
 
 
 def load(stored: JsonObject) -> JsonObject:
@@ -66,11 +71,13 @@ def load(stored: JsonObject) -> JsonObject:
 
         loaded: JsonObject = json.loads(b64decode(stored["$base64"]))
         return loaded
-    if not any(name.endswith(_TEXT) for name in stored):
-        return stored
-    return {
-        name.removesuffix(_TEXT): json.loads(value) if name.endswith(_TEXT) else value for name, value in stored.items()
-    }
+    payload: JsonObject = {}
+    for name, value in stored.items():
+        if name.endswith(_TEXT):
+            payload[name.removesuffix(_TEXT)] = _decode(value)[0]
+        else:
+            payload[name] = value
+    return payload if payload.keys() != stored.keys() else stored
 
 
 def _in_text(payload: JsonObject) -> JsonObject:
