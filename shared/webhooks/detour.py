@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 # After Redis failed, deliveries go around it for this long; each attempt could hold an answer up for a second or two.
 DETOUR_SECONDS = 2.0
@@ -13,20 +14,20 @@ LONGEST_DETOUR_SECONDS = 16.0
 class Detour:
     """Whether Redis is gone around just now. One per process, for all that intake asks of Redis."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Redis is asked first."""
-        self._until, self._hangs = 0.0, 0
+        self._clock, self._until, self._hangs = clock, 0.0, 0
 
     @property
     def is_open(self) -> bool:
         """Whether Redis is not to be asked."""
-        return time.monotonic() < self._until
+        return self._clock() < self._until
 
     def begin(self, error: BaseException | None) -> None:
         """Redis has failed; `error` is why. A time-out is a Redis that hangs."""
         self._hangs = self._hangs + 1 if isinstance(error, TimeoutError) else 0
         longer = min(DETOUR_SECONDS * 2.0 ** max(0, self._hangs - 1), max(LONGEST_DETOUR_SECONDS, DETOUR_SECONDS))
-        self._until = time.monotonic() + longer
+        self._until = self._clock() + longer
 
     def end(self) -> None:
         """Redis has answered."""

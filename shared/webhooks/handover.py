@@ -16,7 +16,6 @@ from shared.domain.delivery import DeliveryRecord, body_bytes, ledger_note
 from shared.domain.verdict import PROVEN
 from shared.errors import (
     ConflictError,
-    GoneError,
     QueueError,
     QueueUnavailableError,
     StorageUnavailableError,
@@ -27,6 +26,7 @@ from shared.queue.inbox import Receipt
 from shared.queue.job import ExecutionJob
 from shared.queue.limit import Limit
 from shared.webhooks.answer import Answer, json_answer
+from shared.webhooks.closed import gone
 from shared.webhooks.deadlines import LONG_SECONDS, SHORT_SECONDS
 from shared.webhooks.detour import Detour
 from shared.webhooks.door import is_stored
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-UNPUBLISHED = "This webhook's workflow is not published."
 # The delivery is in already; its sender does not wait longer than this for a drain to be woken.
 WAKE_SECONDS = 3.0
 
@@ -126,7 +125,7 @@ class Handover:
         self._detour.end()
         if receipt.unpublished:
             await self.note(hook, job.delivery, "unpublished", None)
-            raise GoneError(UNPUBLISHED)
+            raise gone("unpublished")
         if receipt.retry_after_seconds is not None:
             await self.note(hook, job.delivery, "throttled", None)
             raise ThrottledError(retry_after_seconds=max(1, math.ceil(receipt.retry_after_seconds)))

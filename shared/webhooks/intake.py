@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from shared.commands.services import Services
 from shared.deadline import within
@@ -21,12 +21,13 @@ from shared.ids import is_uuid
 from shared.queue.job import ExecutionJob
 from shared.webhooks.answer import Answer, json_answer
 from shared.webhooks.arrival import Arrival, facts_of, job_of
+from shared.webhooks.closed import closed_by, gone
 from shared.webhooks.deadlines import LONG_SECONDS
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.detour import Detour
 from shared.webhooks.door import takes_address, takes_event
 from shared.webhooks.examination import Examination, examine
-from shared.webhooks.handover import UNPUBLISHED, Handover
+from shared.webhooks.handover import Handover
 from shared.webhooks.hooks import Hook, Hooks
 from shared.webhooks.provider import Provider
 from shared.webhooks.words import Facts
@@ -64,9 +65,9 @@ class Intake:
         assert examined.verification is not None, "neither is refused"
         job = job_of(hook, provider, delivery, examined.verification.timestamp, facts_of(hook, delivery, now))
         assert job.delivery is not None, "intake makes jobs of deliveries"
-        if closed := _closed(hook):
+        if closed := closed_by(hook):
             await self._handover.note(hook, job.delivery, closed, None)
-            raise _gone(closed)
+            raise gone(closed)
         if hook.provider_id == "custom" and not hook.config.get("live"):
             return await self._go_live(hook)
         if (reason := await self._kept_out(hook, job.delivery)) is not None:
@@ -128,7 +129,7 @@ class Intake:
             return None
         assert job.delivery is not None, "intake makes jobs of deliveries"
         await self._handover.note(hook, job.delivery, "paused", None)
-        raise _gone("paused")
+        raise gone("paused")
 
     async def _run_answer(
         self, arrival: Arrival, job: ExecutionJob, accepted: Answer, arrived_at: float
@@ -146,9 +147,9 @@ class Intake:
         """The answer to a handshake, after what it asks for has been done."""
         found, verified = examined.handshake, examined.verification is not None
         assert found is not None, "only handshakes come here"
-        if closed := _closed(hook):
+        if closed := closed_by(hook):
             await self._handover.note(hook, facts_of(hook, delivery, now), "handshake", closed, verified)
-            raise _gone(closed) if verified or hook.is_published else NotFoundError(NO_WEBHOOK)
+            raise gone(closed) if verified or hook.is_published else NotFoundError(NO_WEBHOOK)
         if found.stores is not None:
             from shared.commands.keep_handshake_secret import keep_handshake_secret
 
@@ -209,17 +210,6 @@ class Intake:
 
     def _arrived(self, hook: Hook, arrival: Arrival) -> DeliveryRecord:
         return facts_of(hook, arrival.delivery(hook, self._services.settings.public_url), time.time())
-
-
-def _closed(hook: Hook) -> Literal["paused", "unpublished"] | None:
-    """Why the webhook takes no delivery, be it as right as can be; one that holds them takes them in any case."""
-    if not hook.is_active:
-        return "paused"
-    return None if hook.is_published or hook.is_holding else "unpublished"
-
-
-def _gone(closed: Literal["paused", "unpublished"]) -> GoneError:
-    return GoneError() if closed == "paused" else GoneError(UNPUBLISHED)
 
 
 def _replied(hook: Hook, delivery: Delivery, answer: Answer) -> Answer:

@@ -69,6 +69,18 @@ def test_held_deliveries_run_once_and_in_order_when_the_webhook_is_active(holdin
     assert len(kinds) == len(set(kinds))
 
 
+def test_a_run_that_was_held_for_long_breaks_no_promise(holding: Sender, servers: Servers) -> None:
+    """Neither while it is held nor when it is released: that is when it begins."""
+    answer = holding.send(b"1")
+    run_id, tenant_id = answer.json["execution_id"], holding.actor.tenant_id
+    with psycopg.connect(servers.supabase.database_url, autocommit=True) as connection:
+        query = "update event_store set created_at = created_at - interval '1 hour' where stream_id = %s"
+        connection.execute(query, [run_id])
+    assert run(holding.services.executions.invariant_violations(300, tenant_id=tenant_id)) == []
+    set_status(holding, "active")
+    assert run(holding.services.executions.invariant_violations(300, tenant_id=tenant_id)) == []
+
+
 def test_forged_and_filtered_ones_are_not_held(holding: Sender) -> None:
     """What would not run when it is active does not run later either."""
     configure_holding(holding, event_types=["push"])
