@@ -15,6 +15,7 @@ from shared.domain.json_values import storable
 from shared.domain.run_budget import DEFAULT_BUDGET, RunBudget
 from shared.domain.workflow_settings import WorkflowSettings
 from shared.engine.attempts import Attempts
+from shared.engine.beginning import Beginning
 from shared.engine.calls import CalledRuns, Calls, Hint
 from shared.engine.ending import Ending
 from shared.engine.expressions import ExpressionGuard
@@ -27,8 +28,8 @@ from shared.engine.recorder import Recorder
 from shared.engine.run import Run
 from shared.engine.unfolded import unfolded
 from shared.engine.waiting_runs import Known, WaitingRuns
-from shared.errors import InvalidGraphError, JobRefusedError, RunLimitError, StreamConflictError
-from shared.events.execution import ExecutionCancelled, ExecutionFailed, ExecutionQueued, ExecutionStarted, trigger_of
+from shared.errors import RunLimitError, StreamConflictError
+from shared.events.execution import ExecutionFailed, ExecutionQueued, trigger_of
 from shared.nodes.node_type import Reach
 from shared.observability import count, tagged
 from shared.queue.job import ExecutionJob
@@ -64,11 +65,12 @@ class Engine:
         """`name` is the drain's: it stands in the metadata of every event that this engine writes. `tell` takes answers
         to those who wait for them; `hint` tells drains of runs to look at; `budget` is what each run may record, and
         `memory` what they hold together."""
-        self._events, self._journal, self._graphs, self._guard = events, journal, graphs, guard
+        self._events, self._journal, self._guard = events, journal, guard
         self._actor, self._reach, self.clock = f"drain:{name}", reach, clock
         self._tell, self._waiting, self._budget = tell, WaitingRuns(events, budget), budget
         self._executions, self._memory = ExecutionRepository(events.database), memory or Memory()
         self._called = CalledRuns(events, journal, graphs, self._actor, clock, hint)
+        self._beginning = Beginning(graphs, self._called)
 
     async def execute(self, job: ExecutionJob, is_first_claim: bool = True) -> float | None:
         """The seconds until the run's next timer, infinity when it waits for somebody else, and `None` when there is
@@ -134,10 +136,10 @@ class Engine:
             recorder = self._known_or_begun(job, known)
             if recorder is None or recorder.state.is_terminal:
                 return
-            await self._refuse_stranger(recorder)
+            await self._beginning.refuse_stranger(recorder)
             self._promise(job, recorder)
             with contextlib.suppress(StreamConflictError):
-                ending = self._ending(recorder, await self._known(recorder))
+                ending = self._ending(recorder, await self._beginning.known_program(recorder))
                 await ending.end(ExecutionFailed({"code": code, "message": message}))
                 count("RunsFailed")
                 await self._wake_caller(recorder.state)
@@ -146,12 +148,6 @@ class Engine:
     async def has_begun(self, job: ExecutionJob) -> bool:
         """Whether anything is recorded of the job's run."""
         return bool(await self._events.read_stream(job.tenant_id, job.execution_id, limit=1))
-
-    async def _refuse_stranger(self, recorder: Recorder) -> None:
-        """A job may come from any client of the queue: what its tenant does not have leaves no trace of a run."""
-        state = recorder.state
-        if not recorder.is_stored and not await self._graphs.is_known(state.tenant_id, state.workflow_id):
-            raise JobRefusedError(f"The tenant {state.tenant_id} has no workflow {state.workflow_id}.")
 
     async def _wake_caller(self, state: ExecutionState) -> None:
         """Tells a drain of the run that waited for this one's end; by its row it is due already."""
@@ -202,7 +198,7 @@ class Engine:
         return None
 
     async def _drive(self, recorder: Recorder) -> float | None:
-        program = None if await self._is_orphan(recorder) else await self._started(recorder)
+        program = await self._beginning.program(recorder)
         if program is None:
             await recorder.durable()
             return None
@@ -215,51 +211,3 @@ class Engine:
     def _ending(self, recorder: Recorder, program: Program | None) -> Ending:
         settings = WorkflowSettings() if program is None else program.settings
         return Ending(recorder, settings, self._called)
-
-    async def _known(self, recorder: Recorder) -> Program | None:
-        """The program of a run that has started, where it can be read."""
-        state = recorder.state
-        if state.started_at is None or state.workflow_version is None:
-            return None
-        with contextlib.suppress(InvalidGraphError):
-            return await self._graphs.program(state.tenant_id, state.workflow_id, state.workflow_version)
-        return None
-
-    async def _is_orphan(self, recorder: Recorder) -> bool:
-        """Whether this run was called by one that was cancelled, or that has ended without waiting for it: then it is
-        cancelled before it starts. A cancellation that came earlier did not find it."""
-        state = recorder.state
-        if state.parent_id is None or state.caller is None or state.stream_version > 1:
-            return False
-        end = (await self._called.outcomes(state.tenant_id, [state.parent_id])).get(state.parent_id)
-        if end is None or not (state.is_awaited or end.event_type == "ExecutionCancelled"):
-            return False
-        recorder.record(ExecutionCancelled("The run that called this one has ended."))
-        return True
-
-    async def _started(self, recorder: Recorder) -> Program | None:
-        """The program of a run that has started; a run that cannot start is recorded as failed."""
-        state = recorder.state
-        version = state.workflow_version
-        if version is None:
-            version = await self._graphs.published_version(state.tenant_id, state.workflow_id)
-        program = None
-        try:
-            if version is not None:
-                program = await self._graphs.program(state.tenant_id, state.workflow_id, version)
-        except InvalidGraphError as error:
-            recorder.record(ExecutionFailed({"code": error.code, "message": error.detail}))
-            return None
-        if program is None:
-            await self._refuse_stranger(recorder)
-            message = "The workflow has no published version."
-            recorder.record(ExecutionFailed({"code": "not_published", "message": message}))
-            return None
-        if state.phase == "queued":
-            trigger_node_id = program.trigger_for(state.trigger)
-            if trigger_node_id is None:
-                message = f"Version {program.version} of the workflow has no trigger for this."
-                recorder.record(ExecutionFailed({"code": "no_trigger", "message": message}))
-                return None
-            recorder.record(ExecutionStarted(program.version, trigger_node_id, program.settings.deadline(self.clock())))
-        return program
