@@ -37,13 +37,16 @@ def short_drains(
 def unscheduled_drains(
     build: Path, postgres_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalStack]:
-    """The same, where no schedule ever comes."""
-    with _short(build, postgres_template, tmp_path_factory.mktemp("unscheduled"), schedule_seconds=86_400) as running:
+    """The same, where no schedule ever comes, and where one drain at a time is enough."""
+    folder = tmp_path_factory.mktemp("unscheduled")
+    with _short(build, postgres_template, folder, schedule_seconds=86_400, MaxDrains="1") as running:
         yield running
 
 
 @contextmanager
-def _short(build: Path, postgres_template: Path, folder: Path, *, schedule_seconds: int) -> Iterator[LocalStack]:
+def _short(
+    build: Path, postgres_template: Path, folder: Path, *, schedule_seconds: int, **parameters: str
+) -> Iterator[LocalStack]:
     environment = {"LOCK_SECONDS": "2", "LEASE_SECONDS": "5", "DRAIN_LINGER_SECONDS": "1", "DRAIN_CONCURRENCY": "4"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOCAL_SCHEDULE_SECONDS", str(schedule_seconds))
@@ -53,7 +56,7 @@ def _short(build: Path, postgres_template: Path, folder: Path, *, schedule_secon
             durable=False,
             environment=environment,
             artifacts=build,
-            parameters={"DrainTimeoutSeconds": "12"},
+            parameters={"DrainTimeoutSeconds": "12", **parameters},
         ) as running:
             yield running
     shutil.rmtree(folder / "postgres", ignore_errors=True)

@@ -45,7 +45,7 @@ def outcomes(hurt: Hurt, execution_ids: list[str]) -> list[int]:
 
 
 async def test_drain_hands_over_at_its_limit(unscheduled: Hurt) -> None:
-    """Twenty-eight runs of two seconds, four at a time, are more than twelve seconds and too few to call a helper. No
+    """Twenty-eight runs of two seconds, four at a time, are more than twelve seconds, and no helper may come. No
     schedule comes and no other delivery: only the drain itself can have called the successor that finishes them."""
     unscheduled.sink.pause_seconds = 2.0
     path = await webhook(unscheduled)

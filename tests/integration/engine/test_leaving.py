@@ -38,11 +38,12 @@ def drain_of(
     remaining: Callable[[], float],
     queue: ExecutionQueue | None = None,
     executions: ExecutionRepository | None = None,
+    waking: str | None = None,
 ) -> Drain:
     """A drain over the bench's parts or these."""
     parts, schedules = bench.services, bench.schedules(bench.engine.clock)
     queue, executions = queue or parts.queue, executions or parts.executions
-    return Drain(queue, executions, schedules, bench.engine, parts.settings, new_id(), remaining)
+    return Drain(queue, executions, schedules, bench.engine, parts.settings, new_id(), remaining, waking)
 
 
 async def test_effect_longer_than_a_lock_is_sent_once_though_its_drain_leaves(bench: Bench, sink: Sink) -> None:
@@ -183,3 +184,13 @@ async def test_drain_leaves_in_time_though_redis_hangs(bench: Bench, sink: Sink,
     # A busy machine is a moment late; a call that waits for its own deadline is so by more, each of several.
     assert clock.remaining() > -3
     assert (await leaving).completed == 0
+
+
+async def test_waking_ends_with_the_drain_that_it_was_for(bench: Bench) -> None:
+    """Another one, which the schedule has invoked, leaves the mark: the one that is coming is not here yet."""
+    queue = bench.services.queue
+    token = await queue.claim_waking(8)
+    await drain_of(bench, Clock(20.0).remaining).run()
+    assert (token is not None, await queue.claim_waking(8)) == (True, None)
+    await drain_of(bench, Clock(20.0).remaining, waking=token).run()
+    assert await queue.claim_waking(8) is not None
