@@ -29,7 +29,8 @@ class Work:
 
     def spend(self, size: int) -> bool:
         """Whether there was enough left for a step over `size` bytes."""
-        self._left -= size + STEP_BYTES
+        if self._left >= 0:
+            self._left -= size + STEP_BYTES
         return self._left >= 0
 
     def inflated(self, size: int) -> None:
