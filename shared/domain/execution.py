@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from shared.domain.paths import item_of, split_path
 from shared.domain.signals import Signals
-from shared.domain.timers import Timers
 from shared.domain.timestamps import timestamp, unix_seconds
 
 if TYPE_CHECKING:
     from shared.domain.map_items import MapItems
     from shared.domain.node_record import NodeRecord
+    from shared.domain.timers import Timers
     from shared.events.execution import ErrorWorkflowStarted, SignalReceived
 
 JsonObject = dict[str, Any]
@@ -33,10 +33,9 @@ class ExecutionState:
     """A run after its events. `nodes` holds those that anything has happened to, by path.
 
     `running` and `waiting` are paths of nodes that do so themselves; a map does neither, its items' nodes do. `timers`
-    are those of waiting nodes. `calls`
-    has, by path, the runs that waiting nodes have called; `has_called`: there may be others that nobody waits for.
-    `deadline_at` is `deadline` in Unix seconds; `size_bytes` is what the payloads of the run's facts take in the store,
-    and `fact_bytes` that of the last one.
+    are those of waiting nodes. `calls` has, by path, the runs that waiting nodes have called; `has_called`: there may
+    be others that nobody waits for. `deadline_at` is `deadline` in Unix seconds; `size_bytes` is what the payloads of
+    the run's facts take in the store, and `fact_bytes` that of the last one.
     """
 
     id: str
@@ -65,7 +64,7 @@ class ExecutionState:
     fact_bytes: int = 0
     running: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
-    timers: Timers = field(default_factory=Timers, compare=False)
+    timers: Timers | None = field(default=None, compare=False)
     calls: dict[str, str] = field(default_factory=dict)
     has_called: bool = False
     signals: Signals = field(default_factory=Signals)
@@ -116,10 +115,20 @@ class ExecutionState:
     @property
     def next_timer(self) -> str | None:
         """When the first waiting node goes on without a signal, or its wait ends; `None` where none waits."""
+        if self.timers is None:
+            return None
         return self.timers.earliest(lambda path: self.nodes[path].timer if path in self.waiting else None)
+
+    def newly_waiting(self) -> list[str]:
+        """The paths of the nodes that have begun to wait since this was last asked."""
+        return [] if self.timers is None else self.timers.new()
 
     def wait(self, path: str) -> None:
         """Takes in that a node waits, as its record says."""
+        if self.timers is None:
+            from shared.domain.timers import Timers  # what begins a run waits for nothing
+
+            self.timers = Timers()
         self.waiting.add(path)
         self.timers.add(path, self.nodes[path].timer or "")
 

@@ -18,7 +18,7 @@ class Due:
     def __init__(self, state: ExecutionState, calls: Calls, busy: Container[str]) -> None:
         """`busy` are the paths of nodes that are being worked on: they need not be looked at."""
         self._state, self._calls, self._busy = state, calls, busy
-        state.timers.new()
+        state.newly_waiting()
         self._timers: list[tuple[float, str, str]] = []
         self._news: set[str] = set()
         self.offer(state.waiting)
@@ -56,7 +56,7 @@ class Due:
         return None
 
     def _take_new(self) -> None:
-        for path in self._state.timers.new():
+        for path in self._state.newly_waiting():
             if path in self._state.waiting:
                 self._add(path)
 
