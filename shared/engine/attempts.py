@@ -14,6 +14,7 @@ from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.calls import Calls
 from shared.engine.disclosure import perform
 from shared.engine.expressions import ExpressionGuard
+from shared.engine.places import outside
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
 from shared.engine.resolution import Resolution, interrupted, items_failed
@@ -120,7 +121,7 @@ class Attempts(Resolution):
         # The rule that all else rests on: nothing leaves before everything it depends on is durable.
         await self._recorder.durable()
         effect = Effect(self._state.tenant_id, key, one.timeout_seconds, self._recorder.clock, self._reach)
-        with tagged(node_id=path):
+        with tagged(node_id=path), outside():
             completed = await perform(one, resolved, effect, self._state.id)
         self._succeed(step, attempt, completed, evaluated_at, undefined)
 

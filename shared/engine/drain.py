@@ -12,12 +12,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from shared.deadline import within
 from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
 from shared.engine.keepers import Keepers
+from shared.engine.places import Places
 from shared.engine.schedules import Schedules
 from shared.engine.sweep import Sweep
 from shared.engine.upkeep import Progress, Upkeep
@@ -73,7 +75,8 @@ class Drain:
         # Until when an idle drain waits for jobs that somebody else has.
         self._waits_until: float | None = None
         self.summary = Summary()
-        self._worker = Worker(queue, engine, self._takes_more, self.summary)
+        self._places = Places(settings.drain_concurrency)
+        self._worker = Worker(queue, engine, self._takes_more, self.summary, self._places)
         self._upkeep = Upkeep(queue, settings, name, self._worker.active, self._is_leaving, self._progress, waking)
         self._sweep = Sweep(queue, executions, schedules, engine, settings.lease_seconds, self._start, self.summary)
 
@@ -126,8 +129,8 @@ class Drain:
         """Returns when no job has come for the linger time and none is running, or when time is short."""
         idle_since = time.monotonic()
         while not self._is_leaving():
-            if len(self._fibers) >= self._settings.drain_concurrency:
-                await asyncio.wait(self._fibers, timeout=IDLE_TURN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not self._places.free:
+                await self._wait_for_a_place()
                 continue
             try:
                 found = await self._claim()
@@ -151,8 +154,7 @@ class Drain:
 
         Claims share a round trip, yet each costs Redis a script: as long as all are answered their number doubles.
         """
-        free = self._settings.drain_concurrency - len(self._fibers)
-        claims = (self._queue.claim(new_id()) for _ in range(min(free, self._claims)))
+        claims = (self._queue.claim(new_id()) for _ in range(min(self._places.free, self._claims)))
         claimed = await asyncio.gather(*claims, return_exceptions=True)
         found = [job for job in claimed if isinstance(job, ClaimedJob)]
         self._claims = min(self._claims * 2, MAX_CLAIMS) if len(found) == len(claimed) else 1
@@ -163,6 +165,12 @@ class Drain:
             if isinstance(failure, BaseException):
                 raise failure
         return bool(found)
+
+    async def _wait_for_a_place(self) -> None:
+        self._places.freed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_TURN_SECONDS):
+                await self._places.freed.wait()
 
     async def _is_done(self) -> bool:
         """Whether the drain may leave: it withdraws, then looks once more, for a job added meanwhile woke nobody."""
@@ -195,7 +203,7 @@ class Drain:
     @property
     def places_used(self) -> float:
         """The share of its places that are at work now."""
-        return len(self._fibers) / self._settings.drain_concurrency
+        return min(1.0, self._places.at_work / self._places.total)
 
     def _progress(self) -> Progress:
         done = self.summary.completed + self.summary.delayed + self.summary.failed
@@ -205,12 +213,18 @@ class Drain:
         return self._stopping or self._dead_keeper is not None or self._remaining() <= self._reserve
 
     def _takes_more(self) -> bool:
-        return not self._is_leaving()
+        # More may be at work than there are places, when what was set aside goes on.
+        return not self._is_leaving() and self._places.at_work <= self._places.total
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._fibers.add(task)
-        task.add_done_callback(self._fibers.discard)
+        self._places.take()
+        task.add_done_callback(self._ended)
+
+    def _ended(self, fiber: asyncio.Task[None]) -> None:
+        self._fibers.discard(fiber)
+        self._places.give_back()
 
     # -- leaving -----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
+from shared.engine.places import Places
 from shared.engine.suspects import pause_of
 from shared.errors import JobRefusedError, QueueError, QueueUnavailableError, UnavailableError
 from shared.observability import count, highest
@@ -29,9 +30,18 @@ ERROR_PAUSE_SECONDS = 1.0
 class Worker:
     """One drain's: works on many jobs at once, one in each of the drain's fibers."""
 
-    def __init__(self, queue: ExecutionQueue, engine: Engine, takes_more: Callable[[], bool], summary: Summary) -> None:
-        """`takes_more` says whether a job that is done with may hand over the next; `summary` is added to."""
+    def __init__(
+        self,
+        queue: ExecutionQueue,
+        engine: Engine,
+        takes_more: Callable[[], bool],
+        summary: Summary,
+        places: Places | None = None,
+    ) -> None:
+        """`takes_more` says whether a job that is done with may hand over the next; `summary` is added to; `places` are
+        the drain's."""
         self._queue, self._engine, self._takes_more, self._summary = queue, engine, takes_more, summary
+        self._places = places or Places(1)
         # By the token that a job is locked under: each fiber has its own, and one job at a time. The job's id would
         # not do, for a run that comes back at once is claimed by one fiber while another is still leaving it.
         self.active: dict[str, ClaimedJob] = {}
@@ -65,6 +75,8 @@ class Worker:
         if pause := pause_of(claimed):
             logger.warning("job_put_off", extra={"job_id": claimed.id, "stalled": claimed.stalled, "seconds": pause})
             return await self._delay(claimed, pause, for_stall=True)
+        if claimed.deferred_failure is None and (pause := self._places.pause_of(claimed.job.tenant_id)):
+            return await self._delay(claimed, pause)
         try:
             if claimed.deferred_failure is not None:
                 await self._engine.fail(claimed.job, *_given_up(claimed.deferred_failure))
@@ -94,7 +106,8 @@ class Worker:
         """As the engine's; that somebody waits for the run's answer is not forgotten while it waits itself."""
         if job.kind == "resume" and await self._queue.resume(job.execution_id):
             job = job._replace(awaited=True)
-        timer = await self._engine.execute(job, is_first)
+        with self._places.run_of(job.tenant_id):
+            timer = await self._engine.execute(job, is_first)
         if timer == math.inf and job.awaited:
             await self._queue.keep_awaited(job.execution_id)
         return timer

@@ -1,0 +1,151 @@
+"""A drain's places, and the runs that need none for they wait for a server outside.
+
+A drain works on so many runs at once as it has places. A run that waits for a slow host does nothing: after a moment it
+is set aside, and its place is another's. A tenant may have its share of what is set aside (as in `shared.bulkhead`);
+what it has beyond that keeps its places, half of all at most while the drain has work of other tenants: its further
+jobs are put off then, and come back one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+# After how long a run that waits for a server is set aside.
+PATIENCE_SECONDS = 0.2
+MAX_ASIDE, ASIDE_OF_A_TENANT = 128, 64
+# For how long another tenant counts as having work for this drain, once it had some.
+OTHERS_SECONDS = 10.0
+# How soon a job that is put off comes back at the earliest, and how many of a tenant's do so in a second.
+PUT_OFF_SECONDS = 1.0
+BACK_PER_SECOND = 100.0
+
+
+class Places:
+    """One drain's; belongs to one event loop."""
+
+    def __init__(self, places: int) -> None:
+        """`places` is how many runs are worked on at once."""
+        self.total = places
+        self.at_work = 0
+        # Set when a place has become free: whoever waits for one clears it first.
+        self.freed = asyncio.Event()
+        self._aside: dict[str, int] = {}
+        self._aside_in_all = 0
+        self._back_at: dict[str, float] = {}
+        self._latest = self._latest_other = ("", float("-inf"))
+
+    @property
+    def free(self) -> int:
+        """How many more runs may be begun; none where some have come back from aside meanwhile."""
+        return max(0, self.total - self.at_work)
+
+    def take(self) -> None:
+        """Takes a place, for whatever it is that works there."""
+        self.at_work += 1
+
+    def give_back(self) -> None:
+        """Gives it back."""
+        self.at_work -= 1
+        self.freed.set()
+
+    @contextmanager
+    def run_of(self, tenant_id: str) -> Iterator[None]:
+        """A block that works on a run of the tenant's, in a place: `outside` in it can set it aside."""
+        run = _Run(self, tenant_id)
+        token = _run.set(run)
+        try:
+            yield
+        finally:
+            _run.reset(token)
+            run.close()
+
+    def pause_of(self, tenant_id: str) -> float:
+        """For how many seconds a job of the tenant's that was just claimed is to be put off; 0: it may run."""
+        now = time.monotonic()
+        if tenant_id != self._latest[0]:
+            self._latest_other = self._latest
+        self._latest = (tenant_id, now)
+        has_others = now - self._latest_other[1] < OTHERS_SECONDS
+        if not has_others or self.at_work <= self.total / 2 or not self._aside.get(tenant_id) or self._may(tenant_id):
+            return 0.0
+        back_at = max(now + PUT_OFF_SECONDS, self._back_at.get(tenant_id, 0.0) + 1 / BACK_PER_SECOND)
+        self._back_at[tenant_id] = back_at
+        return back_at - now
+
+    def _may(self, tenant_id: str) -> bool:
+        return self._aside.get(tenant_id, 0) < min(ASIDE_OF_A_TENANT, MAX_ASIDE - self._aside_in_all)
+
+    def set_aside(self, tenant_id: str) -> bool:
+        """Whether a run of the tenant's needs no place from now on."""
+        if not self._may(tenant_id):
+            return False
+        self._aside[tenant_id] = self._aside.get(tenant_id, 0) + 1
+        self._aside_in_all += 1
+        self.give_back()
+        return True
+
+    def come_back(self, tenant_id: str) -> None:
+        """A run that was set aside goes on: it needs a place again, whether one is free or not."""
+        self.take()
+        self._aside_in_all -= 1
+        self._aside[tenant_id] -= 1
+        if not self._aside[tenant_id]:
+            del self._aside[tenant_id]
+            self._back_at.pop(tenant_id, None)
+
+
+class _Run:
+    """One run at work: how many servers it waits for, and whether it is set aside."""
+
+    def __init__(self, places: Places, tenant_id: str) -> None:
+        self._places, self._tenant_id = places, tenant_id
+        self._waits = 0
+        self._is_aside = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        self._waits += 1
+        if self._waits == 1:
+            self._wait()
+
+    def end(self) -> None:
+        self._waits -= 1
+        if not self._waits:
+            self.close()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._is_aside:
+            self._is_aside = False
+            self._places.come_back(self._tenant_id)
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._is_aside = self._places.set_aside(self._tenant_id)
+        if not self._is_aside:
+            self._wait()
+
+
+_run: ContextVar[_Run | None] = ContextVar("run", default=None)
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """A block that waits for a server outside, on behalf of the run at work."""
+    run = _run.get()
+    if run is None:
+        yield
+        return
+    run.begin()
+    try:
+        yield
+    finally:
+        run.end()
