@@ -8,6 +8,7 @@ import pytest
 
 from functions.intake import app
 from shared.commands.services import Services
+from shared.queries.await_answer import await_answer
 from shared.runtime import run
 from tests.faults.freezing import frozen
 from tests.integration.webhooks.conftest import Servers
@@ -90,3 +91,16 @@ def test_a_handshake_waits_for_no_store_that_hangs(wired: Services, servers: Ser
         assert sender.send(b"{}", signed=signed).status == 503
     assert time.monotonic() - started < 2 * GENEROUS_SECONDS
     assert sender.send(b"{}", signed=signed).json == {"verified": True, "live": True}
+
+
+@pytest.mark.parametrize("hanging", [["redis"], ["supabase"], ["redis", "supabase"]], ids="+".join)
+def test_who_waits_for_a_run_is_told_in_time_that_there_is_no_answer_yet(
+    sender: Sender, servers: Servers, hanging: list[str]
+) -> None:
+    """Neither of the two that are asked for it holds the answer up beyond the time that was given."""
+    services, execution_id = sender.services, sender.send(b"1").json["execution_id"]
+    repositories = (services.answers, services.events, services.executions)
+    with frozen(*(getattr(servers, name) for name in hanging)):
+        started = time.monotonic()
+        assert run(await_answer(*repositories, sender.actor.tenant_id, execution_id, 1.0)) is None
+        assert time.monotonic() - started < GENEROUS_SECONDS
