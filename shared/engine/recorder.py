@@ -171,11 +171,15 @@ class Recorder:
     async def _write(self) -> None:
         for _ in range(MAX_REBASES):
             deliveries = self._deliveries if self._stored_version == 0 else ()
-            append = run_append(self.state, self._unsaved, self._wake_at(), deliveries, encoded=self._encoded)
+            is_at_work, wake_at = self.is_busy, self._wake_at()
+            append = run_append(
+                self.state, self._unsaved, wake_at, deliveries, encoded=self._encoded, is_at_work=is_at_work
+            )
             appended = await self._journal.append(append)
             if appended.status != "conflict":
                 assert append.row is not None, "a run has a row"
-                self._row_wake_at = append.row["wake_at"]
+                # At work, the runs that this one waits for were not named: that is left for its rest.
+                self._row_wake_at = None if is_at_work else append.row["wake_at"]
                 del self._unsaved[: len(append.events)], self._encoded[: len(append.events)]
                 self.unsaved_bytes -= sum(one.size_bytes for one in append.encoded)
                 if self.promise is not None:

@@ -27,10 +27,12 @@ def run_append(
     deliveries: tuple[DeliveryLogEntry, ...] = (),
     stored_payloads: frozenset[str] = frozenset(),
     encoded: Sequence[StoredPayload] = (),
+    is_at_work: bool = False,
 ) -> Append:
     """The append of a run's last events, which are in its state already.
 
-    `wake_at` overrides when somebody must look at an unfinished run again. The rest is as in `Append`.
+    `wake_at` overrides when somebody must look at an unfinished run again. `is_at_work`: somebody will say whom the run
+    waits for when it rests. The rest is as in `Append`.
     """
     return Append(
         tenant_id=state.tenant_id,
@@ -41,7 +43,7 @@ def run_append(
         row=row(state, wake_at),
         deliveries=deliveries,
         stored_payloads=stored_payloads,
-        calls=tuple(state.calls.values()),
+        calls=() if is_at_work else tuple(state.calls.values()),
         awaiting_id=state.awaiting_id,
         encoded=tuple(encoded),
     )

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from tests.integration.engine.bench import HOOK, Bench, JsonObject, delay, request
+from shared.commands.services import Services
+from shared.repositories.database import Database
+from tests.integration.engine.bench import HOOK, Bench, JsonObject, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 
@@ -57,3 +59,32 @@ async def test_nodes_that_are_due_together_are_each_looked_at_once(bench: Bench)
     state = await bench.execute_later(job, 3600)
     assert (state.status, len(state.output), len(state.output[0])) == ("succeeded", 20, 20)
     assert (await bench.verify(job))["valid"]
+
+
+class Callers(Database):
+    """The database, and how many called runs its callers have named."""
+
+    named = 0
+
+    async def rpc(self, function: str, argument: JsonObject) -> Any:
+        self.named += len(argument.get("calls", ()))
+        return await super().rpc(function, argument)
+
+
+async def test_called_runs_are_named_when_their_caller_rests(bench: Bench, sink: Sink) -> None:
+    """And not with each of the many appends that it makes before; it goes on when they have ended all the same."""
+    start = {"id": "start", "type": "manual_trigger"}
+    child = await bench.publish([start, transform("one", "{% $trigger.body %}")], "start>one")
+    asks = {"id": "ask", "type": "call_workflow", "parameters": {"workflow_id": child, "input": "{% $item %}"}}
+    each = {"id": "each", "type": "map", "parameters": {"items": list(range(30)), "max_concurrency": 30}}
+    each["parameters"]["body"] = {"nodes": [asks, request("send", sink.url)]}
+    job = bench.delivery(await bench.publish([HOOK, each], "hook>each"))
+    settings = bench.services.settings
+    database = Callers(settings.supabase_url, settings.supabase_key)
+    watched = Bench(Services(database, settings), bench.guard, bench.tenant_id)
+    await watched.engine.execute(job)
+    await watched.services.close()
+    assert database.named == 30
+    await bench.drain()
+    state = await bench.state(job)
+    assert (state.status, [output["ask"] for output in state.output]) == ("succeeded", list(range(30)))
