@@ -17,6 +17,7 @@ from shared.queue.execution_queue import ExecutionQueue
 from shared.repositories.executions import ExecutionRepository
 from tests.faults.freezing import frozen
 from tests.integration.engine.bench import HOOK, Bench, request, transform
+from tests.integration.engine.own_store import supabase_gateway  # noqa: F401  # the fixture
 from tests.integration.engine.sink import Sink
 
 LOCK_SECONDS = 1.0
@@ -190,6 +191,7 @@ async def test_waking_ends_with_the_drain_that_it_was_for(bench: Bench) -> None:
     """Another one, which the schedule has invoked, leaves the mark: the one that is coming is not here yet."""
     queue = bench.services.queue
     token = await queue.claim_waking(8)
+    await bench.services.redis.persist(queue._keys.waking)  # a busy machine may take longer than the mark lives
     await drain_of(bench, Clock(20.0).remaining).run()
     assert (token is not None, await queue.claim_waking(8)) == (True, None)
     await drain_of(bench, Clock(20.0).remaining, waking=token).run()

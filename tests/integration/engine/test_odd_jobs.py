@@ -12,6 +12,7 @@ from shared.ids import new_id
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import STALLED_TOO_OFTEN, ExecutionJob
 from tests.integration.engine.bench import HOOK, Bench, transform
+from tests.integration.engine.own_store import supabase_gateway  # noqa: F401  # the fixture
 
 JsonObject = dict[str, Any]
 EMPTY = {"wait": 0, "active": 0, "delayed": 0}
