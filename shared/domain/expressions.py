@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from jlens import Expression, JlensError
 
+from shared.domain.quoting import MARK, Quoting
+
 # What an expression may name; `reads` tells which of them, and which fields in them, one does. An item and its index
 # there are in a map's body alone.
 ITEM_SCOPE = ("item", "index")
@@ -37,10 +39,7 @@ LIMITS: Mapping[str, Any] = {
 # which would run text from outside as code, is replaced.
 _PRELUDE = "({names}$eval:=function($source){{$error('$eval is not available.')}};\n{source}\n)"
 
-# What can hide the end of an expression: quoted text, quoted names, comments.
-_TOKEN = re.compile(r"%\}|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`|/\*.*?\*/", re.DOTALL)
 _EVAL = re.compile(r"\$eval\b")
-_MUSTACHE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 MUSTACHE_HINT = "Expressions are JSONata between {% and %}, for example {% $trigger.body.id %}."
 
 
@@ -92,11 +91,12 @@ def split(text: str) -> tuple[str | Source, ...]:
     """The literal texts and the expressions of a parameter's text, in order; an expression without an end raises
     `ExpressionError`."""
     parts: list[str | Source] = []
+    quoting = Quoting(text)
     position = 0
     while (start := text.find("{%", position)) >= 0:
         if start > position:
             parts.append(text[position:start])
-        end = _end(text, start + 2)
+        end = _end(text, quoting, start + 2)
         parts.append(Source(text[start + 2 : end].strip()))
         position = end + 2
     if position < len(text) or not parts:
@@ -113,7 +113,8 @@ def is_whole(parts: tuple[str | Source, ...]) -> bool:
 
 def has_mustache(parts: tuple[str | Source, ...]) -> bool:
     """Whether the literal text holds `{{ … }}`, which other engines evaluate and this one does not."""
-    return any(isinstance(part, str) and _MUSTACHE.search(part) for part in parts)
+    literal = (part for part in parts if isinstance(part, str))
+    return any("}}" in part.partition("{{")[2] for part in literal)
 
 
 @lru_cache(maxsize=4_096)
@@ -123,7 +124,7 @@ def compile_expression(source: str) -> Compiled:
         raise ExpressionError("The expression is empty.")
     if len(source) > MAX_SOURCE_CHARACTERS:
         raise ExpressionError(f"The expression is longer than {MAX_SOURCE_CHARACTERS} characters.")
-    if _EVAL.search(_TOKEN.sub(" ", source)):
+    if _EVAL.search(Quoting(source).outside()):
         raise ExpressionError("$eval is not available.")
     try:
         # On its own first: within the prelude, a source such as `1) + (2` would compile.
@@ -168,14 +169,11 @@ def _wrapped(source: str, names: Iterable[str]) -> str:
     return _PRELUDE.format(names="".join(f"${name}:={name};" for name in names), source=source)
 
 
-def _end(text: str, start: int) -> int:
-    position = start
-    while found := _TOKEN.search(text, position):
-        if found.group() == "%}":
-            return found.start()
-        position = found.end()
-    # A stray quote may have swallowed the mark; the compiler will name the quote.
-    end = text.find("%}", start)
+def _end(text: str, quoting: Quoting, start: int) -> int:
+    end = quoting.mark(start)
+    if end is None:
+        # A stray quote may have swallowed the mark; the compiler will name the quote.
+        end = text.find(MARK, start)
     if end < 0:
         raise ExpressionError("The expression that starts with {% has no %} at its end.")
     return end
