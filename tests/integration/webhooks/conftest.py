@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import psycopg
 import pytest
 
 from functions.drain import work as drain
@@ -28,6 +29,11 @@ class Servers:
     redis: RedisServer
     supabase: SupabaseGateway
 
+    def set_due(self, moment: str, before: str) -> None:
+        """Makes all runs that are due before one moment due at another; both are in SQL."""
+        with psycopg.connect(self.supabase.database_url, autocommit=True) as connection:
+            connection.execute(f"update executions set wake_at = {moment} where wake_at < {before}")
+
 
 @pytest.fixture(scope="package")
 def servers(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
@@ -42,7 +48,8 @@ def servers(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def wired(servers: Servers) -> Iterator[Services]:
-    """What the function works with: a cold process with a queue of its own."""
+    """What the function works with: a cold process with a queue of its own, and no runs of other tests that are due."""
+    servers.set_due("now() + interval '1 year'", "now() + interval '1 year'")
     with pytest.MonkeyPatch.context() as patch:
         own = {"QUEUE_NAME": f"intake-{new_id()}", "DRAIN_LINGER_SECONDS": "0.6"}
         for name, value in environment(servers.supabase, servers.redis, **own).items():

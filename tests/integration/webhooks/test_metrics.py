@@ -25,6 +25,7 @@ from shared.observability import flush
 from shared.queries.overdue import overdue
 from shared.repositories.event_store import Append
 from shared.runtime import run
+from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender
 
 
@@ -98,7 +99,7 @@ def test_drain_tells_what_came_and_what_became_of_it(sender: Sender, capsys: pyt
 
 
 @pytest.mark.usefixtures("metrics")
-def test_what_becomes_of_runs_is_told(sender: Sender, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_becomes_of_runs_is_told(sender: Sender, servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
     """One that fails, one that is left waiting and is cancelled then, one that the sweep finds."""
     scheduled_drain(capsys)
     services, actor = sender.services, sender.actor
@@ -109,6 +110,7 @@ def test_what_becomes_of_runs_is_told(sender: Sender, capsys: pytest.CaptureFixt
     cancelled = json.loads(capsys.readouterr().out.splitlines()[-1])
     start(sender, {"id": "do", "type": "transform", "parameters": {"value": 1}})
     run(services.redis.flushall())
+    servers.set_due("now()", "now() + interval '1 minute'")
     swept = scheduled_drain(capsys)
     assert (first["RunsFailed"], first["RunsWaiting"], first["JobsCompleted"]) == (1, 1, 2)
     assert (cancelled["RunsCancelled"], cancelled["service"]) == (1, "executions")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 from bullmq import Queue
 
@@ -24,8 +23,7 @@ def stored(wired: Services) -> Sender:
 
 def drained(servers: Servers) -> None:
     """Whatever is queued, or due in a moment, has been run."""
-    with psycopg.connect(servers.supabase.database_url, autocommit=True) as connection:
-        connection.execute("update executions set wake_at = now() where wake_at < now() + interval '1 minute'")
+    servers.set_due("now()", "now() + interval '1 minute'")
     run(drain(lambda: 12.0))
 
 
