@@ -26,10 +26,11 @@ SHORT, LONG = (8.0, 2.0, 40, 0.6), (60.0, 20.0, 200, 3.0)
 
 
 @asynccontextmanager
-async def drains(site: Site, lock_seconds: float) -> AsyncIterator[list[int]]:
-    """The process ids of so many drains as there always are, the newest last."""
+async def drains(site: Site, lock_seconds: float, places: int) -> AsyncIterator[list[int]]:
+    """The process ids of so many drains as there always are, the newest last; each has so many `places` for runs."""
     arguments = (sys.executable, "-m", "tests.faults.nursery", str(DRAINS))
     more = {"LOCK_SECONDS": str(lock_seconds), "LEASE_SECONDS": "10", "DRAIN_LINGER_SECONDS": "5"}
+    more["DRAIN_CONCURRENCY"] = str(places)
     process = await asyncio.create_subprocess_exec(
         *arguments,
         env={**os.environ, **site.environment, **more},
@@ -79,7 +80,8 @@ async def test_storm_of_kills_loses_no_run_and_blames_none(
     jobs = [site.bench.delivery(workflow_id, number) for number in range(runs)]
     await site.bench.services.queue.enqueue(jobs)
     chosen, killed, began = random.Random(1), 0, time.monotonic()  # no secret
-    async with drains(site, lock_seconds) as alive:
+    # So few that one drain alone cannot take all of them, and survive.
+    async with drains(site, lock_seconds, runs // DRAINS) as alive:
         while time.monotonic() - began < seconds:
             await asyncio.sleep(SECONDS_BETWEEN_KILLS)
             os.kill(alive.pop(chosen.randrange(len(alive))), signal.SIGKILL)
@@ -101,6 +103,7 @@ async def test_storm_of_kills_loses_no_run_and_blames_none(
         bodies[one.key].add(one.body)
     assert set(bodies) == started
     assert {len(each) for each in bodies.values()} == {1}
+    assert len(site.sink.received) > runs, "no effect was interrupted"
     took = time.monotonic() - began
     with capsys.disabled():
         print(
