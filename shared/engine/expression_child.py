@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -69,22 +70,25 @@ class Child(asyncio.Protocol):
     async def start(cls, owner: Owner, max_resident_bytes: int = MAX_RESIDENT_BYTES) -> Child:
         """A new child, connected, which may hold so much memory. Its environment is empty: what it evaluates comes from
         outside."""
-        ours, theirs = socket.socketpair()
-        with tempfile.TemporaryFile() as file:
-            file.truncate(mmap.PAGESIZE)
-            progress = mmap.mmap(file.fileno(), PROGRESS.size)
-            arguments = [sys.executable, "-I", "-S", "-c", _START.format(path=[path or "." for path in sys.path])]
-            process = subprocess.Popen(  # noqa: ASYNC220, S603  # our own interpreter, and it returns at once
-                [*arguments, str(theirs.fileno()), str(file.fileno())],
-                stdin=subprocess.DEVNULL,
-                env={},
-                pass_fds=(theirs.fileno(), file.fileno()),
+        with ExitStack() as unless_started:
+            ours, theirs = socket.socketpair()
+            unless_started.callback(ours.close)
+            with theirs, tempfile.TemporaryFile() as file:
+                file.truncate(mmap.PAGESIZE)
+                progress = mmap.mmap(file.fileno(), PROGRESS.size)
+                arguments = [sys.executable, "-I", "-S", "-c", _START.format(path=[path or "." for path in sys.path])]
+                process = subprocess.Popen(  # noqa: ASYNC220, S603  # our own interpreter, and it returns at once
+                    [*arguments, str(theirs.fileno()), str(file.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    env={},
+                    pass_fds=(theirs.fileno(), file.fileno()),
+                )
+            unless_started.callback(process.kill)
+            ours.setblocking(False)
+            _, child = await asyncio.get_running_loop().create_unix_connection(
+                lambda: cls(owner, process, progress, max_resident_bytes), sock=ours
             )
-        theirs.close()
-        ours.setblocking(False)
-        _, child = await asyncio.get_running_loop().create_unix_connection(
-            lambda: cls(owner, process, progress, max_resident_bytes), sock=ours
-        )
+            unless_started.pop_all()
         return child
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

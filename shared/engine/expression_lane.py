@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from shared.engine.expression_child import MAX_RESIDENT_BYTES, Child, EvaluationError
 from shared.engine.expression_process import HEADER
 from shared.engine.expression_requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
+from shared.errors import UnavailableError
 
 JsonObject = dict[str, Any]
 
@@ -98,7 +99,8 @@ class Lane:
         """Returns when a child is running."""
         if self._child is None:
             self._starting = self._starting or asyncio.get_running_loop().create_task(self._start())
-            await self._starting
+            # It is started for all who wait, of whom one may give up.
+            await asyncio.shield(self._starting)
 
     async def close(self) -> None:
         """Ends the child; evaluations that still wait are cancelled."""
@@ -185,7 +187,8 @@ class Lane:
             self._forget.clear()
             self._drop.clear()
             self._child = await Child.start(self, self._max_resident_bytes)
-        except OSError as error:
+        except Exception as error:  # whatever it is, whoever waits is told, and the next one has it tried anew
+            logger.exception("expressions_not_started")
             self._give_up(f"No process for expressions can be started: {error}")
             return
         finally:
@@ -194,11 +197,11 @@ class Lane:
         self._send()
 
     def _give_up(self, reason: str) -> None:
-        """Nobody who waits is answered; those who come next are tried anew."""
+        """Nobody who waits is answered, which is no fault of theirs; those who come next are tried anew."""
         self._unsent = []
         for waiting in self._waiting.values():
             if not waiting.future.done():
-                waiting.future.set_exception(RuntimeError(reason))
+                waiting.future.set_exception(UnavailableError(reason))
 
     def answered(self, number: int, answer: bytes) -> None:
         """Takes one of the child's answers in; one that cannot be read is an error of its request."""
@@ -250,6 +253,7 @@ class Lane:
                 waiting.future.set_exception(verdict)
         if self._fruitless >= MAX_FRUITLESS_STARTS:
             self._fruitless = 0
+            logger.error("expressions_not_begun")
             self._give_up("The process that evaluates expressions does not start.")
         else:
             self._restart()

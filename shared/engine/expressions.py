@@ -43,7 +43,8 @@ class ExpressionGuard:
         self._replaced_at = -PEACE_SECONDS
 
     async def fill(self, request: Request) -> Filled:
-        """The template's parameters; an expression that fails or exceeds a limit raises `EvaluationError`."""
+        """The template's parameters; an expression that fails or exceeds a limit raises `EvaluationError`. While no
+        child can be started, `UnavailableError`."""
         loop = asyncio.get_running_loop()
         number, waiting = next(self._numbers), Waiting(request, loop.create_future(), loop.time())
         self._waiting[number] = waiting

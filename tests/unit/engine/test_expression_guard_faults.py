@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mmap
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from shared.engine.expression_lane import Lane
 from shared.engine.expression_process import MAX_ANSWER_DEPTH, PROGRESS, Evaluator
 from shared.engine.expression_requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
 from shared.engine.expressions import ExpressionGuard
+from shared.errors import UnavailableError
 from shared.runtime import run
 
 
@@ -161,6 +163,32 @@ async def test_memory_that_others_fill_fails_nobody() -> None:
     *others, last = await asyncio.gather(*map(guard.fill, [*large, reading({"a": 1}, slow)]))
     assert [filled.parameters for filled in others] == [{"value": True}] * len(large)
     assert last.parameters == {"value": 1}
+    await guard.close()
+
+
+@pytest.mark.parametrize("python", [None, "/no/python"], ids=["unthought_of", "missing"])
+async def test_child_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch, python: str | None) -> None:
+    """Whatever keeps it from starting, those who wait are told to come back, and who comes next is answered."""
+    guard = ExpressionGuard(longest_seconds=2.0)
+    with monkeypatch.context() as without:
+        without.setattr(sys, "executable", python)
+        for _ in range(2):
+            waiting = [guard.fill(reading({}, template("{% 1 %}"))) for _ in range(2)]
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 2
+    assert (await guard.fill(reading({}, template("{% 2 %}")))).parameters == {"value": 2}
+    await guard.close()
+
+
+async def test_start_that_one_gives_up_is_no_others() -> None:
+    """Who waits for the child to be started and is cancelled does not stop it for those who have something for it."""
+    guard = ExpressionGuard(longest_seconds=5.0)
+    starting = asyncio.create_task(guard.start())
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(guard.fill(reading({}, template("{% 1 %}"))))
+    await asyncio.sleep(0)
+    starting.cancel()
+    assert (await waiting).parameters == {"value": 1}
     await guard.close()
 
 
