@@ -12,6 +12,7 @@
 local function add_job()
 --<addStandardJob>
 end
+--<takeTokens>
 
 local taken, place = false, "queued"
 if ARGV[5] ~= "" then
@@ -29,22 +30,9 @@ if not taken and KEYS[13] ~= KEYS[11] and redis.call("GET", KEYS[13]) == "0" the
   return {false, 0, "unpublished"}
 end
 if not taken and KEYS[14] then
-  local time = redis.call("TIME")
-  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  local levels = {}
-  for i = 14, #KEYS do
-    local rate, size = tonumber(ARGV[8 + (i - 14) * 2]), tonumber(ARGV[9 + (i - 14) * 2])
-    local bucket = redis.call("HMGET", KEYS[i], "level", "at")
-    local level = math.min(size, (tonumber(bucket[1]) or size) + (now - (tonumber(bucket[2]) or now)) * rate / 1000)
-    if level < 1 then
-      return {false, -math.max(1, math.ceil((1 - level) * 1000 / rate)), place}
-    end
-    levels[i] = level - 1
-  end
-  -- Tokens are taken from all buckets or from none: a webhook at its limit does not use up its tenant's.
-  for i = 14, #KEYS do
-    redis.call("HSET", KEYS[i], "level", tostring(levels[i]), "at", now)
-    redis.call("EXPIRE", KEYS[i], 3600)
+  local wait = take_tokens(14, 8)
+  if wait > 0 then
+    return {false, -wait, place}
   end
 end
 if not taken then

@@ -108,6 +108,16 @@ class Inbox(Hints, Presence, Ledger):
             first_delivery_id, duplicate=same, mismatch=not same, live_drain=live > 0, job_is_gone=place == "gone"
         )
 
+    async def throttle(self, limits: Sequence[Limit]) -> float | None:
+        """In how many seconds a delivery that does not go through the queue may come again, since a limit is reached;
+        `None` where it may come now and has been counted."""
+        if not limits:
+            return None
+        keys = [self._keys.bucket(limit.name) for limit in limits]
+        async with in_time(ACCEPT_TIMEOUT_SECONDS):
+            wait = await self._scripts.call("throttle", keys, _buckets(limits))
+        return wait / 1000 if wait else None
+
     def _admit(
         self, job: ExecutionJob, key: str, claim: str, limits: Sequence[Limit] = (), put_back: bool = False
     ) -> asyncio.Future[Any]:
@@ -120,8 +130,7 @@ class Inbox(Hints, Presence, Ledger):
         keys = [*self._add_keys, key or none, none, f"{self._base}:{job.execution_id}", published]
         keys += [self._keys.bucket(limit.name) for limit in limits]
         lifetime = self._delivery_memory_seconds if claim else AGAIN_SECONDS
-        buckets = [part for limit in limits for part in (limit.per_second, limit.burst)]
-        more = [now, claim, lifetime, "1" if put_back else "", *buckets]
+        more = [now, claim, lifetime, "1" if put_back else "", *_buckets(limits)]
         return self._scripts.call("admit", keys, [*arguments, *more])
 
     async def peek(self, execution_id: str) -> ExecutionJob | None:
@@ -138,6 +147,10 @@ class Inbox(Hints, Presence, Ledger):
         return [msgpack.packb(place, use_bin_type=True), data, msgpack.packb(options)]
 
 
+def _buckets(limits: Sequence[Limit]) -> list[float]:
+    return [part for limit in limits for part in (limit.per_second, limit.burst)]
+
+
 @cache
 def bullmq_scripts() -> Path:
     """The folder of BullMQ's scripts; its package is not imported."""
@@ -150,9 +163,13 @@ def bullmq_scripts() -> Path:
 @cache
 def _adding() -> dict[str, str]:
     """Our scripts; `admit` carries BullMQ's own text for adding a job inside it."""
+    tokens = _own("take_tokens")
     own = {
-        name: Path(__file__).with_name(f"{name}.lua").read_text("utf-8")
-        for name in ("announce", "claim_waking", "admit")
+        name: _own(name).replace("--<takeTokens>", tokens) for name in ("announce", "claim_waking", "admit", "throttle")
     }
     add = (bullmq_scripts() / "addStandardJob-9.lua").read_text("utf-8")
     return {**own, "admit": own["admit"].replace("--<addStandardJob>", add)}
+
+
+def _own(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.lua").read_text("utf-8")

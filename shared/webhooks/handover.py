@@ -77,11 +77,14 @@ class Handover:
 
     async def hold(self, hook: Hook, job: ExecutionJob) -> Answer | str:
         """The answer to a delivery that runs when its webhook is active again; the webhook's present status where it
-        does not hold deliveries any more. `ThrottledError` where it holds as many as it may, `ConflictError` for other
-        bytes under the same key, `StorageUnavailableError` where the store does not take it."""
+        does not hold deliveries any more. `ThrottledError` over a limit or where it holds as many as it may,
+        `ConflictError` for other bytes under the same key, `StorageUnavailableError` where the store does not take it.
+        """
         from shared.webhooks.spill import hold
 
         assert job.delivery is not None, "intake makes jobs of deliveries"
+        if (seconds := await self._must_wait(hook)) is not None:
+            raise await self._throttled(hook, job.delivery, seconds)
         try:
             with within(LONG_SECONDS):
                 held = await hold(self._services.events, hook.id, job)
@@ -127,8 +130,7 @@ class Handover:
             await self.note(hook, job.delivery, "unpublished", None)
             raise gone("unpublished")
         if receipt.retry_after_seconds is not None:
-            await self.note(hook, job.delivery, "throttled", None)
-            raise ThrottledError(retry_after_seconds=max(1, math.ceil(receipt.retry_after_seconds)))
+            raise await self._throttled(hook, job.delivery, receipt.retry_after_seconds)
         if receipt.mismatch:
             await self.note(hook, job.delivery, "duplicate", "other_bytes_under_the_same_key")
             raise _contradiction(job)
@@ -187,6 +189,22 @@ class Handover:
         self._detour.begin(error.__cause__)
         cause = type(error.__cause__).__name__
         logger.warning("queue_unreachable", extra={"execution_id": job.execution_id, "error": cause})
+
+    async def _must_wait(self, hook: Hook) -> float | None:
+        """In how many seconds a delivery that goes around the queue may come again; `None` where it may come now, or
+        where Redis, which counts, is out of reach."""
+        if self._detour.is_open:
+            return None
+        try:
+            return await self._services.inbox.throttle(self._limits(hook))
+        except (QueueUnavailableError, QueueError) as error:
+            self._detour.begin(error.__cause__)
+            return None
+
+    async def _throttled(self, hook: Hook, facts: DeliveryRecord, seconds: float) -> ThrottledError:
+        """The refusal of a delivery over a limit, recorded."""
+        await self.note(hook, facts, "throttled", None)
+        return ThrottledError(retry_after_seconds=max(1, math.ceil(seconds)))
 
     def _limits(self, hook: Hook) -> list[Limit]:
         """The limits of this webhook and of its tenant."""

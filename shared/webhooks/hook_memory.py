@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
+
+from shared.domain.recently_used import RecentlyUsed
 
 if TYPE_CHECKING:
     from shared.webhooks.hooks import Hook
@@ -31,26 +32,20 @@ class HookMemory:
 
     def __init__(self) -> None:
         """Nothing is known."""
-        self._hooks: OrderedDict[str, Remembered] = OrderedDict()
-        self._unknown: OrderedDict[str, Remembered] = OrderedDict()
+        self._hooks: RecentlyUsed[str, Remembered] = RecentlyUsed(MAX_HOOKS)
+        self._unknown: RecentlyUsed[str, Remembered] = RecentlyUsed(MAX_UNKNOWN)
 
     def find(self, webhook_id: str) -> Remembered | None:
         """What is remembered of it, however old; `None` for nothing."""
-        for kept in (self._hooks, self._unknown):
-            if (found := kept.get(webhook_id)) is not None:
-                kept.move_to_end(webhook_id)
-                return found
-        return None
+        return self._hooks.get(webhook_id) or self._unknown.get(webhook_id)
 
     def keep(self, webhook_id: str, hook: Hook | None, seconds: float) -> None:
         """Remembers the webhook and believes it for so long. The one that was used longest ago makes room."""
         self.forget(webhook_id)
-        kept, most = (self._unknown, MAX_UNKNOWN) if hook is None else (self._hooks, MAX_HOOKS)
-        kept[webhook_id] = Remembered(time.monotonic() + seconds, hook)
-        if len(kept) > most:
-            kept.popitem(last=False)
+        kept = self._unknown if hook is None else self._hooks
+        kept.put(webhook_id, Remembered(time.monotonic() + seconds, hook))
 
     def forget(self, webhook_id: str) -> None:
         """Remembers nothing of it."""
-        self._hooks.pop(webhook_id, None)
-        self._unknown.pop(webhook_id, None)
+        self._hooks.take(webhook_id)
+        self._unknown.take(webhook_id)

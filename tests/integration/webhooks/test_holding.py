@@ -129,6 +129,21 @@ def test_more_than_a_webhook_may_hold_is_429(holding: Sender, monkeypatch: pytes
     assert "held_full" in [line["reason"] for line in ledger(holding)]
 
 
+@pytest.mark.parametrize("whose", ["webhook", "tenant"])
+def test_limits_hold_while_it_holds(holding: Sender, monkeypatch: pytest.MonkeyPatch, whose: str) -> None:
+    """The webhook's own and its tenant's: each held delivery is a write of the store."""
+    if whose == "tenant":
+        settings = holding.services.settings._replace(tenant_deliveries_per_second=1)
+        monkeypatch.setattr(holding.services, "settings", settings)
+    else:
+        configure_holding(holding, rate_limit={"per_minute": 6, "burst": 1})
+    answers = [holding.send(body) for body in (b"1", b"2")]
+    assert [answer.status for answer in answers] == [202, 429]
+    assert int(answers[1].headers["Retry-After"]) >= 1
+    assert list(runs_of(holding).values()) == ["queued"]
+    assert sorted(line["verdict"] for line in ledger(holding)) == ["held", "throttled"]
+
+
 def test_without_the_store_nothing_is_held(holding: Sender, servers: Servers) -> None:
     """503: the provider keeps it."""
     assert holding.send(b"1").status == 202
