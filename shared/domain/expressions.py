@@ -11,12 +11,12 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
 
 from jlens import Expression, JlensError
 
 from shared.domain.quoting import MARK, Quoting
+from shared.domain.recently_used import RecentlyUsed
 
 # What an expression may name; `reads` tells which of them, and which fields in them, one does. An item and its index
 # there are in a map's body alone.
@@ -41,6 +41,12 @@ _PRELUDE = "({names}$eval:=function($source){{$error('$eval is not available.')}
 
 _EVAL = re.compile(r"\$eval\b")
 MUSTACHE_HINT = "Expressions are JSONata between {% and %}, for example {% $trigger.body.id %}."
+
+
+# Of the sources whose compiled form is kept, at up to 260 bytes of memory for each character. An entry counts for a few
+# more, so that there are not too many of them either.
+MAX_KEPT_CHARACTERS = 400_000
+_ENTRY_CHARACTERS = 40
 
 
 class Undefined:
@@ -87,6 +93,9 @@ class Compiled:
         return self._exists[0]
 
 
+_kept: RecentlyUsed[str, Compiled] = RecentlyUsed(MAX_KEPT_CHARACTERS)
+
+
 def split(text: str) -> tuple[str | Source, ...]:
     """The literal texts and the expressions of a parameter's text, in order; an expression without an end raises
     `ExpressionError`."""
@@ -117,9 +126,16 @@ def has_mustache(parts: tuple[str | Source, ...]) -> bool:
     return any("}}" in part.partition("{{")[2] for part in literal)
 
 
-@lru_cache(maxsize=4_096)
 def compile_expression(source: str) -> Compiled:
     """The compiled expression; one that is empty, too long, malformed or uses `$eval` raises `ExpressionError`."""
+    compiled = _kept.get(source)
+    if compiled is None:
+        compiled = _compile(source)
+        _kept.put(source, compiled, _ENTRY_CHARACTERS + len(source))
+    return compiled
+
+
+def _compile(source: str) -> Compiled:
     if not source.strip():
         raise ExpressionError("The expression is empty.")
     if len(source) > MAX_SOURCE_CHARACTERS:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
 
 from shared.domain.expressions import (
+    MAX_KEPT_CHARACTERS,
+    MAX_SOURCE_CHARACTERS,
     UNDEFINED,
+    Compiled,
     ExpressionError,
     Source,
     compile_expression,
@@ -98,6 +102,15 @@ def test_bad_expressions_raise(text: str) -> None:
     """Empty, malformed, smuggled, too long, or failing when evaluated."""
     with pytest.raises(ExpressionError):
         value(text)
+
+
+def test_compiled_expressions_are_kept_by_their_size() -> None:
+    """A tenant whose graphs have hundreds of the longest ones fills no drain's memory: 2.5 MB each, compiled."""
+    for number in range(3 * MAX_KEPT_CHARACTERS // MAX_SOURCE_CHARACTERS):
+        compile_expression(f"{number} + " + "x" * (MAX_SOURCE_CHARACTERS - 50))
+    kept = [one for one in gc.get_objects() if isinstance(one, Compiled) and len(one.source) > 9_000]
+    assert 10 < len(kept) <= MAX_KEPT_CHARACTERS // (MAX_SOURCE_CHARACTERS - 50)
+    assert compile_expression("$trigger.body.n") is compile_expression("$trigger.body.n")
 
 
 def test_eval_in_a_text_is_only_text() -> None:
