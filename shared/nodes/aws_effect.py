@@ -8,25 +8,22 @@ more than `template.yaml` is told to give it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from shared.domain.wildcards import fits
 from shared.nodes.node_type import Effect, NodeError
 
 Arn = Annotated[str, Field(max_length=2_048, pattern=r"^arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]+:\d{12}:.+$")]
-_ANY = re.escape("*")
 
 
 def is_allowed(tenant_id: str, resource: str, entries: Iterable[str]) -> bool:
     """Whether the allow-list's entries `tenant_id=resource` give the resource to the tenant."""
     given = (entry.partition("=") for entry in entries)
-    return any(
-        tenant in (tenant_id, "*") and re.fullmatch(re.escape(pattern).replace(_ANY, ".*"), resource)
-        for tenant, _, pattern in given
-    )
+    is_line = "\n" not in resource
+    return is_line and any(tenant in (tenant_id, "*") and fits(resource, pattern) for tenant, _, pattern in given)
 
 
 async def aws_call(effect: Effect, resource: str, service: str, operation: str, **arguments: Any) -> Any:

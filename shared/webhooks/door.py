@@ -19,6 +19,7 @@ from typing import Any
 
 from shared.domain.answers import FORBIDDEN_HEADERS
 from shared.domain.json_values import pointer_of
+from shared.domain.wildcards import fits
 from shared.errors import Problem
 
 OPTIONS = ("durability", "event_types", "filter", "ip_allow", "keep_raw_body", "response", "rate_limit", "url")
@@ -48,7 +49,7 @@ def takes_address(config: Mapping[str, Any], address: str) -> bool:
 def takes_event(config: Mapping[str, Any], event_type: str | None) -> bool:
     """Whether the event is one of those that are asked for; all are where none is named."""
     wanted = config.get("event_types")
-    return not wanted or any(_fits(event_type or "", pattern) for pattern in wanted)
+    return not wanted or any(fits(event_type or "", pattern) for pattern in wanted)
 
 
 def is_stored(config: Mapping[str, Any]) -> bool:
@@ -148,21 +149,3 @@ def _is_list_of_texts(value: object) -> bool:
 @lru_cache(maxsize=256)
 def _networks(texts: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     return tuple(ipaddress.ip_network(text) for text in texts)
-
-
-def _fits(text: str, pattern: str) -> bool:
-    """Whether the text is the pattern, in which `*` alone is special: anything. Each part between stars is looked for
-    once, where it stands first, so the sender's text costs one walk and no way back."""
-    first, *middle = pattern.split("*")
-    if not middle:
-        return text == pattern
-    last = middle.pop()
-    if len(text) < len(first) + len(last) or not (text.startswith(first) and text.endswith(last)):
-        return False
-    place, end = len(first), len(text) - len(last)
-    for part in middle:
-        found = text.find(part, place, end)
-        if found < 0:
-            return False
-        place = found + len(part)
-    return True
