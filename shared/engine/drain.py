@@ -100,9 +100,11 @@ class Drain:
                     break
         finally:
             self._stopping = True
-            await seekers.stop()
-            await self._finish()
-            await holders.stop()
+            try:
+                await seekers.stop()
+                await self._finish()
+            finally:
+                await holders.stop()
         if self._dead_keeper is not None:
             raise KeeperDiedError(f"The drain's keeper {self._dead_keeper!r} ended before the drain did.")
         return self.summary
@@ -254,7 +256,8 @@ class Drain:
             logger.warning("queue_unavailable")
         except Exception:  # the edge: the others are handed back all the same; this one's lock expires
             logger.exception("job_not_handed_back", extra={"job_id": claimed.id})
-        del self._worker.active[claimed.token]
+        # What did not end when it was told to may have done so by now.
+        self._worker.active.pop(claimed.token, None)
         self.summary.handed_back += 1
 
     async def _pass_on(self) -> None:

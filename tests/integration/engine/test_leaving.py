@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from shared.engine.drain import Drain
 from shared.errors import KeeperDiedError
 from shared.ids import new_id
 from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.job import ClaimedJob, ExecutionJob
 from shared.repositories.executions import ExecutionRepository
 from tests.faults.freezing import frozen
 from tests.integration.engine.bench import HOOK, Bench, request, transform
@@ -196,3 +198,42 @@ async def test_waking_ends_with_the_drain_that_it_was_for(bench: Bench) -> None:
     assert (token is not None, await queue.claim_waking(8)) == (True, None)
     await drain_of(bench, Clock(20.0).remaining, waking=token).run()
     assert await queue.claim_waking(8) is not None
+
+
+async def test_job_that_is_done_while_it_is_handed_back_keeps_no_other_from_it(bench: Bench) -> None:
+    """What does not end when it is told to may do so a moment later: the rest is handed back, and no keeper stays."""
+    released = asyncio.Event()
+
+    class Stubborn:
+        """An engine that hears no cancellation."""
+
+        clock = bench.engine.clock
+
+        async def execute(self, job: ExecutionJob, _is_first: bool = True) -> None:
+            while not released.is_set():
+                with suppress(asyncio.CancelledError):
+                    await released.wait()
+
+    class Late(ExecutionQueue):
+        """A queue to which the first job that is handed back is done meanwhile."""
+
+        async def hand_back(self, claimed: ClaimedJob) -> None:
+            released.set()
+            await asyncio.sleep(0.1)
+            await super().hand_back(claimed)
+
+    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
+    await bench.services.queue.enqueue([bench.delivery(workflow_id) for _ in range(2)])
+    parts, clock = bench.services, Clock(40.0)
+    engine: Any = Stubborn()
+    queue = bench.queue_of(Late)
+    schedules = bench.schedules(bench.engine.clock)
+    drain = Drain(queue, parts.executions, schedules, engine, parts.settings, new_id(), clock.remaining)
+    leaving = asyncio.create_task(drain.run())
+    for _ in range(100):
+        if (await queue.counts())["active"] == 2:
+            break
+        await asyncio.sleep(0.05)
+    clock.ends_at = time.monotonic() + 3.0
+    await leaving
+    assert not [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "locks"]
