@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from shared.errors import QueueError, QueueUnavailableError
+
 # After Redis failed, deliveries go around it for this long; each attempt could hold an answer up for a second or two.
 DETOUR_SECONDS = 2.0
 # A Redis that refuses says so at once, one that hangs costs its deadline: twice as long each time, up to this.
@@ -23,9 +25,12 @@ class Detour:
         """Whether Redis is not to be asked."""
         return self._clock() < self._until
 
-    def begin(self, error: BaseException | None) -> None:
-        """Redis has failed; `error` is why. A time-out is a Redis that hangs."""
-        self._hangs = self._hangs + 1 if isinstance(error, TimeoutError) else 0
+    def begin(self, error: QueueUnavailableError | QueueError) -> None:
+        """Redis has failed; caused by a time-out, it hangs. A call that it refused, say for a key that somebody has
+        spoilt, tells nothing of the next one, and begins no detour."""
+        if isinstance(error, QueueError):
+            return
+        self._hangs = self._hangs + 1 if isinstance(error.__cause__, TimeoutError) else 0
         longer = min(DETOUR_SECONDS * 2.0 ** max(0, self._hangs - 1), max(LONGEST_DETOUR_SECONDS, DETOUR_SECONDS))
         self._until = self._clock() + longer
 

@@ -113,7 +113,7 @@ class Handover:
         try:
             should_wake = await self._services.inbox.note(row, base64.b64encode(body_bytes(facts)).decode())
         except (QueueUnavailableError, QueueError) as error:
-            self._detour.begin(error.__cause__)
+            self._detour.begin(error)
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
         else:
             if should_wake:
@@ -186,7 +186,7 @@ class Handover:
         return spilled
 
     def _begin_detour(self, job: ExecutionJob, error: QueueUnavailableError | QueueError) -> None:
-        self._detour.begin(error.__cause__)
+        self._detour.begin(error)
         cause = type(error.__cause__).__name__
         logger.warning("queue_unreachable", extra={"execution_id": job.execution_id, "error": cause})
 
@@ -198,7 +198,7 @@ class Handover:
         try:
             return await self._services.inbox.throttle(self._limits(hook))
         except (QueueUnavailableError, QueueError) as error:
-            self._detour.begin(error.__cause__)
+            self._detour.begin(error)
             return None
 
     async def _throttled(self, hook: Hook, facts: DeliveryRecord, seconds: float) -> ThrottledError:

@@ -134,7 +134,7 @@ class Hooks:
         try:
             return await self._services.hints.webhook_config(webhook_id)
         except (QueueUnavailableError, QueueError) as error:
-            self._detour.begin(error.__cause__)
+            self._detour.begin(error)
             return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from redis.asyncio import Redis
 from functions.drain.work import drain
 from shared.commands.services import Services
 from shared.commands.unpublish_workflow import unpublish_workflow
+from shared.ids import derived_id
 from shared.runtime import run
 from tests.faults.freezing import frozen
 from tests.integration.webhooks.conftest import Servers
@@ -138,6 +140,16 @@ def test_an_error_while_a_job_is_added_leaves_no_claim(sender: Sender) -> None:
     first = sender.send(x_github_delivery="one")
     assert first.status == 202  # around Redis, whose error counts as one that is out of reach
     assert not run(redis.exists(sender.services.inbox._keys.delivery(first.json["execution_id"])))
+    run(redis.delete(meta))
+
+
+def test_a_key_that_was_spoilt_sends_no_other_delivery_around_redis(sender: Sender) -> None:
+    """What Redis refuses for one delivery, it need not refuse for the next, of this tenant or of another."""
+    spoilt = derived_id("delivery", sender.webhook_id, f"one:{hashlib.sha256(b'1').hexdigest()}")
+    run(sender.services.redis.hset(sender.services.inbox._keys.delivery(spoilt), "not", "a claim"))
+    assert [sender.send(b"1", x_github_delivery="one").status, sender.send(b"2").status] == [202, 202]
+    assert [run_id for run_id, _ in runs_of(sender)] == [spoilt]
+    assert run(sender.services.queue.counts())["wait"] == 1
 
 
 def test_unpublishing_counts_at_the_next_delivery(sender: Sender) -> None:

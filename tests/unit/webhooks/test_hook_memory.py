@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.errors import QueueError, QueueUnavailableError
 from shared.ids import new_id
 from shared.webhooks import hook_memory
 from shared.webhooks.detour import Detour
@@ -71,10 +72,14 @@ def test_a_redis_that_hangs_is_gone_around_longer_each_time() -> None:
     """One that refuses is asked again soon: that costs nothing. An answer ends the detour at once."""
     way = Detour(lambda: 100.0)
     lengths = []
-    for error in (TimeoutError(), TimeoutError(), TimeoutError(), *[TimeoutError()] * 5, ConnectionError()):
+    for cause in (*[TimeoutError()] * 8, ConnectionError()):
+        error = QueueUnavailableError()
+        error.__cause__ = cause
         way.begin(error)
         lengths.append(way._until - 100.0)
     assert lengths == [2.0, 4.0, 8.0, 16.0, 16.0, 16.0, 16.0, 16.0, 2.0]
     assert way.is_open
     way.end()
+    assert not way.is_open
+    way.begin(QueueError())
     assert not way.is_open
