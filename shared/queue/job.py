@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from shared.cause import Cause
 from shared.domain.json_values import may_be_unstorable
 from shared.ids import derived_id, is_uuid
-from shared.queue.job_checks import problem_of_delivery, problem_of_start
+from shared.queue.job_checks import problem_of_delivery, problem_of_input, problem_of_start
 
 if TYPE_CHECKING:
     from shared.domain.delivery import DeliveryRecord
@@ -102,7 +102,7 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
     if not isinstance(data, dict) or not _uuid(data.get("tenant_id")):
         return None, "The job's data must be an object with a tenant_id that is a UUID."
     if "kind" not in data:
-        return _started_by_hand(job_id, data)
+        return _started_by_hand(job_id, data, fields["data"])
     kind, delivery, start = data["kind"], data.get("delivery"), data.get("start")
     if data.get("execution_id") != job_id or not is_uuid(job_id):
         return None, "The job's id must be its execution_id, a UUID."
@@ -113,7 +113,7 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
     problem = (
         problem_of_delivery(delivery)
         if delivery is not None
-        else problem_of_start(start)
+        else problem_of_start(start) or problem_of_input(fields["data"], 2)
         if start is not None
         else None
     )
@@ -127,10 +127,12 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
     return ExecutionJob(data["tenant_id"], job_id, kind, delivery, start, data.get("awaited") is True), None
 
 
-def _started_by_hand(job_id: str, data: dict[str, Any]) -> tuple[ExecutionJob | None, str | None]:
+def _started_by_hand(job_id: str, data: dict[str, Any], text: str) -> tuple[ExecutionJob | None, str | None]:
     """A job added by any BullMQ client with `{tenant_id, workflow_id, input?}`; its id makes it exactly one run."""
     if not _uuid(data.get("workflow_id")):
         return None, "The job's data must have a workflow_id that is a UUID."
+    if problem := problem_of_input(text, 1):
+        return None, problem
     execution_id = job_id if is_uuid(job_id) else derived_id("job", job_id)
     start = {"workflow_id": data["workflow_id"], "input": data.get("input")}
     return ExecutionJob(data["tenant_id"], execution_id, "start", start=start), None

@@ -6,7 +6,9 @@ import binascii
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from shared.domain.json_values import MAX_DEPTH, parse_json
 from shared.domain.timestamps import unix_seconds
+from shared.errors import InvalidRequestError
 from shared.ids import is_uuid
 
 Check = Callable[[Any], bool]
@@ -24,8 +26,12 @@ def _is_text_or_null(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
+def _is_of_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(type(text) is str for text in value.values())
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool)
 
 
 def _is_size(value: Any) -> bool:
@@ -53,9 +59,16 @@ _DELIVERY: Mapping[str, tuple[Check, str]] = {
     "body_sha256": (_is_text, "a text"),
     "body": (_is_text, "a text"),
     "received_at": (_is_moment, "a time in ISO 8601"),
-    "headers": (_is_object, "an object"),
-    "query": (_is_object, "an object"),
+    "headers": (_is_of_texts, "an object of texts"),
+    "query": (_is_of_texts, "an object of texts"),
     "size_bytes": (_is_size, "a whole number"),
+}
+# What it may have, or not.
+_OPTIONAL: Mapping[str, tuple[Check, str]] = {
+    "correlation_id": (_is_text_or_null, "a text or null"),
+    "trace": (_is_text_or_null, "a text or null"),
+    "keep_raw_body": (_is_truth, "true or false"),
+    "verified": (_is_truth, "true or false"),
 }
 
 
@@ -64,7 +77,20 @@ def problem_of_delivery(delivery: Mapping[str, Any]) -> str | None:
     for name, (is_right, kind) in _DELIVERY.items():
         if name not in delivery or not is_right(delivery[name]):
             return f"The job's delivery must have a {name} that is {kind}."
+    for name, (is_right, kind) in _OPTIONAL.items():
+        if name in delivery and not is_right(delivery[name]):
+            return f"The job's delivery may have a {name} that is {kind}."
     return _problem_of_body(delivery["body"], delivery.get("body_encoding"))
+
+
+def problem_of_input(data: str, depth: int) -> str | None:
+    """What no run could record, or no expression read, of the input that stands so many levels deep in a job's data;
+    `None` when nothing is wrong with it."""
+    try:
+        parse_json(data, max_depth=MAX_DEPTH + depth, refuse_unstorable=False)
+    except InvalidRequestError as error:
+        return f"The job's input is none that a run may have. {error.detail}"
+    return None
 
 
 def problem_of_start(start: Mapping[str, Any]) -> str | None:

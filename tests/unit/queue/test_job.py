@@ -73,6 +73,39 @@ def test_nonsense_is_named(data: Any) -> None:
     assert malformed
 
 
+@pytest.mark.parametrize("text", ["NaN", "1e400", "9" * 400, "9" * 5_000, "[" * 101 + "]" * 101, "[" * 950 + "]" * 950])
+@pytest.mark.parametrize("kind", ["start", "by hand"])
+def test_input_that_no_run_could_record_is_named(kind: str, text: str) -> None:
+    """A run of it would meet errors of ours: numbers beyond a double, and lists in one another without end."""
+    start = {"workflow_id": WORKFLOW, "input": "HERE"}
+    job = ExecutionJob(TENANT, EXECUTION, "start", start=start)
+    data = job.data() if kind == "start" else {"tenant_id": TENANT, **start}
+    for inner, is_sound in ((text, False), ("[" * 100 + "]" * 100, True), ("1e300", True)):
+        found, malformed = parse_job(
+            EXECUTION, {"name": "execution", "data": json.dumps(data).replace('"HERE"', inner)}
+        )
+        assert (found is not None, malformed is None) == (is_sound, is_sound)
+
+
+@pytest.mark.parametrize("name", ["correlation_id", "trace", "keep_raw_body", "verified"])
+def test_delivery_whose_optional_field_is_another_kind_of_value_is_named(name: str) -> None:
+    """What stands there goes into events and requests as it is."""
+    delivery = {**delivered(), name: [[7]]}
+    data = {"tenant_id": TENANT, "execution_id": EXECUTION, "kind": "delivery", "delivery": delivery}
+    job, malformed = parse_job(EXECUTION, fields(data))
+    assert job is None
+    assert name in (malformed or "")
+
+
+@pytest.mark.parametrize("name", ["headers", "query"])
+def test_delivery_of_nested_headers_is_named(name: str) -> None:
+    """They are texts, to whatever depth a run could record others."""
+    data = {"tenant_id": TENANT, "execution_id": EXECUTION, "kind": "delivery"}
+    job, malformed = parse_job(EXECUTION, fields({**data, "delivery": {**delivered(), name: {"a": ["b"]}}}))
+    assert job is None
+    assert name in (malformed or "")
+
+
 @pytest.mark.parametrize("name", [name for name in delivered() if name != "body_encoding"])
 def test_delivery_without_a_field_or_with_another_kind_of_value_is_named(name: str) -> None:
     """Whatever the engine or the ledger reads of it."""
