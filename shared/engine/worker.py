@@ -151,6 +151,9 @@ class Worker:
         is_kept = False
         try:
             await self._engine.fail(job, "internal_error", "The engine met an error of its own; it has been logged.")
+        except UnavailableError:
+            self.unavailable += 1
+            return await self._delay(claimed, UNAVAILABLE_PAUSE_SECONDS)
         except Exception:  # the last resort: the job must leave the queue
             logger.exception("run_not_failed", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
             # What would begin a run is nowhere else, and is not thrown away; one that has begun needs its id free.

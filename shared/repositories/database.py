@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import httpx
     from postgrest import AsyncPostgrestClient, AsyncSelectRequestBuilder
 
+logger = logging.getLogger(__name__)
+
 # How long to wait before each repetition: a call is tried once more than there are entries.
 RETRY_DELAYS_SECONDS = (0.02, 0.2)
 # How long a call may take with its repetitions, unless its caller has less time (see `shared.deadline`).
@@ -35,7 +38,11 @@ CONNECT_SECONDS = 3.0
 
 # SQLSTATEs (whole, or their class of two characters) and PostgREST codes that say "later", not "never".
 # A deadlock (40P01) is broken by refusing one of the calls, which may be made again like any other.
-_UNAVAILABLE = ("08", "40P01", "53", "57", "55P03", "PGRST000", "PGRST001", "PGRST002", "PGRST003")
+_UNAVAILABLE = ("08", "40", "53", "57", "55P03", "PGRST000", "PGRST001", "PGRST002", "PGRST003")
+# Those that say so of the store itself, until somebody sees to it: it is read-only (Supabase's disk is full, or its
+# primary has moved), its disk fails, our key or role is not let in, or its schema is older than what is asked of it. No
+# item may pay for that as for what is not acceptable: all would.
+_OUT_OF_ORDER = ("25", "28", "58", "PGRST2", "PGRST3")
 _INVALID = ("22", "23502", "23514", "PGRST100", "PGRST102")
 _BY_STATUS: dict[str, type[WorkflowEngineError]] = {
     "PT400": InvalidRequestError,
@@ -131,6 +138,9 @@ def translate(code: object, message: str | None, details: object = None) -> Work
     Source: https://docs.postgrest.org/en/stable/references/errors.html
     """
     code = str(code or "")
+    if code.startswith(_OUT_OF_ORDER):
+        logger.error("store_out_of_order", extra={"code": code, "error": str(message)[:300]})
+        return StorageUnavailableError()
     if code.startswith(_UNAVAILABLE) or (code.isdigit() and int(code) in (429, 500, 502, 503, 504, 520)):
         return StorageUnavailableError()
     if code in _BY_STATUS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
-from shared.engine.journal import Journal
+from shared.engine.journal import RETRY_SECONDS, Journal
 from shared.engine.memory import Memory
 from shared.engine.schedules import Schedules
 from shared.engine.secret_reader import SecretReader
@@ -74,14 +74,16 @@ class Bench:
         clock: Callable[[], float] = time.time,
         budget: RunBudget = DEFAULT_BUDGET,
         memory: Memory | None = None,
+        retry_seconds: Sequence[float] = RETRY_SECONDS,
     ) -> Engine:
-        """Another drain's engine, perhaps at another time, or with less for each run to record."""
+        """Another drain's engine, perhaps at another time, with less for each run to record, or with less patience for
+        the store."""
         services = self.services
         reach = Reach(
             services.settings.outbound_allow, services.settings.aws_allow, SecretReader(services.secrets), signal_url
         )
         tell, tell_drains = services.answers.tell, partial(hint, services)
-        journal = Journal(services.events)
+        journal = Journal(services.events, retry_seconds)
         return Engine(
             services.events, journal, self.graphs, self.guard, name, reach, clock, tell, tell_drains, budget, memory
         )
