@@ -6,20 +6,21 @@ from shared.commands._webhooks import append, load
 from shared.commands.remember import remember_webhook
 from shared.commands.services import Services
 from shared.domain.actor import Actor
+from shared.domain.webhook import LIVE
 from shared.events.webhook import WebhookUpdated
 
 
 async def go_live(services: Services, tenant_id: str, webhook_id: str) -> None:
-    """The webhook is live, until its description is replaced."""
+    """The webhook is live, until what proves its deliveries is replaced."""
     current, _ = await load(services, tenant_id, webhook_id)
-    if current.config.get("live"):
+    if current.config.get(LIVE):
         return
     fact = WebhookUpdated(
         name=current.name,
         workflow_id=current.workflow_id,
         node_id=current.node_id,
         provider=current.provider,
-        config={**current.config, "live": True},
+        config={**current.config, LIVE: True},
         status=current.status,
     )
     await append(services, Actor(tenant_id, f"webhook:{webhook_id}", "editor"), current, [fact])

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from shared.commands._replacement import HINT, SHOWN, Replacement, changed_problems
 from shared.commands._webhooks import WebhookDescription, append, check, load, refused, status_of, stored_secret
 from shared.commands.change import repeated_on_conflict
+from shared.commands.model import Moment
 from shared.commands.remember import remember_webhook
 from shared.commands.services import Services
 from shared.domain import webhook
 from shared.domain.actor import Actor
 from shared.domain.provider import ProviderRules, secret_problems
+from shared.domain.webhook import Webhook
 from shared.errors import NotPublishedError, Problem, UnprocessableError
 from shared.events.webhook import WebhookFact, WebhookSecretRotated, WebhookUpdated
 
 
-class UpdateWebhook(WebhookDescription):
+class UpdateWebhook(WebhookDescription, Replacement):
     """The webhook's new description. A secret replaces the present one at once; without one, it stays. One that was
     awaiting its secret is active once it has it. One that is active after `holding` has what it holds run, in the order
-    in which it came."""
+    in which it came. What GET shows besides may be sent back with it: `id`, `url` and `created_at` as they are."""
 
     status: Literal["active", "paused", "holding", "awaiting_secret"] = "active"
+    url: Annotated[str | None, SHOWN] = None
+    last_triggered_at: Annotated[Moment | None, SHOWN] = None
+    config_problems: Annotated[list[dict[str, Any]] | None, SHOWN] = None
 
 
 async def update_webhook(
@@ -28,17 +34,16 @@ async def update_webhook(
 ) -> dict[str, Any]:
     """The webhook's row after the change.
 
-    The provider is part of the webhook's address and cannot change. Raises `NotFoundError` when the tenant has no such
-    webhook, `UnprocessableError` with a pointer to what does not fit, and `NotPublishedError` where deliveries are held
-    that nothing would run.
+    The provider is part of the webhook's address and cannot change, nor can what GET shows besides. Raises
+    `NotFoundError` when the tenant has no such webhook, `UnprocessableError` with a pointer to what does not fit, and
+    `NotPublishedError` where deliveries are held that nothing would run.
     """
 
     async def attempt() -> dict[str, Any]:
         current, last_triggered_at = await load(services, actor.tenant_id, webhook_id)
-        if command.provider != current.provider:
-            message = f"The provider is {current.provider} and cannot change."
-            raise UnprocessableError(message, problems=(Problem("/provider", message, "Create another webhook."),))
-        await check(services, actor.tenant_id, command, rules)
+        _refuse_another_address(command, current)
+        config = webhook.sent_back(command.config, current.config)
+        await check(services, actor.tenant_id, command.model_copy(update={"config": config}), rules)
         assert rules is not None, "check refuses unknown providers"
         secret = command.given_secret or await stored_secret(services, actor.tenant_id, webhook_id)
         # Another configuration may want another kind of secret, under which the present one would verify nothing.
@@ -49,12 +54,27 @@ async def update_webhook(
         status = status_of(command.status, rules, has_secret=secret is not None)
         if current.status in ("holding", "paused") and status == "active":
             await _refuse_unrunnable(services, actor.tenant_id, command.workflow_id, webhook_id)
-        changed = await append(services, actor, current, _facts(command, status), command.given_secret)
+        facts = _facts(command, webhook.replaced(config, current.config), status)
+        changed = await append(services, actor, current, facts, command.given_secret)
         return {**webhook.row(changed), "last_triggered_at": last_triggered_at}
 
     row = await repeated_on_conflict(attempt)
     await remember_webhook(services, webhook_id)
     return row
+
+
+def _refuse_another_address(command: UpdateWebhook, current: Webhook) -> None:
+    """Passes unless what is sent back as the webhook's identity or address is another one's."""
+    if command.provider != current.provider:
+        message = f"The provider is {current.provider} and cannot change."
+        raise UnprocessableError(message, problems=(Problem("/provider", message, "Create another webhook."),))
+    problems = changed_problems(command, {"id": current.id, "created_at": current.created_at})
+    # What it begins with depends on how the service was reached.
+    path = f"/webhooks/{current.id}/{current.provider}"
+    if command.url is not None and not command.url.endswith(path):
+        problems.append(Problem("/url", f"It ends with {path} and cannot change.", HINT))
+    if problems:
+        raise refused(*problems)
 
 
 async def _refuse_unrunnable(services: Services, tenant_id: str, workflow_id: str, webhook_id: str) -> None:
@@ -65,13 +85,13 @@ async def _refuse_unrunnable(services: Services, tenant_id: str, workflow_id: st
             raise NotPublishedError
 
 
-def _facts(command: UpdateWebhook, status: str) -> list[WebhookFact]:
+def _facts(command: UpdateWebhook, config: dict[str, Any], status: str) -> list[WebhookFact]:
     updated = WebhookUpdated(
         name=command.name,
         workflow_id=command.workflow_id,
         node_id=command.node_id,
         provider=command.provider,
-        config=command.config,
+        config=config,
         status=status,
     )
     if command.given_secret is None:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 from shared.commands._known_workflow import load, refuse_archived
+from shared.commands._replacement import SHOWN, Replacement, changed_problems
 from shared.commands._workflow_changes import append
 from shared.commands._workflow_draft import WorkflowDraft
 from shared.commands.change import repeated_on_conflict
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.workflow import Workflow
+from shared.errors import InvalidRequestError
 from shared.events.workflow import WorkflowUpdated
 
 
-class UpdateWorkflow(WorkflowDraft):
-    """The whole draft that takes the place of the one there is; what is published stays so."""
+class UpdateWorkflow(WorkflowDraft, Replacement):
+    """The whole draft that takes the place of the one there is; what is published stays so. What GET shows besides
+    may be sent back with it: `id` and `created_at` as they are."""
+
+    status: Annotated[str | None, SHOWN] = None
+    version: Annotated[int | None, SHOWN] = None
+    published_version: Annotated[int | None, SHOWN] = None
 
 
 async def update_workflow(
@@ -37,6 +45,8 @@ async def update_workflow(
         if precondition is not None:
             precondition(workflow)
         refuse_archived(workflow)
+        if problems := changed_problems(command, {"id": workflow.id, "created_at": workflow.created_at}):
+            raise InvalidRequestError("The workflow cannot be saved like this.", problems=tuple(problems))
         return await append(services, actor, workflow, workflow_id, [fact])
 
     return await repeated_on_conflict(attempt)

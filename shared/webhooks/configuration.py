@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.domain.json_values import pointer_of
+from shared.domain.webhook import LIVE, written
 from shared.errors import Problem
 from shared.webhooks.catalog import provider_data
 from shared.webhooks.custom import TABLES
@@ -20,11 +21,7 @@ def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[
     """What is wrong with a webhook's configuration, with pointers into it."""
     given, options = config, options_of(data)
     config = {name: value for name, value in given.items() if name not in OPTIONS}
-    problems = [
-        Problem(pointer_of(name), f"{data['title']} has no option {name[:100]!r}.", _known(name, tuple(options)))
-        for name in config
-        if name not in options
-    ]
+    problems = [_unknown(name, data, tuple(options)) for name in config if name not in options]
     for name, option in options.items():
         problems += _option_problems(name, option, config)
     problems += door_problems(given)
@@ -53,8 +50,7 @@ def stored_problems(provider_id: str, config: Mapping[str, Any]) -> list[Problem
     data = provider_data(provider_id)
     if data is None:
         return [Problem("", f"There is no provider {provider_id!r} any more.")]
-    # That it is live was not said by whoever wrote the configuration.
-    return config_problems(data, {name: value for name, value in config.items() if name != "live"})
+    return config_problems(data, written(config))
 
 
 def _user_defined_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
@@ -124,6 +120,12 @@ def _option_problems(name: str, option: Mapping[str, Any], config: Mapping[str, 
     if isinstance(value, str) and len(value) > most:
         return [Problem(pointer_of(name), f"Write at most {most} characters.")]
     return []
+
+
+def _unknown(name: str, data: Mapping[str, Any], options: Sequence[str]) -> Problem:
+    if name == LIVE and data.get("user_defined"):
+        return Problem(pointer_of(name), "A webhook is live once a delivery has verified.", "Leave it out.")
+    return Problem(pointer_of(name), f"{data['title']} has no option {name[:100]!r}.", _known(name, options))
 
 
 def _known(name: str, options: Sequence[str]) -> str:

@@ -4,7 +4,8 @@
 
 A handshake has `shape` in place of `pattern`, and neither fetches nor stores. Words have eight transforms at most,
 texts of `let` do not name themselves, and a request that a scheme makes too much work of is refused.
-Such a webhook takes no deliveries until one has verified: see `config.live` in `shared/webhooks/provider.py`.
+Such a webhook starts no run until a delivery has verified; that one is answered `{"verified": true, "live": true}`, and
+`config` has `live: true` from then on, which cannot be set. It stays so until `scheme` or `timestamp` are changed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+
+from shared.domain.webhook import written
 
 TABLES = ("timestamp", "delivery", "event", "handshake", "answer")
 MAX_CHARACTERS = 8_000
@@ -24,7 +27,7 @@ def custom_data(data: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str,
     scheme = config.get("scheme")
     if not isinstance(scheme, Mapping):
         raise ValueError("config.scheme must be a table as in a provider's file: kind, algorithm, content, signature.")
-    if len(json.dumps(dict(config))) > MAX_CHARACTERS:
+    if len(json.dumps(written(config))) > MAX_CHARACTERS:
         raise ValueError(f"A user-defined scheme may have {MAX_CHARACTERS} characters.")
     if scheme.get("kind") == "none":
         raise ValueError("A user-defined scheme must verify something.")

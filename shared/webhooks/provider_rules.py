@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.domain.provider import ProviderRules
+from shared.domain.webhook import written
 from shared.webhooks.catalog import provider_data
 from shared.webhooks.configuration import config_problems
 from shared.webhooks.provider import fitted_data
@@ -18,7 +19,7 @@ def provider_rules(provider_id: str, config: Mapping[str, Any] | None = None) ->
     if data is None:
         return None
     # Variants sign in other ways; a configuration that makes no sense is pointed at by `config_problems` first.
-    fits = config is not None and not config_problems(data, config)
+    fits = config is not None and not config_problems(data, written(config))
     fitted = fitted_data(data, config or {}) if fits else dict(data)
     scheme, secret = fitted["scheme"], fitted.get("secret", {})
     takes_secret = scheme["kind"] != "none" and "fetch" not in scheme

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from shared.errors import Problem
 from shared.webhooks.catalog import provider_data
 from shared.webhooks.configuration import config_problems
+from shared.webhooks.custom import MAX_CHARACTERS
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.diagnosis import diagnose
 from shared.webhooks.door import takes_event
@@ -286,3 +287,12 @@ def test_event_types_are_compared_as_by_fnmatch(pattern: str, text: str) -> None
 def test_many_stars_cost_one_walk() -> None:
     """However many there are, and however nearly the text fits."""
     assert not takes_event({"event_types": ["*a" * 99 + "*b*"] * 100}, "a" * 200)
+
+
+def test_scheme_of_the_greatest_length_stays_usable_once_it_is_live() -> None:
+    """What the service writes into a configuration does not count against its owner."""
+    config: dict[str, Any] = {"scheme": SCHEME, "filter": ""}
+    config["filter"] = " " * (MAX_CHARACTERS - len(json.dumps(config)))
+    assert fit(CUSTOM, {**config, "live": True}).id == "custom"
+    with pytest.raises(ValueError, match="8000 characters"):
+        fit(CUSTOM, {**config, "filter": config["filter"] + " "})
