@@ -50,11 +50,12 @@ class Attempts(Resolution):
         if record.retry_at is not None:
             await asyncio.sleep(max(0.0, unix_seconds(record.retry_at) - self._recorder.clock()))
         while True:
+            moment = self._now()
             try:
-                await self._attempt(step, attempt, is_repeated)
+                await self._attempt(step, attempt, is_repeated, moment)
                 return
             except NodeError as error:
-                pause = self.fail(step, attempt, error)
+                pause = self.fail(step, attempt, error, moment)
                 if pause is None or pause > LONGEST_WAIT_SECONDS:
                     return
                 await asyncio.sleep(pause)
@@ -69,23 +70,27 @@ class Attempts(Resolution):
             # Its output is that of its items, which the state has.
             self._succeed(step, record.attempts, Completed(), record.evaluated_at or 0, list(record.undefined))
         except NodeError as error:
-            self.fail(step, record.attempts, error)
+            self.fail(step, record.attempts, error, self._now())
 
-    def fail(self, step: Step, attempt: int, error: NodeError) -> float | None:
-        """Records that an attempt has failed: the seconds until the next, or `None` when this was the last."""
-        pause = self._pause(step, attempt, error)
+    def fail(self, step: Step, attempt: int, error: NodeError, moment: int) -> float | None:
+        """Records that an attempt has failed: the seconds until the next, or `None` when this was the last. Its
+        expressions were evaluated at `moment` (Unix milliseconds), unless they had been before."""
+        record = self._state.nodes.get(step.path, UNTOUCHED)
+        evaluated_at = moment if record.parameters is None else record.evaluated_at or moment
+        pause = self._pause(step, attempt, error, evaluated_at)
         logger.info("node_failed", extra={"node_id": step.path, "attempt": attempt, "code": error.code})
         if pause is None:
-            self._recorder.record(NodeFailed(step.path, attempt, error.as_json(), step.one.node.on_error, self._now()))
+            self._recorder.record(NodeFailed(step.path, attempt, error.as_json(), step.one.node.on_error, evaluated_at))
         return pause
 
-    async def _attempt(self, step: Step, attempt: int, is_repeated: bool) -> None:
-        """Returns when the node has succeeded, or waits, or a map has started. A failure raises `NodeError`."""
+    async def _attempt(self, step: Step, attempt: int, is_repeated: bool, moment: int) -> None:
+        """Returns when the node has succeeded, or waits, or a map has started. A failure raises `NodeError`.
+        Expressions that have not been evaluated yet see `moment` (Unix milliseconds)."""
         one, path = step.one, step.path
         if one.node.disabled:
-            self._succeed(step, attempt, Completed(output_of=tuple(self.sources(step))), self._now(), [])
+            self._succeed(step, attempt, Completed(output_of=tuple(self.sources(step))), moment, [])
             return
-        resolved, undefined, evaluated_at = await self.filled(step, self._now())
+        resolved, undefined, evaluated_at = await self.filled(step, moment)
         if one.type.spread is not None:
             self._refuse_width(step, one.type.spread(one.type.parse(resolved)))
             self._recorder.record(MapStarted(path, attempt, one.type.complete(resolved), evaluated_at, undefined))
@@ -164,14 +169,16 @@ class Attempts(Resolution):
     def _succeed(self, step: Step, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]) -> None:
         self._recorder.record(self.success(step, attempt, completed, evaluated_at, undefined))
 
-    def _pause(self, step: Step, attempt: int, error: NodeError) -> float | None:
+    def _pause(self, step: Step, attempt: int, error: NodeError, evaluated_at: int) -> float | None:
         """How long to wait before the next attempt, recorded; `None` when this was the last."""
         made = attempt - self._state.nodes.get(step.path, UNTOUCHED).attempts_before
         draw = random.random()  # noqa: S311  # jitter; what came of it is recorded
         pause = delay_seconds(step.one.node.retry, error.code, made, draw, error.retry_after_seconds)
         if pause is not None:
             retry_at = timestamp(self._recorder.clock() + pause)
-            self._recorder.record(NodeRetryScheduled(step.path, attempt, error.as_json(), pause, retry_at))
+            self._recorder.record(
+                NodeRetryScheduled(step.path, attempt, error.as_json(), pause, retry_at, evaluated_at)
+            )
         return pause
 
     def _now(self) -> int:

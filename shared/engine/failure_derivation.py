@@ -25,7 +25,11 @@ async def derived_failure(
     """
     one, attempt = given.step.one, given.record.attempt
     code = str(recorded.error.get("code"))
-    found = await _code(given, recorded.error, int(unix_seconds(happened_at) * 1000))
+    # A former version's retry does not say at which moment its expressions were evaluated: it was just before.
+    evaluated_at = recorded.evaluated_at
+    found = await _code(
+        given, recorded.error, int(unix_seconds(happened_at) * 1000) if evaluated_at is None else evaluated_at
+    )
     if found != code:
         raise ImpossibleError(f"The node fails with {found}." if found else "The node does not fail.")
     longest = delay_seconds(one.node.retry, code, attempt - given.record.attempts_before, 1.0)
@@ -43,7 +47,7 @@ async def derived_failure(
 
 
 async def _code(given: Premises, error: dict[str, Any], now: int) -> str | None:
-    """The code with which the node fails, `None` where it does not."""
+    """The code with which the node fails, `None` where it does not; its expressions see `now`."""
     one, code = given.step.one, str(error.get("code"))
     if one.node.disabled:
         return _success_code(given, Completed(output_of=tuple(given.resolution.sources(given.step))))
@@ -55,7 +59,6 @@ async def _code(given: Premises, error: dict[str, Any], now: int) -> str | None:
     if "jsonata" in (error.get("details") or {}) and code in ("timeout", "limit"):
         return code  # it depends on the machine
     try:
-        # The moment at which the parameters were filled in is not recorded of a failure: it was just before.
         resolved, _, _ = await given.resolution.filled(given.step, now)
         parameters = one.type.parse(resolved)
         if one.type.call is not None:

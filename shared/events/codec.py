@@ -21,9 +21,12 @@ JsonObject = dict[str, Any]
 # `MAX_JOINED_BYTES` by what it brings together.
 BOUNDED_OUTPUTS_VERSION = 2
 # Schema version of each fact whose shape has ever changed; all others are at 1.
-SCHEMA_VERSIONS: Mapping[str, int] = {"NodeSucceeded": BOUNDED_OUTPUTS_VERSION}
+SCHEMA_VERSIONS: Mapping[str, int] = {"NodeSucceeded": BOUNDED_OUTPUTS_VERSION, "NodeRetryScheduled": 2}
 # (event type, schema version) → the payload at the next version.
-UPCASTS: Mapping[tuple[str, int], Callable[[JsonObject], JsonObject]] = {("NodeSucceeded", 1): lambda payload: payload}
+UPCASTS: Mapping[tuple[str, int], Callable[[JsonObject], JsonObject]] = {
+    ("NodeSucceeded", 1): lambda payload: payload,
+    ("NodeRetryScheduled", 1): lambda payload: {**payload, "evaluated_at": None},
+}
 
 
 def event_type(fact: Fact) -> str:

@@ -48,7 +48,8 @@ class NodeFailed:
     """A node gave up with `error` `{code, message, details?}`.
 
     `handled` says what follows: `fail` (the run fails), `continue` (as if it had succeeded with the error as its
-    output) or `route` (its `error` handle is live).
+    output) or `route` (its `error` handle is live). `evaluated_at` (Unix milliseconds) is the clock that its
+    expressions saw.
     """
 
     node_id: str
@@ -60,13 +61,17 @@ class NodeFailed:
 
 @dataclass(frozen=True, slots=True)
 class NodeRetryScheduled:
-    """Attempt `attempt` failed with `error`; the next one starts at `retry_at`, `delay_seconds` from then."""
+    """Attempt `attempt` failed with `error`; the next one starts at `retry_at`, `delay_seconds` from then.
+
+    `evaluated_at` (Unix milliseconds) is the clock that the attempt's expressions saw.
+    """
 
     node_id: str
     attempt: int
     error: dict[str, Any]
     delay_seconds: float
     retry_at: str
+    evaluated_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 from typing import Any
 
 import pytest
@@ -82,3 +84,17 @@ async def test_live_values_are_those_that_are_read(bench: Bench, sink: Sink, siz
     assert json.dumps(state.nodes["ask"].output["body"]) == json.dumps(storable(json.loads(VALUE)))
     sent: Any = json.loads(sink.received[0].body)
     assert order(sent) == order(value)
+
+
+async def test_a_failure_is_derived_at_the_moment_that_its_expressions_saw(bench: Bench) -> None:
+    """By a clock that goes on whenever somebody looks, what fails at one moment would not at the next."""
+    chance = random.Random(7)
+    ticks = itertools.accumulate(chance.randint(1, 5) for _ in itertools.count())
+    retry = [{"errors": ["expression"], "max_attempts": 2, "initial_interval_seconds": 0.001}]
+    odd = "{% $millis() % 2 = 0 ? $error('even') : 1 %}"
+    nodes = [transform(f"n{number}", odd, on_error="continue", retry=retry) for number in range(40)]
+    job = bench.delivery(await bench.publish([HOOK, *nodes], *(f"hook>n{number}" for number in range(40))))
+    await bench.new_engine(clock=lambda: 1_800_000_000 + next(ticks) / 1000).execute(job)
+    kinds = {event.event_type for event in await bench.events(job)}
+    assert {"NodeFailed", "NodeRetryScheduled", "NodeSucceeded"} <= kinds
+    assert (await bench.verify(job))["first_difference"] is None

@@ -42,6 +42,9 @@ JsonObject = dict[str, Any]
 
 START = 1_800_000_000.0
 WAIT_SECONDS = 3600
+# How far the clock has gone on whenever somebody looks.
+TICK_SECONDS = 0.0007
+RETRY = [{"errors": ["all"], "max_attempts": 3, "initial_interval_seconds": 0.001}]
 # Each is given a path for P: to a value, or nowhere.
 EXPRESSIONS = (
     "{% P %}",
@@ -63,6 +66,8 @@ EXPRESSIONS = (
     "{% P.a + 1 %}",
     "{% P{$string($): $count($)} %}",
     "<{% P %}|{% P.bb %}>",
+    "{% $millis() % 3 = 0 ? $error('now and then') : $millis() %}",
+    "{% $toMillis($now()) % 2 = 0 ? [P, 1] : {'at': $now()} %}",
     {"z": "{% P %}", "a": ["{% $keys(P)[0] %}", 1.0, {"y": 1, "x": "{% P.* %}"}]},
 )
 numbers = st.sampled_from([0, 1, 1.0, -0.0, 1e22, 10**22, 2**53 + 1, 12345678901234567890, 1e-7, 0.1, -1.5, 1e300])
@@ -102,6 +107,8 @@ def steps(draw: st.DrawFn, paths: list[str]) -> JsonObject:
         items = draw(st.sampled_from(["{% $spread(P) %}", "{% P.* %}", "{% [P, 1] %}"]))
         return {"type": "map", "parameters": {"items": _over(items, draw, paths), "body": {"nodes": inner}}}
     found = {"type": "transform", "parameters": {"value": draw(expressions(paths))}}
+    if draw(st.integers(0, 9)) == 0:
+        found["retry"] = RETRY
     return {**found, "disabled": True} if kind == "disabled" else found
 
 
@@ -157,7 +164,11 @@ class World:
 
     def _recorder(self, state: ExecutionState) -> Recorder:
         self.journal = Journal(self.events)
-        return Recorder(state, self.events, self.journal, "drain:test", lambda: self.now)
+        return Recorder(state, self.events, self.journal, "drain:test", self._clock)
+
+    def _clock(self) -> float:
+        self.now += TICK_SECONDS
+        return self.now
 
     async def _folded(self) -> ExecutionState:
         state = fold(await self.events.read_all("t", self.id))
@@ -167,7 +178,7 @@ class World:
     async def _drive(self, recorder: Recorder) -> None:
         # No node here calls a workflow.
         graphs = cast("GraphLoader", None)
-        runs = CalledRuns(self.events, self.journal, graphs, "drain:test", lambda: self.now, None)
+        runs = CalledRuns(self.events, self.journal, graphs, "drain:test", self._clock, None)
         attempts = Attempts(recorder, self.program, self.guard, Reach(), Calls(recorder, runs))
         try:
             await Run(recorder, self.program, attempts, Ending(recorder, self.program.settings, runs)).drive()
