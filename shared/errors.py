@@ -35,6 +35,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+# So many problems of one request are said at once, and looked for: whoever mends those sees what is left.
+MAX_PROBLEMS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.domain.retry import Retrier
-from shared.errors import Problem
+from shared.errors import MAX_PROBLEMS, Problem
 
 if TYPE_CHECKING:
     from shared.domain.reachability import Ancestors
@@ -136,7 +136,8 @@ class Graph:
 
 
 def parse_graph(nodes: object, edges: object) -> tuple[Graph | None, list[Problem]]:
-    """The graph in a request's `nodes` and `edges`; where the form is wrong, no graph but every problem."""
+    """The graph in a request's `nodes` and `edges`; where the form is wrong, no graph but its problems, `MAX_PROBLEMS`
+    at most."""
     # Here, not above: the fields' parser builds the classes of this module.
     from shared.domain.graph_fields import parse_edge, parse_node
 
@@ -145,6 +146,8 @@ def parse_graph(nodes: object, edges: object) -> tuple[Graph | None, list[Proble
     found_edges: list[Edge] = []
     seen: set[str] = set()
     for index, value in enumerate(_items(nodes, "/nodes", MAX_NODES, problems)):
+        if len(problems) >= MAX_PROBLEMS:
+            break
         node = parse_node(value, f"/nodes/{index}", problems)
         if node is None:
             continue
@@ -154,10 +157,12 @@ def parse_graph(nodes: object, edges: object) -> tuple[Graph | None, list[Proble
         found_nodes.append(node)
     names: set[str] = set()
     for index, value in enumerate(_items(edges, "/edges", MAX_EDGES, problems)):
+        if len(problems) >= MAX_PROBLEMS:
+            break
         edge = parse_edge(value, f"/edges/{index}", names, problems)
         if edge is not None:
             found_edges.append(edge)
-    return (None, problems) if problems else (Graph(found_nodes, found_edges), [])
+    return (None, problems[:MAX_PROBLEMS]) if problems else (Graph(found_nodes, found_edges), [])
 
 
 def _items(value: object, pointer: str, limit: int, problems: list[Problem]) -> list[object]:

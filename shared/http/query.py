@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from shared.domain.json_values import first_repeated, pointer_of
-from shared.errors import InvalidRequestError, Problem
-from shared.http.validation import MAX_PROBLEMS, Model, unknown, validated
+from shared.errors import MAX_PROBLEMS, InvalidRequestError, Problem
+from shared.http.validation import Model, unknown, validated
 
 WHAT = "The query string"
 

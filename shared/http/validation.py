@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.domain.json_values import pointer_of
-from shared.errors import InvalidRequestError, Problem
+from shared.errors import MAX_PROBLEMS, InvalidRequestError, Problem
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound="BaseModel")
-
-MAX_PROBLEMS = 50
 
 
 def validated(data: Any, model: type[Model], what: str, kind: str = "field") -> Model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 
 from shared.domain.expressions import ExpressionError, Source, split
 from shared.domain.graph import Graph, parse_graph
@@ -26,9 +26,11 @@ def awaited_signals(graph: Graph) -> set[str]:
     return found
 
 
-def signal_url_problems(kind: NodeType, parameters: JsonObject, workflow: Graph, pointer: str) -> Iterator[Problem]:
+def signal_url_problems(
+    kind: NodeType, parameters: JsonObject, awaited: Callable[[], Set[str]], pointer: str
+) -> Iterator[Problem]:
     """What is wrong with the URLs of signals among a node's parameters: they are for effects, and for signals that
-    a node of the workflow waits for."""
+    a node of the workflow waits for, which `awaited` says."""
     for where, text in texts(parameters):
         if MARK not in text:
             continue
@@ -40,5 +42,5 @@ def signal_url_problems(kind: NodeType, parameters: JsonObject, workflow: Graph,
             if not kind.is_effect:
                 message = f"A {kind.name} cannot use a signal's URL: effects can."
                 yield Problem(pointer + where, message, "Use it where it is sent.")
-            elif name not in (awaited := awaited_signals(workflow)):
-                yield Problem(pointer + where, f"No node waits for a signal {name!r}.", nearest(name, sorted(awaited)))
+            elif name not in (known := awaited()):
+                yield Problem(pointer + where, f"No node waits for a signal {name!r}.", nearest(name, sorted(known)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,13 +27,13 @@ from shared.domain.json_values import pointer_of
 from shared.domain.secret_references import secret_named
 from shared.domain.signal_urls import MARK, signal_named
 from shared.domain.templates import texts
-from shared.errors import Problem
+from shared.errors import MAX_PROBLEMS, Problem
 from shared.nodes.delivery_rules import delivery_problems
 from shared.nodes.graph_shape import body_shape_problems, is_trigger, shape_problems
 from shared.nodes.node_type import DRAWN, ERROR_HANDLE, MAX_EFFECT_TIMEOUT_SECONDS, JsonObject, NodeType
 from shared.nodes.registry import names, node_type
 from shared.nodes.secret_rules import secret_problems
-from shared.nodes.signal_rules import signal_url_problems
+from shared.nodes.signal_rules import awaited_signals, signal_url_problems
 
 # Maps within maps: so deep at most.
 MAX_DEPTH = 4
@@ -39,9 +41,11 @@ MAX_DEPTH = 4
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a graph stands: as the workflow's own, or as the body of the map `map_id` in the graph around it."""
+    """Where a graph stands: as the workflow's own, or as the body of the map `map_id` in the graph around it.
+    `awaited` are the signals that the workflow waits for, looked for when they are first asked for."""
 
     graph: Graph
+    awaited: Callable[[], Set[str]]
     pointer: str = ""
     outer: _Place | None = None
     map_id: str = ""
@@ -53,14 +57,17 @@ class _Place:
             yield place
             place = place.outer
 
-    @property
-    def root(self) -> Graph:
-        """The workflow's own graph."""
-        return [self, *self.around()][-1].graph
+    def within(self, graph: Graph, pointer: str, map_id: str) -> _Place:
+        """The place of a body in this one."""
+        return _Place(graph, self.awaited, pointer, self, map_id)
 
     def known(self) -> list[str]:
         """The ids of all nodes here and around."""
         return [name for place in (self, *self.around()) for name in place.graph.nodes]
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a node of this name here or around."""
+        return any(name in place.graph.nodes for place in (self, *self.around()))
 
     def runs_before(self, name: str, node_id: str) -> bool:
         """Whether the node of this name has settled when a node here runs."""
@@ -70,8 +77,9 @@ class _Place:
 
 
 def validate_graph(graph: Graph) -> list[Problem]:
-    """What keeps the graph from being published, in the order of its nodes and edges; nothing when it is valid."""
-    return list(_graph(_Place(graph)))
+    """What keeps the graph from being published, in the order of its nodes and edges, `MAX_PROBLEMS` at most; nothing
+    when it is valid."""
+    return list(islice(_graph(_Place(graph, cache(lambda: awaited_signals(graph)))), MAX_PROBLEMS))
 
 
 def _graph(place: _Place) -> Iterator[Problem]:
@@ -101,7 +109,7 @@ def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
         yield Problem(f"{pointer}/id", f"Outside of the body there is a node {node.id!r} too.", "Give it another id.")
     yield from delivery_problems(kind, node, pointer)
     yield from secret_problems(kind, node.parameters, f"{pointer}/parameters")
-    yield from signal_url_problems(kind, _filled(kind, node), place.root, f"{pointer}/parameters")
+    yield from signal_url_problems(kind, _filled(kind, node), place.awaited, f"{pointer}/parameters")
     expressions = list(_expressions(place, kind, node, f"{pointer}/parameters"))
     yield from (problem for problem in expressions if isinstance(problem, Problem))
     yield from _parameters(kind, node, f"{pointer}/parameters")
@@ -127,7 +135,7 @@ def _body(place: _Place, kind: NodeType, node: Node, pointer: str) -> Iterator[P
         yield Problem(f"{pointer}/body", message, "Give it {nodes, edges}." if drawn is None else None)
     elif drawn is None:
         assert kind.body is not None, "only a map has a body"
-        called = _Place(kind.body(node.parameters), pointer, place, node.id)
+        called = place.within(kind.body(node.parameters), pointer, node.id)
         for problem in (one for step in called.graph.nodes.values() for one in _node(called, step, "")):
             # The node that calls is not drawn; its workflow is the map's parameter.
             if problem.pointer.startswith("/parameters"):
@@ -146,7 +154,7 @@ def _drawn_body(place: _Place, map_id: str, drawn: JsonObject, pointer: str) -> 
     graph, problems = parse_graph(drawn.get("nodes"), drawn.get("edges", []))
     yield from (Problem(pointer + one.pointer, one.message, one.hint) for one in problems)
     if graph is not None:
-        yield from _graph(_Place(graph, pointer, place, map_id))
+        yield from _graph(place.within(graph, pointer, map_id))
 
 
 def _parameters(kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:
@@ -253,10 +261,9 @@ def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Itera
     read = compiled.reads.get("nodes")
     if not isinstance(read, dict):
         return
-    known = place.known()
     for name in read:
-        if name not in known:
-            yield Problem(pointer, f"There is no node {name!r}.", nearest(name, known))
+        if not place.knows(name):
+            yield Problem(pointer, f"There is no node {name!r}.", nearest(name, place.known()))
         elif name == node.id:
             yield Problem(pointer, "A node cannot read its own output.")
         elif not place.runs_before(name, node.id):

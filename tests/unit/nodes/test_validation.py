@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from shared.domain.graph import parse_graph
 from shared.engine.program import Program
-from shared.errors import Problem
+from shared.errors import MAX_PROBLEMS, Problem
 from shared.nodes.validation import validate_graph
 
 HOOK = {"id": "hook", "type": "webhook_trigger"}
@@ -225,3 +226,47 @@ def test_version_that_was_published_with_more_still_runs() -> None:
     ]
     row = {"workflow_id": "w", "version": 1, "nodes": nodes, "edges": [{"source": "hook", "target": "n"}]}
     assert Program.from_row(row).nodes["n"].timeout_seconds == 600
+
+
+def test_problems_are_counted_before_they_are_written_out() -> None:
+    """What is said, and looked for, does not grow with what somebody sends: an answer has six megabytes at most."""
+    unknown = {f"x{number}": number for number in range(20_000)}
+    assert len(parse_graph([{**HOOK, **unknown}], [])[1]) == MAX_PROBLEMS
+    assert len(parse_graph([{"id": "!"}] * 900, [])[1]) == MAX_PROBLEMS
+    assert len(parse_graph([HOOK], [{"source": ""}] * 4_000)[1]) == MAX_PROBLEMS
+    assert len(after_hook({"type": "transform", "parameters": {"value": 1, **unknown}})) == MAX_PROBLEMS
+    assert len(problems([HOOK], [{"source": "hook", "target": f"gone{number}"} for number in range(4_000)])) == (
+        MAX_PROBLEMS
+    )
+
+
+def test_hints_do_not_cost_what_the_names_together_have() -> None:
+    """A thousand long names, and fifty more that look like each of them: `difflib` would compare for a minute."""
+    nodes = [HOOK, *({"id": "ab" * 46 + f"{number:03}", "type": "merge"} for number in range(999))]
+    edges = [{"source": "hook", "target": "ba" * 46 + f"{number:03}"} for number in range(MAX_PROBLEMS)]
+    started = time.process_time()
+    found = problems(nodes, edges)
+    assert time.process_time() - started < 8
+    assert len(found) == MAX_PROBLEMS
+
+
+def test_hint_is_the_name_that_is_most_alike() -> None:
+    """Among many too."""
+    nodes = [{"id": f"step_{number}", "type": "merge"} for number in range(200)] + [{"id": "summary", "type": "merge"}]
+    found = problems([HOOK, *nodes], [{"source": "hook", "target": "sumary"}])
+    assert next(problem.hint for problem in found if problem.pointer == "/edges/0/target") == "Did you mean 'summary'?"
+
+
+def test_awaited_signals_are_looked_for_once() -> None:
+    """A workflow that names their URLs ten thousand times, and a body with as many waits as it may have."""
+    waits = [{"id": f"w{n}", "type": "wait_for_signal", "parameters": {"name": f"s{n}"}} for n in range(900)]
+    each = {"id": "each", "type": "map", "parameters": {"items": [1], "body": {"nodes": waits, "edges": []}}}
+    body = ["{% $execution.signal_urls.s7 %}"] * 10_000
+    call = {
+        "id": "n",
+        "type": "http_request",
+        "parameters": {"method": "POST", "url": "https://a.example", "body": body},
+    }
+    started = time.process_time()
+    assert problems([HOOK, each, call], [{"source": "hook", "target": name} for name in ("each", "n")]) == []
+    assert time.process_time() - started < 8
