@@ -1,7 +1,7 @@
 """What is quoted in a tenant's text: JSONata's texts, its names in backticks, and its comments.
 
-A text is walked through once, whatever stands in it: where a quoted part ends is looked for once, and where a walk has
-led to no mark no other goes on. Graphs are read on the event loop that all of a drain's runs share, and a regular
+A text is walked through once, whatever stands in it: where each kind of quote may end is listed once, and where a walk
+has led to no mark no other goes on. Graphs are read on the event loop that all of a drain's runs share, and a regular
 expression alone would begin anew at each quote that nothing closes.
 """
 
@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator
 
 MARK = "%}"
 _OPENING = re.compile(r"%\}|[\"'`]|/\*")
+# What closes them is the first group; a backslash takes the next character's meaning.
 _CLOSING = {
-    '"': re.compile(r'(?:\\.|[^"\\])*+"', re.DOTALL),
-    "'": re.compile(r"(?:\\.|[^'\\])*+'", re.DOTALL),
-    "`": re.compile(r"[^`]*+`"),
-    "/*": re.compile(r".*?\*/", re.DOTALL),
+    '"': re.compile(r'\\.|(")', re.DOTALL),
+    "'": re.compile(r"\\.|(')", re.DOTALL),
+    "`": re.compile(r"(`)"),
+    "/*": re.compile(r"(\*/)"),
 }
 _NEVER = sys.maxsize
 
@@ -28,9 +30,9 @@ class Quoting:
     def __init__(self, text: str) -> None:
         """Nothing has been looked for yet."""
         self._text = text
-        # Per kind of quote, where the part that was looked at last begins and ends: a quote within it, which is an
-        # escaped one, would end there too.
-        self._parts: dict[str, tuple[int, int]] = {}
+        # Per kind of quote, all places where one would end: whether a character is escaped depends on the backslashes
+        # right before it alone.
+        self._closings: dict[str, list[int]] = {}
         # What stands here is followed by no mark outside of quotes.
         self._dead: set[int] = set()
 
@@ -68,9 +70,9 @@ class Quoting:
             position = position if end == _NEVER else end
 
     def _end(self, quote: str, start: int) -> int:
-        begin, end = self._parts.get(quote, (0, 0))
-        if not begin <= start <= end - len(quote):
-            closed = _CLOSING[quote].match(self._text, start)
-            end = closed.end() if closed else _NEVER
-            self._parts[quote] = start, end
-        return end
+        if quote not in self._closings:
+            found = _CLOSING[quote].finditer(self._text)
+            self._closings[quote] = [each.end() for each in found if each.group(1)]
+        closings = self._closings[quote]
+        index = bisect_left(closings, start + len(quote))
+        return closings[index] if index < len(closings) else _NEVER

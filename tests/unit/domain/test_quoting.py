@@ -73,3 +73,12 @@ def test_long_source_is_looked_at_once() -> None:
     for number in range(50):
         compile_expression("$match($x, /" + "\\'" * 4_900 + f"/, {number})")
     assert time.perf_counter() - began_at < 5
+
+
+def test_far_ends_are_not_looked_for_anew_between_near_ones() -> None:
+    """Each expression has a quote that ends at once, and a comment that ends where a long quote begins: 40,000 walks
+    of half a megabyte."""
+    text = '{% "x" /* %}' * 40_000 + '*/ "' + "y" * 500_000 + '"'
+    began_at = time.perf_counter()
+    assert len(split(text)) == 40_001
+    assert time.perf_counter() - began_at < 20
