@@ -53,7 +53,7 @@ async def update_webhook(
             )
         status = status_of(command.status, rules, has_secret=secret is not None)
         if current.status in ("holding", "paused") and status == "active":
-            await _refuse_unrunnable(services, actor.tenant_id, command.workflow_id, webhook_id)
+            await _refuse_unrunnable(services, actor.tenant_id, webhook_id)
         facts = _facts(command, webhook.replaced(config, current.config), status)
         changed = await append(services, actor, current, facts, command.given_secret)
         return {**webhook.row(changed), "last_triggered_at": last_triggered_at}
@@ -77,12 +77,12 @@ def _refuse_another_address(command: UpdateWebhook, current: Webhook) -> None:
         raise refused(*problems)
 
 
-async def _refuse_unrunnable(services: Services, tenant_id: str, workflow_id: str, webhook_id: str) -> None:
+async def _refuse_unrunnable(services: Services, tenant_id: str, webhook_id: str) -> None:
     """Passes unless the webhook holds deliveries that its release would make fail, for want of a published version."""
-    if await services.executions.has_held(tenant_id, webhook_id):
+    for workflow_id in await services.executions.held_workflows(tenant_id, webhook_id):
         workflow = await services.workflows.get(tenant_id, workflow_id)
         if workflow is None or workflow["published_version"] is None:
-            raise NotPublishedError
+            raise NotPublishedError(f"It holds deliveries for workflow {workflow_id}, which is not published.")
 
 
 def _facts(command: UpdateWebhook, config: dict[str, Any], status: str) -> list[WebhookFact]:

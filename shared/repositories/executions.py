@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shared.repositories.database import Database
@@ -56,20 +57,21 @@ class ExecutionRepository:
 
         return [in_service_form(row) for row in await self._database.select("executions", COLUMNS, configure)]
 
-    async def has_held(self, tenant_id: str, webhook_id: str) -> bool:
-        """Whether the webhook holds deliveries, as runs that are due when it is active again."""
-        rows = await self._database.select(
-            "executions",
-            "id",
-            lambda query: (
-                query.eq("tenant_id", tenant_id)
-                .eq("webhook_id", webhook_id)
-                .eq("status", "queued")
-                .not_.is_("held_bytes", "null")
-                .limit(1)
-            ),
-        )
-        return bool(rows)
+    async def held_workflows(self, tenant_id: str, webhook_id: str) -> Sequence[str]:
+        """The workflows of the runs that the webhook holds until it is active again: its own, unless it was another's
+        when some of them came."""
+        found: Sequence[str] = ()
+
+        def another(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
+            query = query.eq("tenant_id", tenant_id).eq("webhook_id", webhook_id).eq("status", "queued")
+            query = query.not_.is_("held_bytes", "null")
+            for workflow_id in found:
+                query = query.neq("workflow_id", workflow_id)
+            return query.limit(1)
+
+        while rows := await self._database.select("executions", "workflow_id", another):
+            found = (*found, rows[0]["workflow_id"])
+        return found
 
     async def claim_due(self, limit: int, lease_seconds: float, now: str) -> Rows:
         """What is due at `now`, oldest first; each goes to one caller per lease.

@@ -130,7 +130,7 @@ READS: dict[str, Callable[[Any], Awaitable[object]]] = {
     ),
     "EventStoreRepository.verify_stream": lambda store: store.verify_stream(world.LARGE_TENANT, world.STREAM),
     "ExecutionRepository.claim_due": lambda executions: executions.claim_due(100, 60, LATE),
-    "ExecutionRepository.has_held": lambda executions: executions.has_held(world.LARGE_TENANT, world.an_id(5, 1)),
+    "ExecutionRepository.held_workflows": lambda runs: runs.held_workflows(world.LARGE_TENANT, world.an_id(5, 1)),
     "ExecutionRepository.get": lambda executions: executions.get(world.LARGE_TENANT, world.an_id(4, 2)),
     "ExecutionRepository.invariant_violations": lambda executions: executions.invariant_violations(),
     "ScheduleRepository.list": lambda schedules: schedules.list(world.LARGE_TENANT, world.an_id(3, 1)),

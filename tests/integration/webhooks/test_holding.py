@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -15,13 +16,15 @@ from functions.drain.work import drain
 from functions.intake import app
 from local import rebuild
 from shared.commands.cancel_execution import CancelExecution, cancel_execution
+from shared.commands.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.delete_webhook import delete_webhook
+from shared.commands.publish_workflow import publish_workflow
 from shared.commands.services import Services
 from shared.commands.unpublish_workflow import unpublish_workflow
 from shared.errors import NotPublishedError
 from shared.runtime import run
 from tests.integration.webhooks.conftest import Servers
-from tests.integration.webhooks.sender import Answer, Sender, ledger, set_status
+from tests.integration.webhooks.sender import GRAPH, Answer, Sender, ledger, set_status
 
 
 @pytest.fixture(autouse=True)
@@ -224,6 +227,22 @@ def test_while_nothing_would_run_them_held_deliveries_are_not_released(holding: 
         set_status(holding, "active")
     set_status(holding, "paused")
     assert list(runs_of(holding).values()) == ["queued"] * 2
+
+
+def test_what_is_held_for_another_workflow_is_not_released_to_fail(holding: Sender) -> None:
+    """A delivery's run is of the workflow that the webhook had when it came; that one has to be published."""
+    assert holding.send(b"1").status == 202
+    workflow = run(create_workflow(holding.services, holding.actor, CreateWorkflow(name="w", **GRAPH)))
+    run(publish_workflow(holding.services, holding.actor, workflow.id))
+    set_status(replace(holding, workflow_id=workflow.id), "holding")
+    run(unpublish_workflow(holding.services, holding.actor, holding.workflow_id))
+    with pytest.raises(NotPublishedError, match=holding.workflow_id):
+        set_status(replace(holding, workflow_id=workflow.id), "active")
+    assert list(runs_of(holding).values()) == ["queued"]
+    run(publish_workflow(holding.services, holding.actor, holding.workflow_id))
+    set_status(replace(holding, workflow_id=workflow.id), "active")
+    drained()
+    assert list(runs_of(holding).values()) == ["succeeded"]
 
 
 def test_a_deleted_webhook_has_what_it_holds_run(holding: Sender) -> None:
