@@ -78,7 +78,9 @@ class Drain:
         self._places = Places(settings.drain_concurrency)
         self._worker = Worker(queue, engine, self._takes_more, self.summary, self._places)
         self._upkeep = Upkeep(queue, settings, name, self._worker.active, self._is_leaving, self._progress, waking)
-        self._sweep = Sweep(queue, executions, schedules, engine, settings.lease_seconds, self._start, self.summary)
+        self._sweep = Sweep(
+            queue, executions, schedules, engine, settings.lease_seconds, self._start, self.summary, self._places
+        )
 
     async def run(self) -> Summary:
         """What was done, once the queue has stayed empty for a moment or the time is nearly spent.
@@ -169,10 +171,9 @@ class Drain:
         return bool(found)
 
     async def _wait_for_a_place(self) -> None:
-        self._places.freed.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(IDLE_TURN_SECONDS):
-                await self._places.freed.wait()
+                await self._places.one_free()
 
     async def _is_done(self) -> bool:
         """Whether the drain may leave: it withdraws, then looks once more, for a job added meanwhile woke nobody."""

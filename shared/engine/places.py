@@ -43,6 +43,12 @@ class Places:
         """How many more runs may be begun; none where some have come back from aside meanwhile."""
         return max(0, self.total - self.at_work)
 
+    async def one_free(self) -> None:
+        """Returns when a place is free."""
+        while not self.free:
+            self.freed.clear()
+            await self.freed.wait()
+
     def take(self) -> None:
         """Takes a place, for whatever it is that works there."""
         self.at_work += 1

@@ -11,6 +11,7 @@ from shared.engine.bisection import write_all
 from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
 from shared.engine.keepers import keep_turning
+from shared.engine.places import Places
 from shared.engine.schedules import Schedules
 from shared.errors import QueueUnavailableError, UnavailableError
 from shared.observability import count
@@ -40,11 +41,12 @@ class Sweep:
         lease_seconds: float,
         start: Start,
         summary: Summary,
+        places: Places,
     ) -> None:
         """A run that is brought back is nobody else's for `lease_seconds`. `start` makes work one of the drain's
-        fibers; `summary` is added to."""
+        fibers, in one of its `places`; `summary` is added to."""
         self._queue, self._executions, self._schedules, self._engine = queue, executions, schedules, engine
-        self._lease_seconds, self._start, self._summary = lease_seconds, start, summary
+        self._lease_seconds, self._start, self._summary, self._places = lease_seconds, start, summary, places
 
     async def keep(self) -> None:
         """Sweeps until it is cancelled."""
@@ -61,12 +63,16 @@ class Sweep:
             await write_all(jobs, self._queue.enqueue, _put_aside)
         except QueueUnavailableError:
             for job in jobs:
+                # As many at once as there are places: thousands may be due. Those that this turn is too short for have
+                # their leases, which bring them back.
+                await self._places.one_free()
                 self._start(self._run_here(job))
         return FULL_SWEEP_SECONDS if len(due) >= SWEEP_LIMIT else SWEEP_SECONDS
 
     async def _run_here(self, job: ExecutionJob) -> None:
         try:
-            await self._engine.execute(job)
+            with self._places.run_of(job.tenant_id):
+                await self._engine.execute(job)
         except UnavailableError:
             logger.warning("run_unavailable", extra={"execution_id": job.execution_id})
         except Exception:  # the edge, as a worker's; the lease brings the run back

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from shared.domain.timestamps import timestamp
+from local.process import free_port
+from shared.domain.timestamps import timestamp, unix_seconds
 from shared.ids import new_id
+from shared.queue.execution_queue import ExecutionQueue
 from shared.repositories.executions import ExecutionRepository
-from tests.integration.engine.bench import Bench, transform
+from tests.integration.engine.bench import Bench, delay, transform
 from tests.integration.engine.test_leaving import drain_of
 
 
@@ -55,3 +57,23 @@ async def test_run_that_is_swept_in_vain_is_a_violation_by_its_age(bench: Bench)
     assert (await named(0.0), await named(60.0)) == (["begun_run_goes_on"], [])
     await bench.execute(job)
     assert await named(0.0) == []
+
+
+async def test_as_many_runs_as_there_are_places_go_on_without_redis(bench: Bench) -> None:
+    """However many are due: the others wait for a place, and all of them end."""
+    places, nodes = bench.services.settings.drain_concurrency, [{"id": "start", "type": "manual_trigger"}]
+    workflow_id = await bench.publish([*nodes, delay("pause", seconds=0.3)], "start>pause")
+    jobs = [await bench.start(workflow_id) for _ in range(3 * places)]
+    await bench.services.redis.flushdb()
+    bench.engine = bench.new_engine(clock=lambda: time.time() + 60)  # by whose clock they are due
+    nobody = ExecutionQueue.connect(bench.services.settings._replace(redis_port=free_port()))
+    ends_at = time.monotonic() + 60
+    drain = drain_of(bench, lambda: ends_at - time.monotonic(), queue=nobody)
+    await drain.run()
+    await nobody.close()
+    states = [await bench.state(job) for job in jobs]
+    assert {state.status for state in states} == {"succeeded"}
+    begun = [unix_seconds(state.started_at or "") for state in states]
+    ended = [unix_seconds(state.finished_at or "") for state in states]
+    at_once = [sum(start <= moment < end for start, end in zip(begun, ended, strict=True)) for moment in begun]
+    assert max(at_once) <= places
