@@ -11,13 +11,13 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
 import httpcore
 
 from shared.bulkhead import BulkheadThreads
+from shared.domain.recently_used import RecentlyUsed
 
 LOOKUP_SECONDS = 5.0
 # How long addresses are used again: the system's resolver does not say how long they hold.
@@ -52,7 +52,7 @@ class Resolver:
         """`lookup` gives a name's addresses and may block; after `lookup_seconds` nobody waits for it any more."""
         self._lookup, self._lookup_seconds = lookup, lookup_seconds
         self._threads = BulkheadThreads(MAX_LOOKUPS, LOOKUPS_OF_A_TENANT, "resolver")
-        self._known: OrderedDict[_Name, _Answer] = OrderedDict()
+        self._known: RecentlyUsed[_Name, _Answer] = RecentlyUsed(MAX_REMEMBERED)
         self._under_way: dict[_Name, asyncio.Task[tuple[str, ...]]] = {}
 
     async def addresses(self, tenant_id: str, host: str) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ class Resolver:
 
     def forget(self, tenant_id: str, host: str) -> None:
         """Makes the next request look the name up: nobody answered at the addresses it had."""
-        self._known.pop((tenant_id, host.lower()), None)
+        self._known.take((tenant_id, host.lower()))
 
     async def _found(self, name: _Name) -> tuple[str, ...]:
         """Looked up once, however many ask at once, and given up together."""
@@ -94,10 +94,7 @@ class Resolver:
 
     def _remember(self, name: _Name, addresses: tuple[str, ...]) -> None:
         seconds = KNOWN_SECONDS if addresses else FAILED_SECONDS
-        self._known[name] = _Answer(addresses, time.monotonic() + seconds)
-        self._known.move_to_end(name)
-        if len(self._known) > MAX_REMEMBERED:
-            self._known.popitem(last=False)
+        self._known.put(name, _Answer(addresses, time.monotonic() + seconds))
 
 
 def _is_address(host: str) -> bool:
