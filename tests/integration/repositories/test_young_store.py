@@ -48,19 +48,32 @@ select gen_random_uuid(), 'tick', TENANT, 1, '* * * * *', 'UTC' from generate_se
 """
 
 
+_HOLDING = """
+insert into workflows (id, tenant_id, name, stream_version) values (HELD, TENANT, 'any', 1);
+insert into webhooks (id, tenant_id, name, workflow_id, provider, status, stream_version)
+values (HELD, TENANT, 'any', HELD, 'github', 'holding', 1);
+"""
+
+
 @dataclass
 class Young:
-    """A database without statistics, its gateway, and what is done there."""
+    """A database without statistics, its gateway, and what is done there; the tenant has one webhook, which holds."""
 
     url: str
     database: Database
     plans: Plans
     tenant_id: str
+    webhook_id: str
 
     def fill(self) -> None:
         """Adds 20,000 rows to each table."""
+        self.execute(_MANY)
+
+    def execute(self, script: str) -> None:
+        """Does what an SQL script says of `TENANT` and of `HELD`, its webhook."""
+        script = script.replace("TENANT", f"'{self.tenant_id}'::uuid").replace("HELD", f"'{self.webhook_id}'::uuid")
         with psycopg.connect(self.url) as connection:
-            connection.execute(_MANY.replace("TENANT", f"'{self.tenant_id}'::uuid").encode())
+            connection.execute(script.encode())
 
     def functions(self) -> set[str]:
         """The functions that the service calls by name."""
@@ -87,6 +100,9 @@ class Young:
             await store.append([one])  # appended, a duplicate, a conflict
         await store.rest(self.tenant_id, caller, 2, NOW, [called])
         await store.cancel_called(self.tenant_id, caller, "enough", "tests", NOW, itself=True)
+        status, _ = await store.hold(self._append(new_id(), 0, "running"), self.webhook_id, 1, 10_000, 64_000_000)
+        assert status == "held"
+        await self.database.rpc("keep_held", {})
         await store.append_one(self._secret())
         await WebhookRepository(self.database).record([{**self._delivery(), "body": "", "body_sha256": new_id()}])
         ticked = {"workflow_id": new_id(), "node_id": "tick", "due_at": NOW, "next_at": NOW}
@@ -157,7 +173,9 @@ async def young(postgres: PostgresServer, new_database: Callable[[], str], tmp_p
     plans.explain()
     gateway = SupabaseGateway(url, LocalKeys.of(tmp_path), tmp_path / "gateway.log").start()
     database = Database(gateway.url, gateway.service_key)
-    yield Young(url, database, plans, new_id())
+    young = Young(url, database, plans, new_id(), new_id())
+    young.execute(_HOLDING)
+    yield young
     await database.close()
     gateway.stop()
 

@@ -70,7 +70,7 @@ def test_a_provider_without_options_takes_no_configuration() -> None:
     (problem,) = config_problems(provider_data("github") or {}, {"algorithm": "sha1"})
     assert problem.pointer == "/algorithm"
     assert problem.hint is not None
-    assert problem.hint.startswith("It has what every webhook has: event_types, ")
+    assert problem.hint.startswith("It has what every webhook has: durability, event_types, ")
     (problem,) = config_problems(provider_data("github") or {}, {"event_type": ["push"]})
     assert problem.hint == "Did you mean event_types?"
 
