@@ -27,12 +27,12 @@ Fate = Literal["ready", "skipped"]
 
 def live_sources(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") -> list[str]:
     """The predecessors with a live edge to the node, each once, in the order of the edges."""
-    found: list[str] = []
+    found: dict[str, None] = {}
     for edge in graph.incoming[node_id]:
         record = state.nodes.get(prefix + edge.source)
-        if record is not None and edge.source_handle in record.handles and edge.source not in found:
-            found.append(edge.source)
-    return found
+        if record is not None and edge.source_handle in record.handles:
+            found[edge.source] = None
+    return list(found)
 
 
 def fate(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") -> Fate | None:

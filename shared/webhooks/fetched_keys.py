@@ -144,7 +144,7 @@ def keys_in_document(raw: bytes | None, format_: str, kid: str | None, now: floa
             except InvalidRequestError:
                 value = None
             text = value if isinstance(value, str) else ""
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return [], True
     loaded = load(text, "pem")
     return ([loaded] if loaded else []), True

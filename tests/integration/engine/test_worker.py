@@ -51,6 +51,7 @@ async def test_run_that_comes_back_at_once_is_kept_by_the_fiber_that_has_it(
     await queue.enqueue([job])
     leaving = asyncio.create_task(worker.work(await claimed_from(queue)))
     await queue.reached.wait()
+    assert worker.active == {}  # what is acknowledged is no longer kept
     await bench.signal(job, "go")
     again = await claimed_from(queue)
     staying = asyncio.create_task(worker.work(again))

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from shared.webhooks.catalog import provider_data, provider_ids
+from shared.webhooks.fetch import compiled_pattern
+from shared.webhooks.fetched_keys import keys_in_document
 
 REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT)
 ALLOWED = {sre.LITERAL, sre.NOT_LITERAL, sre.IN, sre.ANY, sre.SUBPATTERN, sre.BRANCH, sre.CATEGORY, sre.AT, *REPEATS}
@@ -80,3 +82,17 @@ def test_a_pattern_that_could_go_back_is_refused(pattern: str) -> None:
     """The check is one that can fail."""
     with pytest.raises(AssertionError):
         check(pattern)
+
+
+@pytest.mark.parametrize("text", ["(", "a{99999999999}", "(?P<1>a)"])
+def test_a_pattern_that_is_none_is_said_to_be_none(text: str) -> None:
+    """As everything else that is outside the grammar."""
+    with pytest.raises(ValueError, match=r"scheme\.fetch\.host_pattern is no regular expression"):
+        compiled_pattern("scheme.fetch.host_pattern", text)
+
+
+@pytest.mark.parametrize("format_", ["jwks", "json:key", "pem", "x509"])
+@pytest.mark.parametrize("document", [b"[" * 100_000, b"\xff", b"{", b"7"])
+def test_what_is_no_document_of_keys_has_none(format_: str, document: bytes) -> None:
+    """A host may be of a tenant's own configuration, and say anything."""
+    assert keys_in_document(document, format_, None, 0.0)[0] == []
