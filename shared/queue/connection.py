@@ -51,8 +51,9 @@ def connect(settings: Settings) -> Redis:
     """The client of the queue's server; it connects on first use and belongs to one event loop.
 
     `decode_responses` is what BullMQ's scripts expect. The socket timeout is above the longest blocking wait for a
-    job. A call is repeated once, because a function that was frozen finds its connections closed; every call here may
-    be repeated, since jobs have ids of their own.
+    job. A call is repeated once on a new connection, because a function that was frozen finds its connections closed,
+    and after a failover they lead to a server that takes no writes any more; every call here may be repeated, since
+    jobs have ids of their own.
     """
     pool = BlockingConnectionPool(
         max_connections=MAX_CONNECTIONS,
@@ -67,6 +68,7 @@ def connect(settings: Settings) -> Redis:
         socket_connect_timeout=2,
         socket_keepalive=True,
         retry=Retry(ConstantBackoff(0.05), 1),
+        retry_on_error=[ReadOnlyError],
         # Each connection would look its version up in the package's description: 10 ms, most of it a parser of mails.
         driver_info=DriverInfo(lib_version=__version__),
     )

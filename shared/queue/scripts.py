@@ -1,4 +1,7 @@
-"""Runs Lua scripts: all calls of one event-loop tick in one pipeline; scripts that Redis forgot are loaded again."""
+"""Runs Lua scripts: all calls of one event-loop tick in one pipeline; scripts that Redis forgot are loaded again.
+
+A server that is no primary any more is left for the one that is.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
 # A server that takes longer than this for one pipeline is as good as gone; callers have less patience.
 TIMEOUT_SECONDS = 10
@@ -74,16 +77,24 @@ class ScriptRunner:
 
     async def _run(self, calls: list[tuple[str, bytes]]) -> list[Any]:
         results = await self._exchange([packed for _, packed in calls])
+        # A server that was the primary until a moment ago has done nothing; its name leads to another by now.
+        refused = [place for place, result in enumerate(results) if isinstance(result, ReadOnlyError)]
+        if refused:
+            await self._drop_idle()
+            await self._call_again(calls, results, refused)
         # A server that was restarted or failed over has lost its scripts, and a pipeline does not load them again by
         # itself. A script that is unknown has done nothing, so calling it again is safe.
         unknown = [place for place, result in enumerate(results) if isinstance(result, NoScriptError)]
         if unknown:
             names = {calls[place][0] for place in unknown}
             await self._exchange([_packed("SCRIPT", "LOAD", self._sources[name]) for name in names])
-            again = await self._exchange([calls[place][1] for place in unknown])
-            for place, result in zip(unknown, again, strict=True):
-                results[place] = result
+            await self._call_again(calls, results, unknown)
         return results
+
+    async def _call_again(self, calls: list[tuple[str, bytes]], results: list[Any], places: list[int]) -> None:
+        again = await self._exchange([calls[place][1] for place in places])
+        for place, result in zip(places, again, strict=True):
+            results[place] = result
 
     async def _exchange(self, commands: list[bytes]) -> list[Any]:
         """The answers to the commands, error replies among them. Repeated once on a new connection: those at hand may
@@ -91,9 +102,12 @@ class ScriptRunner:
         try:
             return await self._exchange_once(commands)
         except RedisConnectionError:
-            while self._idle:
-                await self._discard(self._idle.pop())
+            await self._drop_idle()
             return await self._exchange_once(commands)
+
+    async def _drop_idle(self) -> None:
+        while self._idle:
+            await self._discard(self._idle.pop())
 
     async def _exchange_once(self, commands: list[bytes]) -> list[Any]:
         # redis-py's own pipeline packs in Python, sets two timers per answer and asks the pool's lock each time: three
@@ -104,9 +118,10 @@ class ScriptRunner:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 await connection.send_packed_command(b"".join(commands))
                 answers = [await _answer(connection) for _ in commands]
-            whole = True
+            # A connection to a server that takes no writes would be refused for ever, wherever its name leads now.
+            whole = not any(isinstance(answer, ReadOnlyError) for answer in answers)
         finally:
-            if not whole:  # what is still to come on it would be taken for the next caller's answer
+            if not whole:  # what may still come on it would be taken for the next caller's answer
                 await self._discard(connection)
             elif len(self._idle) < MAX_IDLE:
                 self._idle.append(connection)
