@@ -1,4 +1,4 @@
-"""Tells a drain that there is a run to look at, so that it need not wait for the sweep."""
+"""Tells a drain that there is something to do, so that it need not wait for the sweep, or for the schedule."""
 
 from __future__ import annotations
 
@@ -29,3 +29,15 @@ async def hint(
                 await wake_drain(services.inbox)
     except (QueueUnavailableError, QueueError):
         logger.warning("execution_not_enqueued", extra={"execution_ids": list(execution_ids)})
+
+
+async def wake(services: Services) -> None:
+    """Has a drain come for runs that are due by their rows: it begins with a sweep. Those that live may have swept just
+    before."""
+    from shared.queue.wake import wake_drain
+
+    try:
+        with within(HINT_SECONDS):
+            await wake_drain(services.inbox)
+    except (QueueUnavailableError, QueueError):
+        logger.warning("drain_not_woken")

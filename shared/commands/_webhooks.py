@@ -116,6 +116,13 @@ async def load(services: Services, tenant_id: str, webhook_id: str) -> tuple[Web
     return Webhook(**row), last_triggered_at
 
 
+async def held_workflows(services: Services, current: Webhook) -> Sequence[str]:
+    """The workflows for which the webhook holds deliveries; none for one that is active."""
+    if current.status == "active":
+        return []
+    return await services.executions.held_workflows(current.tenant_id, current.id)
+
+
 async def append(
     services: Services,
     actor: Actor,

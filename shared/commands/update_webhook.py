@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
+from shared.commands._hint import wake
 from shared.commands._replacement import HINT, SHOWN, Replacement, changed_problems
-from shared.commands._webhooks import WebhookDescription, append, check, load, refused, status_of, stored_secret
+from shared.commands._webhooks import (
+    WebhookDescription,
+    append,
+    check,
+    held_workflows,
+    load,
+    refused,
+    status_of,
+    stored_secret,
+)
 from shared.commands.change import repeated_on_conflict
 from shared.commands.model import Moment
 from shared.commands.remember import remember_webhook
@@ -39,7 +50,7 @@ async def update_webhook(
     `NotPublishedError` where deliveries are held that nothing would run.
     """
 
-    async def attempt() -> dict[str, Any]:
+    async def attempt() -> tuple[dict[str, Any], bool]:
         current, last_triggered_at = await load(services, actor.tenant_id, webhook_id)
         _refuse_another_address(command, current)
         config = webhook.sent_back(command.config, current.config)
@@ -52,14 +63,16 @@ async def update_webhook(
                 Problem("/secret", "The present secret does not fit this configuration.", rules.where or None)
             )
         status = status_of(command.status, rules, has_secret=secret is not None)
-        if current.status in ("holding", "paused") and status == "active":
-            await _refuse_unrunnable(services, actor.tenant_id, webhook_id)
+        held = await held_workflows(services, current) if status == "active" else []
+        await _refuse_unrunnable(services, actor.tenant_id, held)
         facts = _facts(command, webhook.replaced(config, current.config), status)
         changed = await append(services, actor, current, facts, command.given_secret)
-        return {**webhook.row(changed), "last_triggered_at": last_triggered_at}
+        return {**webhook.row(changed), "last_triggered_at": last_triggered_at}, bool(held)
 
-    row = await repeated_on_conflict(attempt)
+    row, has_released = await repeated_on_conflict(attempt)
     await remember_webhook(services, webhook_id)
+    if has_released:
+        await wake(services)
     return row
 
 
@@ -77,9 +90,9 @@ def _refuse_another_address(command: UpdateWebhook, current: Webhook) -> None:
         raise refused(*problems)
 
 
-async def _refuse_unrunnable(services: Services, tenant_id: str, webhook_id: str) -> None:
-    """Passes unless the webhook holds deliveries that its release would make fail, for want of a published version."""
-    for workflow_id in await services.executions.held_workflows(tenant_id, webhook_id):
+async def _refuse_unrunnable(services: Services, tenant_id: str, workflow_ids: Sequence[str]) -> None:
+    """Passes unless deliveries that are held for these would fail when released, for want of a published version."""
+    for workflow_id in workflow_ids:
         workflow = await services.workflows.get(tenant_id, workflow_id)
         if workflow is None or workflow["published_version"] is None:
             raise NotPublishedError(f"It holds deliveries for workflow {workflow_id}, which is not published.")

@@ -3,73 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from shared.queue import wake
 from shared.queue.execution_queue import ExecutionQueue
 from shared.settings import settings
-
-
-class Lambda:
-    """An Invoke API that notes its calls and answers with a status."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, str | None]] = []
-        self.payloads: list[dict[str, str]] = []
-        self.status = 202
-        self.goes_on = threading.Event()
-        self.goes_on.set()
-        noted = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                noted.calls.append((self.path, self.headers["x-amz-invocation-type"]))
-                noted.payloads.append(json.loads(body))
-                noted.goes_on.wait()
-                self.send_response(noted.status)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+from tests.integration.invoke_api import Lambda, invoke_api
 
 
 @pytest.fixture
 def invoked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lambda]:
     """The Invoke API that this process is pointed at, with a drain's name."""
-    found = Lambda()
-    found.thread.start()
-    for name, value in {
-        "SUPABASE_URL": "http://127.0.0.1:1",
-        "SUPABASE_KEY": "unused",
-        "DRAIN_FUNCTION_NAME": "drain",
-        "AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{found.server.server_port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "eu-central-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    settings.cache_clear()
-    wake._client.cache_clear()
-    wake._client()  # to import boto3 takes longer than a waking, on a busy machine
-    yield found
-    found.goes_on.set()
-    wake._client().close()
-    wake._client.cache_clear()
-    settings.cache_clear()
-    found.server.shutdown()
-    found.thread.join()
-    found.server.server_close()
+    monkeypatch.setenv("SUPABASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("SUPABASE_KEY", "unused")
+    with invoke_api(monkeypatch) as found:
+        yield found
 
 
 async def test_one_of_many_invokes_the_drain(queue: ExecutionQueue, invoked: Lambda) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from shared.commands.services import Services
 from shared.commands.unpublish_workflow import unpublish_workflow
 from shared.errors import NotPublishedError
 from shared.runtime import run
+from tests.integration.invoke_api import invoke_api
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import GRAPH, Answer, Sender, ledger, set_status
 
@@ -31,6 +33,16 @@ from tests.integration.webhooks.sender import GRAPH, Answer, Sender, ledger, set
 def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.webhooks.hooks.MEMORY_SECONDS", 0.0)
     monkeypatch.setattr("shared.webhooks.hooks.REFUSAL_MEMORY_SECONDS", 0.0)
+
+
+def activate(sender: Sender) -> None:
+    """The webhook is active again."""
+    set_status(sender, "active")
+
+
+def delete(sender: Sender) -> None:
+    """The webhook is gone."""
+    run(delete_webhook(sender.services, sender.actor, sender.webhook_id))
 
 
 @pytest.fixture
@@ -248,9 +260,22 @@ def test_what_is_held_for_another_workflow_is_not_released_to_fail(holding: Send
 def test_a_deleted_webhook_has_what_it_holds_run(holding: Sender) -> None:
     """It was accepted."""
     holding.send(b"1")
-    run(delete_webhook(holding.services, holding.actor, holding.webhook_id))
+    delete(holding)
     drained()
     assert list(runs_of(holding).values()) == ["succeeded"]
+
+
+@pytest.mark.parametrize("change", [activate, delete])
+@pytest.mark.parametrize("released", [True, False])
+def test_a_drain_comes_for_what_was_held(
+    holding: Sender, monkeypatch: pytest.MonkeyPatch, change: Callable[[Sender], None], released: bool
+) -> None:
+    """At once, and not with the minute's schedule; for none that is held, none comes."""
+    if released:
+        holding.send(b"1")
+    with invoke_api(monkeypatch) as invoked:
+        change(holding)
+    assert [payload["source"] for payload in invoked.payloads] == ["wake"] * released
 
 
 def test_a_rebuild_of_the_read_models_releases_nothing(holding: Sender, servers: Servers) -> None:
