@@ -7,13 +7,13 @@ from functools import cache
 from typing import Any
 
 from shared.commands.services import services
+from shared.commands.use_api_key import use_api_key
 from shared.deadline import within
 from shared.domain.actor import Actor
 from shared.domain.api_key_text import PREFIX
 from shared.http.auth import context_of
 from shared.http.user_tokens import UserTokens
 from shared.observability import begin, edge_logger
-from shared.queries.authenticate_api_key import authenticate_api_key
 from shared.runtime import run
 from shared.settings import settings
 from shared.snapstart import modules, prepare
@@ -52,7 +52,7 @@ async def authenticate(token: str) -> Actor | None:
         return None
     if token.startswith(PREFIX):
         with within(KEY_SECONDS):
-            return await authenticate_api_key(services().api_keys, token, time.time())
+            return await use_api_key(services().api_keys, token, time.time())
     return await user_tokens().authenticate(token)
 
 

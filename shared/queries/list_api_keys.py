@@ -8,7 +8,7 @@ from shared.queries.page import Page, keyset_page
 from shared.repositories.api_keys import ApiKeyRepository
 from shared.repositories.rows import Keyset
 
-FIELDS = ("id", "name", "role", "scopes", "expires_at", "created_at")
+FIELDS = ("id", "name", "role", "scopes", "expires_at", "last_used_at", "created_at")
 
 
 async def list_api_keys(
@@ -21,4 +21,4 @@ async def list_api_keys(
 
 def view(row: dict[str, Any]) -> dict[str, Any]:
     """What is shown of a key's row."""
-    return {name: row[name] for name in FIELDS}
+    return {name: row.get(name) for name in FIELDS}

@@ -9,7 +9,7 @@ COLUMNS = "id,tenant_id,name,role,scopes,status,expires_at,last_used_at,stream_v
 
 
 class ApiKeyRepository:
-    """Reads `api_keys`."""
+    """Reads `api_keys`, and notes their use."""
 
     def __init__(self, database: Database) -> None:
         """Uses the process's database connection."""
@@ -35,3 +35,7 @@ class ApiKeyRepository:
         """The key of whichever tenant with its `key_hash`: the caller has yet to prove that it holds the key."""
         rows = await self._database.select("api_keys", f"{COLUMNS},key_hash", lambda query: query.eq("id", api_key_id))
         return in_service_form(rows[0]) if rows else None
+
+    async def note_use(self, api_key_id: str, every_seconds: float) -> None:
+        """Notes that the key is used now, unless that was noted within `every_seconds`."""
+        await self._database.rpc("use_api_key", {"api_key_id": api_key_id, "every_seconds": every_seconds})

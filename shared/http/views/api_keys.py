@@ -18,6 +18,7 @@ class ApiKeyView(View):
     role: Role
     scopes: Annotated[list[Scope], Field(description="None means everything that the role allows.")]
     expires_at: Time | None
+    last_used_at: Annotated[Time | None, Field(description="Up to an hour behind; null where it never was.")]
     created_at: Time
 
 

@@ -9,10 +9,12 @@ import pytest
 from functions.authorizer.app import handler as authorizer
 from shared.commands.create_api_key import CreateApiKey
 from shared.commands.services import services
+from shared.commands.use_api_key import use_api_key
 from shared.domain.actor import Actor
 from shared.domain.api_key_text import key_parts
+from shared.errors import StorageUnavailableError
 from shared.http.auth import actor_of
-from shared.queries.authenticate_api_key import authenticate_api_key
+from shared.repositories.api_keys import ApiKeyRepository
 from shared.runtime import run
 from tests.integration.http.client import Client
 
@@ -43,7 +45,7 @@ def test_created_key_opens_the_api_as_its_tenant(client: Client) -> None:
 def test_create_api_key_shows_the_key_once(client: Client) -> None:
     """The key is in the first answer alone: not in the list, not in the events, and its row holds a hash."""
     key = created(client, expires_at="2999-01-01T00:00:00+01:00")
-    assert set(key) == {"id", "name", "role", "scopes", "expires_at", "created_at", "key"}
+    assert set(key) == {"id", "name", "role", "scopes", "expires_at", "last_used_at", "created_at", "key"}
     assert key["expires_at"] == "2998-12-31T23:00:00.000000Z"
     (_, secret) = key_parts(key["key"]) or ("", "")
     (listed,) = client.request("GET", "/api/api-keys").json["items"]
@@ -66,8 +68,40 @@ def test_expired_key_opens_nothing(client: Client) -> None:
     """From its expiry on a key is refused."""
     text = created(client, expires_at="2999-01-01T00:00:00Z")["key"]
     keys = services().api_keys
-    assert run(authenticate_api_key(keys, text, 32472143999.0)) is not None
-    assert run(authenticate_api_key(keys, text, 32472144000.0)) is None
+    assert run(use_api_key(keys, text, 32472143999.0)) is not None
+    assert run(use_api_key(keys, text, 32472144000.0)) is None
+
+
+def test_use_of_a_key_is_noted_once_an_hour(client: Client) -> None:
+    """Of a key that opened something, not of one that was tried; more often is a write too many."""
+    keys, key = services().api_keys, created(client)
+
+    def last_used_at() -> str | None:
+        (listed,) = client.request("GET", "/api/api-keys").json["items"]
+        found: str | None = listed["last_used_at"]
+        return found
+
+    assert authorised(key["key"][:-1] + "-") == {"isAuthorized": False}
+    assert last_used_at() is None
+    authorised(key["key"])
+    first = last_used_at()
+    assert first is not None
+    authorised(key["key"])
+    run(keys.note_use(key["id"], 3600))
+    assert last_used_at() == first
+    run(keys.note_use(key["id"], 0))
+    assert (last_used_at() or "") > first
+
+
+def test_a_use_that_cannot_be_noted_keeps_nobody_out(client: Client) -> None:
+    """It is a hint; that the key is right is known."""
+    text = created(client)["key"]
+
+    class Unnoted(ApiKeyRepository):
+        async def note_use(self, api_key_id: str, every_seconds: float) -> None:
+            raise StorageUnavailableError
+
+    assert run(use_api_key(Unnoted(services().database), text, 0.0)) is not None
 
 
 def test_a_stranger_cannot_revoke_a_key(client: Client) -> None:

@@ -150,6 +150,7 @@ READS: dict[str, Callable[[Any], Awaitable[object]]] = {
 }
 # What writes, on a store of its own: test_young_store.py.
 WRITES = {
+    "ApiKeyRepository.note_use",
     "EventStoreRepository.append",
     "EventStoreRepository.append_one",
     "EventStoreRepository.cancel_called",
