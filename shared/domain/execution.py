@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from shared.domain.map_items import MapItems
     from shared.domain.node_record import NodeRecord
     from shared.domain.timers import Timers
-    from shared.events.execution import ErrorWorkflowStarted, SignalReceived
+    from shared.events.execution import ErrorWorkflowStarted
 
 JsonObject = dict[str, Any]
 
@@ -131,14 +131,6 @@ class ExecutionState:
             self.timers = Timers()
         self.waiting.add(path)
         self.timers.add(path, self.nodes[path].timer or "")
-
-    def signal_for(self, node_id: str) -> SignalReceived | None:
-        """The first kept signal that a waiting node takes: of its name, and with a payload that fits its schema.
-
-        Where these are too large to be compared it raises `LimitExceededError`.
-        """
-        number = self.signals.number_for(node_id)
-        return None if number is None else self.signals.numbered(number)
 
     def node(self, node_id: str) -> NodeRecord:
         """The node's record, made when nothing has happened to it so far."""

@@ -46,6 +46,22 @@ class Signals:
             self._judge(path)
         return bool(self.promised or self._refused)
 
+    def judge_some(self) -> bool:
+        """Whether any waiting nodes are left that have not been looked at, after one or a few more of them, as many as
+        may be looked at in one go."""
+        if not self._open:
+            return False
+        from shared.domain.steps import MAX_STEPS, Steps  # most runs wait for no signal
+
+        left = MAX_STEPS
+        for path in list(self._open):
+            steps = Steps()
+            self._judge(path, steps)
+            left -= steps.limit - steps.left
+            if left <= 0:
+                break
+        return bool(self._open)
+
     def newly_due(self) -> list[str]:
         """The waiting nodes for which something has come since this was last asked."""
         found: list[str] = []

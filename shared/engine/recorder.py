@@ -13,6 +13,7 @@ from shared.domain.execution_fold import apply, apply_event
 from shared.domain.run_budget import DEFAULT_BUDGET, RunBudget
 from shared.domain.timestamps import timestamp
 from shared.engine.journal import Journal
+from shared.engine.judgement import judge
 from shared.engine.memory import Share
 from shared.engine.promise import Promise
 from shared.errors import StreamConflictError
@@ -199,6 +200,7 @@ class Recorder:
             raise StreamConflictError
         for one in others:
             apply_event(self.state, one)
+        await judge(self.state.signals)
 
     def _wake_at(self) -> str | None:
         while self._timeouts and self._timeouts[0][1] not in self.state.running:

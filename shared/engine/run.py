@@ -17,6 +17,7 @@ from shared.engine.due import Due
 from shared.engine.ending import Ending
 from shared.engine.frontier import Frontier
 from shared.engine.journal import MAX_BYTES
+from shared.engine.judgement import judge
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
 
@@ -52,6 +53,7 @@ class Run:
         Facts of somebody else raise `StreamConflictError`: whoever wrote them has the run now.
         """
         try:
+            await judge(self._state.signals)
             await self._calls.look()
             running = self._state.running
             started = [path for path in self._state.nodes if path in running] if running else []
