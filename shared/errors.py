@@ -63,9 +63,9 @@ class WorkflowEngineError(Exception):
     def __init__(
         self, detail: str | None = None, *, problems: tuple[Problem, ...] = (), retry_after_seconds: int | None = None
     ) -> None:
-        """`detail` is shown to the caller; unset, the class's docstring is."""
+        """`detail` is shown to the caller; unset, the class's docstring is. Of `problems`, `MAX_PROBLEMS` are."""
         self.detail = detail or (type(self).__doc__ or "").strip()
-        self.problems = problems
+        self.problems = problems[:MAX_PROBLEMS]
         self.retry_after_seconds = retry_after_seconds
         super().__init__(self.detail)
 

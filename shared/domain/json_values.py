@@ -124,6 +124,12 @@ def size_bytes(value: Any) -> int:
     return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
+def sent_bytes(text: str) -> int:
+    """How many bytes a JSON text takes as an answer's body, which is itself a text in the JSON that a function returns:
+    what is marked in one is marked again in the other."""
+    return len(text.encode("utf-8", "surrogatepass")) + text.count('"') + text.count("\\")
+
+
 def deeper_than(value: Any, limit: int) -> bool:
     """Whether lists and objects stand in one another more than `limit` deep; a value that is shared counts once."""
     level = {id(value): value} if isinstance(value, (dict, list)) else {}

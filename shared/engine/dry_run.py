@@ -16,7 +16,6 @@ from shared.domain.comparison import compared
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply
 from shared.domain.graph import Graph
-from shared.domain.json_values import size_bytes
 from shared.domain.timestamps import timestamp
 from shared.engine.expressions import ExpressionGuard
 from shared.engine.program import Program
@@ -24,7 +23,7 @@ from shared.engine.rehearsal import Answers, Rehearsal
 from shared.engine.verification import LONGEST_SECONDS
 from shared.errors import UnprocessableError
 from shared.events.execution import ExecutionQueued, ExecutionStarted
-from shared.queries._sizes import MAX_ANSWER_BYTES
+from shared.queries._sizes import omit_largest
 
 JsonObject = dict[str, Any]
 
@@ -85,13 +84,9 @@ def _started(original: ExecutionState, program: Program, trigger: JsonObject) ->
 
 def _fitted(comparison: JsonObject) -> JsonObject:
     """The answer without what is large where it would not fit; the original's is in its events."""
-    if size_bytes(comparison) <= MAX_ANSWER_BYTES:
-        return comparison
     sides = [one[side] for one in comparison["nodes"].values() for side in ("original", "replayed")]
-    for part in (comparison["original"], comparison["replayed"], *filter(None, sides)):
-        for name in ("output", "parameters"):
-            if name in part and size_bytes(part[name]) > LARGE_BYTES:
-                part[name], part[f"{name}_omitted"] = None, True
-    if size_bytes(comparison) > MAX_ANSWER_BYTES:
+    parts = (comparison["original"], comparison["replayed"], *filter(None, sides))
+    large = [(part, name) for part in parts for name in ("output", "parameters") if name in part]
+    if not omit_largest(comparison, large):
         raise UnprocessableError("The comparison is too large for an answer; replay it live instead.")
     return comparison

@@ -21,7 +21,8 @@ from typing import Any
 
 from shared.commands.services import services
 from shared.deadline import within
-from shared.errors import NotFoundError, WorkflowEngineError
+from shared.domain.json_values import sent_bytes
+from shared.errors import LimitExceededError, NotFoundError, WorkflowEngineError
 from shared.http.operation import Operation
 from shared.http.request import Request
 from shared.http.responses import Response, problem
@@ -31,6 +32,9 @@ from shared.snapstart import modules, prepare
 
 # How long a request may wait for what it needs: API Gateway gives up after 30 seconds, the function after 29.
 REQUEST_SECONDS = 27.0
+# What Lambda takes as a response, less what is about the body in it; no character takes more bytes than four.
+MAX_SENT_BYTES = 6_250_000
+UNMEASURED_CHARACTERS = 1_000_000
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -96,10 +100,13 @@ class Api:
 
 
 def _sent(response: Response) -> dict[str, Any]:
-    headers = dict(response.headers)
+    headers, text = dict(response.headers), response.text
+    # Each list and view keeps below this; what none has thought of is said in words, not by whoever cannot send it.
+    if len(text) > UNMEASURED_CHARACTERS and (size := sent_bytes(text)) > MAX_SENT_BYTES:
+        return _sent(problem(LimitExceededError(f"The answer has {size} bytes; {MAX_SENT_BYTES} can be sent.")))
     if response.body is not None:
         headers["Content-Type"] = response.content_type
-    return {"statusCode": response.status, "headers": headers, "body": response.text, "isBase64Encoded": False}
+    return {"statusCode": response.status, "headers": headers, "body": text, "isBase64Encoded": False}
 
 
 def _named(handler: Handler | str) -> Handler:

@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.domain.delivery import body_value
 from shared.errors import NotFoundError
+from shared.queries._sizes import omit_largest
 from shared.queries.get_webhook import get_webhook
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.rows import Row
@@ -20,7 +21,7 @@ async def get_delivery(
     webhooks: WebhookRepository, events: EventStoreRepository, tenant_id: str, webhook_id: str, delivery_id: str
 ) -> Row:
     """The delivery, with its `body`: from the first event of the run that it started, else from its bytes. Those are
-    `raw_body` in base64, where they were kept.
+    `raw_body` in base64, where they were kept. A body that would not fit into an answer is left out, `body_omitted`.
 
     `NotFoundError` when the tenant has no such webhook, or the webhook no such delivery.
     """
@@ -37,6 +38,8 @@ async def get_delivery(
         first = await events.read_stream(tenant_id, row["execution_id"], limit=1)
         if first and first[0].event_type == "ExecutionQueued":
             found["body"] = first[0].payload["trigger"].get("body")
+    # The bytes as they came always fit.
+    omit_largest(found, [(found, "body")] if "body" in found else [])
     return found
 
 

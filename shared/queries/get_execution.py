@@ -8,16 +8,15 @@ from shared.domain.delivery import DeliveryRecord, queued
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply, fold
 from shared.domain.execution_view import node_view, view
-from shared.domain.json_values import size_bytes
 from shared.domain.node_record import NodeRecord
 from shared.errors import NotFoundError
-from shared.queries._sizes import MAX_ANSWER_BYTES
+from shared.queries._sizes import MAX_ANSWER_BYTES, answer_bytes, omit_largest
 from shared.queries.queued_delivery import Peek, queued_delivery
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.workflows import WorkflowRepository
 
-# Above this size, outputs are left out of an answer that would not fit.
-LARGE_OUTPUT_BYTES = 65_536
+# What is left of nodes' messages in an answer that would not fit without its outputs either.
+SHORT_MESSAGE_CHARACTERS = 200
 
 
 async def get_execution(
@@ -63,16 +62,18 @@ def _queued(tenant_id: str, execution_id: str, delivery: DeliveryRecord) -> Exec
 
 
 def _fitted(execution: dict[str, Any]) -> dict[str, Any]:
-    """The answer without its large outputs where it would be too large; each is whole in the run's events."""
-    if size_bytes(execution) <= MAX_ANSWER_BYTES:
+    """The answer without its largest values where it would be too large; each is in the run's events."""
+    if answer_bytes(execution) <= MAX_ANSWER_BYTES:
         return execution
-    for part in (execution, *execution["nodes"].values()):
-        if "output" in part and size_bytes(part["output"]) > LARGE_OUTPUT_BYTES:
-            part["output"], part["output_omitted"] = None, True
-    response = execution.get("response")
-    if response is not None and size_bytes(response) > LARGE_OUTPUT_BYTES:
-        execution["response"] = {**response, "body": None, "body_omitted": True}
-    trigger = execution["trigger"]
-    if size_bytes(trigger) > LARGE_OUTPUT_BYTES:
-        execution["trigger"] = {**trigger, "body": None, "body_omitted": True}
+    bodies = []
+    for name in ("trigger", "response"):
+        if execution.get(name) is not None:
+            execution[name] = dict(execution[name])
+            bodies.append((execution[name], "body"))
+    outputs = [(part, "output") for part in (execution, *execution["nodes"].values())]
+    if not omit_largest(execution, [(part, name) for part, name in (*bodies, *outputs) if name in part]):
+        for node in execution["nodes"].values():
+            if "error" in node:
+                node["error"] = {**node["error"], "message": node["error"]["message"][:SHORT_MESSAGE_CHARACTERS]}
+                node["error"].pop("details", None)
     return execution

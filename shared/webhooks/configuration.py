@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from shared.domain.json_values import pointer_of
 from shared.domain.webhook import LIVE, written
-from shared.errors import Problem
+from shared.errors import MAX_PROBLEMS, Problem
 from shared.webhooks.catalog import provider_data
 from shared.webhooks.custom import TABLES
 from shared.webhooks.door import OPTIONS, door_problems
@@ -21,7 +22,8 @@ def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[
     """What is wrong with a webhook's configuration, with pointers into it."""
     given, options = config, options_of(data)
     config = {name: value for name, value in given.items() if name not in OPTIONS}
-    problems = [_unknown(name, data, tuple(options)) for name in config if name not in options]
+    others = islice((name for name in config if name not in options), MAX_PROBLEMS)
+    problems = [_unknown(name, data, tuple(options)) for name in others]
     for name, option in options.items():
         problems += _option_problems(name, option, config)
     problems += door_problems(given)

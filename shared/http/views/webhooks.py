@@ -74,6 +74,7 @@ class WholeDeliveryView(DeliveryView):
     """One delivery with its body, where it was kept."""
 
     body: Any = may_be_missing()
+    body_omitted: bool = may_be_missing("The body is too large for this answer.")
     raw_body: str = may_be_missing("The bytes in base64, of a delivery that started no run, or with keep_raw_body.")
 
 

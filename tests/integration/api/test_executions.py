@@ -204,6 +204,27 @@ def test_large_outputs_do_not_break_the_answer(client: Client, wired: Services, 
     assert first.json["next_cursor"]
 
 
+def test_many_outputs_do_not_break_the_answer(client: Client, wired: Services, execution_id: str) -> None:
+    """Each of them is small; as many are left out as must be."""
+    many = [NodeSucceeded(f"n{number}", 1, "x" * 12_000, ["out"], 1_767_225_600_000, []) for number in range(700)]
+    happen(wired, client.tenant_id, execution_id, ExecutionStarted(1, "hand"), *many, ExecutionSucceeded(1))
+    shown = client.request("GET", f"/api/executions/{execution_id}")
+    assert shown.status == 200
+    omitted = sum("output_omitted" in node for node in shown.json["nodes"].values())
+    assert 200 < omitted < 400
+
+
+def test_event_that_is_larger_than_an_answer_is_told(client: Client, wired: Services, execution_id: str) -> None:
+    """A text takes six times its bytes in JSON, where all of it must be escaped: the page goes on behind it."""
+    happen(wired, client.tenant_id, execution_id, ExecutionStarted(1, "hand"), ExecutionSucceeded("\x01" * 1_100_000))
+    path = f"/api/executions/{execution_id}/events"
+    first = client.request("GET", path)
+    last = client.request("GET", path, query={"cursor": first.json["next_cursor"]})
+    assert (first.status, last.status, last.json["next_cursor"]) == (200, 200, None)
+    assert last.json["items"][0]["payload"] == {"output": None, "output_omitted": True}
+    assert client.request("GET", f"/api/executions/{execution_id}").json["output_omitted"]
+
+
 def test_run_that_begins_between_two_looks_is_found(client: Client, wired: Services) -> None:
     """A drain may take the job after the events were read and before the queue is looked at: no gap to fall into."""
 

@@ -185,6 +185,19 @@ def test_raw_bytes_of_accepted_deliveries_are_kept_where_that_is_wanted(sender: 
     assert whole.get("raw_body") == (base64.b64encode(raw).decode() if keeps else None)
 
 
+def test_large_delivery_is_shown_by_its_bytes(sender: Sender) -> None:
+    """Beside them what they say would not fit into an answer."""
+    configure(sender, keep_raw_body=True)
+    raw = b'"' + b"x" * 4_400_000 + b'"'
+    answer = sender.send(raw).json
+    run(drain(lambda: 8.0))
+    services, tenant_id = sender.services, sender.actor.tenant_id
+    whole = run(get_delivery(services.webhooks, services.events, tenant_id, sender.webhook_id, answer["delivery_id"]))
+    assert (whole["body"], whole["body_omitted"]) == (None, True)
+    assert base64.b64decode(whole["raw_body"]) == raw
+    assert len(json.dumps(json.dumps(whole))) < 6_291_556
+
+
 def test_what_was_proven_is_not_bounded_like_what_was_refused(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """A filtered delivery can be run again, however many were refused before it."""
     monkeypatch.setattr("shared.queue.ledger.LINES_PER_MINUTE", 1)
