@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -203,6 +204,30 @@ def test_releases_and_deliveries_at_once_leave_nothing_behind(holding: Sender) -
     assert {answer["statusCode"] for answer in answers} == {202}
     drained()
     assert list(runs_of(holding).values()) == ["succeeded"] * 40
+
+
+def test_a_delivery_that_is_just_being_held_is_seen_by_the_release(holding: Sender, servers: Servers) -> None:
+    """The change of the status waits for it; else the delivery would be held by a webhook that is active."""
+    url = servers.supabase.database_url
+    waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    with psycopg.connect(url, autocommit=True) as connection, psycopg.connect(url) as other:
+        other.execute("lock table webhook_deliveries in share mode")
+
+        async def wait_for(number: int, task: asyncio.Future[Any]) -> None:
+            while not task.done() and connection.execute(waits).fetchall() != [(number,)]:  # noqa: ASYNC110  # no event
+                await asyncio.sleep(0.005)
+
+        async def both() -> Any:
+            delivering = asyncio.create_task(app.handle(holding.event(b"1")))
+            await wait_for(1, delivering)
+            change = asyncio.create_task(asyncio.to_thread(_in_another_process, holding, "active"))
+            await wait_for(2, change)
+            other.rollback()
+            return (await asyncio.gather(delivering, change))[0]
+
+        assert json.loads(run(both())["body"])["held"]
+    drained()
+    assert list(runs_of(holding).values()) == ["succeeded"]
 
 
 def test_the_release_is_one_transaction_with_the_change(holding: Sender, servers: Servers) -> None:
