@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.domain.json_values import MAX_DEPTH, deeper_than
-from shared.domain.templates import Template, TemplateError, compile_template, fill
+from shared.domain.templates import Template, TemplateError, compile_template, fill, reads
 
 # Before each frame: how many bytes it has, and its number.
 HEADER = struct.Struct("<IQ")
@@ -51,7 +51,7 @@ class Evaluator:
 
     def __init__(self, progress: mmap.mmap) -> None:
         self._progress = progress
-        self._templates: dict[int, Template] = {}
+        self._templates: dict[int, tuple[Template, tuple[str, ...]]] = {}
         self._runs: dict[int, dict[str, Any]] = {}
 
     def answer(self, number: int, frame: bytes) -> bytes:
@@ -59,7 +59,10 @@ class Evaluator:
         PROGRESS.pack_into(self._progress, 0, number)
         try:
             request = json.loads(frame)
-            scope, template = self._scope(request), self._template(request)
+            scope, (template, names) = self._scope(request), self._template(request)
+            # A version from before `$$` was refused may see all of it: no more than it reads by name, whatever else of
+            # the run has been given so far.
+            scope = {name: scope[name] for name in names if name in scope}
         except Exception as error:  # noqa: BLE001  # the parent is told what is wrong, and everybody else is answered
             text = _encoded({"lost": repr(error)})
         else:
@@ -84,12 +87,13 @@ class Evaluator:
             return _failed("", f"The parameters are larger than {MAX_ANSWER_BYTES} bytes.", "limit")
         return text
 
-    def _template(self, request: dict[str, Any]) -> Template:
+    def _template(self, request: dict[str, Any]) -> tuple[Template, tuple[str, ...]]:
         for dropped in request.get("drop", ()):
             self._templates.pop(dropped, None)
         name = request["t"]
         if "template" in request:
-            self._templates[name] = compile_template(request["template"])
+            template = compile_template(request["template"])
+            self._templates[name] = template, tuple({"nodes": 0, **reads(template)})
         return self._templates[name]
 
     def _scope(self, request: dict[str, Any]) -> dict[str, Any]:

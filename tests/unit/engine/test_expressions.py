@@ -78,6 +78,21 @@ async def test_run_data_is_sent_once(guard: ExpressionGuard) -> None:
     assert asked == ["trigger"]
 
 
+async def test_whole_context_is_what_the_template_names(guard: ExpressionGuard) -> None:
+    """A version that was published before `$$` was refused sees the same whatever the child has been given before."""
+    run = RunData()
+    alone = (await guard.fill(request(template("{% $$ %}"), {"a": 1}))).parameters
+    await guard.fill(request(template("{% $trigger.a %}"), {"a": 1}, run))
+    after = (await guard.fill(request(template("{% $$ %}"), {"a": 1}, run))).parameters
+    assert alone == after == {"value": {"nodes": {}}}
+    named = (await guard.fill(request(template(["{% $$ %}", "{% $trigger.a %}"]), {"a": 1}, run))).parameters
+    assert named == {"value": [{"nodes": {}, "trigger": {"a": 1}}, 1]}
+    keys = [template(["{% $keys($$) %}", "{% $execution.id %}", "{% $trigger.a %}"]) for _ in range(2)]
+    assert [(await guard.fill(request(wanted, {"a": 1}))).parameters["value"][0] for wanted in keys] == [
+        ["nodes", "trigger"]
+    ] * 2
+
+
 async def test_endless_expression_ends_alone(guard: ExpressionGuard) -> None:
     """An expression that never ends fails by its steps or its time; the one after it is answered."""
     started = time.monotonic()
