@@ -30,12 +30,13 @@ from local.process import ServerError, accepts_connections, free_port, spawn, st
 from local.redis import RedisServer
 from local.tokens import LocalKeys
 from shared.ids import new_id
+from shared.settings import Settings
 
 # What the functions read beyond the addresses of their servers (shared/settings.py): passed on where it is set here.
 _TUNABLE = (
     *("LOG_LEVEL", "QUEUE_NAME", "QUEUE_PREFIX", "REDIS_PASSWORD", "REDIS_TLS", "JWKS_URL", "SECRETS_KEY"),
     *("DRAIN_CONCURRENCY", "DRAIN_LINGER_SECONDS", "LOCK_SECONDS", "LEASE_SECONDS", "DELIVERY_MEMORY_SECONDS"),
-    *("RUN_MAX_FACTS", "RUN_MAX_BYTES", "MAX_DRAINS"),
+    *("RUN_MAX_FACTS", "RUN_MAX_BYTES", "DRAIN_MAX_BYTES", "MAX_DRAINS", "TENANT_DELIVERIES_PER_SECOND"),
     *("PUBLIC_URL", "AWS_ENDPOINT_URL"),
 )
 
@@ -258,8 +259,12 @@ class LocalStack:
         self._write_environment()
 
     def _check_given(self) -> None:
-        """Raises `ServerError` for servers that the environment names by half, or that do not answer."""
+        """Raises `ServerError` for settings that cannot be, and servers that are named by half or do not answer."""
         outside = self._outside
+        try:
+            Settings.from_environment(self._function_environment() | {"SUPABASE_URL": "-", "SUPABASE_KEY": "-"})
+        except ValueError as error:
+            raise ServerError(str(error)) from None
         names = ("SUPABASE_URL", "SUPABASE_KEY")
         missing = [name for name in names if not outside.get(name)]
         if len(missing) == 1:

@@ -108,6 +108,21 @@ def test_dev_on_a_port_in_use_says_so(tmp_path: Path) -> None:
     assert f"Port {port} is in use by another process; choose another one with PORT=…" in output
 
 
+@pytest.mark.parametrize("name", ["MAX_DRAINS", "RUN_MAX_BYTES", "DRAIN_MAX_BYTES"])
+def test_dev_with_a_setting_that_cannot_be_says_so(tmp_path: Path, name: str) -> None:
+    """Before anything starts, and not with the first request."""
+    command = [sys.executable, "-m", "local", "dev", "--dir", str(tmp_path), "--port", str(free_port())]
+    own = {"PATH": os.environ["PATH"], name: "0"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=own) as process:
+        try:
+            output, _ = process.communicate(timeout=20)
+        finally:
+            process.terminate()
+    assert process.returncode == 1
+    assert f"The environment variable {name} must be at least 1, not 0." in output
+    assert "Postgres" not in output
+
+
 def test_second_dev_over_the_same_folder_is_refused_and_over_another_one_runs(tmp_path: Path) -> None:
     """Two stacks need two folders."""
     with running(tmp_path / "one", free_port(), "--no-reload"):
