@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 PAUSE_SECONDS = 1.0
 # How long lines wait for a commit to go with. A busy drain commits many times in this.
 PATIENCE_SECONDS = 0.1
+# Of a batch, when larger ones are not written in time: a line.
+LEAST_SHARE = 0.005
 # Bodies beyond this go on their own: a commit is what runs wait for.
 CARRIED_BYTES = 65_536
 
@@ -83,6 +85,8 @@ class LedgerWriter:
     def __init__(self, queue: ExecutionQueue, webhooks: WebhookRepository, events: CarryingEvents, name: str) -> None:
         """`events` is what the drain's runs are committed through; `name` is the drain's alone."""
         self._queue, self._webhooks, self._events, self._name = queue, webhooks, events, name
+        # How much is taken at once, of what is as a rule.
+        self._share = 1.0
 
     async def keep(self) -> None:
         """Writes until it is cancelled."""
@@ -92,20 +96,28 @@ class LedgerWriter:
         return 0.0 if await self.write() else PAUSE_SECONDS
 
     async def write(self) -> bool:
-        """Whether there is more: one batch is written, if there is any."""
+        """Whether there is more: one batch is written, if there is any.
+
+        One that is not written in its time is followed by a smaller one. Where hundreds of lines are refused, each has
+        to be found, and the same batch would be taken, and not be written, for ever.
+        """
+        is_done = False
         try:
-            notes = await self._queue.take_notes(self._name)
+            notes = await self._queue.take_notes(self._name, self._share)
             if notes is None:
+                is_done = True
                 return False
             await self._write(notes)
-            await self._queue.finish_notes(self._name, notes)
+            is_done = await self._queue.finish_notes(self._name, notes)
         except UnavailableError:
             # The lines stay where they are; another turn writes them, or another drain.
             return False
         except Exception:  # the ledger is no reason for a drain to end; another turn tries again
             logger.exception("ledger_not_written")
             return False
-        return notes.more
+        finally:
+            self._share = min(1.0, self._share * 2) if is_done else max(LEAST_SHARE, self._share / 4)
+        return notes.more or not is_done
 
     async def _write(self, notes: Notes) -> None:
         rows = [*notes.lines, *notes.counts]

@@ -106,17 +106,18 @@ class Ledger:
             )
         return bool(woken)
 
-    async def take_notes(self, writer: str) -> Notes | None:
-        """What `writer` alone is to write now; `None` while another writes, or when there is nothing."""
+    async def take_notes(self, writer: str, share: float = 1.0) -> Notes | None:
+        """What `writer` alone is to write now, about this share of what is written at once; `None` while another
+        writes, or when there is nothing."""
         from shared.domain.delivery_log import parse_log_entry
 
         keys = self._keys
         names = (keys.ledger, keys.ledger_counts, keys.ledger_writer, keys.ledger_taken)
         refused: list[Refused] = []
+        lines_wanted, counts_wanted = max(1, int(BATCH * share)), max(1, int(BATCH_COUNTS * share))
+        limits = (WRITER_SECONDS, lines_wanted, new_id(), BATCH_LINE_BYTES, counts_wanted)
         async with in_time():
-            taken: Any = await self._client.eval(
-                _TAKE, len(names), *names, writer, WRITER_SECONDS, BATCH, new_id(), BATCH_LINE_BYTES, BATCH_COUNTS
-            )
+            taken: Any = await self._client.eval(_TAKE, len(names), *names, writer, *limits)
             if taken is None:
                 return None
             lines, places = _fitting(taken[0], parse_log_entry, refused)
@@ -129,15 +130,18 @@ class Ledger:
         more = taken[3] > places or taken[4] > len(counted) or bool(taken[5])
         return Notes(lines, _counts(counted, taken[2], refused), refused, places, list(counted), more)
 
-    async def finish_notes(self, writer: str, notes: Notes) -> None:
-        """Forgets what has been written. A writer that took too long forgets nothing: its rows are there, and writing
-        them again changes nothing."""
+    async def finish_notes(self, writer: str, notes: Notes) -> bool:
+        """Whether what has been written is forgotten. A writer that took too long forgets nothing: its rows are there,
+        and writing them again changes nothing."""
         keys = self._keys
         names = (keys.ledger, keys.ledger_taken, keys.ledger_writer, keys.ledger_bodies, keys.ledger_bytes)
         bodies = {_body_key(line) for line in notes.lines if line["size_bytes"]}
         forgotten = (*notes.counted, *bodies)
         async with in_time():
-            await self._client.eval(_FINISH, len(names), *names, writer, notes.taken, len(notes.counted), *forgotten)
+            done: Any = await self._client.eval(
+                _FINISH, len(names), *names, writer, notes.taken, len(notes.counted), *forgotten
+            )
+        return bool(done)
 
 
 def _body_key(row: DeliveryLogEntry) -> str:

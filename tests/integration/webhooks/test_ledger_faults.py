@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,9 @@ from shared.commands.services import Services
 from shared.commands.update_webhook import UpdateWebhook, update_webhook
 from shared.domain.delivery import ledger_note
 from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
+from shared.errors import InvalidRequestError
 from shared.ids import new_id
+from shared.repositories.webhooks import WebhookRepository
 from shared.runtime import run
 from shared.webhooks.provider_rules import provider_rules
 from shared.webhooks.spill import spill
@@ -285,3 +288,42 @@ def test_many_counts_are_written_in_many_calls(sender: Sender) -> None:
     older = run(sender.services.webhooks.deliveries(tenant_id, sender.webhook_id, 1000, until=lines[-1]["received_at"]))
     assert sorted(line["count"] for line in [*lines, *older]) == list(range(1, 1801))
     assert run(sender.services.redis.exists(sender.services.queue._keys.ledger_taken)) == 0
+
+
+class Laborious(WebhookRepository):
+    """A store in which a refusal takes so long that a writer's time is over when a few lines have been refused."""
+
+    refusals = 0
+
+    async def record(self, deliveries: Sequence[Any]) -> None:
+        try:
+            await super().record(deliveries)
+        except InvalidRequestError:
+            self.refusals += 1
+            if self.refusals == 10:
+                self.time_is_over()
+            raise
+
+    def begin(self, time_is_over: Callable[[], None]) -> None:
+        """A turn begins."""
+        self.refusals, self.time_is_over = 0, time_is_over
+
+
+def test_lines_that_take_too_long_together_are_written_a_few_at_a_time(sender: Sender) -> None:
+    """Two dozen of a verdict that the database does not know, as when it is older than intake: they block nothing."""
+    services = sender.services
+    leave(services, *(line_of(sender, verdict="no_such_verdict") for _ in range(24)), line_of(sender))
+    webhooks = Laborious(services.database)
+    writer = LedgerWriter(services.queue, webhooks, CarryingEvents(services.database), "slow")
+
+    async def turns() -> None:
+        mark, ends = services.queue._keys.ledger_writer, list[asyncio.Task[Any]]()
+        for _ in range(100):
+            webhooks.begin(lambda: ends.append(asyncio.ensure_future(services.redis.delete(mark))))
+            if not await writer.write():
+                break
+            await asyncio.gather(*ends)
+
+    run(turns())
+    assert waiting(services) == 0
+    assert len(ledger(sender)) == 1
