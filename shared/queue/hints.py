@@ -47,11 +47,11 @@ class Hints:
         if not workflow_ids:
             return {}
         async with in_time(TIMEOUT_SECONDS):
-            found = await self._client.mget([self._keys.published(workflow_id) for workflow_id in workflow_ids])
+            found: Any = await self._client.mget([self._keys.published(workflow_id) for workflow_id in workflow_ids])
         return {
             workflow_id: int(version)
             for workflow_id, version in zip(workflow_ids, found, strict=True)
-            if version is not None
+            if version is not None and version.isdecimal()
         }
 
     async def remember_published(self, workflow_id: str, version: int, stream_version: int) -> None:
@@ -101,9 +101,13 @@ class Hints:
 def _remembered(text: str | None) -> RememberedWebhook:
     if text is None:
         return RememberedWebhook(None, None, is_known=False, is_fresh=False)
-    entry = json.loads(text)
-    is_fresh = time.time() - entry["remembered_at"] < FRESH_SECONDS
-    return RememberedWebhook(text, entry["webhook"], is_known=True, is_fresh=is_fresh)
+    try:
+        entry = json.loads(text)
+        is_fresh = time.time() - entry["remembered_at"] < FRESH_SECONDS
+        return RememberedWebhook(text, entry["webhook"], is_known=True, is_fresh=is_fresh)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        # None of ours. What the store says takes its place.
+        return RememberedWebhook(text, None, is_known=False, is_fresh=False)
 
 
 def _entry(config: dict[str, Any] | None) -> tuple[str, int]:

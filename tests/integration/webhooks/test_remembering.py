@@ -123,3 +123,16 @@ def test_all_webhooks_of_a_workflow_are_remembered(
     found = [run(sender.services.hints.webhook_config(each)).config for each in ids]
     assert len(found) == 31
     assert all(config is not None and config["published"] is False for config in found)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "not JSON", "[" * 5_000, "[]", "7", "{}", '{"remembered_at": "x", "webhook": {}}']
+)
+def test_what_another_client_has_left_there_is_no_webhook(sender: Sender, text: str) -> None:
+    """Deliveries are taken as the store says, and that takes its place; so with what is published."""
+    keys = sender.services.queue._keys
+    run(sender.services.redis.set(keys.webhook(sender.webhook_id), text))
+    run(sender.services.redis.set(keys.published(sender.workflow_id), text or "x"))
+    assert sender.send(b"{}").status == 202
+    assert run(sender.services.hints.webhook_config(sender.webhook_id)).is_fresh
+    assert run(sender.services.hints.published_versions([sender.workflow_id])) in ({}, {sender.workflow_id: 7})
