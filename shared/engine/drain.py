@@ -237,6 +237,7 @@ class Drain:
             # While this drain counts as live, nobody wakes another for what comes in meanwhile.
             with within(max(MIN_HAND_BACK_SECONDS, self._patience() / 3)):
                 await self._pass_on()
+        if self._fibers:  # all may have ended meanwhile
             await asyncio.wait(self._fibers, timeout=max(0.0, self._patience()))
         # Whatever hangs now, the invocation ends by itself: one that is ended for it has handed nothing back.
         left = max(MIN_HAND_BACK_SECONDS, self._remaining() - MIN_HAND_BACK_SECONDS)

@@ -43,7 +43,8 @@ _NOT_NOW = (AskError, ClusterDownError, NoScriptError, OutOfMemoryError, ReadOnl
 # The others' codes: at the beginning, behind what a pipeline says of its command, or, in a script's error before Redis
 # 7, behind a dash.
 _NOT_NOW_CODE = re.compile(
-    r"""(?:^|-|caused error: \(?['"]?)(?:BUSY|MISCONF|NOREPLICAS|OOM|READONLY|MASTERDOWN|CLUSTERDOWN|LOADING)\b"""
+    r"""(?:^|-|caused error: \(?['"]?)"""
+    r"(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|UNBLOCKED)\b"
 )
 
 

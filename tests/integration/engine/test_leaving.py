@@ -86,6 +86,30 @@ async def test_leaving_drain_hands_over_what_comes_while_it_finishes(bench: Benc
     assert (await leaving).completed == 1
 
 
+class SlowToPart(ExecutionQueue):
+    """A queue that takes its time to let a drain withdraw: until the run that is at work has ended."""
+
+    async def withdraw(self, drain_id: str) -> None:
+        for _ in range(200):
+            if not (await self.counts())["active"]:
+                break
+            await asyncio.sleep(0.05)
+        await super().withdraw(drain_id)
+
+
+async def test_last_run_may_end_while_the_drain_withdraws(bench: Bench, sink: Sink) -> None:
+    """Nothing is left to wait for then: the drain ends as any other, and renews no locks any more."""
+    sink.pause_seconds = 1.0
+    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
+    await bench.services.queue.enqueue([bench.delivery(workflow_id)])
+    clock = Clock(40.0)
+    leaving = asyncio.create_task(drain_of(bench, clock.remaining, queue=bench.queue_of(SlowToPart)).run())
+    await sink.received_at_least(1)
+    clock.ends_at = time.monotonic() + 9.0
+    assert (await leaving).completed == 1
+    assert "locks" not in {task.get_name() for task in asyncio.all_tasks()}
+
+
 class Odd(ExecutionRepository):
     """A repository whose answers end the sweep that asks for them, as a cancellation that nobody has meant does."""
 

@@ -30,6 +30,7 @@ def test_settings_reach_the_connection() -> None:
         ConnectionResetError(),
         TimeoutError(),
         ResponseError("MISCONF Redis is configured to save RDB snapshots"),
+        ResponseError("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"),
         ResponseError("ERR Error running script (call to f_1): @user_script:3: -OOM command not allowed"),
     ],
 )
