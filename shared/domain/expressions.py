@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -77,13 +77,15 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """An expression ready to be evaluated. `reads` is what it reads: per name of the scope `True` or a tree of
-    fields; `others` are the names that it reads and nobody defines."""
+    fields; `others` are the names that it reads and nobody defines. `reads_context`: it reads what all names stand in
+    as a whole, by `$`, `$$`, `*`, `**` or a function without an argument."""
 
     source: str
     expression: Expression
     reads: Mapping[str, Any]
     others: tuple[str, ...]
     bare_names: tuple[str, ...]
+    reads_context: bool = False
     _exists: list[Expression] = field(default_factory=list, compare=False)
 
     def exists(self) -> Expression:
@@ -160,7 +162,18 @@ def _compile(source: str) -> Compiled:
         named,
         tuple(name for name in bindings if name not in SCOPE),
         tuple(context) if isinstance(context, dict) else (),
+        context is True,
     )
+
+
+def context_problems(compiled: Compiled) -> Iterator[tuple[str, str]]:
+    """What an expression must not read, each with a hint: names stand in no value that it could ask for."""
+    for name in compiled.bare_names:
+        start = f"${name}" if name in SCOPE else f"$input.{name}"
+        yield f"The path {name!r} starts nowhere.", f"Start it with a name in scope, for example {start}."
+    if compiled.reads_context:
+        message = "Here $, $$, * and **, or a function without its argument, would read all of the scope at once."
+        yield message, "Name what is meant, for example $input, or $keys($trigger.body)."
 
 
 def evaluate(compiled: Compiled, scope: Mapping[str, Any], now_milliseconds: int, seed: int) -> Any:

@@ -18,6 +18,7 @@ from shared.domain.expressions import (
     ExpressionError,
     Source,
     compile_expression,
+    context_problems,
     has_mustache,
     split,
 )
@@ -251,9 +252,8 @@ def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Itera
         if name == "secrets":
             continue  # said by itself
         yield Problem(pointer, f"Nothing is called ${name}.", nearest(f"${name}", [f"${known}" for known in SCOPE]))
-    for name in compiled.bare_names:
-        message = f"The path {name!r} starts nowhere."
-        yield Problem(pointer, message, f"Start it with a name in scope, for example $input.{name}.")
+    for message, hint in context_problems(compiled):
+        yield Problem(pointer, message, hint)
     if place.outer is None:
         for name in ITEM_SCOPE:
             if name in compiled.reads:

@@ -115,7 +115,7 @@ def _response_problems(response: object) -> list[Problem]:
 def _filter_problems(text: object) -> list[Problem]:
     if text is None:
         return []
-    from shared.domain.expressions import ExpressionError, compile_expression
+    from shared.domain.expressions import ExpressionError, compile_expression, context_problems
 
     if isinstance(text, str) and len(text) > MAX_FILTER_CHARACTERS:
         return [Problem("/filter", f"A filter may have {MAX_FILTER_CHARACTERS} characters.")]
@@ -127,7 +127,12 @@ def _filter_problems(text: object) -> list[Problem]:
     except ExpressionError as error:
         return [Problem("/filter", error.message)]
     unknown = sorted({*compiled.reads} - {"trigger"} | {*compiled.others})
-    return [Problem("/filter", f"A filter has no ${name}; it has $trigger.") for name in unknown[:1]]
+    if unknown:
+        return [Problem("/filter", f"A filter has no ${unknown[0]}; it has $trigger.")]
+    return [
+        Problem("/filter", message, "Start with $trigger, for example $trigger.body.action.")
+        for message, _ in context_problems(compiled)
+    ]
 
 
 def _rate_problems(limit: object) -> list[Problem]:

@@ -270,3 +270,51 @@ def test_awaited_signals_are_looked_for_once() -> None:
     started = time.process_time()
     assert problems([HOOK, each, call], [{"source": "hook", "target": name} for name in ("each", "n")]) == []
     assert time.process_time() - started < 8
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *("$", "$$", "*", "**", "*.a", "[$]", "$ ? 1 : 2", "$[0]", "$ ~> $keys", "$ & ''", "($x := $$; $x)"),
+        *("$keys()", "$string()", "$spread()", "$each(function($v, $k) { $k })", "$sift(function($v) { true })"),
+        *("$lookup($, $trigger.body.name)", "$merge([$, {}])", "$keys($$)", "$boolean($)", "$trigger ~> |$$|{}|"),
+        *("$map($trigger.body.x, function($v) { $v + $ })", "$filter([1], function($v) { $exists(**) })"),
+        *("$trigger.body.items[$$ = 1]", "$trigger.body.items.$$", "{'a': *}", "[1..2].{'a': $$}"),
+    ],
+)
+def test_scope_as_a_whole_is_a_problem(expression: str) -> None:
+    """What all names stand in is no value, wherever in an expression it is asked for."""
+    (found,) = after_hook({"type": "transform", "parameters": {"value": f"{{% {expression} %}}"}})
+    assert found.message.startswith("Here $, $$, * and **")
+    assert "$input" in (found.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("expression", "start"),
+    [
+        ("body.x", "$input.body"),
+        ("trigger.body.x", "$trigger"),
+        ("$$.trigger", "$trigger"),
+        ("$lookup($, 'a')", "$input.a"),
+    ],
+)
+def test_path_without_a_start_is_a_problem(expression: str, start: str) -> None:
+    """The hint is a path that has one."""
+    (found,) = after_hook({"type": "transform", "parameters": {"value": f"{{% {expression} %}}"}})
+    assert "starts nowhere" in found.message
+    assert (found.hint or "").endswith(f"for example {start}.")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *("$trigger.body.*", "$trigger.**", "$trigger[*]", "$trigger.body.items[$ > 1]", "$trigger.body.items.($ + 1)"),
+        *("$trigger.body.items^($)", "$trigger.body.items{$: 1}", "$trigger.body ~> $keys()", "$keys($trigger.body)"),
+        *("[1..3].($ * 2)", "[1..3][$ = 2]", "{'a': 1}.*", "($x := {'a': 1}; $x.*)", "$trigger.body ~> |$|{'x': 1}|"),
+        *("$map([1], function($v) { $v.* })", "$trigger.body.items.(function($x) { $ }(1))", "$trigger.body.x.*.%.y"),
+        *("$now()", "$random()", "$map([$trigger], $keys)", "$input.$string()", "$each($input, function($v) { $v })"),
+    ],
+)
+def test_part_of_a_value_is_no_problem(expression: str) -> None:
+    """Behind a path, in a filter and in a function of a value, the same marks mean that value."""
+    assert after_hook({"type": "transform", "parameters": {"value": f"{{% {expression} %}}"}}) == []

@@ -408,6 +408,8 @@ def test_a_key_made_of_a_template_is_signed_and_verified() -> None:
         ({"filter": "{% " + "1 + " * 2_000 + "1 > 0 %}"}, "/filter"),
         ({"response": {"headers": {f"X-{n}": "a" for n in range(101)}}}, "/response/headers"),
         ({"response": {"headers": {"X-A": "a" * 1001}}}, "/response/headers"),
+        ({"filter": "{% body.action = 'opened' %}"}, "/filter"),
+        ({"filter": "{% $count(**) > 3 %}"}, "/filter"),
     ],
 )
 def test_a_wrong_door_is_pointed_at(config: dict[str, Any], pointer: str) -> None:
