@@ -72,7 +72,7 @@ class Journal:
                 batch = self._batch()
                 if batch:
                     await self._commit_or_repeat(batch)
-                else:
+                elif self._repeated:  # else nobody waits any more for what was to be written
                     await asyncio.wait(self._repeated, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._writer = None

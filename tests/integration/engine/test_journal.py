@@ -202,3 +202,16 @@ async def test_store_out_of_reach_is_said_so(bench: Bench) -> None:
     with pytest.raises(StorageUnavailableError):
         await Journal(EventStoreRepository(nowhere)).append(queued(bench))
     await nowhere.close()
+
+
+async def test_append_that_nobody_waits_for_any_more_is_left_out(bench: Bench) -> None:
+    """A run that is given up before its facts are on their way leaves the writer as it was."""
+    journal = Journal(bench.services.events)
+    given_up = asyncio.create_task(journal.append(queued(bench)))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    writer = journal._writer
+    assert writer is not None
+    await asyncio.wait([writer])
+    assert writer.exception() is None
+    assert (await journal.append(queued(bench))).status == "appended"
