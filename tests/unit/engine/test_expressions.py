@@ -165,3 +165,12 @@ async def test_same_seed_and_clock_give_the_same_answer(guard: ExpressionGuard) 
     assert first == again
     assert first != other
     assert first.parameters["value"][1] == 1_800_000_000_000
+
+
+@pytest.mark.parametrize("text", ["{% $string($$) %}", "{% $count(**) %}", "{% $keys() %}"])
+async def test_scope_as_a_whole_is_the_same_whatever_the_child_has(guard: ExpressionGuard, text: str) -> None:
+    """A version that was published while such expressions were allowed: it sees nothing that it does not name."""
+    run, trigger = RunData(), {"n": 1}
+    before = await guard.fill(request(template(text), trigger, run))
+    await guard.fill(request(template("{% $trigger.n %}"), trigger, run))
+    assert await guard.fill(request(template(text), trigger, run)) == before
