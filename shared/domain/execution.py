@@ -81,6 +81,12 @@ class ExecutionState:
         return self.caller["depth"] if self.caller is not None else 0
 
     @property
+    def calls_left(self) -> int | None:
+        """How many runs this one may call, with all that those call; unset for one that nobody has called, and for
+        those that were called before this was recorded."""
+        return self.caller.get("calls_left") if self.caller is not None else None
+
+    @property
     def is_awaited(self) -> bool:
         """Whether the run that called this one waits for its end."""
         return self.caller is not None and self.caller["is_awaited"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.engine.calls import NOT_CALLABLE, called_id, refuse_depth
+from shared.engine.calls import NOT_CALLABLE, called_id, room_below
 from shared.engine.premises import ImpossibleError, Premises
 from shared.events.node import NodeStarted, NodeSucceeded, NodeWaiting
 from shared.nodes.node_type import Call, NodeError
@@ -40,10 +40,12 @@ def call_code(given: Premises, code: str) -> str | None:
     if _is_under_way(given):
         return code
     try:
-        refuse_depth(given.state)
+        room_below(given.state, given.step)
     except NodeError as error:
         return error.code
-    return code if code in NOT_CALLABLE else None
+    # While the call was being looked at, nodes may have been skipped, whose share it did not get.
+    was_full = code == "limit" and given.state.calls_left is not None
+    return code if was_full or code in NOT_CALLABLE else None
 
 
 def _is_under_way(given: Premises) -> bool:
@@ -52,7 +54,7 @@ def _is_under_way(given: Premises) -> bool:
 
 
 def _started(given: Premises, recorded: NodeStarted) -> NodeStarted | None:
-    refuse_depth(given.state)
+    room_below(given.state, given.step)
     is_new = not _is_under_way(given) and recorded.workflow_version is not None
     return replace(recorded, idempotency_key=None) if is_new else None
 

@@ -35,6 +35,8 @@ JsonObject = dict[str, Any]
 Hint = Callable[..., Awaitable[None]]
 
 MAX_DEPTH = 10
+# So many runs come of one, however they call one another.
+MAX_CALLED = 100_000
 # The codes of a workflow that cannot be called.
 NOT_CALLABLE = frozenset({"not_published", "invalid_graph"})
 
@@ -52,10 +54,34 @@ def called_id(state: ExecutionState, path: str, attempt: int) -> str:
     return derived_id("call", state.id, path, str(attempt), *([] if is_first else rounds))
 
 
-def refuse_depth(state: ExecutionState) -> None:
-    """Passes for a run that may call others; `NodeError` for one that was called through too many."""
+def room_below(state: ExecutionState, step: Step) -> int:
+    """How many runs the run that this node calls may call in its turn, with all that those call; `NodeError` for a call
+    that may not be: through too many runs, or one too many of all that one run has led to.
+
+    What a run was given is divided evenly among all who may call in it: a few nodes in a workflow that calls itself
+    would else lead to more runs than any queue can hold. The first run's own calls are bounded by its facts.
+    """
     if state.depth >= MAX_DEPTH:
         raise NodeError("limit", f"Runs call one another at most {MAX_DEPTH} deep.")
+    given = state.calls_left
+    share = (MAX_CALLED if given is None else given) // _callers(state, step)
+    if share < 1 and given is not None:
+        raise NodeError("limit", f"One run leads to {MAX_CALLED} others at most, of which this one may call {given}.")
+    return max(0, share - 1)
+
+
+def _callers(state: ExecutionState, step: Step) -> int:
+    """How many may call in the run, if all places are like this one: the nodes that are not skipped, times the items
+    where they are a map's."""
+    scope, count = step.scope, 1
+    while True:
+        records = (state.nodes.get(scope.prefix + name) for name in scope.body.callers)
+        count *= max(1, sum(record is None or record.status != "skipped" for record in records))
+        if scope.outer is None:
+            return count
+        items = state.nodes[item_of(scope.prefix)[0]].items
+        count *= max(1, len(items.values) if items is not None else 1)
+        scope = scope.outer
 
 
 class CalledRuns:
@@ -144,13 +170,14 @@ class Calls:
         if step.path in self._state.calls:
             return await self._end_of_wait(step.path)
         called = called_id(self._state, step.path, given.attempt)
-        refuse_depth(self._state)
+        calls_left = room_below(self._state, step)
         version = await self._begin(call, given)
         caller = {
             "node_id": step.path,
             "depth": self._state.depth + 1,
             "is_awaited": call.wait,
             "handles_error": self._state.handles_error,
+            "calls_left": calls_left,
         }
         trigger = trigger_of("call", call.input)
         fact = ExecutionQueued(call.workflow_id, version, trigger, parent_id=self._state.id, caller=caller)

@@ -75,6 +75,8 @@ class Ending:
         run = state.error_run
         assert run is not None, "it has just been recorded"
         caller = {"node_id": None, "depth": state.depth, "is_awaited": False, "handles_error": True}
+        if state.calls_left is not None:
+            caller["calls_left"] = state.calls_left
         trigger = trigger_of("error", self._told(error))
         fact = ExecutionQueued(run.workflow_id, run.workflow_version, trigger, parent_id=state.id, caller=caller)
         await self._runs.start(state.tenant_id, run.execution_id, fact)

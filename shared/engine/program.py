@@ -62,10 +62,11 @@ class Body:
     """A graph ready to run: a workflow's own, or that of a map, which is run for each item.
 
     `output_reads` is what is read of each node's output, and `scope_reads` what is read of the rest of the scope, both
-    by templates here and in the maps within. `free_reads` is what is read of nodes outside.
+    by templates here and in the maps within. `free_reads` is what is read of nodes outside. `callers` are the nodes
+    that call workflows, and the maps of such nodes.
     """
 
-    __slots__ = ("free_reads", "graph", "nodes", "output_reads", "scope_reads")
+    __slots__ = ("callers", "free_reads", "graph", "nodes", "output_reads", "scope_reads")
 
     def __init__(self, graph: Graph) -> None:
         """Compiles every template; an unknown type or an expression that does not compile raises
@@ -73,6 +74,11 @@ class Body:
         self.graph = graph
         self.nodes: Mapping[str, ProgramNode] = {name: _compile(node) for name, node in graph.nodes.items()}
         inner = [one.body for one in self.nodes.values() if one.body is not None]
+        self.callers: tuple[str, ...] = tuple(
+            name
+            for name, one in self.nodes.items()
+            if one.type.call is not None or (one.body is not None and one.body.callers)
+        )
         specs = [dict(template.reads) for template in self._own_templates()]
         specs += [{name: read for name, read in body.scope_reads.items() if name not in ITEM_SCOPE} for body in inner]
         if any("input" in template.reads for template in self._own_templates()):

@@ -29,7 +29,8 @@ class ExecutionQueued:
     `workflow_version` is the version asked for; unset means the one published when it starts. `trigger` is
     `{type, node_id?, body, headers, query, method, webhook_id?, provider?, delivery_id?, delivery_key?, event_type?}`
     with type `webhook`, `manual`, `schedule`, `call` or `error`. `caller` is set where another run, `parent_id`,
-    started this one: `{node_id, depth, is_awaited, handles_error}`, the depth counted from 1.
+    started this one: `{node_id, depth, is_awaited, handles_error, calls_left?}`, the depth counted from 1, and how many
+    runs this one may call, with all that those call.
     """
 
     workflow_id: str

@@ -57,7 +57,7 @@ async def test_called_run_yields_its_output(bench: Bench) -> None:
     assert (waiting.status, waiting.nodes["ask"].called) == ("waiting", called.execution_id)
     assert (ended.parent_id, ended.caller, ended.trigger["type"]) == (
         job.execution_id,
-        {"node_id": "ask", "depth": 1, "is_awaited": True, "handles_error": False},
+        {"node_id": "ask", "depth": 1, "is_awaited": True, "handles_error": False, "calls_left": 99_999},
         "call",
     )
     assert (state.status, state.nodes["ask"].output, state.output) == ("succeeded", 40, 41)
@@ -151,6 +151,42 @@ async def test_recursion_ends_ten_deep(bench: Bench) -> None:
         depths.append((await bench.state(below)).depth)
     assert depths == list(range(1, 11))
     assert (state.status, (state.error or {})["code"]) == ("failed", "limit")
+
+
+async def test_runs_that_one_leads_to_are_counted(bench: Bench) -> None:
+    """Nodes that call their own workflow would be more runs with each level than with the one before: what one run
+    leads to is divided among all that may call, in nodes and in items, and ends with `limit`."""
+    workflow_id = await bench.publish([START, transform("say", 1)], "start>say")
+    again = {"workflow_id": workflow_id, "items": "{% [1..10] %}", "max_concurrency": 10}
+    maps: list[JsonObject] = [{"id": f"each{n}", "type": "map", "parameters": again} for n in range(30)]
+    gate = {"id": "gate", "type": "wait_for_signal", "parameters": {"name": "go"}}
+    edges = ["start>each0", "start>gate", *(f"gate>each{n}" for n in range(1, 30))]
+    await bench.publish_again(workflow_id, [START, gate, *maps], *edges)
+    job = await bench.start(workflow_id)
+    await bench.execute(job)
+    first, *_ = await called_runs(bench, job)
+    await bench.execute(first)
+    second, *_ = await called_runs(bench, first)
+    await bench.execute(second)
+    left = [(await bench.state(one)).calls_left for one in (job, first, second)]
+    assert left == [None, 332, 0]
+    assert await called_runs(bench, second) == []
+    each = (await bench.state(second)).nodes["each0"]
+    assert each.items is not None
+    assert {error["code"] for error in each.items.errors.values()} == {"limit"}
+    for one in (job, first, second):
+        assert (await bench.verify(one))["first_difference"] is None
+
+
+async def test_nodes_that_were_skipped_take_no_share(bench: Bench) -> None:
+    """A workflow that chooses one of many to call may do so as deep as runs may call one another."""
+    workflow_id = await bench.publish([START, transform("say", 1)], "start>say")
+    chosen = {"id": "chosen", "type": "if", "parameters": {"condition": True}}
+    others = [call(f"other{n}", workflow_id) for n in range(60)]
+    edges = ["start>chosen", "chosen.true>again", *(f"chosen.false>other{n}" for n in range(60))]
+    await bench.publish_again(workflow_id, [START, chosen, call("again", workflow_id), *others], *edges)
+    state = await through(bench, await bench.start(workflow_id))
+    assert (state.status, (state.error or {})["message"]) == ("failed", "Runs call one another at most 10 deep.")
 
 
 async def test_call_that_takes_too_long_is_cancelled(bench: Bench) -> None:
