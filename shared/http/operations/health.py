@@ -21,7 +21,10 @@ GET_INVARIANTS = Operation(
     method="GET",
     path="/health/invariants",
     summary="Runs that broke a promise",
-    description="There are none. Runs and schedules that nobody picked up in time are counted here, of at most 100.",
+    description=(
+        "Counts runs and schedules that were due and that nobody picked up for five minutes, and runs in which nothing "
+        "happens although they are at work. Normally there are none. At most 100 are counted."
+    ),
     tag=TAG,
     role=None,
     answers={200: Answer("How many violations there are of what", "health:InvariantsView")},
@@ -31,7 +34,10 @@ GET_TENANT_INVARIANTS = Operation(
     method="GET",
     path="/api/invariants",
     summary="Runs of yours that broke a promise",
-    description="There are none. Runs and schedules of the tenant that nobody picked up in time are named here.",
+    description=(
+        "Names the tenant's runs and schedules that were due and that nobody picked up for five minutes, and runs in "
+        "which nothing happens although they are at work. Normally there are none. At most 100 are named."
+    ),
     tag=TAG,
     role="admin",
     scope="executions:read",
