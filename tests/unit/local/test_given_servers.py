@@ -42,9 +42,15 @@ def test_supabase_out_of_reach_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     assert refusal(tmp_path) == f"SUPABASE_URL is set, and {url} cannot be reached."
 
 
-@pytest.mark.parametrize("port", ["9", "many"])
-def test_redis_out_of_reach_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+@pytest.mark.parametrize(
+    ("port", "reason"),
+    [
+        ("9", "REDIS_HOST is set, and nobody answers at 127.0.0.1:9."),
+        ("many", "The environment variable REDIS_PORT must be a whole number, not 'many'."),
+    ],
+)
+def test_redis_out_of_reach_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str, reason: str) -> None:
     """With its address, before anything starts."""
     monkeypatch.setenv("REDIS_HOST", "127.0.0.1")
     monkeypatch.setenv("REDIS_PORT", port)
-    assert refusal(tmp_path) == f"REDIS_HOST is set, and nobody answers at 127.0.0.1:{port}."
+    assert refusal(tmp_path) == reason
