@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     refused = given.forge or given.stale
-    fine = True
+    fine, taken = True, False
     with httpx.Client(timeout=30) as client:
         for delivery in deliveries:
             answer = client.request(
@@ -40,8 +40,9 @@ def main(argv: Sequence[str]) -> int:
             )
             print(f"{answer.status_code} {answer.text}")
             fine &= answer.status_code == 401 if refused else answer.is_success
+            taken |= answer.is_success
     if not fine:
-        print(_hint(provider, refused), file=sys.stderr)
+        print(_hint(provider, refused, taken), file=sys.stderr)
     return 0 if fine else 1
 
 
@@ -103,8 +104,10 @@ def _another(provider: Provider) -> str:
     return "".join(key.prefixes[:1]) + (f"user:{text}" if provider.scheme.kind == "basic" else text)
 
 
-def _hint(provider: Provider, refused: bool) -> str:
-    if refused:
+def _hint(provider: Provider, refused: bool, taken: bool) -> str:
+    if refused and taken:
         return "This should have been refused."
+    if refused:
+        return "It was refused, but not for what is wrong with it: see GET /api/webhooks/{id}, and its workflow."
     where = "GET /api/webhooks/{id}/deliveries says why"
     return f"{provider.id} sent what the webhook does not take: {where}, within seconds."

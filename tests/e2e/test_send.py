@@ -19,6 +19,7 @@ WORKFLOW = {
     ],
     "edges": [{"source": "hook", "target": "keep"}],
 }
+UNKNOWN = "01930000-0000-7000-8000-0000000000a1"
 PROVIDERS: dict[str, dict[str, Any]] = {
     "github": {},
     "slack": {"secret": "an-example-signing-secret"},
@@ -81,3 +82,10 @@ def test_stripe_is_set_up_in_two_steps(http: httpx.Client, workflow_id: str) -> 
     assert reasons[0] == "secret_missing: the webhook has not been given its secret"
     assert reasons[1] is None
     assert (reasons[2] or "").startswith("timestamp_too_old: 604")
+
+
+def test_refusal_for_another_reason_is_told_apart(http: httpx.Client, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing is there, a forged delivery is refused too, and shows nothing about signatures."""
+    webhook = {"provider": "github", "config": {}, "secret": "s", "url": f"{http.base_url}/webhooks/{UNKNOWN}/github"}
+    assert send(webhook, "--forge") == 1
+    assert "not for what is wrong with it" in capsys.readouterr().err
