@@ -10,6 +10,7 @@ import httpx
 
 from shared.domain.bodies import is_json, read_json
 from shared.errors import InvalidRequestError
+from shared.nodes.charsets import charset_of
 from shared.nodes.decoding import BodyDecoder
 from shared.nodes.node_type import Completed, NodeError
 
@@ -87,23 +88,13 @@ def _body(kind: str, headers: dict[str, str], raw: bytes) -> Any:
     if kind == "base64":
         return base64.b64encode(raw).decode()
     if kind == "text" or content_type.startswith(_TEXTUAL):
-        return raw.decode(_charset(headers), errors="replace")
+        return raw.decode(charset_of(headers.get("content-type", "")), errors="replace")
     if not raw:
         return None
     try:
         return raw.decode()
     except UnicodeDecodeError:
         return base64.b64encode(raw).decode()
-
-
-def _charset(headers: dict[str, str]) -> str:
-    name = httpx.Headers({"content-type": headers.get("content-type", "")})
-    found = httpx.Response(200, headers=name).charset_encoding
-    try:
-        b"".decode(found or "utf-8")
-    except LookupError:
-        return "utf-8"
-    return found or "utf-8"
 
 
 def _matches(status: int, pattern: int | str) -> bool:
