@@ -53,7 +53,7 @@ def retry_after(headers: httpx.Headers, now: float) -> float | None:
     if text:
         try:
             return max(0.0, parsedate_to_datetime(text).timestamp() - now)
-        except ValueError:
+        except (ValueError, OverflowError):  # a year beyond all calendars
             return None
     if headers.get("x-ratelimit-remaining", headers.get("ratelimit-remaining")) != "0":
         return None

@@ -12,7 +12,7 @@ from shared.nodes.node_type import NodeType
 SUPPORT = frozenset(
     {
         *("__init__", "node_type", "registry", "validation", "graph_shape", "bodies"),
-        *("outbound", "guarded", "addresses", "resolver", "http_response", "decoding", "aws_effect"),
+        *("outbound", "guarded", "addresses", "resolver", "http_response", "decoding", "charsets", "aws_effect"),
         *("messages", "delivery_rules", "secret_rules", "signal_rules"),
     }
 )

@@ -178,6 +178,7 @@ async def test_success_may_be_anything(sink: Sink, success: list[Any]) -> None:
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "9"}, 9),
         ({"x-ratelimit-remaining": "3", "x-ratelimit-reset": "9"}, None),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "Fri, 31 Dec 99999999999 23:59:59 GMT"}, None),
         ({"retry-after": "²"}, None),  # a digit to Python, and no number
         ({"retry-after": "Sun, 06 Nov 1994 08:49:37 GMT"}, 0),
         ({"ratelimit-remaining": "0", "ratelimit-reset": "9"}, 9),
