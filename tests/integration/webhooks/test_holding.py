@@ -21,6 +21,7 @@ from shared.commands.cancel_execution import CancelExecution, cancel_execution
 from shared.commands.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.delete_webhook import delete_webhook
 from shared.commands.publish_workflow import publish_workflow
+from shared.commands.replay_execution import ReplayExecution, replay_execution
 from shared.commands.services import Services
 from shared.commands.unpublish_workflow import unpublish_workflow
 from shared.errors import NotPublishedError
@@ -288,6 +289,21 @@ def test_a_deleted_webhook_has_what_it_holds_run(holding: Sender) -> None:
     delete(holding)
     drained()
     assert list(runs_of(holding).values()) == ["succeeded"]
+
+
+def test_what_a_deleted_webhook_held_for_nobody_can_be_replayed(holding: Sender) -> None:
+    """Its workflow was not published: the run says so, and still has the delivery."""
+    execution_id = holding.send(b'{"n": 7}').json["execution_id"]
+    run(unpublish_workflow(holding.services, holding.actor, holding.workflow_id))
+    delete(holding)
+    drained()
+    row = run(holding.services.executions.get(holding.actor.tenant_id, execution_id))
+    assert row is not None
+    assert row["error"]["code"] == "not_published"
+    run(publish_workflow(holding.services, holding.actor, holding.workflow_id))
+    again = run(replay_execution(holding.services, holding.actor, execution_id, ReplayExecution(mode="live")))
+    drained()
+    assert runs_of(holding) == {execution_id: "failed", again: "succeeded"}
 
 
 @pytest.mark.parametrize("change", [activate, delete])
