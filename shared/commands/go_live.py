@@ -6,7 +6,7 @@ from shared.commands._webhooks import append, load
 from shared.commands.remember import remember_webhook
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.webhook import LIVE
+from shared.domain.webhook_config import LIVE
 from shared.events.webhook import WebhookUpdated
 
 

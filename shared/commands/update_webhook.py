@@ -25,6 +25,7 @@ from shared.domain import webhook
 from shared.domain.actor import Actor
 from shared.domain.provider import ProviderRules, secret_problems
 from shared.domain.webhook import Webhook
+from shared.domain.webhook_config import replaced, sent_back
 from shared.errors import NotPublishedError, Problem, UnprocessableError
 from shared.events.webhook import WebhookFact, WebhookSecretRotated, WebhookUpdated
 
@@ -53,7 +54,7 @@ async def update_webhook(
     async def attempt() -> tuple[dict[str, Any], bool]:
         current, last_triggered_at = await load(services, actor.tenant_id, webhook_id)
         _refuse_another_address(command, current)
-        config = webhook.sent_back(command.config, current.config)
+        config = sent_back(command.config, current.config)
         await check(services, actor.tenant_id, command.model_copy(update={"config": config}), rules)
         assert rules is not None, "check refuses unknown providers"
         secret = command.given_secret or await stored_secret(services, actor.tenant_id, webhook_id)
@@ -65,7 +66,7 @@ async def update_webhook(
         status = status_of(command.status, rules, has_secret=secret is not None)
         held = await held_workflows(services, current) if status == "active" else []
         await _refuse_unrunnable(services, actor.tenant_id, held)
-        facts = _facts(command, webhook.replaced(config, current.config), status)
+        facts = _facts(command, replaced(config, current.config), status)
         changed = await append(services, actor, current, facts, command.given_secret)
         return {**webhook.row(changed), "last_triggered_at": last_triggered_at}, bool(held)
 

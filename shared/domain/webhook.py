@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +12,6 @@ from shared.events.record import RecordedEvent
 from shared.events.webhook import WebhookCreated, WebhookDeleted, WebhookFact, WebhookSecretRotated, WebhookUpdated
 
 FACTS = by_name(WebhookFact)
-# What the service writes into the configuration of a webhook whose scheme is the tenant's own: a delivery has verified.
-LIVE = "live"
-# What of a configuration says how a delivery is proven.
-_PROOF = ("scheme", "timestamp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +79,6 @@ def apply(webhook: Webhook | None, fact: WebhookFact, tenant_id: str, webhook_id
             return replace(webhook, status=status, previous_secret_expires_at=expires_at)
         case WebhookDeleted():
             return replace(webhook, status="deleted")
-
-
-def written(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration as the tenant wrote it, without what the service says in it."""
-    return {name: value for name, value in config.items() if name != LIVE}
-
-
-def sent_back(config: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that a tenant sends, without what the service says in the `present` one as long as it is
-    unchanged; what is changed of it stays, to be refused."""
-    return written(config) if LIVE in present and config.get(LIVE) is present[LIVE] else dict(config)
-
-
-def replaced(config: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that takes the place of the `present` one: live if that is, and proves deliveries alike."""
-    if LIVE in present and all(config.get(name) == present.get(name) for name in _PROOF):
-        return {**config, LIVE: present[LIVE]}
-    return dict(config)
 
 
 def row(webhook: Webhook) -> dict[str, Any]:

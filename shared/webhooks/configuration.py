@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from shared.domain.json_values import pointer_of
-from shared.domain.webhook import LIVE, written
+from shared.domain.webhook_config import LIVE, written
 from shared.errors import MAX_PROBLEMS, Problem
 from shared.webhooks.catalog import provider_data
 from shared.webhooks.custom import TABLES

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.domain.provider import ProviderRules
-from shared.domain.webhook import written
+from shared.domain.webhook_config import written
 from shared.webhooks.catalog import provider_data
 from shared.webhooks.configuration import config_problems
 from shared.webhooks.provider import fitted_data
