@@ -19,6 +19,7 @@ from local.postgres import PostgresServer
 from local.tokens import LocalKeys
 from shared.events.record import NewEvent
 from shared.ids import new_id
+from shared.repositories.api_keys import ApiKeyRepository
 from shared.repositories.database import Database
 from shared.repositories.event_store import Append, EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
@@ -104,6 +105,7 @@ class Young:
         assert status == "held"
         await self.database.rpc("keep_held", {})
         await store.append_one(self._secret())
+        await ApiKeyRepository(self.database).note_use(new_id(), 60.0)
         await WebhookRepository(self.database).record([{**self._delivery(), "body": "", "body_sha256": new_id()}])
         ticked = {"workflow_id": new_id(), "node_id": "tick", "due_at": NOW, "next_at": NOW}
         await ScheduleRepository(self.database).advance([ticked])
