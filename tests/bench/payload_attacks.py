@@ -110,3 +110,25 @@ async def wide_map(attacker: Attacker, runs: int = 2, items: int = 10_000) -> st
     workflow = await attacker.publish(TRIGGER, node("each", "map", wide))
     attacker.begin()
     return await attacker.ended(await attacker.execute_many(workflow, runs))
+
+
+async def runs_that_call_themselves(attacker: Attacker, items: int = 1_000) -> str:
+    """One run of a map whose items call its own workflow, ten deep."""
+    graph = {"name": "attack", "nodes": [TRIGGER], "edges": []}
+    workflow = (await attacker.api.post("/api/workflows", json=graph)).raise_for_status().json()["id"]
+    parameters = {"items": f"{{% [1..{items}] %}}", "max_concurrency": 100, "workflow_id": workflow}
+    edges = [{"source": "start", "target": "each"}]
+    again = {**graph, "nodes": [TRIGGER, node("each", "map", parameters)], "edges": edges}
+    (await attacker.api.put(f"/api/workflows/{workflow}", json=again)).raise_for_status()
+    (await attacker.api.post(f"/api/workflows/{workflow}/publish")).raise_for_status()
+    attacker.begin()
+    return await attacker.ended([await attacker.execute(workflow)])
+
+
+async def drafts_of_names_that_are_alike(attacker: Attacker) -> str:
+    """Edges to nodes that are not there, each compared with a thousand that are."""
+    nodes = [TRIGGER, *(node("ab" * 46 + f"{number:03}", "merge") for number in range(999))]
+    edges = [{"source": "start", "target": "ba" * 46 + f"{number:03}"} for number in range(999)]
+    wanted = {"nodes": nodes, "edges": edges}
+    attacker.begin()
+    return await attacker.storm(lambda: attacker.api.post("/api/workflows/validate", json=wanted), connections=2)
