@@ -127,6 +127,7 @@ def test_delivery_without_a_field_or_with_another_kind_of_value_is_named(name: s
         {"received_at": "yesterday"},
         {"size_bytes": -1},
         {"size_bytes": True},
+        {"size_bytes": 2**31},
     ],
 )
 def test_delivery_whose_bytes_or_time_are_none_is_named(fields_: dict[str, Any]) -> None:
