@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,20 +40,23 @@ async def webhook(hurt: Hurt) -> str:
 
 
 def outcomes(hurt: Hurt, execution_ids: list[str]) -> list[int]:
-    """How often each run's node has settled."""
+    """How often the nodes of each run have settled."""
     query = "select count(*) from event_store where event_type = 'NodeSucceeded' and stream_id = any(%s::uuid[]) "
     return [count for (count,) in hurt.rows(query + "group by stream_id", execution_ids)]
 
 
 async def test_drain_hands_over_at_its_limit(unscheduled: Hurt) -> None:
-    """Twenty-eight runs of two seconds, four at a time, are more than twelve seconds, and no helper may come. No
+    """Eight requests of two seconds, one after the other, are more than twelve seconds, and no helper may come. No
     schedule comes and no other delivery: only the drain itself can have called the successor that finishes them."""
     unscheduled.sink.pause_seconds = 2.0
-    path = await webhook(unscheduled)
-    execution_ids = [await unscheduled.deliver(path, {"number": number}) for number in range(28)]
+    parameters = {"method": "POST", "url": unscheduled.sink.url + "/call"}
+    calls = [f"call_{number}" for number in range(8)]
+    nodes = [{"id": call, **CALL, "parameters": parameters} for call in calls]
+    path = await unscheduled.hook(nodes, list(pairwise(["hook", *calls])))
+    execution_ids = [await unscheduled.deliver(path, {"number": number}) for number in range(4)]
     statuses = await asyncio.to_thread(unscheduled.wait_until_finished, execution_ids, 90)
     assert set(statuses.values()) == {"succeeded"}
-    assert outcomes(unscheduled, execution_ids) == [1] * 28
+    assert outcomes(unscheduled, execution_ids) == [len(calls)] * 4
     assert sum(worker["invocations"] for worker in unscheduled.stack.workers()["local-drain"]) == 2
     assert "timed out" not in unscheduled.stack.log("drain").read_text().lower()
 
