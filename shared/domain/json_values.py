@@ -7,16 +7,19 @@ points at the place. One megabyte of any of them costs milliseconds.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NoReturn
 
 from shared.errors import InvalidRequestError, Problem
 
 MAX_DEPTH = 100
+# A text of so many characters is a large one.
+LARGE = 65_536
 # An integer of this many digits is one that a double can hold. Larger ones would become infinity in the expression
 # language; the largest have one digit more.
 SAFE_INTEGER_DIGITS = 308
@@ -40,13 +43,14 @@ def parse_json(
     unless `refuse_duplicates`.
     """
     text = _text(raw)
+    decode = _decoder(text, refuse_duplicates).decode
     try:
-        value = _decoder(text, refuse_duplicates).decode(text)
+        value = decode(text) if len(text) < LARGE else _without_pauses(decode, text)
     except json.JSONDecodeError as error:
         _refuse(f"This is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}.")
     except RecursionError:
         _refuse_depth(max_depth)
-    if text.count("[") + text.count("{") > max_depth and deeper_than(value, max_depth):
+    if text.count("[") + text.count("{") > max_depth and _tree_deeper_than(value, max_depth):
         _refuse_depth(max_depth)
     if refuse_unstorable and _SUSPICIOUS.search(text):
         # As many as are of use: a sender may have made nothing else, far down.
@@ -143,6 +147,34 @@ def deeper_than(value: Any, limit: int) -> bool:
         if not level:
             return False
     return bool(level)
+
+
+def _tree_deeper_than(value: Any, limit: int) -> bool:
+    """The same of a value just parsed, in which nothing is shared: in a sixth of the time."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(limit):
+        level = [
+            child
+            for parent in level
+            if parent
+            for child in (parent.values() if type(parent) is dict else parent)
+            if type(child) is dict or type(child) is list
+        ]
+        if not level:
+            return False
+    return bool(level)
+
+
+def _without_pauses(decode: Callable[[str], Any], text: str) -> Any:
+    """What `decode` makes of a large text. Python looks for garbage the more often the more is made, among all that
+    there is, and a text of nothing but small lists would be parsed in six times the time."""
+    if not gc.isenabled():
+        return decode(text)
+    gc.disable()
+    try:
+        return decode(text)
+    finally:
+        gc.enable()
 
 
 def pointer_of(*path: str | int) -> str:

@@ -135,7 +135,13 @@ def cut(value: Any, read: Any) -> Any:
 
 def _emptied(value: Any) -> Any:
     """A value of which only is asked that it is there: long lists are counted more often than read."""
-    return {} if isinstance(value, dict) else [_emptied(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        # What is nothing but itself is not looked into: there may be millions of it.
+        return [
+            item if (kind := type(item)) is not dict and (kind is not list or not item) else _emptied(item)
+            for item in value
+        ]
+    return {} if isinstance(value, dict) else value
 
 
 def fill(template: Template, scope: Mapping[str, Any], now_milliseconds: int, seed: int, undefined: list[str]) -> Any:

@@ -26,6 +26,7 @@ from shared.engine.program import Program
 from shared.engine.promise import Promise, Tell
 from shared.engine.recorder import Recorder
 from shared.engine.run import Run
+from shared.engine.turns import Turns
 from shared.engine.unfolded import unfolded
 from shared.engine.waiting_runs import Known, WaitingRuns
 from shared.errors import RunLimitError, StreamConflictError
@@ -70,7 +71,7 @@ class Engine:
         self._tell, self._waiting, self._budget = tell, WaitingRuns(events, budget), budget
         self._executions, self._memory = ExecutionRepository(events.database), memory or Memory()
         self._called = CalledRuns(events, journal, graphs, self._actor, clock, hint)
-        self._beginning = Beginning(graphs, self._called)
+        self._beginning, self._turns = Beginning(graphs, self._called), Turns()
 
     async def execute(self, job: ExecutionJob, is_first_claim: bool = True) -> float | None:
         """The seconds until the run's next timer, infinity when it waits for somebody else, and `None` when there is
@@ -93,7 +94,7 @@ class Engine:
     async def _tried(self, job: ExecutionJob, is_new: bool, share: Share) -> float | None:
         for _ in range(MAX_RELOADS):
             try:
-                recorder = self._begun(job) if is_new else await self._continued(job, share)
+                recorder = await (self._begun(job) if is_new else self._continued(job, share))
                 if recorder is None or recorder.state.is_terminal:
                     return None
                 recorder.share = share
@@ -133,7 +134,7 @@ class Engine:
         """
         for _ in range(MAX_RELOADS):
             known = await unfolded(self._events, self._executions, job.tenant_id, job.execution_id)
-            recorder = self._known_or_begun(job, known)
+            recorder = await self._known_or_begun(job, known)
             if recorder is None or recorder.state.is_terminal:
                 return
             await self._beginning.refuse_stranger(recorder)
@@ -154,10 +155,15 @@ class Engine:
         if state.awaiting_id is not None:
             await self._called.hint(state.tenant_id, state.awaiting_id, again=True)
 
-    def _begun(self, job: ExecutionJob) -> Recorder:
+    async def _begun(self, job: ExecutionJob) -> Recorder:
+        note(job.cause)
+        size_bytes = 0 if job.delivery is None else job.delivery["size_bytes"]
+        return await self._turns.take(lambda: self._first(job), size_bytes)
+
+    def _first(self, job: ExecutionJob) -> Recorder:
+        """The run with the fact that begins it."""
         state = ExecutionState(job.execution_id, job.tenant_id)
         ledger: tuple[DeliveryLogEntry, ...] = ()
-        note(job.cause)
         if job.delivery is not None:
             fact = queued(job.delivery)
             ledger = (ledger_row(job.delivery, job.tenant_id, job.execution_id),)
@@ -182,18 +188,18 @@ class Engine:
             if known is not None:
                 share.hold(known[0].size_bytes)
             if not share.is_to_wait:
-                return self._known_or_begun(job, known)
+                return await self._known_or_begun(job, known)
             # What was read is let go of until there is room for it.
             known = None
             await share.room()
 
-    def _known_or_begun(self, job: ExecutionJob, known: Known | None) -> Recorder | None:
+    async def _known_or_begun(self, job: ExecutionJob, known: Known | None) -> Recorder | None:
         if known is not None:
             state, cause = known
             note(cause)
             return self._recorder(state)
         if job.kind != "resume":
-            return self._begun(job)
+            return await self._begun(job)
         logger.warning("run_unknown", extra={"execution_id": job.execution_id})
         return None
 

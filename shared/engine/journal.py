@@ -3,16 +3,18 @@
 While one call to the database is under way, whatever else is appended waits and goes with the next: the busier the
 drain, the larger its batches, and nobody waits for a timer. Each stream is judged on its own by the database, so a
 conflict in one fails no other. Nor does a stream that cannot be written: what was not written together is written in
-parts, smaller with each repetition, until it stands alone; meanwhile others are committed.
+parts, smaller with each repetition, until it stands alone; meanwhile others are committed. A large append has a call of
+its own beside the others, which would wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from typing import Any
 
 from shared.errors import RunLimitError, StorageUnavailableError
 from shared.observability import count, mean
@@ -25,6 +27,9 @@ MAX_STREAMS = 200
 MAX_EVENTS = 2_000
 # A larger append goes alone. It takes the database a fraction of the time that a call may take.
 MAX_BYTES = 8_388_608
+# An append of so many bytes takes the database longer than a batch of usual ones; so many of these are written at once.
+LARGE_BYTES = 1_048_576
+MAX_LARGE = 2
 # The repetitions' pauses; the repository has made a few quick ones of its own before each.
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0)
 # Into so many parts a batch is divided with each repetition: before the last, no two of 200 streams are together.
@@ -45,8 +50,10 @@ class Journal:
         self._events, self._retry_seconds = events, retry_seconds
         self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
-        # Batches that were not written at once, and the streams that are in them.
-        self._repeated: set[asyncio.Task[None]] = set()
+        # What is written beside the others, large appends and batches that were not written at once, and the streams
+        # that are in it.
+        self._beside: set[asyncio.Task[None]] = set()
+        self._large = 0
         self._held: set[str] = set()
         self._commits = 0
 
@@ -57,63 +64,90 @@ class Journal:
         may be repeated as it is. One that refuses this append raises its error, and one that takes others but not this
         large one `RunLimitError`.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Appended] = loop.create_future()
+        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(encoded(append), future))
+        self._start_writer()
+        return await future
+
+    def _start_writer(self) -> None:
         if self._writer is None:
             # The task starts in the loop's next turn: what this turn appends goes with it.
             # In nobody's context: what it logs is not about the run that happens to come first.
-            self._writer = loop.create_task(self._write(), context=Context())
-        return await future
+            self._writer = asyncio.get_running_loop().create_task(self._write(), context=Context())
 
     async def _write(self) -> None:
         try:
             while self._waiting:
-                batch = self._batch()
+                batch, large = self._batches()
+                self._large += len(large)
+                for waiting in large:
+                    self._write_beside([waiting], self._commit_large(waiting))
                 if batch:
                     await self._commit_or_repeat(batch)
-                elif self._repeated:  # else nobody waits any more for what was to be written
-                    await asyncio.wait(self._repeated, return_when=asyncio.FIRST_COMPLETED)
+                elif not large:
+                    return  # whoever waits does so for what is written beside, at whose end another writer starts
         finally:
             self._writer = None
 
-    def _batch(self) -> list[_Waiting]:
+    def _batches(self) -> tuple[list[_Waiting], list[_Waiting]]:
+        """What is to be written together now, and the large appends that are written beside it."""
         batch: list[_Waiting] = []
+        large: list[_Waiting] = []
         later: list[_Waiting] = []
         # A stream may stand in a call once, and in one call at a time.
         streams = set(self._held)
         events = size_bytes = 0
         for waiting in self._waiting:
             append = waiting.append
-            full = batch and (
-                len(batch) >= MAX_STREAMS
-                or events + len(append.events) > MAX_EVENTS
-                or size_bytes + append.size_bytes > MAX_BYTES
+            if waiting.future.done():
+                continue
+            is_large = append.size_bytes >= LARGE_BYTES
+            full = (is_large and self._large + len(large) >= MAX_LARGE) or (
+                bool(batch)
+                and (
+                    len(batch) >= MAX_STREAMS
+                    or events + len(append.events) > MAX_EVENTS
+                    or size_bytes + append.size_bytes > MAX_BYTES
+                )
             )
             if full or append.stream_id in streams:
                 later.append(waiting)
-                streams.add(append.stream_id)
-            elif not waiting.future.done():
+            elif is_large:
+                large.append(waiting)
+            else:
                 batch.append(waiting)
-                streams.add(append.stream_id)
                 events += len(append.events)
                 size_bytes += append.size_bytes
+            streams.add(append.stream_id)
         self._waiting = later
-        return batch
+        return batch, large
 
     async def _commit_or_repeat(self, batch: Sequence[_Waiting]) -> None:
         """Returns when the batch has been written, or is being written again beside what comes next."""
         before = self._commits
-        if await self._commit(batch):
-            return
+        if not await self._commit(batch):
+            self._write_beside(batch, self._repeat(batch, before, self._retry_seconds))
+
+    async def _commit_large(self, waiting: _Waiting) -> None:
+        before = self._commits
+        try:
+            if not await self._commit([waiting]):
+                await self._repeat([waiting], before, self._retry_seconds)
+        finally:
+            self._large -= 1
+
+    def _write_beside(self, batch: Sequence[_Waiting], write: Coroutine[Any, Any, None]) -> None:
+        """Lets the batch be written by `write`, a task beside what else is written."""
         streams = {waiting.append.stream_id for waiting in batch}
         self._held |= streams
-        task = asyncio.get_running_loop().create_task(self._repeat(batch, before, self._retry_seconds))
-        self._repeated.add(task)
+        task = asyncio.get_running_loop().create_task(write)
+        self._beside.add(task)
 
         def done(_task: asyncio.Task[None]) -> None:
-            self._repeated.discard(task)
+            self._beside.discard(task)
             self._held -= streams
+            if self._waiting:
+                self._start_writer()
 
         task.add_done_callback(done)
 

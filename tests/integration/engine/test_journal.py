@@ -11,7 +11,7 @@ from shared.domain.delivery_log import DeliveryLogEntry
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply
 from shared.domain.execution_row import row
-from shared.engine.journal import MAX_BYTES, Journal
+from shared.engine.journal import LARGE_BYTES, MAX_BYTES, Journal
 from shared.errors import RunLimitError, StorageUnavailableError, WorkflowEngineError
 from shared.events.codec import encode
 from shared.events.execution import ExecutionQueued
@@ -96,12 +96,14 @@ async def test_appends_to_one_stream_go_one_after_another(bench: Bench) -> None:
 
 
 class Told(EventStoreRepository):
-    """The store; it keeps what each call brought, and does not take calls with the streams in `slow` in time."""
+    """The store; it keeps what each call brought, does not take calls with the streams in `slow` in time, and takes
+    those with a stream in `pauses` when that is over."""
 
     def __init__(self, bench: Bench) -> None:
         super().__init__(bench.services.database)
         self.calls: list[Sequence[Append]] = []
         self.slow: set[str] = set()
+        self.pauses: dict[str, asyncio.Event] = {}
         self.called = asyncio.Event()
 
     async def append(self, appends: Sequence[Append], lines: Sequence[DeliveryLogEntry] = ()) -> list[Appended]:
@@ -109,6 +111,9 @@ class Told(EventStoreRepository):
         self.called.set()
         if self.slow & {append.stream_id for append in appends}:
             raise StorageUnavailableError
+        for append in appends:
+            if append.stream_id in self.pauses:
+                await self.pauses[append.stream_id].wait()
         return await super().append(appends, lines)
 
 
@@ -122,13 +127,47 @@ def heavy(bench: Bench, size_bytes: int) -> Append:
 async def test_batches_have_a_limit_in_bytes(bench: Bench) -> None:
     """Together what a call can take; what is larger than that goes alone."""
     store = Told(bench)
-    journal, sizes = Journal(store), [MAX_BYTES // 3] * 5 + [MAX_BYTES + 1] + [10] * 20
+    journal, sizes = Journal(store), [LARGE_BYTES // 2] * 20 + [MAX_BYTES + 1] + [10] * 20
     results = await asyncio.gather(*(journal.append(heavy(bench, size)) for size in sizes))
     assert {result.status for result in results} == {"appended"}
     called = [[append.size_bytes for append in call] for call in store.calls]
     assert all(sum(call) <= MAX_BYTES or len(call) == 1 for call in called)
     assert sum(map(len, called)) == len(sizes)
-    assert len(called) <= 6
+    assert len(called) <= 4
+
+
+async def test_large_appends_hold_up_no_others(bench: Bench) -> None:
+    """Each has a call of its own, two at a time, and what else there is to write does not wait for them."""
+    store = Told(bench)
+    journal, slow = Journal(store), [heavy(bench, LARGE_BYTES) for _ in range(5)]
+    store.pauses = {append.stream_id: asyncio.Event() for append in slow}
+    large = [asyncio.ensure_future(journal.append(append)) for append in slow]
+    for _ in range(3):
+        async with asyncio.timeout(20):
+            assert (await journal.append(queued(bench))).status == "appended"
+    assert [append.stream_id for call in store.calls for append in call if append.stream_id in store.pauses] == [
+        append.stream_id for append in slow[:2]
+    ]
+    for pause in store.pauses.values():
+        pause.set()
+    assert {result.status for result in await asyncio.gather(*large)} == {"appended"}
+    assert [len(call) for call in store.calls if call[0].size_bytes >= LARGE_BYTES] == [1] * 5
+
+
+async def test_what_comes_later_does_not_wait_for_what_is_written_again(bench: Bench) -> None:
+    """A stream that the store does not take is alone to be written, and is tried again an hour later: another one that
+    comes meanwhile is written at once."""
+    store, slow = Told(bench), queued(bench)
+    store.slow = {slow.stream_id}
+    journal = Journal(store, (3600.0,))
+    waiting = [asyncio.ensure_future(journal.append(append)) for append in (slow, slow)]
+    await store.called.wait()
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(20):
+        assert (await journal.append(queued(bench))).status == "appended"
+    assert not any(future.done() for future in waiting)
+    for future in waiting:
+        future.cancel()
 
 
 async def test_payloads_are_encoded_once(bench: Bench) -> None:
