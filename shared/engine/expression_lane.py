@@ -14,6 +14,7 @@ import asyncio
 import itertools
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from shared.engine.expression_child import MAX_RESIDENT_BYTES, Child, EvaluationError
@@ -60,10 +61,14 @@ class Lane:
         self._fruitless = 0
         self._holder, self._held_since = "", 0.0
 
-    def add(self, number: int, waiting: Waiting) -> None:
-        """Has a request answered; its number is no other's."""
+    def add(self, number: int, waiting: Waiting, *, at_once: bool = False) -> None:
+        """Has a request answered; its number is no other's. `at_once`: it is sent before this returns, if there is a
+        child to send it to, and not with others."""
         self._waiting[number] = waiting
-        self._send_soon(number)
+        if at_once and self._child is not None:
+            self._write(self._child, [number])
+        else:
+            self._send_soon(number)
 
     def remove(self, number: int) -> None:
         """Nobody waits for this request any more."""
@@ -121,14 +126,17 @@ class Lane:
             return
         # Taken first: whatever becomes of them, the next ones are sent.
         numbers, self._unsent = self._unsent, []
+        self._write(self._child, numbers)
+
+    def _write(self, child: Child, numbers: Sequence[int]) -> None:
         frames = []
         for number in numbers:
             encoded = self._encoded(number)
             if encoded is not None:
                 frames += [HEADER.pack(len(encoded), number), encoded]
         if frames:
-            self._child.transport.write(b"".join(frames))
-            self._child.watch()
+            child.transport.write(b"".join(frames))
+            child.watch()
 
     def _encoded(self, number: int) -> bytes | None:
         """The request's frame; `None` when nobody waits for it any more, or when it cannot be made and has failed."""

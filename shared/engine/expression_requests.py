@@ -80,7 +80,8 @@ class Level:
 class Request:
     """One template to fill, with what its own level holds and, within a map, those around it outwards.
 
-    `sources` are the nodes of its own level that are its input; unset, the item is. `tenant_id` says whose turn it is.
+    `sources` are the nodes of its own level that are its input; unset, the item is. `tenant_id` says whose turn it is,
+    and `size_bytes` is what it may have to bring along at the most.
     """
 
     template: GuardedTemplate
@@ -90,6 +91,7 @@ class Request:
     seed: int
     outer: Sequence[Level] = ()
     tenant_id: str = ""
+    size_bytes: int = 0
 
     def lost(self) -> None:
         """What the child was to be given with this request did not arrive."""

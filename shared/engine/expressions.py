@@ -14,6 +14,7 @@ from functools import cache
 from shared.engine.expression_child import MAX_RESIDENT_BYTES
 from shared.engine.expression_lane import Lane
 from shared.engine.expression_requests import Filled, GuardedTemplate, Request, RunData, Waiting
+from shared.engine.turns import LARGE_BYTES, Turns
 
 # How long a request may wait for its answer, others' turns included. What holds a child is ended after two seconds;
 # this is for whatever else there may be.
@@ -36,7 +37,7 @@ class ExpressionGuard:
         self._longest_seconds = longest_seconds
         self._shared, self._apart = Lane(self, max_resident_bytes), Lane(self, max_resident_bytes)
         self._waiting: dict[int, Waiting] = {}
-        self._numbers = itertools.count(1)
+        self._turns, self._numbers = Turns(), itertools.count(1)
         self._deadline: asyncio.TimerHandle | None = None
         # Until when a tenant is apart, and when the shared child was last replaced, by the loop's clock.
         self._apart_until: dict[str, float] = {}
@@ -50,8 +51,11 @@ class ExpressionGuard:
         self._waiting[number] = waiting
         if self._deadline is None:
             self._deadline = loop.call_later(self._longest_seconds, self._expire)
-        self._lane(request.tenant_id, waiting.since).add(number, waiting)
         try:
+            if request.size_bytes < LARGE_BYTES:
+                self._lane(request.tenant_id, waiting.since).add(number, waiting)
+            else:
+                await self._turns.take(lambda: self._add_large(number, waiting), request.size_bytes)
             return await waiting.future
         finally:
             del self._waiting[number]
@@ -102,6 +106,10 @@ class ExpressionGuard:
             self._apart_until[tenant_id] = now + APART_SECONDS
             for number, waiting in lane.take(tenant_id).items():
                 self._apart.add(number, waiting)
+
+    def _add_large(self, number: int, waiting: Waiting) -> None:
+        now = asyncio.get_running_loop().time()
+        self._lane(waiting.request.tenant_id, now).add(number, waiting, at_once=True)
 
     def _lane(self, tenant_id: str, now: float) -> Lane:
         until = self._apart_until.get(tenant_id)

@@ -119,7 +119,7 @@ class Resolution:
             names = [] if scope.outer is not None else [name for name in RUN_SCOPE if name in read]
             outer.append(self._level(scope, map_id, template, names))
         seed, tenant_id = seed_of(self._state.id, step.path), self._state.tenant_id
-        request = Request(template, level, sources, evaluated_at, seed, outer, tenant_id)
+        request = Request(template, level, sources, evaluated_at, seed, outer, tenant_id, self._state.size_bytes)
         try:
             filled = await self._guard.fill(request)
         except EvaluationError as error:
