@@ -26,7 +26,6 @@ from shared.engine.program import Program
 from shared.engine.promise import Promise, Tell
 from shared.engine.recorder import Recorder
 from shared.engine.run import Run
-from shared.engine.turns import Turns
 from shared.engine.unfolded import unfolded
 from shared.engine.waiting_runs import Known, WaitingRuns
 from shared.errors import RunLimitError, StreamConflictError
@@ -71,7 +70,7 @@ class Engine:
         self._tell, self._waiting, self._budget = tell, WaitingRuns(events, budget), budget
         self._executions, self._memory = ExecutionRepository(events.database), memory or Memory()
         self._called = CalledRuns(events, journal, graphs, self._actor, clock, hint)
-        self._beginning, self._turns = Beginning(graphs, self._called), Turns()
+        self._beginning = Beginning(graphs, self._called)
 
     async def execute(self, job: ExecutionJob, is_first_claim: bool = True) -> float | None:
         """The seconds until the run's next timer, infinity when it waits for somebody else, and `None` when there is
@@ -158,7 +157,7 @@ class Engine:
     async def _begun(self, job: ExecutionJob) -> Recorder:
         note(job.cause)
         size_bytes = 0 if job.delivery is None else job.delivery["size_bytes"]
-        return await self._turns.take(lambda: self._first(job), size_bytes)
+        return await self._guard.turns.take(lambda: self._first(job), size_bytes, is_beginning=True)
 
     def _first(self, job: ExecutionJob) -> Recorder:
         """The run with the fact that begins it."""

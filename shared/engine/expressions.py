@@ -37,7 +37,8 @@ class ExpressionGuard:
         self._longest_seconds = longest_seconds
         self._shared, self._apart = Lane(self, max_resident_bytes), Lane(self, max_resident_bytes)
         self._waiting: dict[int, Waiting] = {}
-        self._turns, self._numbers = Turns(), itertools.count(1)
+        # Those of the drain, as far as it has any: a run's other long computations take theirs among these.
+        self.turns, self._numbers = Turns(), itertools.count(1)
         self._deadline: asyncio.TimerHandle | None = None
         # Until when a tenant is apart, and when the shared child was last replaced, by the loop's clock.
         self._apart_until: dict[str, float] = {}
@@ -55,7 +56,7 @@ class ExpressionGuard:
             if request.size_bytes < LARGE_BYTES:
                 self._lane(request.tenant_id, waiting.since).add(number, waiting)
             else:
-                await self._turns.take(lambda: self._add_large(number, waiting), request.size_bytes)
+                await self.turns.take(lambda: self._add_large(number, waiting), request.size_bytes)
             return await waiting.future
         finally:
             del self._waiting[number]

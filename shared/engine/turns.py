@@ -2,7 +2,7 @@
 
 A delivery of some megabytes takes a tenth of a second and more to be read. Sixteen of them that begin together would
 hold everybody up for as long as all of them take; so each waits for its turn, and after each the loop is everybody
-else's for as long as it took.
+else's for as long as it took. Whoever has begun goes first: what has been read lies in memory until it is done with.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -19,18 +21,42 @@ LARGE_BYTES = 262_144
 
 
 class Turns:
-    """One drain's. Belongs to one event loop."""
+    """Those of one event loop."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
+        self._is_taken = False
+        self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
+        self._numbers = count()
 
-    async def take(self, compute: Callable[[], Result], size_bytes: int) -> Result:
-        """What `compute` makes of so many bytes; it raises what that raises."""
+    async def take(self, compute: Callable[[], Result], size_bytes: int, *, is_beginning: bool = False) -> Result:
+        """What `compute` makes of so many bytes; it raises what that raises. `is_beginning`: others go first, for
+        nothing is held so far."""
         if size_bytes < LARGE_BYTES:
             return compute()
-        async with self._turn:
-            began = time.monotonic()
-            try:
-                return compute()
-            finally:
-                await asyncio.sleep(time.monotonic() - began)
+        await self._turn(is_beginning)
+        began = time.monotonic()
+        try:
+            return compute()
+        finally:
+            asyncio.get_running_loop().call_later(time.monotonic() - began, self._pass_on)
+
+    async def _turn(self, is_beginning: bool) -> None:
+        if not self._is_taken:
+            self._is_taken = True
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heappush(self._waiting, (is_beginning, next(self._numbers), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            *_, turn = heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._is_taken = False
