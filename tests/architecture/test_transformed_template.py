@@ -24,7 +24,7 @@ SAM_PYTHON = ROOT / ".local" / "lambda" / "tools" / "bin" / "python"
 def transform(layer: str = ".") -> dict[str, Any]:
     """The template after SAM's transform; `layer` is where `sam package` has put the layer."""
     if not SAM_PYTHON.exists():
-        pytest.skip("make check and make test install the SAM CLI first")
+        pytest.skip("the SAM CLI is not installed: run `make check` or `make test`, which install it")
     source = (ROOT / "template.yaml").read_text().replace("ContentUri: .", f"ContentUri: {layer}")
     command: list[str | Path] = [SAM_PYTHON, ROOT / "local" / "lambda_tools" / "transform.py", "/dev/stdin"]
     done = subprocess.run(command, input=source.encode(), check=True, capture_output=True)

@@ -78,7 +78,10 @@ def test_dev_stops_without_a_trace_and_starts_again_with_its_data(tmp_path: Path
         assert workflows(after).status_code == 200
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's end")
+@pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="this system does not end the children of a process that is killed, as Linux does: run it on Linux",
+)
 def test_killed_dev_leaves_no_process(tmp_path: Path) -> None:
     """Even kill -9 takes everything with it."""
     with running(tmp_path, free_port(), "--no-reload") as process:

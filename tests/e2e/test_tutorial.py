@@ -18,7 +18,7 @@ from local.stack import LocalStack
 from shared.domain.timestamps import unix_seconds
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "first-workflow.md"
-TOOLS = ("bash", "curl", "openssl", "jq")
+MISSING = [name for name in ("bash", "curl", "openssl", "jq") if not shutil.which(name)]
 # How long a warm run may take from its 202 to its last event.
 WARM_SECONDS = 0.3
 
@@ -38,7 +38,10 @@ def shell(script: str, environment: dict[str, str]) -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"the tutorial's reader needs {', '.join(TOOLS)}")
+@pytest.mark.skipif(
+    bool(MISSING),
+    reason=f"what the tutorial is typed with is not installed: install {', '.join(MISSING)} and run it again",
+)
 def test_tutorial_does_what_it_says(stack: LocalStack, tmp_path: Path) -> None:
     """Its commands end in a run that succeeded and sent one request, with an Idempotency-Key, in a blink when warm."""
     environment = stack.environment

@@ -32,7 +32,7 @@ def test_postgres_keeps_its_data_over_a_restart(tmp_path: Path, postgres_templat
 def test_postgres_runs_as_nobody_where_user_namespaces_are_forbidden(tmp_path: Path) -> None:
     """Root without the right to make a user namespace still gets a server, below folders that only root can enter."""
     if unprivileged.os.geteuid() != 0:
-        pytest.skip("only root needs another user")
+        pytest.skip("only root can become another user, and has to: run it as root")
     folder = tmp_path / "private"
     folder.mkdir(mode=0o700)
     server = PostgresServer(folder / "data", durable=False, identity=unprivileged.nobody())

@@ -21,7 +21,10 @@ CACHE = Path(__file__).parents[3] / ".local" / "node-bullmq"
 # BullMQ 6 leaves the choice of the Redis client to its user.
 PACKAGES = ("bullmq@^6", "ioredis@^5")
 
-pytestmark = pytest.mark.skipif(not shutil.which("node") or not shutil.which("npm"), reason="needs Node and npm")
+pytestmark = pytest.mark.skipif(
+    not shutil.which("node") or not shutil.which("npm"),
+    reason="Node.js is not installed: install it with npm, and run it again; BullMQ is then fetched by the test",
+)
 
 
 @pytest.fixture(scope="session")

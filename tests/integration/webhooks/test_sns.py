@@ -30,7 +30,10 @@ def amazon(tmp_path: Path) -> Iterator[Sns]:
             yield found
             run(outbound.close())
     except PermissionError:
-        pytest.skip("only root may take port 443 here")
+        pytest.skip(
+            "this user may not listen on port 443, where SNS is: run it as root, "
+            "or after `sudo sysctl net.ipv4.ip_unprivileged_port_start=443`"
+        )
 
 
 @pytest.fixture
