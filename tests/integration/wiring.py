@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from functions.drain import work
+from functions.intake import app
 from local.gateway import SupabaseGateway
 from local.redis import RedisServer
 from shared.commands.services import Services, services
@@ -51,6 +53,8 @@ def _close() -> None:
         run(services().close())
     if expression_guard.cache_info().currsize:
         run(expression_guard().close())
+    app.intake.cache_clear()
+    work.graph_loader.cache_clear()
     expression_guard.cache_clear()
     services.cache_clear()
     settings.cache_clear()

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from functions.drain import work
-from functions.intake import app
 from local.gateway import SupabaseGateway
 from local.redis import RedisServer
 from shared.commands.services import Services
@@ -29,13 +27,5 @@ def wired(supabase_gateway: SupabaseGateway, redis_server: RedisServer) -> Itera
         LOG_LEVEL="CRITICAL",
         DRAIN_LINGER_SECONDS="0.2",
     )
-    _forget()
     with wiring.wired(environment) as found:
         yield found
-    _forget()
-
-
-def _forget() -> None:
-    """What a cold process has not made yet."""
-    app.intake.cache_clear()
-    work.graph_loader.cache_clear()

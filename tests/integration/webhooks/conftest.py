@@ -8,18 +8,13 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from functions.drain import work as drain
-from functions.intake import app
 from local.gateway import SupabaseGateway
 from local.redis import RedisServer
 from local.tokens import LocalKeys
-from shared.commands.services import Services, services
+from shared.commands.services import Services
 from shared.ids import new_id
-from shared.repositories import database
-from shared.runtime import run
-from shared.settings import settings
+from tests.integration import wiring
 from tests.integration.webhooks.sender import Sender
-from tests.integration.wiring import environment
 
 
 @dataclass(frozen=True)
@@ -50,24 +45,9 @@ def servers(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFa
 def wired(servers: Servers) -> Iterator[Services]:
     """What the function works with: a cold process with a queue of its own, and no runs of other tests that are due."""
     servers.set_due("now() + interval '1 year'", "now() + interval '1 year'")
-    with pytest.MonkeyPatch.context() as patch:
-        own = {"QUEUE_NAME": f"intake-{new_id()}", "DRAIN_LINGER_SECONDS": "0.6"}
-        for name, value in environment(servers.supabase, servers.redis, **own).items():
-            patch.setenv(name, value)
-        patch.delenv("DRAIN_FUNCTION_NAME", raising=False)
-        _forget()
-        found = services()
+    own = {"QUEUE_NAME": f"intake-{new_id()}", "DRAIN_LINGER_SECONDS": "0.6"}
+    with wiring.wired(wiring.environment(servers.supabase, servers.redis, **own)) as found:
         yield found
-        run(found.close())
-    _forget()
-
-
-def _forget() -> None:
-    settings.cache_clear()
-    services.cache_clear()
-    app.intake.cache_clear()
-    drain.graph_loader.cache_clear()
-    database._database = None
 
 
 @pytest.fixture
