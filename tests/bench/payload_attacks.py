@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from tests.bench.attacker import Attacker, counted, node
+from tests.custom_scheme import ASKED, SCHEME
 
 TRIGGER = node("start", "manual_trigger")
 HOOK = node("hook", "webhook_trigger")
@@ -44,13 +45,11 @@ async def poisoned_ledger_line(attacker: Attacker) -> str:
 async def hostile_handshake(attacker: Attacker) -> str:
     """A regular expression with exponential time, on text of a request that nobody has signed."""
     workflow = await attacker.publish(HOOK, node("end", "transform", {"value": 1}))
-    handshake = {"method": "GET", "signed": False, "when": {"query:c": ""}, "body": "{query:c}"}
-    signature = {"in": "header:X-Sign", "encoding": "hex", "format": "single"}
     path = await attacker.webhook(
         workflow,
         "custom",
-        scheme={"kind": "hmac", "algorithm": "sha256", "content": "{body}", "signature": signature},
-        handshake=[{**handshake, "pattern": {"query:c": "(a+)+$"}}],
+        scheme=SCHEME,
+        handshake=[{**ASKED, "pattern": {"query:c": "(a+)+$"}}],
     )
     attacker.begin()
     return await attacker.storm(lambda: attacker.api.get(path, params={"c": "a" * 26 + "!"}), connections=4)

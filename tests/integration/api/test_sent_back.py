@@ -9,17 +9,11 @@ import pytest
 from shared.commands.go_live import go_live
 from shared.commands.services import Services
 from shared.runtime import run
+from tests import custom_scheme
 from tests.integration.http.client import Answer, Client
 
 TIMESTAMP = {"in": "header:X-T", "unit": "s"}
-SCHEME = {
-    "kind": "hmac",
-    "algorithm": "sha256",
-    "content": "{body}",
-    "key_encoding": "base64",
-    "key_prefix": "key_",
-    "signature": {"in": "header:X-Sign", "encoding": "hex"},
-}
+SCHEME = custom_scheme.SCHEME | {"key_encoding": "base64", "key_prefix": "key_"}
 
 
 @pytest.fixture

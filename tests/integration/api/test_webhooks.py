@@ -16,6 +16,7 @@ from shared.ids import new_id
 from shared.runtime import run
 from shared.webhooks.catalog import provider_ids
 from shared.webhooks.provider_rules import provider_rules
+from tests.custom_scheme import ASKED, SCHEME
 from tests.integration.http.client import Client
 
 
@@ -260,26 +261,16 @@ def test_provider_catalog_lists_what_can_be_verified(client: Client) -> None:
     assert [item["id"] for item in items if not (item["documentation"] and item["setup"] and item["secret"])] == []
 
 
-CUSTOM_SCHEME = {
-    "kind": "hmac",
-    "algorithm": "sha256",
-    "content": "{body}",
-    "key_encoding": "utf8",
-    "signature": {"in": "header:X-Sign", "encoding": "hex"},
-}
-ASKED = {"method": "GET", "signed": False, "when": {"query:c": ""}, "body": "{query:c}"}
-
-
 @pytest.mark.parametrize("pattern", ["(", "(a+)+$", 1, "[a-z]{2,1}"])
 def test_a_pattern_in_a_user_defined_handshake_is_refused(
     client: Client, workflow: dict[str, Any], pattern: object
 ) -> None:
     """One that is no regular expression, and one that is: with a pointer to it."""
-    config = {"scheme": CUSTOM_SCHEME, "handshake": [{**ASKED, "pattern": {"query:c": pattern}}]}
+    config = {"scheme": SCHEME, "handshake": [{**ASKED, "pattern": {"query:c": pattern}}]}
     refused = client.request("POST", "/api/webhooks", a_webhook(workflow, provider="custom", config=config))
     assert refused.status == 422
     assert [error["pointer"] for error in refused.json["errors"]] == ["/config/handshake/0/pattern"]
-    config = {"scheme": CUSTOM_SCHEME, "handshake": [{**ASKED, "shape": {"query:c": "uuid"}}]}
+    config = {"scheme": SCHEME, "handshake": [{**ASKED, "shape": {"query:c": "uuid"}}]}
     created = client.request("POST", "/api/webhooks", a_webhook(workflow, provider="custom", config=config))
     assert created.status == 201
     config["handshake"][0] |= {"pattern": {"query:c": pattern}}
@@ -289,7 +280,7 @@ def test_a_pattern_in_a_user_defined_handshake_is_refused(
 
 def test_what_is_not_taken_any_more_is_shown(client: Client, wired: Services, workflow: dict[str, Any]) -> None:
     """A configuration that was saved under other rules has its problems beside it."""
-    config = {"scheme": CUSTOM_SCHEME, "handshake": [{**ASKED, "pattern": {"query:c": "(a+)+"}}]}
+    config = {"scheme": SCHEME, "handshake": [{**ASKED, "pattern": {"query:c": "(a+)+"}}]}
     command = CreateWebhook.model_validate(a_webhook(workflow, provider="custom", config=config))
     rules = replace(provider_rules("custom"), config_problems=lambda _: [])
     row = run(create_webhook(wired, Actor(client.tenant_id, "test", "admin"), command, rules))

@@ -13,6 +13,7 @@ from functions.intake import app
 from shared.commands.services import Services
 from shared.ids import new_id
 from shared.runtime import run
+from tests.custom_scheme import SCHEME
 from tests.integration.hostile.examples import TEXTS, free
 from tests.integration.http.client import Client
 from tests.integration.webhooks.sender import Sender, ledger
@@ -34,13 +35,7 @@ WEBHOOKS: dict[str, dict[str, Any]] = {
 PROVIDERS = ("github", "generic_token", "stripe", "standard_webhooks", "custom")
 SCHEMES: dict[str, dict[str, Any]] = {
     "custom": {
-        "scheme": {
-            "kind": "hmac",
-            "algorithm": "sha256",
-            "content": "{body}",
-            "key_encoding": "utf8",
-            "signature": {"in": "header:X-Sign", "encoding": "hex"},
-        },
+        "scheme": SCHEME,
         "delivery": {"id": ["header:X-Id", "query:a?"]},
         "event": {"type": ["header:X-Type", "json:a", "form:a"]},
         "handshake": [

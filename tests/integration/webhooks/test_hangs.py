@@ -10,6 +10,7 @@ from functions.intake import app
 from shared.commands.services import Services
 from shared.queries.await_answer import await_answer
 from shared.runtime import run
+from tests.custom_scheme import SCHEME
 from tests.faults.freezing import frozen
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender
@@ -77,14 +78,7 @@ def test_while_both_hang_the_provider_is_asked_to_try_again(wired: Services, ser
 
 def test_a_handshake_waits_for_no_store_that_hangs(wired: Services, servers: Servers) -> None:
     """What a first delivery has to store, it can store later: 503, and the provider comes again."""
-    scheme = {
-        "kind": "hmac",
-        "algorithm": "sha512",
-        "content": "{body}",
-        "key_encoding": "utf8",
-        "signature": {"in": "header:X-Sign", "encoding": "base64", "format": "single"},
-    }
-    sender = Sender.of(wired, "custom", scheme=scheme)
+    sender = Sender.of(wired, "custom", scheme=SCHEME)
     signed = sender.signed(b"{}")
     started = time.monotonic()
     with frozen(servers.supabase):

@@ -23,6 +23,7 @@ from shared.repositories.webhooks import WebhookRepository
 from shared.runtime import run
 from shared.webhooks.provider_rules import provider_rules
 from shared.webhooks.spill import spill
+from tests.custom_scheme import ASKED, SCHEME
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender, configure, ledger
 
@@ -245,11 +246,8 @@ def test_lines_wait_while_the_database_takes_none(sender: Sender, servers: Serve
 
 def test_a_stored_pattern_is_refused_with_its_reason(wired: Services) -> None:
     """The handshake is not answered, whatever is asked, and the ledger says what is to be written instead."""
-    scheme = {"kind": "hmac", "algorithm": "sha256", "content": "{body}", "key_encoding": "utf8"}
-    scheme["signature"] = {"in": "header:X-Sign", "encoding": "hex"}
-    sender = Sender.of(wired, "custom", scheme=scheme)
-    asked = {"method": "GET", "signed": False, "when": {"query:c": ""}, "body": "{query:c}"}
-    config = {**sender.config, "handshake": [{**asked, "pattern": {"query:c": "(a+)+$"}}]}
+    sender = Sender.of(wired, "custom", scheme=SCHEME)
+    config = {**sender.config, "handshake": [{**ASKED, "pattern": {"query:c": "(a+)+$"}}]}
     about = {"name": "h", "workflow_id": sender.workflow_id, "provider": "custom", "config": config}
     rules = replace(provider_rules("custom"), config_problems=lambda _: [])
     run(update_webhook(wired, sender.actor, sender.webhook_id, UpdateWebhook.model_validate(about), rules))

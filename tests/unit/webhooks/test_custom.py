@@ -24,16 +24,9 @@ from shared.webhooks.examination import examine
 from shared.webhooks.provider import Provider, fit
 from shared.webhooks.shapes import CLASSES, parse_shape
 from shared.webhooks.work import LEAST_BYTES, TIMES_SENT, Work
+from tests.custom_scheme import ASKED, SCHEME
 
 CUSTOM = provider_data("custom") or {}
-SCHEME = {
-    "kind": "hmac",
-    "algorithm": "sha256",
-    "content": "{body}",
-    "key_encoding": "utf8",
-    "signature": {"in": "header:X-Sign", "encoding": "hex"},
-}
-ASKED = {"method": "GET", "signed": False, "when": {"query:c": ""}, "body": "{query:c}"}
 
 
 def problems(**config: Any) -> list[Problem]:
