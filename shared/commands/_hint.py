@@ -32,8 +32,8 @@ async def hint(
 
 
 async def wake(services: Services) -> None:
-    """Has a drain come for runs that are due by their rows: it begins with a sweep. Those that live may have swept just
-    before."""
+    """Has a drain come, for what is in the queue where none is live, or for runs that are due by their rows: it begins
+    with a sweep, and those that live may have swept just before."""
     from shared.queue.wake import wake_drain
 
     try:

@@ -90,8 +90,7 @@ class Inbox(Hints, Presence, Ledger):
         `fingerprint` (no spaces) says which bytes were delivered. A repeated call is recognised by its delivery id.
         `put_back`: the delivery is the one that has the claim, and is added again where its job is gone.
         """
-        assert job.delivery is not None, "intake accepts jobs of deliveries"
-        delivery_id = job.delivery["delivery_id"]
+        delivery_id = job.delivered["delivery_id"]
         claim = f"{fingerprint} {delivery_id}"
         async with in_time(ACCEPT_TIMEOUT_SECONDS):
             key = self._keys.delivery(job.execution_id)

@@ -37,6 +37,16 @@ class ExecutionJob(NamedTuple):
     awaited: bool = False
 
     @property
+    def delivered(self) -> DeliveryRecord:
+        """The delivery of a job that is one's, as all are that intake makes."""
+        assert self.delivery is not None, "only a job of the kind delivery is asked"
+        return self.delivery
+
+    def accepted_as(self, delivery_id: str) -> ExecutionJob:
+        """The same of a delivery that has been accepted before, under this id."""
+        return self._replace(delivery={**self.delivered, "delivery_id": delivery_id})
+
+    @property
     def cause(self) -> Cause:
         """What led to a run that this job starts."""
         return Cause.of(self.delivery or {}, self.execution_id)

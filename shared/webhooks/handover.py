@@ -1,19 +1,17 @@
-"""What intake hands over: accepted deliveries to the queue, or around it, and a line for the ledger of the others."""
+"""What intake hands over: accepted deliveries, to the queue or around it."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from shared.commands._hint import wake
 from shared.commands.services import Services
 from shared.deadline import within
-from shared.domain.delivery import DeliveryRecord, body_bytes, ledger_note
-from shared.domain.verdict import PROVEN
+from shared.domain.delivery import DeliveryRecord
 from shared.errors import (
     ConflictError,
     QueueError,
@@ -31,22 +29,20 @@ from shared.webhooks.deadlines import LONG_SECONDS, SHORT_SECONDS
 from shared.webhooks.detour import Detour
 from shared.webhooks.door import is_stored
 from shared.webhooks.hooks import Hook
+from shared.webhooks.ledger_notes import LedgerNotes
 
 if TYPE_CHECKING:
     from shared.webhooks.spill import Spilled
 
 logger = logging.getLogger(__name__)
 
-# The delivery is in already; its sender does not wait longer than this for a drain to be woken.
-WAKE_SECONDS = 3.0
-
 
 class Handover:
     """To Redis, and to Supabase while Redis is out of reach. One per process."""
 
-    def __init__(self, services: Services, detour: Detour) -> None:
-        """Uses the process's services, and its way around a Redis that has failed."""
-        self._services, self._detour = services, detour
+    def __init__(self, services: Services, detour: Detour, notes: LedgerNotes) -> None:
+        """Uses the process's services, and its way around a Redis that has failed; `notes` takes what starts no run."""
+        self._services, self._detour, self._notes = services, detour, notes
 
     async def accept(self, hook: Hook, job: ExecutionJob) -> Answer:
         """The answer to a delivery of which a run will come, or came already. `ThrottledError` over a limit,
@@ -82,62 +78,42 @@ class Handover:
         """
         from shared.webhooks.spill import hold
 
-        assert job.delivery is not None, "intake makes jobs of deliveries"
         if (seconds := await self._must_wait(hook)) is not None:
-            raise await self._throttled(hook, job.delivery, seconds)
+            raise await self._throttled(hook, job.delivered, seconds)
         try:
             with within(LONG_SECONDS):
                 held = await hold(self._services.events, hook.id, job)
         except ThrottledError:
-            await self.note(hook, job.delivery, "throttled", "held_full")
+            await self._notes.note(hook, job.delivered, "throttled", "held_full")
             raise
         if isinstance(held, str):
             return held
         if held.mismatch:
             raise _contradiction(job)
         if held.duplicate:
-            await self.note(hook, job.delivery, "duplicate", None)
+            await self._notes.note(hook, job.delivered, "duplicate", None)
         else:
             emit({"DeliveriesHeld": 1}, service="intake")
         return _answer(job, held, held=True)
 
-    async def note(
-        self, hook: Hook, facts: DeliveryRecord, verdict: str, reason: str | None, verified: bool | None = None
-    ) -> None:
-        """Leaves a line for the ledger, which a drain writes. What Redis does not take in time is not recorded.
-        `verified` unset is what the verdict says."""
-        row = ledger_note(facts, hook.tenant_id, verdict, reason, verdict in PROVEN if verified is None else verified)
-        if self._detour.is_open:
-            logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
-            return
-        try:
-            should_wake = await self._services.inbox.note(row, base64.b64encode(body_bytes(facts)).decode())
-        except (QueueUnavailableError, QueueError) as error:
-            self._detour.begin(error)
-            logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
-        else:
-            if should_wake:
-                await self._wake()
-
     async def _queue(self, hook: Hook, job: ExecutionJob) -> Receipt:
-        assert job.delivery is not None, "intake makes jobs of deliveries"
         limits = self._limits(hook)
-        receipt = await self._services.inbox.accept(job, job.delivery["body_sha256"], limits)
+        receipt = await self._services.inbox.accept(job, job.delivered["body_sha256"], limits)
         if receipt.duplicate and receipt.job_is_gone:
             receipt = await self._taken_again(job, receipt, limits)
         self._detour.end()
         if receipt.unpublished:
-            await self.note(hook, job.delivery, "unpublished", None)
+            await self._notes.note(hook, job.delivered, "unpublished", None)
             raise gone("unpublished")
         if receipt.retry_after_seconds is not None:
-            raise await self._throttled(hook, job.delivery, receipt.retry_after_seconds)
+            raise await self._throttled(hook, job.delivered, receipt.retry_after_seconds)
         if receipt.mismatch:
-            await self.note(hook, job.delivery, "duplicate", "other_bytes_under_the_same_key")
+            await self._notes.note(hook, job.delivered, "duplicate", "other_bytes_under_the_same_key")
             raise _contradiction(job)
         if receipt.duplicate:
-            await self.note(hook, job.delivery, "duplicate", None)
+            await self._notes.note(hook, job.delivered, "duplicate", None)
         if not receipt.live_drain:
-            await self._wake()
+            await wake(self._services)
         return receipt
 
     async def _stored(self, job: ExecutionJob, receipt: Receipt) -> Spilled:
@@ -146,8 +122,7 @@ class Handover:
         from shared.repositories.run_append import FIRST_DUE_SECONDS
         from shared.webhooks.spill import spill
 
-        assert job.delivery is not None, "intake makes jobs of deliveries"
-        first = job._replace(delivery={**job.delivery, "delivery_id": receipt.delivery_id})
+        first = job.accepted_as(receipt.delivery_id)
         with within(LONG_SECONDS):
             stored = await spill(self._services.events, first, FIRST_DUE_SECONDS)
         if stored.mismatch:
@@ -161,7 +136,6 @@ class Handover:
         delivery is taken as it was the first time. Where the store does not say, its job is put back for safety: a job
         of a run that exists does nothing.
         """
-        assert job.delivery is not None, "intake makes jobs of deliveries"
         is_known = True
         try:
             with within(SHORT_SECONDS):
@@ -169,8 +143,8 @@ class Handover:
                     return receipt
         except StorageUnavailableError:
             is_known = False
-        first = job._replace(delivery={**job.delivery, "delivery_id": receipt.delivery_id})
-        again = await self._services.inbox.accept(first, job.delivery["body_sha256"], limits, put_back=True)
+        first = job.accepted_as(receipt.delivery_id)
+        again = await self._services.inbox.accept(first, job.delivered["body_sha256"], limits, put_back=True)
         logger.warning("delivery_put_back", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
         return again if is_known else again._replace(duplicate=not again.mismatch)
 
@@ -203,7 +177,7 @@ class Handover:
 
     async def _throttled(self, hook: Hook, facts: DeliveryRecord, seconds: float) -> ThrottledError:
         """The refusal of a delivery over a limit, recorded."""
-        await self.note(hook, facts, "throttled", None)
+        await self._notes.note(hook, facts, "throttled", None)
         return ThrottledError(retry_after_seconds=max(1, math.ceil(seconds)))
 
     def _limits(self, hook: Hook) -> list[Limit]:
@@ -215,16 +189,6 @@ class Handover:
         if shared := self._services.settings.tenant_deliveries_per_second:
             limits.append(Limit(f"tenant:{hook.tenant_id}", shared, shared))
         return limits
-
-    async def _wake(self) -> None:
-        from shared.queue.wake import wake_drain
-
-        try:
-            async with asyncio.timeout(WAKE_SECONDS):
-                await wake_drain(self._services.inbox)
-        except (QueueUnavailableError, QueueError, TimeoutError):
-            # The job is in; the schedule's drain finds it.
-            logger.warning("drain_not_woken")
 
 
 def _answer(job: ExecutionJob, taken: Receipt | Spilled, **more: bool) -> Answer:

@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shared.commands.services import Services
 from shared.deadline import within
 from shared.domain.delivery import DeliveryRecord, queued
-from shared.errors import (
-    ConflictError,
-    GoneError,
-    InvalidSignatureError,
-    NotFoundError,
-)
+from shared.errors import ConflictError, GoneError, InvalidSignatureError, NotFoundError
 from shared.ids import is_uuid
 from shared.queue.job import ExecutionJob
 from shared.webhooks.answer import Answer, json_answer
@@ -29,8 +24,9 @@ from shared.webhooks.door import takes_address, takes_event
 from shared.webhooks.examination import Examination, examine
 from shared.webhooks.handover import Handover
 from shared.webhooks.hooks import Hook, Hooks
+from shared.webhooks.ledger_notes import LedgerNotes
 from shared.webhooks.provider import Provider
-from shared.webhooks.words import Facts
+from shared.webhooks.reply import replied
 
 if TYPE_CHECKING:
     from shared.webhooks.fetched_keys import FetchedKeys
@@ -49,7 +45,8 @@ class Intake:
         self._filters_out = filters_out
         self._services = services
         detour = Detour()
-        self._hooks, self._handover = Hooks(services, detour), Handover(services, detour)
+        self._hooks, self._notes = Hooks(services, detour), LedgerNotes(services, detour)
+        self._handover = Handover(services, detour, self._notes)
 
     async def take(self, arrival: Arrival) -> Answer:
         """The answer to a request; refusals are raised as the errors of the API's contract.
@@ -64,23 +61,22 @@ class Intake:
             return await self._shake(hook, delivery, now, examined)
         assert examined.verification is not None, "neither is refused"
         job = job_of(hook, provider, delivery, examined.verification.timestamp, facts_of(hook, delivery, now))
-        assert job.delivery is not None, "intake makes jobs of deliveries"
         if closed := closed_by(hook):
-            await self._handover.note(hook, job.delivery, closed, None)
+            await self._notes.note(hook, job.delivered, closed, None)
             raise gone(closed)
         if hook.provider_id == "custom" and not hook.config.get("live"):
             return await self._go_live(hook)
-        if (reason := await self._kept_out(hook, job.delivery)) is not None:
-            await self._handover.note(hook, job.delivery, "filtered", reason)
+        if (reason := await self._kept_out(hook, job.delivered)) is not None:
+            await self._notes.note(hook, job.delivered, "filtered", reason)
             return json_answer(200, {"filtered": True})
         if hook.is_holding and (held := await self._held(hook, job)) is not None:
-            return _replied(hook, delivery, held)
+            return replied(hook, delivery, held)
         try:
             accepted = await self._handover.accept(hook, job)
         except GoneError:
             self._hooks.forget(hook.id)
             raise
-        return await self._run_answer(arrival, job, accepted, now) or _replied(hook, delivery, accepted)
+        return await self._run_answer(arrival, job, accepted, now) or replied(hook, delivery, accepted)
 
     async def _examined(
         self, hook: Hook, delivery: Delivery, source_ip: str, now: float
@@ -127,8 +123,7 @@ class Intake:
         self._hooks.forget(hook.id)
         if held == "active":
             return None
-        assert job.delivery is not None, "intake makes jobs of deliveries"
-        await self._handover.note(hook, job.delivery, "paused", None)
+        await self._notes.note(hook, job.delivered, "paused", None)
         raise gone("paused")
 
     async def _run_answer(
@@ -148,7 +143,7 @@ class Intake:
         found, verified = examined.handshake, examined.verification is not None
         assert found is not None, "only handshakes come here"
         if closed := closed_by(hook):
-            await self._handover.note(hook, facts_of(hook, delivery, now), "handshake", closed, verified)
+            await self._notes.note(hook, facts_of(hook, delivery, now), "handshake", closed, verified)
             raise gone(closed) if verified or hook.is_published else NotFoundError(NO_WEBHOOK)
         if found.stores is not None:
             from shared.commands.keep_handshake_secret import keep_handshake_secret
@@ -165,7 +160,7 @@ class Intake:
             if await fetch_document(found.fetch, self._reachable(hook)) is None:
                 raise await self._refused(hook, delivery, now, "handshake_refused: its URL did not answer")
         reason = None if found.accepted else "refused"
-        await self._handover.note(hook, facts_of(hook, delivery, now), "handshake", reason, verified)
+        await self._notes.note(hook, facts_of(hook, delivery, now), "handshake", reason, verified)
         return found.answer
 
     @cached_property
@@ -195,7 +190,7 @@ class Intake:
 
             verdict, reason = diagnose(hook.provider, delivery, hook.usable_secrets(now), now, reason)
         logger.info("delivery_refused", extra={"webhook_id": hook.id, "tenant_id": hook.tenant_id, "reason": reason})
-        await self._handover.note(hook, facts_of(hook, delivery, now), verdict, reason)
+        await self._notes.note(hook, facts_of(hook, delivery, now), verdict, reason)
         return InvalidSignatureError() if hook.is_published else NotFoundError(NO_WEBHOOK)
 
     async def _match(self, arrival: Arrival) -> Hook:
@@ -204,21 +199,9 @@ class Intake:
             raise NotFoundError(NO_WEBHOOK)
         if hook.provider_id != arrival.provider_id:
             reason = f"wrong_provider_path: {arrival.provider_id[:64]}"
-            await self._handover.note(hook, self._arrived(hook, arrival), "rejected_malformed", reason)
+            await self._notes.note(hook, self._arrived(hook, arrival), "rejected_malformed", reason)
             raise NotFoundError(NO_WEBHOOK)
         return hook
 
     def _arrived(self, hook: Hook, arrival: Arrival) -> DeliveryRecord:
         return facts_of(hook, arrival.delivery(hook, self._services.settings.public_url), time.time())
-
-
-def _replied(hook: Hook, delivery: Delivery, answer: Answer) -> Answer:
-    """The answer as the webhook's configuration, or else the provider, wants it."""
-    wanted = hook.config.get("response")
-    if wanted:
-        headers = dict(wanted.get("headers", {}))
-        kind = next((headers.pop(name) for name in list(headers) if name.lower() == "content-type"), "text/plain")
-        return Answer(wanted.get("status", 200), wanted.get("body", "").encode(), kind, headers)
-    if hook.provider is not None and hook.provider.reply is not None:
-        return hook.provider.reply.answer(Facts(delivery)) or answer
-    return answer

@@ -44,10 +44,9 @@ async def spill(events: EventStoreRepository, job: ExecutionJob, due_in_seconds:
 async def hold(events: EventStoreRepository, webhook_id: str, job: ExecutionJob) -> Spilled | str:
     """The receipt of a delivery that runs when its webhook is active again; the webhook's present status where it does
     not hold deliveries any more. `ThrottledError` where it holds as many as it may."""
-    assert job.delivery is not None, "intake makes jobs of deliveries"
     append, trigger = _first(job, "held")
     append = append._replace(row={**(append.row or {}), "wake_at": HELD_UNTIL})
-    size = job.delivery["size_bytes"]
+    size = job.delivered["size_bytes"]
     status, appended = await events.hold(append, webhook_id, size, MAX_HELD, MAX_HELD_BYTES)
     if status == "full":
         raise ThrottledError("This webhook holds as many deliveries as it may.", retry_after_seconds=FULL_RETRY_SECONDS)
@@ -56,8 +55,7 @@ async def hold(events: EventStoreRepository, webhook_id: str, job: ExecutionJob)
 
 def _first(job: ExecutionJob, verdict: str, due_in_seconds: float = 0.0) -> tuple[Append, dict[str, Any]]:
     """The append of the run's first fact and its line of the ledger; and what triggers the run."""
-    assert job.delivery is not None, "intake makes jobs of deliveries"
-    delivery, fact = job.delivery, queued(job.delivery)
+    delivery, fact = job.delivered, queued(job.delivered)
     metadata = {"actor": f"webhook:{delivery['webhook_id']}", **job.cause.metadata()}
     event = new_event(new_id(), fact, delivery["received_at"], metadata)
     lines = (ledger_row(delivery, job.tenant_id, job.execution_id, verdict),)
@@ -67,8 +65,7 @@ def _first(job: ExecutionJob, verdict: str, due_in_seconds: float = 0.0) -> tupl
 async def _outcome(
     events: EventStoreRepository, job: ExecutionJob, trigger: dict[str, Any], appended: Appended
 ) -> Spilled:
-    assert job.delivery is not None, "intake makes jobs of deliveries"
-    delivery_id = job.delivery["delivery_id"]
+    delivery_id = job.delivered["delivery_id"]
     if appended.status != "conflict":
         return Spilled(delivery_id, duplicate=False, mismatch=False)
     first = (await events.read_stream(job.tenant_id, job.execution_id, limit=1))[0].payload["trigger"]

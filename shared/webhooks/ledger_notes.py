@@ -1,0 +1,42 @@
+"""Lines for the ledger of deliveries that start no run: left in Redis, where a drain finds and writes them."""
+
+from __future__ import annotations
+
+import base64
+import logging
+
+from shared.commands._hint import wake
+from shared.commands.services import Services
+from shared.domain.delivery import DeliveryRecord, body_bytes, ledger_note
+from shared.domain.verdict import PROVEN
+from shared.errors import QueueError, QueueUnavailableError
+from shared.webhooks.detour import Detour
+from shared.webhooks.hooks import Hook
+
+logger = logging.getLogger(__name__)
+
+
+class LedgerNotes:
+    """Leaves lines. One per process."""
+
+    def __init__(self, services: Services, detour: Detour) -> None:
+        """Uses the process's services, and its way around a Redis that has failed."""
+        self._services, self._detour = services, detour
+
+    async def note(
+        self, hook: Hook, facts: DeliveryRecord, verdict: str, reason: str | None, verified: bool | None = None
+    ) -> None:
+        """Leaves a line. What Redis does not take in time is not recorded. `verified` unset is what the verdict
+        says."""
+        row = ledger_note(facts, hook.tenant_id, verdict, reason, verdict in PROVEN if verified is None else verified)
+        if self._detour.is_open:
+            logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
+            return
+        try:
+            should_wake = await self._services.inbox.note(row, base64.b64encode(body_bytes(facts)).decode())
+        except (QueueUnavailableError, QueueError) as error:
+            self._detour.begin(error)
+            logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
+        else:
+            if should_wake:
+                await wake(self._services)
