@@ -62,9 +62,9 @@ class Settings(NamedTuple):
             drain_linger_seconds=_decimal(environment, "DRAIN_LINGER_SECONDS", 5.0),
             lock_seconds=_decimal(environment, "LOCK_SECONDS", 15.0),
             lease_seconds=_decimal(environment, "LEASE_SECONDS", 60.0),
-            run_max_facts=_positive(environment, "RUN_MAX_FACTS", 100_000),
-            run_max_bytes=_positive(environment, "RUN_MAX_BYTES", 67_108_864),
-            drain_max_bytes=_positive(environment, "DRAIN_MAX_BYTES", 67_108_864),
+            run_max_facts=_number(environment, "RUN_MAX_FACTS", 100_000, at_least=1),
+            run_max_bytes=_number(environment, "RUN_MAX_BYTES", 67_108_864, at_least=1),
+            drain_max_bytes=_number(environment, "DRAIN_MAX_BYTES", 67_108_864, at_least=1),
             delivery_memory_seconds=_number(environment, "DELIVERY_MEMORY_SECONDS", 86_400),
             tenant_deliveries_per_second=_number(environment, "TENANT_DELIVERIES_PER_SECOND", 0),
             outbound_allow=_words(environment, "OUTBOUND_ALLOW"),
@@ -86,13 +86,6 @@ def _number(environment: Mapping[str, str], name: str, default: int, at_least: i
         raise ValueError(f"The environment variable {name} must be a whole number, not {text!r}.") from None
     if at_least is not None and number < at_least:
         raise ValueError(f"The environment variable {name} must be at least {at_least}, not {number}.")
-    return number
-
-
-def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
-    number = _number(environment, name, default)
-    if number < 1:
-        raise ValueError(f"The environment variable {name} must be at least 1, not {number}.")
     return number
 
 
