@@ -8,6 +8,7 @@ counts for a day. Source: https://supabase.com/docs/guides/auth/jwts
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -15,7 +16,6 @@ from typing import Any
 from shared.domain.actor import ROLES, Actor
 from shared.errors import UnavailableError
 from shared.ids import is_uuid
-from shared.observability import edge_logger
 from shared.settings import Settings
 
 CACHE_SECONDS = 600.0
@@ -30,7 +30,7 @@ _ALGORITHMS = {"EC": "ES256", "RSA": "RS256"}
 
 JsonObject = dict[str, Any]
 
-logger = edge_logger("authorizer")
+logger = logging.getLogger(__name__)
 
 
 class UserTokens:
