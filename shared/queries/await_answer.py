@@ -7,6 +7,7 @@ import json
 import time
 from typing import Any
 
+from shared.deadline import within
 from shared.domain.answers import answer_of
 from shared.domain.execution_fold import fold
 from shared.errors import QueueError, QueueUnavailableError, StorageUnavailableError
@@ -39,7 +40,7 @@ async def await_answer(
         if told is not None and "stored" not in told:
             return told
         try:
-            async with asyncio.timeout(min(STORE_SECONDS, max(0.0, deadline - time.monotonic()))):
+            with within(min(STORE_SECONDS, max(0.0, deadline - time.monotonic()))):
                 row = await executions.get(tenant_id, execution_id)
                 if row is not None and row["stream_version"] > seen:
                     state = fold(await events.read_all(tenant_id, execution_id))
@@ -47,7 +48,7 @@ async def await_answer(
                     if found is not None:
                         return found
                     seen = row["stream_version"]
-        except (StorageUnavailableError, TimeoutError):
+        except StorageUnavailableError:
             pass  # the run is accepted, and the answer may still come through Redis
         turn = min(turn * 2, LONGEST_TURN_SECONDS)
     return None
