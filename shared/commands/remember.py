@@ -28,10 +28,13 @@ async def remember_workflow(services: Services, tenant_id: str, workflow_id: str
         if workflow is not None:
             published = workflow["published_version"] or 0
             await services.hints.remember_published(workflow_id, published, workflow["stream_version"])
-        last = None
-        while page := await services.webhooks.of_workflow(tenant_id, workflow_id, PAGE, last):
+        page, last = await services.webhooks.of_workflow(tenant_id, workflow_id, PAGE), None
+        while page:
             await _remember_page(services, tenant_id, workflow_id, [row["id"] for row in page], last)
+            if len(page) < PAGE:
+                break
             last = page[-1]["id"]
+            page = await services.webhooks.of_workflow(tenant_id, workflow_id, PAGE, last)
     except (QueueUnavailableError, QueueError):
         logger.warning("hints_not_written", extra={"workflow_id": workflow_id})
 
