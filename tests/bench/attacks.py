@@ -38,6 +38,7 @@ ATTACKS: Mapping[str, Attack] = {
     "signal against a large enum": Attack(payload_attacks.signal_against_a_large_enum),
     "input against many required names": Attack(payload_attacks.input_against_many_required_names),
     "large deliveries": Attack(payload_attacks.large_deliveries),
+    "large runs that wait": Attack(payload_attacks.large_runs_that_wait),
     "slow expressions in a map": Attack(payload_attacks.slow_expressions_in_a_map),
     "wide map": Attack(payload_attacks.wide_map),
     # A hundred runs begin at once, each of which fails at a hundred items: a second or two of a drain, and no more.

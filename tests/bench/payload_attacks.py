@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import count
 from typing import Any
 
-from tests.bench.attacker import Attacker, counted, node
+from tests.bench.attacker import Attacker, Node, counted, node
 from tests.custom_scheme import ASKED, SCHEME
 
 TRIGGER = node("start", "manual_trigger")
@@ -80,10 +80,20 @@ async def input_against_many_required_names(attacker: Attacker) -> str:
     )
 
 
-async def large_deliveries(attacker: Attacker, deliveries: int = 16) -> str:
+async def large_deliveries(attacker: Attacker) -> str:
     """Bodies as large as are taken, of as many values as fit."""
+    return await _deliver_large(attacker)
+
+
+async def large_runs_that_wait(attacker: Attacker) -> str:
+    """The same of runs that are read from the store again whenever they go on."""
+    waits = [node(f"wait_{number}", "delay", {"seconds": 3}) for number in range(2)]
+    return await _deliver_large(attacker, *waits)
+
+
+async def _deliver_large(attacker: Attacker, *waits: Node, deliveries: int = 16) -> str:
     rows = node("rows", "transform", {"value": "{% $count($trigger.body) %}"})
-    path = await attacker.webhook(await attacker.publish(HOOK, rows))
+    path = await attacker.webhook(await attacker.publish(HOOK, *waits, rows))
     body = b"[" + b",".join([b"[[],[],[],[]]"] * (LARGE_BYTES // 14)) + b"]"
     attacker.begin()
     # Each another delivery, by one space more.
