@@ -13,9 +13,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from shared.errors import InvalidRequestError, Problem
+
+Result = TypeVar("Result")
 
 MAX_DEPTH = 100
 # A text of so many characters is a large one.
@@ -43,9 +45,8 @@ def parse_json(
     unless `refuse_duplicates`.
     """
     text = _text(raw)
-    decode = _decoder(text, refuse_duplicates).decode
     try:
-        value = decode(text) if len(text) < LARGE else _without_pauses(decode, text)
+        value = decoded(text, _decoder(text, refuse_duplicates).decode)
     except json.JSONDecodeError as error:
         _refuse(f"This is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}.")
     except RecursionError:
@@ -134,6 +135,18 @@ def sent_bytes(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass")) + text.count('"') + text.count("\\")
 
 
+def decoded(text: str, decode: Callable[[str], Result]) -> Result:
+    """What `decode` makes of a text. Python looks for garbage the more often the more is made, among all that there is:
+    not while it makes what is in a large one, or nothing but small lists would take six times as long."""
+    if len(text) < LARGE or not gc.isenabled():
+        return decode(text)
+    gc.disable()
+    try:
+        return decode(text)
+    finally:
+        gc.enable()
+
+
 def deeper_than(value: Any, limit: int) -> bool:
     """Whether lists and objects stand in one another more than `limit` deep; a value that is shared counts once."""
     level = {id(value): value} if isinstance(value, (dict, list)) else {}
@@ -163,18 +176,6 @@ def _tree_deeper_than(value: Any, limit: int) -> bool:
         if not level:
             return False
     return bool(level)
-
-
-def _without_pauses(decode: Callable[[str], Any], text: str) -> Any:
-    """What `decode` makes of a large text. Python looks for garbage the more often the more is made, among all that
-    there is, and a text of nothing but small lists would be parsed in six times the time."""
-    if not gc.isenabled():
-        return decode(text)
-    gc.disable()
-    try:
-        return decode(text)
-    finally:
-        gc.enable()
 
 
 def pointer_of(*path: str | int) -> str:

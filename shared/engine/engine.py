@@ -67,7 +67,7 @@ class Engine:
         `memory` what they hold together."""
         self._events, self._journal, self._guard = events, journal, guard
         self._actor, self._reach, self.clock = f"drain:{name}", reach, clock
-        self._tell, self._waiting, self._budget = tell, WaitingRuns(events, budget), budget
+        self._tell, self._waiting, self._budget = tell, WaitingRuns(events, budget, guard.turns), budget
         self._executions, self._memory = ExecutionRepository(events.database), memory or Memory()
         self._called = CalledRuns(events, journal, graphs, self._actor, clock, hint)
         self._beginning = Beginning(graphs, self._called)

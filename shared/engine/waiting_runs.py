@@ -6,17 +6,25 @@ kept is nothing but the fold of durable events; what others have appended since 
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from shared.cause import Cause
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply_event
 from shared.domain.recently_used import RecentlyUsed
 from shared.domain.run_budget import RunBudget
-from shared.repositories.event_store import READ_LIMIT, EventStoreRepository
+from shared.engine.turns import Turns
+from shared.events.record import RecordedEvent
+from shared.repositories.event_store import READ_LIMIT, EventStoreRepository, event_of
+from shared.repositories.payload import size_bytes as stored_bytes
 
 # Below so many events a run is as easily read again.
 LONG = 200
 # Of the facts' payloads as they are stored: as much as one run may record, or many runs of the usual size.
 MAX_KEPT_BYTES = 67_108_864
+# So much of what is stored is read at a time.
+PART_BYTES = 524_288
 # What a state takes for each fact beside its payload.
 BYTES_OF_A_FACT = 500
 
@@ -26,10 +34,12 @@ Known = tuple[ExecutionState, Cause]
 class WaitingRuns:
     """The states of this drain's long runs, each in one run's hands at a time."""
 
-    def __init__(self, events: EventStoreRepository, budget: RunBudget, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
-        """Reads through `events`; no run beyond `budget` is read to its end. Of the runs, those that were at work last
-        are kept, as long as their facts have so many bytes together."""
-        self._events, self._budget = events, budget
+    def __init__(
+        self, events: EventStoreRepository, budget: RunBudget, turns: Turns, max_kept_bytes: int = MAX_KEPT_BYTES
+    ) -> None:
+        """Reads through `events`, what is large in `turns`; no run beyond `budget` is read to its end. Of the runs,
+        those that were at work last are kept, as long as their facts have so many bytes together."""
+        self._events, self._budget, self._turns = events, budget, turns
         self._kept: RecentlyUsed[tuple[str, str], Known] = RecentlyUsed(max_kept_bytes)
 
     async def load(self, tenant_id: str, execution_id: str) -> Known | None:
@@ -41,16 +51,25 @@ class WaitingRuns:
         is_read = False
         while not is_read:
             after = 0 if known is None else known[0].stream_version
-            page = await self._events.read_stream(tenant_id, execution_id, after)
-            if page and known is None:
-                known = ExecutionState(execution_id, tenant_id), Cause.of(page[0].metadata, execution_id)
+            rows = await self._events.read_rows(tenant_id, execution_id, after)
+            if rows and known is None:
+                known = ExecutionState(execution_id, tenant_id), Cause.of(rows[0]["metadata"], execution_id)
             if known is None:
                 return None
-            for event in page:
-                apply_event(known[0], event)
-            is_read = len(page) < READ_LIMIT
-            self._budget.refuse(known[0])
+            is_read = len(rows) < READ_LIMIT
+            await self._apply(known[0], rows)
         return known
+
+    async def _apply(self, state: ExecutionState, rows: list[dict[str, Any]]) -> None:
+        """Takes in what these rows say, so much at a time that no turn is a long one."""
+        begin = size_bytes = 0
+        for end, row in enumerate(rows, 1):
+            size_bytes += stored_bytes(row["payload"])
+            if size_bytes >= PART_BYTES or end == len(rows):
+                for event in await self._turns.take(partial(_events, rows[begin:end]), size_bytes):
+                    apply_event(state, event)
+                self._budget.refuse(state)
+                begin, size_bytes = end, 0
 
     def keep(self, state: ExecutionState, cause: Cause) -> None:
         """Keeps the state of a run that waits, all of whose facts are durable, if it is a long one."""
@@ -58,3 +77,7 @@ class WaitingRuns:
             return
         weight = state.size_bytes + BYTES_OF_A_FACT * state.stream_version
         self._kept.put((state.tenant_id, state.id), (state, cause), weight)
+
+
+def _events(rows: list[dict[str, Any]]) -> list[RecordedEvent]:
+    return [event_of(row) for row in rows]

@@ -136,8 +136,15 @@ class EventStoreRepository:
         self, tenant_id: str, stream_id: str, after: int = 0, limit: int = READ_LIMIT
     ) -> list[RecordedEvent]:
         """The stream's events above version `after`, in order, at most `limit` (1000); none for another tenant's."""
+        return [event_of(row) for row in await self.read_rows(tenant_id, stream_id, after, limit)]
+
+    async def read_rows(
+        self, tenant_id: str, stream_id: str, after: int = 0, limit: int = READ_LIMIT
+    ) -> list[JsonObject]:
+        """The same as rows for `event_of`, whose `payload` is as it is stored: what is in it takes time to be read."""
         argument = {"tenant_id": tenant_id, "stream_id": stream_id, "after": after, "limit": limit}
-        return [_event(row) for row in await self._database.rpc("read_stream", argument)]
+        rows: list[JsonObject] = await self._database.rpc("read_stream", argument)
+        return rows
 
     async def read_all(self, tenant_id: str, stream_id: str, after: int = 0) -> list[RecordedEvent]:
         """All of the stream's events above version `after`, in order."""
@@ -166,17 +173,17 @@ class EventStoreRepository:
         if stream_id is not None:
             argument["stream_id"] = stream_id
         answer = await self._database.rpc("read_feed", argument)
-        return [_event(row) for row in answer["events"]], answer["position"]
+        return [event_of(row) for row in answer["events"]], answer["position"]
 
     async def read_history(self, after: int = 0, limit: int = READ_LIMIT) -> list[RecordedEvent]:
         """Every tenant's events above sequence number `after`, in order: for rebuilding read models at rest."""
         rows = await self._database.rpc("read_history", {"after": after, "limit": limit})
-        return [_event(row) for row in rows]
+        return [event_of(row) for row in rows]
 
     async def read_outcomes(self, tenant_id: str, execution_ids: Sequence[str]) -> dict[str, RecordedEvent]:
         """The last event of each of these executions that has ended, by its id."""
         argument = {"tenant_id": tenant_id, "execution_ids": list(execution_ids)}
-        events = [_event(row) for row in await self._database.rpc("read_outcomes", argument)]
+        events = [event_of(row) for row in await self._database.rpc("read_outcomes", argument)]
         return {event.stream_id: event for event in events}
 
     async def rest(
@@ -243,8 +250,8 @@ def _calls(caller_id: str, execution_ids: Sequence[str]) -> list[JsonObject]:
     return [{"execution_id": called, "caller_id": caller_id} for called in execution_ids]
 
 
-def _event(row: JsonObject) -> RecordedEvent:
-    # The row is this event's alone, just read.
+def event_of(row: JsonObject) -> RecordedEvent:
+    """The event in a row, which is this event's alone from now on."""
     row["size_bytes"] = payload.size_bytes(row["payload"])
     row["payload"] = payload.load(row["payload"])
     return RecordedEvent.from_row(row)

@@ -14,6 +14,8 @@ import json
 import re
 from typing import Any
 
+from shared.domain.json_values import decoded
+
 # Above this many bytes of JSON a payload is stored once per tenant and content, and referenced.
 INLINE_LIMIT_BYTES = 16_384
 
@@ -74,7 +76,7 @@ def load(stored: JsonObject) -> JsonObject:
     payload: JsonObject = {}
     for name, value in stored.items():
         if name.endswith(_TEXT):
-            payload[name.removesuffix(_TEXT)] = _decode(value)[0]
+            payload[name.removesuffix(_TEXT)] = decoded(value, _decode)[0]
         else:
             payload[name] = value
     return payload if payload.keys() != stored.keys() else stored
