@@ -26,6 +26,7 @@ from shared.engine.program import Program
 from shared.engine.promise import Promise, Tell
 from shared.engine.recorder import Recorder
 from shared.engine.run import Run
+from shared.engine.turns import LARGE_BYTES
 from shared.engine.unfolded import unfolded
 from shared.engine.waiting_runs import Known, WaitingRuns
 from shared.errors import RunLimitError, StreamConflictError
@@ -35,6 +36,7 @@ from shared.observability import count, tagged
 from shared.queue.job import ExecutionJob
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
+from shared.repositories.payload import counted_text
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ class Engine:
             return await self._execute(job, is_first_claim and job.kind != "resume")
 
     async def _execute(self, job: ExecutionJob, is_new: bool) -> float | None:
-        share = self._memory.share()
+        share = self._memory.share(job.tenant_id)
         try:
             return await self._tried(job, is_new, share)
         finally:
@@ -93,7 +95,7 @@ class Engine:
     async def _tried(self, job: ExecutionJob, is_new: bool, share: Share) -> float | None:
         for _ in range(MAX_RELOADS):
             try:
-                recorder = await (self._begun(job) if is_new else self._continued(job, share))
+                recorder = await (self._begun(job, share) if is_new else self._continued(job, share))
                 if recorder is None or recorder.state.is_terminal:
                     return None
                 recorder.share = share
@@ -133,7 +135,7 @@ class Engine:
         """
         for _ in range(MAX_RELOADS):
             known = await unfolded(self._events, self._executions, job.tenant_id, job.execution_id)
-            recorder = await self._known_or_begun(job, known)
+            recorder = await self._known_or_begun(job, known, None)
             if recorder is None or recorder.state.is_terminal:
                 return
             await self._beginning.refuse_stranger(recorder)
@@ -154,9 +156,12 @@ class Engine:
         if state.awaiting_id is not None:
             await self._called.hint(state.tenant_id, state.awaiting_id, again=True)
 
-    async def _begun(self, job: ExecutionJob) -> Recorder:
+    async def _begun(self, job: ExecutionJob, share: Share | None) -> Recorder:
         note(job.cause)
         size_bytes = 0 if job.delivery is None else job.delivery["size_bytes"]
+        if job.delivery is not None and share is not None and size_bytes >= LARGE_BYTES:
+            # What is in it takes many times what it was sent as: it is read when there is room for that.
+            await share.take(counted_text(job.delivery["body"]))
         return await self._guard.turns.take(lambda: self._first(job), size_bytes, is_beginning=True)
 
     def _first(self, job: ExecutionJob) -> Recorder:
@@ -187,18 +192,18 @@ class Engine:
             if known is not None:
                 share.hold(known[0].size_bytes)
             if not share.is_to_wait:
-                return await self._known_or_begun(job, known)
+                return await self._known_or_begun(job, known, share)
             # What was read is let go of until there is room for it.
             known = None
             await share.room()
 
-    async def _known_or_begun(self, job: ExecutionJob, known: Known | None) -> Recorder | None:
+    async def _known_or_begun(self, job: ExecutionJob, known: Known | None, share: Share | None) -> Recorder | None:
         if known is not None:
             state, cause = known
             note(cause)
             return self._recorder(state)
         if job.kind != "resume":
-            return await self._begun(job)
+            return await self._begun(job, share)
         logger.warning("run_unknown", extra={"execution_id": job.execution_id})
         return None
 

@@ -1,8 +1,8 @@
 """What the runs of one drain hold together, and how long a large one waits until there is room for more of it.
 
 A run's own budget bounds each of them; sixty-four at their bounds would be more than a drain has. The small ones never
-wait. Of the large ones the first goes on to its end, whatever the others hold, so that there is always one that makes
-room.
+wait. Of a tenant's large ones the first goes on, whatever others hold, so that no tenant waits for what another does
+with its own; of all, the first goes on to its end in any case, so that there is always one that makes room.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import asyncio
 
 # Below this a run is none of those that are waited for.
 LARGE_BYTES = 2_097_152
-# As stored; in a process it is several times as much.
+# As they count (`shared.repositories.payload.counted_bytes`): in a process it is four times as much at most.
 DEFAULT_MAX_BYTES = 67_108_864
+# Beyond so many times that, tenants wait for one another, too.
+FLOOD = 3
 # So many runs are read at once: how large one is shows when it has been.
 MAX_READ_AT_ONCE = 4
 
@@ -28,13 +30,19 @@ class Memory:
         self._waiting: list[asyncio.Future[None]] = []
         self.reading = asyncio.Semaphore(MAX_READ_AT_ONCE)
 
-    def share(self) -> Share:
-        """A run's share, empty so far; close it when the run is not at work any more."""
-        return Share(self)
+    def share(self, tenant_id: str) -> Share:
+        """The share of a tenant's run, empty so far; close it when the run is not at work any more."""
+        return Share(self, tenant_id)
 
-    def is_full_for(self, share: Share) -> bool:
-        """Whether this run is to wait."""
-        return self.held_bytes > self._max_bytes and share in self._large and share is not next(iter(self._large))
+    def is_full_for(self, share: Share, size_bytes: int) -> bool:
+        """Whether this run is to wait where it holds so much."""
+        held_bytes = self.held_bytes - self._large.get(share, 0) + size_bytes
+        if size_bytes < LARGE_BYTES or held_bytes <= self._max_bytes or share is next(iter(self._large), share):
+            return False
+        if held_bytes > FLOOD * self._max_bytes:
+            return True
+        own = (other for other in self._large if other.tenant_id == share.tenant_id)
+        return share is not next(own, share)
 
     def hold(self, share: Share, size_bytes: int) -> None:
         """Takes in what a run holds now: more than before, or nothing any more."""
@@ -50,6 +58,10 @@ class Memory:
                 if not future.done():
                     future.set_result(None)
 
+    def held_by(self, share: Share) -> int:
+        """What a large run holds; 0 for a small one."""
+        return self._large.get(share, 0)
+
     async def less(self) -> None:
         """Returns when a run has let go of what it held."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -58,12 +70,12 @@ class Memory:
 
 
 class Share:
-    """What one run holds."""
+    """What one run of a tenant's holds."""
 
-    __slots__ = ("_memory",)
+    __slots__ = ("_memory", "tenant_id")
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
+    def __init__(self, memory: Memory, tenant_id: str) -> None:
+        self._memory, self.tenant_id = memory, tenant_id
 
     def hold(self, size_bytes: int) -> None:
         """Takes in how much it is now."""
@@ -73,12 +85,18 @@ class Share:
     @property
     def is_to_wait(self) -> bool:
         """Whether there is no room for more of this run."""
-        return self._memory.is_full_for(self)
+        return self._memory.is_full_for(self, self._memory.held_by(self))
 
     async def room(self) -> None:
         """Returns when there is room for more of this run."""
         while self.is_to_wait:
             await self._memory.less()
+
+    async def take(self, size_bytes: int) -> None:
+        """Returns when there is room for so much, which it holds then."""
+        while self._memory.is_full_for(self, size_bytes):
+            await self._memory.less()
+        self.hold(size_bytes)
 
     def close(self) -> None:
         """Lets go of it."""

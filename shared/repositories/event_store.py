@@ -32,11 +32,16 @@ _ENVELOPE_BYTES = 500
 
 class StoredPayload(NamedTuple):
     """An event's payload as the store keeps it: within the event, and where it is a large one, its row of `payloads`
-    without the tenant. `size_bytes` is what it takes."""
+    without the tenant. `size_bytes` is as how many bytes it counts for whoever holds it."""
 
     inline: JsonObject
     large: JsonObject | None
     size_bytes: int
+
+    @property
+    def stored_bytes(self) -> int:
+        """What it takes in the store."""
+        return self.size_bytes if self.large is None else int(self.large["size_bytes"])
 
 
 class Append(NamedTuple):
@@ -67,7 +72,7 @@ class Append(NamedTuple):
     def size_bytes(self) -> int:
         """What there is to write, nearly, once it is encoded."""
         bodies = sum(len(row.get("body") or "") for row in self.deliveries)
-        return bodies + sum(_ENVELOPE_BYTES + one.size_bytes for one in self.encoded)
+        return bodies + sum(_ENVELOPE_BYTES + one.stored_bytes for one in self.encoded)
 
 
 class Appended(NamedTuple):
@@ -252,7 +257,7 @@ def _calls(caller_id: str, execution_ids: Sequence[str]) -> list[JsonObject]:
 
 def event_of(row: JsonObject) -> RecordedEvent:
     """The event in a row, which is this event's alone from now on."""
-    row["size_bytes"] = payload.size_bytes(row["payload"])
+    row["size_bytes"] = payload.counted_bytes(row["payload"])
     row["payload"] = payload.load(row["payload"])
     return RecordedEvent.from_row(row)
 

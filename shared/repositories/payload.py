@@ -19,6 +19,9 @@ from shared.domain.json_values import decoded
 # Above this many bytes of JSON a payload is stored once per tenant and content, and referenced.
 INLINE_LIMIT_BYTES = 16_384
 
+# What CPython takes for a list or an object with its place in another one, and for any other value, about.
+_LIST_BYTES, _VALUE_BYTES = 72, 24
+
 # The fields of a run's facts that hold tenants' values; all others are our own bookkeeping.
 VALUES = frozenset({"trigger", "output", "parameters", "payload", "error"})
 # At the end of the name of a field that is kept as text.
@@ -37,8 +40,8 @@ _encode_sorted = json.JSONEncoder(separators=(",", ":"), allow_nan=False, sort_k
 
 
 def store(payload: JsonObject, *, of_run: bool) -> tuple[JsonObject, JsonObject | None, int]:
-    """What goes into the event, the row of `payloads` (without its tenant) where the payload is a large one, and the
-    bytes that it takes.
+    """What goes into the event, the row of `payloads` (without its tenant) where the payload is a large one, and as how
+    many bytes it counts.
 
     `of_run`: it is that of a fact about a run. A number that JSON cannot write raises `ValueError`.
     """
@@ -47,7 +50,8 @@ def store(payload: JsonObject, *, of_run: bool) -> tuple[JsonObject, JsonObject 
     if size <= INLINE_LIMIT_BYTES:
         return stored, None, size
     sha256 = _text_hash(stored) if of_run else _native_hash(stored)
-    return {"$payload": sha256, "size_bytes": size}, {"sha256": sha256, "body": stored, "size_bytes": size}, size
+    reference = {"$payload": sha256, "size_bytes": size}
+    return reference, {"sha256": sha256, "body": stored, "size_bytes": size}, counted_bytes(stored)
 
 
 def is_content(payload: JsonObject, sha256: str) -> bool:
@@ -64,6 +68,20 @@ def size_bytes(stored: JsonObject) -> int:
             size += len(value) if value.isascii() else len(value.encode())
             has_values = has_values or name.endswith(_TEXT)
     return size if has_values else len(_encode_in_ascii(stored))
+
+
+def counted_bytes(stored: JsonObject) -> int:
+    """As how many bytes a payload counts for whoever holds it: what it takes in the store or, where that is more, what
+    its values count as."""
+    values = (value for name, value in stored.items() if name.endswith(_TEXT) and len(value) > INLINE_LIMIT_BYTES)
+    return max(size_bytes(stored), sum(map(counted_text, values)))
+
+
+def counted_text(text: str) -> int:
+    """As how many bytes the value in a JSON text counts: a quarter of what it takes in a process, which for a list of
+    nothing but empty lists is thirty times its text, or else the text's length."""
+    lists, values = text.count("[") + text.count("{"), text.count(",")
+    return max(len(text), (len(text) + _LIST_BYTES * lists + _VALUE_BYTES * values) // 4)
 
 
 def load(stored: JsonObject) -> JsonObject:

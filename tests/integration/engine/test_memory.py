@@ -6,8 +6,9 @@ import asyncio
 import time
 from itertools import pairwise
 
-from shared.engine.memory import LARGE_BYTES, Memory, Share
+from shared.engine.memory import FLOOD, LARGE_BYTES, Memory, Share
 from shared.queue.job import ExecutionJob
+from shared.repositories.payload import counted_text
 from tests.integration.engine.bench import HOOK, Bench, delay, transform
 
 MEGABYTE = "{% $join($map([1..1000], function($n) { '" + "x" * 1_000 + "' })) %}"
@@ -81,3 +82,32 @@ async def test_run_that_is_given_up_lets_go_of_what_it_held(bench: Bench) -> Non
     task.cancel()
     await asyncio.wait([task])
     assert memory.held_bytes == 0
+
+
+async def test_no_tenant_waits_for_what_another_holds() -> None:
+    """Of each the first goes on beside the others, until they all together have far too much; then the very first."""
+    memory = Memory(4 * LARGE_BYTES)
+    first, second, other = (memory.share(tenant_id) for tenant_id in ("a", "a", "b"))
+    for share in (first, second, other):
+        share.hold(2 * LARGE_BYTES)
+    assert [share.is_to_wait for share in (first, second, other)] == [False, True, False]
+    third = memory.share("c")
+    third.hold(FLOOD * 4 * LARGE_BYTES)
+    assert [share.is_to_wait for share in (first, second, other, third)] == [False, True, True, True]
+    third.close()
+    assert [share.is_to_wait for share in (first, second, other)] == [False, True, False]
+    first.close()
+    assert [share.is_to_wait for share in (second, other)] == [False, False]
+
+
+async def test_large_deliveries_are_read_when_there_is_room(bench: Bench) -> None:
+    """A body of small lists takes many times its text: one after the other is read, and all come to their ends."""
+    workflow_id = await bench.publish([HOOK, transform("count", "{% $count($trigger.body) %}")], "hook>count")
+    memory = Watched(MANY)
+    engine = bench.new_engine(memory=memory)
+    jobs = [bench.delivery(workflow_id, [[[], [], []]] * 90_000) for _ in range(4)]
+    await asyncio.gather(*map(engine.execute, jobs))
+    assert {(await bench.state(job)).output for job in jobs} == {90_000}
+    assert jobs[0].delivery is not None
+    counted = counted_text(jobs[0].delivery["body"])
+    assert (MANY < counted <= memory.peak < 2 * counted, memory.held_bytes) == (True, 0)

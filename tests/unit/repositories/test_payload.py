@@ -6,10 +6,11 @@ import base64
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.repositories.payload import INLINE_LIMIT_BYTES, is_content, load, store
+from shared.repositories.payload import INLINE_LIMIT_BYTES, counted_bytes, is_content, load, store
 
 json_values = st.recursive(
     st.none()
@@ -100,3 +101,22 @@ def test_what_was_stored_as_jsonb_is_still_read_and_checked() -> None:
     sha256 = "21432f1b8ad1fb31c62a3a415e64e2ac519f393c1b4eaaa1201656bf6240e31a"
     assert is_content(read, sha256)
     assert not is_content({**read, "node_id": "b"}, sha256)
+
+
+@pytest.mark.parametrize(
+    ("value", "times"),
+    [
+        (["x" * 1_000] * 50, 1),
+        ([{"id": n, "name": f"name {n}", "price": n / 7} for n in range(2_000)], 1),
+        ([[[], [], [], []]] * 5_000, 6),
+        ([[[[[[[[[n]]]]]]]] for n in range(3_000)], 6),
+    ],
+    ids=["long texts", "usual objects", "small lists", "deep lists"],
+)
+def test_what_takes_much_memory_counts_as_more_than_its_text(value: object, times: int) -> None:
+    """Usual values count as what is stored; a payload of nothing but small lists as several times that, the same when
+    it is written as when it is read."""
+    inline, large, counted = store({"node_id": "a", "output": value}, of_run=True)
+    assert large is not None
+    assert (inline["size_bytes"], counted_bytes(large["body"])) == (large["size_bytes"], counted)
+    assert times <= counted / large["size_bytes"] < times + 4
