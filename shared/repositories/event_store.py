@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 JsonObject = dict[str, Any]
 
 READ_LIMIT = 1000
+# What the payloads of a page that is shown take at most together, unless its first event takes more.
+PAGE_BYTES = 1_000_000
 # The rows that an append of this stream type brings with it.
 _ROWS = {
     "workflow": "workflows",
@@ -160,6 +162,15 @@ class EventStoreRepository:
             events.extend(page)
         return events
 
+    async def read_page(
+        self, tenant_id: str, stream_id: str, after: int, limit: int
+    ) -> tuple[list[RecordedEvent], bool]:
+        """The stream's first events above version `after`, at most `limit` and about a megabyte, at least one of those
+        that are there; and whether there are more."""
+        argument = {"tenant_id": tenant_id, "stream_id": stream_id, "after": after, "limit": limit}
+        answer = await self._database.rpc("read_stream_page", {**argument, "max_bytes": PAGE_BYTES})
+        return [event_of(row) for row in answer["events"]], answer["more"]
+
     async def read_feed(
         self,
         tenant_id: str,
@@ -167,18 +178,19 @@ class EventStoreRepository:
         limit: int = 50,
         event_type: str | None = None,
         stream_id: str | None = None,
-    ) -> tuple[list[RecordedEvent], int]:
-        """The tenant's events above sequence number `after`, and the position to go on from.
+    ) -> tuple[list[RecordedEvent], int, bool]:
+        """The tenant's first events above sequence number `after`, at most `limit` and about a megabyte, at least one
+        of those that are there; the position to go on from; and whether there may be more already.
 
         Reading on from each answer's position misses nothing, whatever is being appended meanwhile.
         """
-        argument: JsonObject = {"tenant_id": tenant_id, "after": after, "limit": limit}
+        argument: JsonObject = {"tenant_id": tenant_id, "after": after, "limit": limit, "max_bytes": PAGE_BYTES}
         if event_type is not None:
             argument["event_type"] = event_type
         if stream_id is not None:
             argument["stream_id"] = stream_id
         answer = await self._database.rpc("read_feed", argument)
-        return [event_of(row) for row in answer["events"]], answer["position"]
+        return [event_of(row) for row in answer["events"]], answer["position"], answer["more"]
 
     async def read_history(self, after: int = 0, limit: int = READ_LIMIT) -> list[RecordedEvent]:
         """Every tenant's events above sequence number `after`, in order: for rebuilding read models at rest."""

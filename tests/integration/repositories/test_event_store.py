@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -143,7 +144,7 @@ async def test_a_reader_of_the_feed_misses_nothing_under_eight_writers(store: Ev
     async def read() -> None:
         position, total = 0, sum(1 + size % 3 for size in range(40)) * 8
         while len(seen) < total:
-            events, position = await store.read_feed(tenant, after=position, limit=100)
+            events, position, _ = await store.read_feed(tenant, after=position, limit=100)
             seen.extend(event.sequence_number for event in events)
 
     async with asyncio.timeout(60):
@@ -159,11 +160,50 @@ async def test_the_feed_is_filtered_by_type_and_stream(store: EventStoreReposito
     wanted = an_append(tenant, events=2)
     await store.append([wanted, an_append(tenant), an_append(new_id())])
 
-    of_tenant, _ = await store.read_feed(tenant)
-    of_stream, _ = await store.read_feed(tenant, stream_id=wanted.stream_id)
-    of_type, _ = await store.read_feed(tenant, event_type="WorkflowCreated")
+    of_tenant, *_ = await store.read_feed(tenant)
+    of_stream, *_ = await store.read_feed(tenant, stream_id=wanted.stream_id)
+    of_type, *_ = await store.read_feed(tenant, event_type="WorkflowCreated")
 
     assert (len(of_tenant), len(of_stream), len(of_type)) == (3, 2, 0)
+
+
+def large(event: NewEvent, size_bytes: int) -> NewEvent:
+    """The same with a payload of about this many bytes, unlike any other."""
+    return replace(event, payload={"node_id": event.id + "y" * size_bytes})
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([600_000] * 3, [[1], [2], [3]]),  # no two fit together
+        ([400_000] * 3, [[1, 2], [3]]),  # the last is one that would have been left out by the bytes alone
+        ([2_000_000, 10, 10], [[1], [2, 3]]),  # a first one that is too large is there nevertheless
+        ([10, 2_000_000, 10], [[1], [2], [3]]),
+        ([12_000] * 3, [[1, 2], [3]]),  # by count
+    ],
+)
+async def test_a_page_ends_at_a_megabyte(
+    store: EventStoreRepository, sizes: list[int], expected: list[list[int]]
+) -> None:
+    """Whichever way it is read, each event is there once, and only the last page says that nothing follows."""
+    append = an_append(new_id(), events=3)
+    events = tuple(large(event, size) for event, size in zip(append.events, sizes, strict=True))
+    await store.append_one(append._replace(events=events))
+
+    feed, stream, position, version = list[list[int]](), list[list[int]](), 0, 0
+    of_feed = of_stream = True
+    while of_feed:
+        found, position, of_feed = await store.read_feed(append.tenant_id, position, 2)
+        feed.append([event.stream_version for event in found])
+    while of_stream:
+        found, of_stream = await store.read_page(append.tenant_id, append.stream_id, version, 2)
+        stream.append([event.stream_version for event in found])
+        version = found[-1].stream_version
+
+    # A page of the feed that is full says that there may be more.
+    assert ([page for page in feed if page], stream) == (expected, expected)
+    assert await store.read_page(append.tenant_id, append.stream_id, version, 2) == ([], False)
+    assert await store.read_page(new_id(), append.stream_id, 0, 2) == ([], False)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +218,7 @@ async def test_any_json_text_is_read_back_as_it_was(store: EventStoreRepository,
     await store.append_one(append)
 
     (event,) = await store.read_all(append.tenant_id, append.stream_id)
-    ((from_feed,), _) = await store.read_feed(append.tenant_id)
+    ((from_feed,), *_) = await store.read_feed(append.tenant_id)
     assert event.payload == from_feed.payload == {"node_id": text}
     assert (event.payload_sha256 is None) == (len(text) < 20_000)
     assert event.payload_sha256 is None or is_content(event.payload, event.payload_sha256)

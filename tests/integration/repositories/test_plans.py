@@ -125,6 +125,9 @@ READS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "EventStoreRepository.read_all": lambda store: store.read_all(world.LARGE_TENANT, world.STREAM),
     "EventStoreRepository.read_history": lambda store: store.read_history(world.ROWS // 2, LIMIT),
     "EventStoreRepository.read_outcomes": lambda store: store.read_outcomes(world.LARGE_TENANT, IDS),
+    "EventStoreRepository.read_page": lambda store: store.read_page(
+        world.LARGE_TENANT, world.LONG_STREAM, world.ROWS // 6, LIMIT
+    ),
     "EventStoreRepository.read_stream": lambda store: store.read_stream(
         world.LARGE_TENANT, world.LONG_STREAM, world.ROWS // 6, LIMIT
     ),
@@ -338,7 +341,7 @@ def test_a_rebuild_finds_every_row(filled: Filled, name: str) -> None:
 
 async def test_events_are_described_without_a_call_for_each(filled: Filled) -> None:
     """Every way to read events has the description of one inlined."""
-    names = ("read_all", "read_history", "read_outcomes", "read_stream")
+    names = ("read_all", "read_history", "read_outcomes", "read_page", "read_stream")
     reads = [(name, READS[f"EventStoreRepository.{name}"]) for name in names]
     feed = iter([("read_feed", lambda store: store.read_feed(world.LARGE_TENANT))])
     calls = ((name, lambda database, read=read: read(EventStoreRepository(database))) for name, read in (*reads, *feed))

@@ -112,6 +112,7 @@ class Young:
         await store.read_outcomes(self.tenant_id, [caller, called])
         await store.verify_stream(self.tenant_id, called)
         await store.read_all(self.tenant_id, called)
+        await store.read_page(self.tenant_id, called, 1, 10)
         for filters in ({}, {"event_type": "NodeSkipped"}, {"stream_id": called}, {"stream_id": called, "after": 1}):
             await store.read_feed(self.tenant_id, **filters)  # type: ignore[arg-type]  # of either type, by its name
 
