@@ -125,7 +125,8 @@ class Attempts(Resolution):
             self._recorder.record(NodeStarted(path, attempt, key, resolved, evaluated_at))
         # The rule that all else rests on: nothing leaves before everything it depends on is durable.
         await self._recorder.durable()
-        effect = Effect(self._state.tenant_id, key, one.timeout_seconds, self._recorder.clock, self._reach)
+        tenant_id, now, turns = self._state.tenant_id, self._recorder.clock, self._guard.turns
+        effect = Effect(tenant_id, key, one.timeout_seconds, now, self._reach, turns=turns)
         with tagged(node_id=path), outside():
             completed = await perform(one, resolved, effect, self._state.id)
         self._succeed(step, attempt, completed, evaluated_at, undefined)

@@ -26,7 +26,6 @@ from shared.engine.program import Program
 from shared.engine.promise import Promise, Tell
 from shared.engine.recorder import Recorder
 from shared.engine.run import Run
-from shared.engine.turns import LARGE_BYTES
 from shared.engine.unfolded import unfolded
 from shared.engine.waiting_runs import Known, WaitingRuns
 from shared.errors import RunLimitError, StreamConflictError
@@ -37,6 +36,7 @@ from shared.queue.job import ExecutionJob
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
 from shared.repositories.payload import counted_text
+from shared.turns import LARGE_BYTES
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply_event
 from shared.domain.recently_used import RecentlyUsed
 from shared.domain.run_budget import RunBudget
-from shared.engine.turns import Turns
 from shared.events.record import RecordedEvent
 from shared.repositories.event_store import READ_LIMIT, EventStoreRepository, event_of
 from shared.repositories.payload import size_bytes as stored_bytes
+from shared.turns import Turns
 
 # Below so many events a run is as easily read again.
 LONG = 200

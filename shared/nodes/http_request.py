@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import json
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -20,7 +21,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from shared.cause import current
 from shared.domain.secret_references import NAME_PATTERN
 from shared.nodes.guarded import OutboundRefusedError
-from shared.nodes.http_response import completed
+from shared.nodes.http_response import Received, completed, received
 from shared.nodes.node_type import (
     MAX_OUTPUT_BYTES,
     Completed,
@@ -124,7 +125,7 @@ async def _perform(parameters: HttpRequest, effect: Effect) -> Completed:
         async with outbound().client(effect.tenant_id, allowed_of(effect.tenant_id, effect.reach.outbound)) as client:
             # The node's time begins here: until it is its turn, nobody has been asked anything.
             async with asyncio.timeout(effect.timeout_seconds):
-                return await _sent(client, parameters, effect)
+                answer = await _sent(client, parameters, effect)
     except OutboundRefusedError as error:
         raise NodeError("outbound_refused", str(error)) from error
     except (TimeoutError, httpx.TimeoutException) as error:
@@ -133,14 +134,15 @@ async def _perform(parameters: HttpRequest, effect: Effect) -> Completed:
         raise NodeError("network", str(error)) from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise NodeError("network", str(error) or type(error).__name__) from error
+    return await effect.turns.take(partial(completed, parameters, answer), len(answer.raw))
 
 
-async def _sent(client: httpx.AsyncClient, parameters: HttpRequest, effect: Effect) -> Completed:
+async def _sent(client: httpx.AsyncClient, parameters: HttpRequest, effect: Effect) -> Received:
     request = _request(client, parameters, effect)
     follow = parameters.follow_redirects and not effect.secrets
     response = await client.send(request, stream=True, follow_redirects=follow)
     try:
-        return await completed(parameters, response, effect.now())
+        return await received(parameters, response, effect.now())
     finally:
         await response.aclose()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import httpx
 
@@ -32,9 +32,16 @@ class Wanted(Protocol):
     def max_response_bytes(self) -> int: ...
 
 
-async def completed(wanted: Wanted, response: httpx.Response, now: float) -> Completed:
-    """The output `{status, headers, body}`; a status that is no success, or a body that cannot be read, raises
-    `NodeError`."""
+class Received(NamedTuple):
+    """An answer with a status that is a success, its body as it came."""
+
+    status: int
+    headers: dict[str, str]
+    raw: bytes
+
+
+async def received(wanted: Wanted, response: httpx.Response, now: float) -> Received:
+    """The whole answer; a status that is no success, or a body that is too large, raises `NodeError`."""
     raw = await _read(response, wanted.max_response_bytes)
     status = response.status_code
     headers = {name: value for name, value in response.headers.items() if name not in _DROPPED}
@@ -42,7 +49,13 @@ async def completed(wanted: Wanted, response: httpx.Response, now: float) -> Com
         details = {"status": status, "body": raw.decode(errors="replace")[:ERROR_BODY_CHARACTERS]}
         message = f"The server answered {status} {response.reason_phrase}".strip() + "."
         raise NodeError(_class(status), message, details, retry_after(response.headers, now))
-    return Completed({"status": status, "headers": headers, "body": _body(wanted.response, headers, raw)})
+    return Received(status, headers, raw)
+
+
+def completed(wanted: Wanted, answer: Received) -> Completed:
+    """The output `{status, headers, body}`; a body that cannot be read raises `NodeError`."""
+    body = _body(wanted.response, answer.headers, answer.raw)
+    return Completed({"status": answer.status, "headers": answer.headers, "body": body})
 
 
 def retry_after(headers: httpx.Headers, now: float) -> float | None:

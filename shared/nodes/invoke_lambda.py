@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from functools import partial
 from typing import Any, Literal
 
 from shared.domain.bodies import read_json
@@ -43,7 +44,8 @@ async def _perform(parameters: InvokeLambda, effect: Effect) -> Completed:
             ClientContext=base64.b64encode(context).decode() if waits else None,
         ),
     )
-    payload = _payload(answer.get("Payload") or b"")
+    raw = answer.get("Payload") or b""
+    payload = await effect.turns.take(partial(_payload, raw), len(raw))
     if answer.get("FunctionError"):
         kind = payload.get("errorType") if isinstance(payload, dict) else None
         message = payload.get("errorMessage") if isinstance(payload, dict) else str(payload)

@@ -13,6 +13,7 @@ from shared.domain.graph import Graph
 from shared.domain.json_schema import schema_problems
 from shared.domain.json_values import pointer_of, size_bytes
 from shared.domain.run_error import run_error
+from shared.turns import Turns
 
 JsonObject = dict[str, Any]
 
@@ -119,8 +120,8 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What an effect may know: on whose behalf it acts, under which key, how long it may take, what it may reach, and
-    the secrets that its node names."""
+    """What an effect may know: on whose behalf it acts, under which key, how long it may take, what it may reach, the
+    secrets that its node names, and the turns in which it reads what is large."""
 
     tenant_id: str
     idempotency_key: str
@@ -128,6 +129,7 @@ class Effect:
     now: Callable[[], float]
     reach: Reach = Reach()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    turns: Turns = field(default_factory=Turns, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

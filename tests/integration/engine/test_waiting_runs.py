@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from shared.domain.run_budget import RunBudget
-from shared.engine.turns import Turns
 from shared.engine.waiting_runs import BYTES_OF_A_FACT, LONG, WaitingRuns
 from shared.events.node import NodeSkipped
 from shared.ids import new_id
+from shared.turns import Turns
 from tests.integration.api.runs import append
 from tests.integration.engine.bench import HOOK, Bench, delay
 

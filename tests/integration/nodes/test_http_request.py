@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import time
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from shared.nodes import outbound
 from shared.nodes.node_type import Completed, Effect, NodeError, Reach
 from shared.nodes.registry import node_type
+from shared.turns import LARGE_BYTES, Result, Turns
 from tests.integration.engine.sink import Sink, as_json
 
 TENANT = "0192aaaa-0000-7000-8000-000000000001"
@@ -34,12 +36,14 @@ async def send(
     timeout_seconds: float = 5.0,
     tenant_id: str = TENANT,
     user: str = "",
+    turns: Turns | None = None,
     **parameters: Any,
 ) -> Completed:
     """One request to the sink."""
     kind = node_type("http_request")
     assert kind.perform is not None
-    effect = Effect(tenant_id, "the-key", timeout_seconds, time.time, Reach((f"{tenant_id}=127.0.0.1:{sink.port}",)))
+    reach = Reach((f"{tenant_id}=127.0.0.1:{sink.port}",))
+    effect = Effect(tenant_id, "the-key", timeout_seconds, time.time, reach, turns=turns or Turns())
     url = sink.url.replace("//", f"//{user}") + path
     return await kind.perform(kind.parse({"url": url, **parameters}), effect)
 
@@ -49,6 +53,29 @@ async def refused(sink: Sink, **parameters: Any) -> NodeError:
     with pytest.raises(NodeError) as error:
         await send(sink, **parameters)
     return error.value
+
+
+class Watched(Turns):
+    """It knows how large what was read in turns was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def take(self, compute: Callable[[], Result], size_bytes: int, *, is_beginning: bool = False) -> Result:
+        self.sizes.append(size_bytes)
+        return await super().take(compute, size_bytes, is_beginning=is_beginning)
+
+
+async def test_large_answers_are_read_in_turns_after_their_time(sink: Sink) -> None:
+    """However long others' take: the node's time is that of the request."""
+    turns, body = Watched(), b"[" + b"[]," * 100_000 + b"1]"
+    sink.answer = lambda _request: (200, {"content-type": "application/json"}, body)
+    held = asyncio.create_task(turns.take(lambda: time.sleep(1.2), LARGE_BYTES))
+    await asyncio.sleep(0)
+    completed = await send(sink, turns=turns, timeout_seconds=1.0)
+    assert (len(completed.output["body"]), turns.sizes) == (100_001, [LARGE_BYTES, len(body)])
+    await held
 
 
 async def test_request_carries_what_the_parameters_say(sink: Sink) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from shared.engine.turns import LARGE_BYTES, Turns
+from shared.turns import LARGE_BYTES, Turns
 
 
 def busy(seconds: float) -> float:
