@@ -54,8 +54,12 @@ class Attacker:
     # -- what it makes
 
     async def publish(self, *nodes: Node) -> str:
-        """The id of a published workflow in which each node follows the one before."""
-        edges = [{"source": one["id"], "target": other["id"]} for one, other in pairwise(nodes)]
+        """The id of a published workflow in which each node follows the one before, where that is an `if` its truth."""
+        handles = {"if": {"source_handle": "true"}}
+        edges = [
+            {"source": one["id"], "target": other["id"], **handles.get(one["type"], {})}
+            for one, other in pairwise(nodes)
+        ]
         graph = {"name": "attack", "nodes": nodes, "edges": edges}
         workflow = (await self.api.post("/api/workflows", json=graph)).raise_for_status().json()
         (await self.api.post(f"/api/workflows/{workflow['id']}/publish")).raise_for_status()

@@ -32,6 +32,8 @@ class Attack:
 
 
 ATTACKS: Mapping[str, Attack] = {
+    # The control: fifty ordinary deliveries a second.
+    "honest neighbour": Attack(payload_attacks.ordinary_deliveries),
     "deep value": Attack(payload_attacks.deep_value),
     "poisoned ledger line": Attack(payload_attacks.poisoned_ledger_line),
     "hostile handshake": Attack(payload_attacks.hostile_handshake),

@@ -17,6 +17,16 @@ SLOW = "{% $sum([1..9999].($sum([1..9999]))) %}"
 LARGE_BYTES = 4_400_000  # a delivery may have 4.5 MB
 
 
+async def ordinary_deliveries(attacker: Attacker, connections: int = 10, per_second: float = 5) -> str:
+    """No attack: a tenant as honest as the measured one, for what it is to share this machine's processors at all."""
+    main = node("main", "if", {"condition": "{% $trigger.body.ref = 'main' %}"})
+    short = node("short", "transform", {"value": {"by": "{% $trigger.body.by %}"}})
+    path = await attacker.webhook(await attacker.publish(HOOK, main, short))
+    bodies = (b'{"ref":"main","by":%d}' % number for number in count())
+    attacker.begin()
+    return await attacker.storm(lambda: attacker.deliver(path, next(bodies)), connections, per_second)
+
+
 async def deep_value(attacker: Attacker) -> str:
     """Outputs that grow by a level per node until they are as deep as the recursion of whoever copies them."""
     value: Any = {"x": 1}
