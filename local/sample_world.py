@@ -24,7 +24,7 @@ from shared.domain.provider import secret_context
 from shared.events.api_key import ApiKeyCreated
 from shared.events.webhook import WebhookCreated
 from shared.events.workflow import WorkflowCreated
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 
 TENANT = "0199c000-0000-7000-8000-000000000001"
 WORKFLOW = "0199c000-0000-7000-8000-0000000000aa"

@@ -14,7 +14,7 @@ from shared.domain.delivery import body_value, ledger_row, queued_with
 from shared.domain.webhook import Webhook
 from shared.errors import NotPublishedError
 from shared.ids import derived_id, new_id
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 from shared.repositories.rows import Row
 from shared.repositories.run_append import first_append
 from shared.repositories.webhooks import REDELIVERY_PREFIX

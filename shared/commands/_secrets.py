@@ -13,7 +13,7 @@ from shared.domain.secret_references import NAME_PATTERN
 from shared.errors import InvalidRequestError
 from shared.events.secret import SecretFact
 from shared.ids import derived_id
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 
 
 async def load(services: Services, actor: Actor, name: str) -> Secret | None:

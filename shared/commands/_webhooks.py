@@ -25,7 +25,7 @@ from shared.domain.provider import (
 from shared.domain.webhook import Webhook
 from shared.errors import NotFoundError, Problem, UnprocessableError
 from shared.events.webhook import WebhookFact
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 
 
 class WebhookDescription(Command):

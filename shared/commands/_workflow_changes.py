@@ -12,7 +12,7 @@ from shared.domain.schedule_rows import schedule_rows
 from shared.domain.workflow import Workflow, row, version_row
 from shared.domain.workflow_fold import apply
 from shared.events.workflow import WorkflowFact
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 
 
 async def append(

@@ -19,7 +19,7 @@ from shared.domain.timestamps import unix_seconds
 from shared.errors import ForbiddenError, InvalidRequestError, Problem
 from shared.events.api_key import ApiKeyCreated
 from shared.ids import new_id
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 
 
 class CreateApiKey(Command):

@@ -13,7 +13,7 @@ from shared.domain.actor import Actor
 from shared.domain.provider import ProviderRules
 from shared.events.webhook import WebhookCreated
 from shared.ids import new_id
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 
 
 class CreateWebhook(WebhookDescription):

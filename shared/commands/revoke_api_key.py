@@ -10,7 +10,7 @@ from shared.domain.actor import Actor
 from shared.domain.api_key import ApiKey
 from shared.errors import NotFoundError
 from shared.events.api_key import ApiKeyRevoked
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 
 
 async def revoke_api_key(services: Services, actor: Actor, api_key_id: str) -> None:

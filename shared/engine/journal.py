@@ -18,7 +18,8 @@ from typing import Any
 
 from shared.errors import RunLimitError, StorageUnavailableError
 from shared.observability import count, mean
-from shared.repositories.event_store import Append, Appended, EventStoreRepository, encoded
+from shared.repositories.append import Append, Appended, encoded
+from shared.repositories.event_store import EventStoreRepository
 
 logger = logging.getLogger(__name__)
 

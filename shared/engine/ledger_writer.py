@@ -20,7 +20,8 @@ from shared.errors import UnavailableError
 from shared.observability import count
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.ledger import Notes
-from shared.repositories.event_store import Append, Appended, EventStoreRepository
+from shared.repositories.append import Append, Appended
+from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.webhooks import WebhookRepository
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,8 @@ from shared.events.codec import new_event
 from shared.events.node import NodeStarted
 from shared.events.record import NewEvent
 from shared.ids import new_id
-from shared.repositories.event_store import EventStoreRepository, StoredPayload, stored_payload
+from shared.repositories.append import StoredPayload, stored_payload
+from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.run_append import run_append
 
 if TYPE_CHECKING:

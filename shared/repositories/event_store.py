@@ -1,13 +1,14 @@
-"""The event store: the one way to write, and the three ways to read."""
+"""The event store: appending to streams, and reading a stream, all of them in their order, or a tenant's feed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import StreamConflictError
-from shared.events.record import NewEvent, RecordedEvent
+from shared.events.record import RecordedEvent
 from shared.repositories import payload
+from shared.repositories.append import Append, Appended, append_argument, call_rows, stored_payload
 from shared.repositories.database import Database
 
 if TYPE_CHECKING:
@@ -18,74 +19,6 @@ JsonObject = dict[str, Any]
 READ_LIMIT = 1000
 # What the payloads of a page that is shown take at most together, unless its first event takes more.
 PAGE_BYTES = 1_000_000
-# The rows that an append of this stream type brings with it.
-_ROWS = {
-    "workflow": "workflows",
-    "webhook": "webhooks",
-    "api_key": "api_keys",
-    "execution": "executions",
-    "secret": "secrets",
-}
-
-
-# What an event takes beside its payload: ids, times, names and metadata.
-_ENVELOPE_BYTES = 500
-
-
-class StoredPayload(NamedTuple):
-    """An event's payload as the store keeps it: within the event, and where it is a large one, its row of `payloads`
-    without the tenant. `size_bytes` is as how many bytes it counts for whoever holds it."""
-
-    inline: JsonObject
-    large: JsonObject | None
-    size_bytes: int
-
-    @property
-    def stored_bytes(self) -> int:
-        """What it takes in the store."""
-        return self.size_bytes if self.large is None else int(self.large["size_bytes"])
-
-
-class Append(NamedTuple):
-    """What to write about one stream.
-
-    `expected_version` is the stream's version that the writer has seen (0: the stream must not exist). `row` is the
-    aggregate as it is after the events, for its read model; `versions` are rows of `workflow_versions`; `secret` holds
-    the columns of the row that are no facts (`secret`, `previous_secret`, `key_hash`, `value`); `deliveries` are rows
-    of the webhook ledger; `calls` are the runs that a waiting execution waits for, and `awaiting_id` is the one that
-    waits for this one, which has ended. `encoded` are the events' payloads, where they have been encoded already.
-    """
-
-    tenant_id: str
-    stream_id: str
-    stream_type: Literal["workflow", "webhook", "api_key", "execution", "secret"]
-    expected_version: int
-    events: tuple[NewEvent, ...]
-    row: Mapping[str, Any] | None = None
-    versions: tuple[JsonObject, ...] = ()
-    secret: JsonObject | None = None
-    deliveries: tuple[DeliveryLogEntry, ...] = ()
-    stored_payloads: frozenset[str] = frozenset()
-    calls: tuple[str, ...] = ()
-    awaiting_id: str | None = None
-    encoded: tuple[StoredPayload, ...] = ()
-
-    @property
-    def size_bytes(self) -> int:
-        """What there is to write, nearly, once it is encoded."""
-        bodies = sum(len(row.get("body") or "") for row in self.deliveries)
-        return bodies + sum(_ENVELOPE_BYTES + one.stored_bytes for one in self.encoded)
-
-
-class Appended(NamedTuple):
-    """What became of an append; `version` is the stream's version now.
-
-    `duplicate`: these very events were there already, which is as good as `appended`. `conflict`: somebody else's are.
-    """
-
-    stream_id: str
-    status: Literal["appended", "duplicate", "conflict"]
-    version: int
 
 
 class EventStoreRepository:
@@ -109,7 +42,7 @@ class EventStoreRepository:
         """
         if len({append.stream_id for append in appends}) != len(appends):
             raise ValueError("A stream may stand in a call once; join its appends or send them one after another.")
-        argument = _argument(appends)
+        argument = append_argument(appends)
         if lines:
             argument.setdefault("deliveries", []).extend(lines)
         answer = await self._database.rpc("append_secrets" if "secrets" in argument else "append_events", argument)
@@ -133,7 +66,7 @@ class EventStoreRepository:
             "size_bytes": size_bytes,
             "most": most,
             "most_bytes": most_bytes,
-            "append": _argument([append]),
+            "append": append_argument([append]),
         }
         answer = await self._database.rpc("hold_delivery", argument)
         results = answer.get("results")
@@ -213,7 +146,7 @@ class EventStoreRepository:
             "execution_id": execution_id,
             "stream_version": stream_version,
             "wake_at": wake_at,
-            "calls": _calls(execution_id, calls),
+            "calls": call_rows(execution_id, calls),
         }
         await self._database.rpc("rest_execution", argument)
 
@@ -249,72 +182,8 @@ class EventStoreRepository:
         return verified
 
 
-def stored_payload(event: NewEvent, *, of_run: bool) -> StoredPayload:
-    """The payload as the store keeps it; one that cannot be written as JSON raises `ValueError` or `RecursionError`."""
-    return StoredPayload(*payload.store(event.payload, of_run=of_run))
-
-
-def encoded(append: Append) -> Append:
-    """The same with its payloads encoded, so that its size is known and repeating it encodes nothing again; raises as
-    `stored_payload`."""
-    if append.encoded:
-        return append
-    of_run = append.stream_type == "execution"
-    return append._replace(encoded=tuple(stored_payload(event, of_run=of_run) for event in append.events))
-
-
-def _calls(caller_id: str, execution_ids: Sequence[str]) -> list[JsonObject]:
-    return [{"execution_id": called, "caller_id": caller_id} for called in execution_ids]
-
-
 def event_of(row: JsonObject) -> RecordedEvent:
     """The event in a row, which is this event's alone from now on."""
     row["size_bytes"] = payload.counted_bytes(row["payload"])
     row["payload"] = payload.load(row["payload"])
     return RecordedEvent.from_row(row)
-
-
-def _argument(appends: Sequence[Append]) -> JsonObject:
-    """The argument of `append_events`: flat lists, so that the database walks each once."""
-    argument: JsonObject = {"streams": [], "events": []}
-    payloads: list[JsonObject] = []
-    for append in appends:
-        argument["streams"].append(
-            {
-                "tenant_id": append.tenant_id,
-                "stream_id": append.stream_id,
-                "stream_type": append.stream_type,
-                "expected_version": append.expected_version,
-                "first_event_id": append.events[0].id,
-                "size": len(append.events),
-            }
-        )
-        events = zip(append.events, encoded(append).encoded, strict=True)
-        for version, (event, (stored, large, _)) in enumerate(events, append.expected_version + 1):
-            if large is not None and large["sha256"] not in append.stored_payloads:
-                payloads.append({"tenant_id": append.tenant_id, **large})
-            argument["events"].append(
-                {
-                    "stream_id": append.stream_id,
-                    "stream_version": version,
-                    "id": event.id,
-                    "event_type": event.event_type,
-                    "timestamp": event.timestamp,
-                    "payload": stored,
-                    "metadata": event.metadata,
-                }
-            )
-        if append.row is not None:
-            row = {**append.row, **append.secret} if append.secret else append.row
-            argument.setdefault(_ROWS[append.stream_type], []).append(row)
-        if append.awaiting_id is not None:
-            argument.setdefault("ended", []).extend(_calls(append.awaiting_id, [append.stream_id]))
-        if append.calls:
-            argument.setdefault("calls", []).extend(_calls(append.stream_id, append.calls))
-        if append.versions:
-            argument.setdefault("versions", []).extend(append.versions)
-        if append.deliveries:
-            argument.setdefault("deliveries", []).extend(append.deliveries)
-    if payloads:
-        argument["payloads"] = payloads
-    return argument

@@ -10,7 +10,7 @@ from shared.domain.execution_fold import apply_event
 from shared.domain.execution_row import row
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.events.record import NewEvent
-from shared.repositories.event_store import Append, StoredPayload
+from shared.repositories.append import Append, StoredPayload
 
 if TYPE_CHECKING:
     from shared.domain.delivery_log import DeliveryLogEntry

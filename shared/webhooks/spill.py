@@ -13,7 +13,8 @@ from shared.errors import ThrottledError
 from shared.events.codec import new_event
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
-from shared.repositories.event_store import Append, Appended, EventStoreRepository
+from shared.repositories.append import Append, Appended
+from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.run_append import first_append
 
 # A webhook may hold so many deliveries, and so many bytes as they were sent.

@@ -28,8 +28,8 @@ from shared.ids import new_id
 from shared.nodes.node_type import Reach
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import ClaimedJob
+from shared.repositories.append import Append, Appended
 from shared.repositories.database import Database
-from shared.repositories.event_store import Append, Appended
 from shared.repositories.executions import ExecutionRepository
 from shared.settings import Settings
 

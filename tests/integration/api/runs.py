@@ -15,7 +15,7 @@ from shared.domain.execution_row import row
 from shared.events.facts import ExecutionFact
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 from shared.runtime import run
 
 

@@ -11,7 +11,7 @@ from shared.events.record import NewEvent
 from shared.ids import new_id
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import ExecutionJob
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 from tests.integration.engine.bench import HOOK, Bench, request, transform
 from tests.integration.engine.own_store import supabase_gateway  # noqa: F401  # the fixture
 from tests.integration.engine.sink import Sink

@@ -17,7 +17,8 @@ from shared.events.codec import encode
 from shared.events.execution import ExecutionQueued
 from shared.events.record import NewEvent
 from shared.ids import new_id
-from shared.repositories.event_store import Append, Appended, EventStoreRepository, encoded
+from shared.repositories.append import Append, Appended, encoded
+from shared.repositories.event_store import EventStoreRepository
 from tests.integration.engine.bench import Bench
 
 AT = "2026-11-01T00:00:00.000000Z"

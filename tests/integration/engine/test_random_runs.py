@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from shared.queue.job import ExecutionJob
+from shared.repositories.append import Append, Appended
 from shared.repositories.database import Database
-from shared.repositories.event_store import Append, Appended, EventStoreRepository
+from shared.repositories.event_store import EventStoreRepository
 from tests.integration.engine.bench import HOOK, Bench
 from tests.integration.engine.sink import Sink
 

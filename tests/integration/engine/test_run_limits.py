@@ -13,7 +13,7 @@ from shared.errors import RunLimitError
 from shared.events.record import NewEvent
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 from tests.integration.engine.bench import HOOK, Bench, call, delay, request, transform
 from tests.integration.engine.sink import Sink
 from tests.integration.engine.test_calls import called_runs

@@ -14,7 +14,7 @@ from shared.domain.execution_row import row
 from shared.domain.timestamps import unix_seconds
 from shared.events.record import NewEvent
 from shared.ids import new_id
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
 from tests.integration.engine.sink import Sink
 

@@ -14,8 +14,8 @@ from shared.events.record import NewEvent
 from shared.http.version import VERSION
 from shared.ids import new_id
 from shared.queries.check_health import check_health
+from shared.repositories.append import Append
 from shared.repositories.database import Database
-from shared.repositories.event_store import Append
 from shared.runtime import run
 from tests.integration.http.client import Client, answer, event
 

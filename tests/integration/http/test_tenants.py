@@ -13,7 +13,7 @@ from shared.domain.actor import Actor
 from shared.events.execution import ExecutionQueued
 from shared.http.openapi import document
 from shared.ids import new_id
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 from shared.runtime import run
 from tests.integration.http.client import Client
 from tests.integration.http.graphs import draft

@@ -15,8 +15,9 @@ from shared.events.codec import new_event
 from shared.events.execution import ExecutionCancelled
 from shared.events.record import NewEvent
 from shared.ids import new_id
+from shared.repositories.append import Append
 from shared.repositories.database import Database
-from shared.repositories.event_store import Append, EventStoreRepository
+from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.payload import is_content
 from shared.repositories.webhooks import WebhookRepository
 

@@ -20,8 +20,9 @@ from local.tokens import LocalKeys
 from shared.events.record import NewEvent
 from shared.ids import new_id
 from shared.repositories.api_keys import ApiKeyRepository
+from shared.repositories.append import Append
 from shared.repositories.database import Database
-from shared.repositories.event_store import Append, EventStoreRepository
+from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
 from shared.repositories.schedules import ScheduleRepository
 from shared.repositories.webhooks import WebhookRepository

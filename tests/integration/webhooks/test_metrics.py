@@ -23,7 +23,7 @@ from shared.events.facts import ExecutionFact
 from shared.ids import new_id
 from shared.observability import flush
 from shared.queries.overdue import overdue
-from shared.repositories.event_store import Append
+from shared.repositories.append import Append
 from shared.runtime import run
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender

@@ -33,7 +33,8 @@ from shared.events.codec import new_event
 from shared.events.execution import ExecutionQueued, ExecutionStarted, SignalReceived
 from shared.ids import new_id
 from shared.nodes.node_type import Reach
-from shared.repositories.event_store import Append, EventStoreRepository
+from shared.repositories.append import Append
+from shared.repositories.event_store import EventStoreRepository
 from shared.runtime import run
 from tests.unit.engine.memory_store import MemoryStore
 from tests.unit.engine.test_fates_property import examples
