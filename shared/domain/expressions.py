@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, Final
 
 from jlens import Expression, JlensError
@@ -96,6 +97,8 @@ class Compiled:
 
 
 _kept: RecentlyUsed[str, Compiled] = RecentlyUsed(MAX_KEPT_CHARACTERS)
+# A drain compiles large graphs in a thread.
+_lock = Lock()
 
 
 def split(text: str) -> tuple[str | Source, ...]:
@@ -130,10 +133,12 @@ def has_mustache(parts: tuple[str | Source, ...]) -> bool:
 
 def compile_expression(source: str) -> Compiled:
     """The compiled expression; one that is empty, too long, malformed or uses `$eval` raises `ExpressionError`."""
-    compiled = _kept.get(source)
+    with _lock:
+        compiled = _kept.get(source)
     if compiled is None:
         compiled = _compile(source)
-        _kept.put(source, compiled, _ENTRY_CHARACTERS + len(source))
+        with _lock:
+            _kept.put(source, compiled, _ENTRY_CHARACTERS + len(source))
     return compiled
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from shared.domain.json_values import size_bytes
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 # Of the graphs as JSON; a program takes up to thirteen times as much memory as its graph.
 MAX_GRAPH_BYTES = 8_000_000
+# A graph of so many takes a tenth of a second and more to be compiled: beside the loop, which others share.
+LARGE_GRAPH_BYTES = 65_536
 MAX_PUBLISHED = 10_000
 # How long after a publication a drain may still start runs on the version before it.
 PUBLISHED_SECONDS = 1.0
@@ -44,6 +47,8 @@ class GraphLoader:
         self._workflows, self._hints, self._guard = workflows, hints, guard
         self._programs: RecentlyUsed[Key, Program] = RecentlyUsed(max_graph_bytes)
         self._published: RecentlyUsed[tuple[str, str], tuple[float, int | None]] = RecentlyUsed(max_published)
+        # One after the other: they share one interpreter with the loop.
+        self._compiling = ThreadPoolExecutor(1, "compile")
         self._loading: dict[object, asyncio.Task[Any]] = {}
 
     async def program(self, tenant_id: str, workflow_id: str, version: int) -> Program | None:
@@ -78,8 +83,12 @@ class GraphLoader:
         row = await self._workflows.version(*key)
         if row is None:
             return None
-        program = Program.from_row(row)
-        for dropped in self._programs.put(key, program, size_bytes([row["nodes"], row["edges"]])):
+        graph_bytes = size_bytes([row["nodes"], row["edges"]])
+        if graph_bytes < LARGE_GRAPH_BYTES:
+            program = Program.from_row(row)
+        else:
+            program = await asyncio.get_running_loop().run_in_executor(self._compiling, Program.from_row, row)
+        for dropped in self._programs.put(key, program, graph_bytes):
             for template in dropped.templates():
                 self._guard.drop(template)
         return program
