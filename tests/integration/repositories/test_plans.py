@@ -128,6 +128,9 @@ READS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "EventStoreRepository.read_page": lambda store: store.read_page(
         world.LARGE_TENANT, world.LONG_STREAM, world.ROWS // 6, LIMIT
     ),
+    "EventStoreRepository.read_rows": lambda store: store.read_rows(
+        world.LARGE_TENANT, world.LONG_STREAM, world.ROWS // 6, LIMIT
+    ),
     "EventStoreRepository.read_stream": lambda store: store.read_stream(
         world.LARGE_TENANT, world.LONG_STREAM, world.ROWS // 6, LIMIT
     ),

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from shared.nodes.charsets import CHARSETS, charset_of
-from shared.nodes.http_response import completed
+from shared.nodes.http_response import completed, received
 
 
 class Wanted:
@@ -21,7 +21,7 @@ class Wanted:
 async def text(content_type: str, body: bytes) -> str:
     """What a node yields of a text with this content type."""
     response = httpx.Response(200, headers={"content-type": content_type}, stream=httpx.ByteStream(body))
-    output = (await completed(Wanted(), response, 0.0)).output
+    output = completed(Wanted(), await received(Wanted(), response, 0.0)).output
     assert isinstance(output["body"], str)
     return output["body"]
 
