@@ -1,46 +1,50 @@
--- A run that was held for long is not one that nobody carries on: what counts from its release on is the release.
+-- What is due, and what should have gone on. These functions' statements ask for a few rows by an index, and Postgres
+-- plans them before it knows the table: it would take a small table for one to read from the beginning, and keep that
+-- plan while the table grows.
 
-alter table public.executions add column released_at timestamptz;
-
--- As it was, and the release is noted. The settings are for functions that Postgres plans while their tables are small:
--- it would take them for ones to read from the beginning for ever.
-create or replace function public.write_webhooks(webhooks jsonb, winners uuid[]) returns void
-language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
+-- argument: {limit, lease_seconds, now?} → [{tenant_id, execution_id} | {tenant_id, workflow_id, node_id, version,
+-- cron, timezone, due_at}]: the runs and the schedules that are due, each to one caller per lease. `now` is the
+-- caller's clock, by which wake_at and next_at were set as well.
+create or replace function public.claim_due(argument jsonb) returns jsonb
+language sql volatile security invoker set search_path = '' set enable_seqscan = off
 as $$
-begin
-  insert into public.webhooks (id, tenant_id, name, workflow_id, node_id, provider, config, status, secret,
-    previous_secret, previous_secret_expires_at, stream_version, created_at, updated_at)
-  select r.id, r.tenant_id, r.name, r.workflow_id, r.node_id, r.provider, r.config, r.status, r.secret,
-    r.previous_secret, r.previous_secret_expires_at, r.stream_version, r.created_at, r.updated_at
-  from jsonb_populate_recordset(null::public.webhooks, webhooks) as r
-  where r.id = any (winners) order by r.id
-  on conflict (id) do update set
-    name = excluded.name, workflow_id = excluded.workflow_id, node_id = excluded.node_id,
-    provider = excluded.provider, config = excluded.config, status = excluded.status,
-    previous_secret = case when excluded.secret is null then webhooks.previous_secret
-                           else excluded.previous_secret end,
-    secret = coalesce(excluded.secret, webhooks.secret),
-    previous_secret_expires_at = excluded.previous_secret_expires_at,
-    stream_version = excluded.stream_version, updated_at = excluded.updated_at;
-
-  -- A statement of its own, so that it sees what was held while the row's lock was waited for.
-  update public.executions e
-  set held_bytes = null, released_at = now(), wake_at = now() + held.place * interval '1 microsecond'
-  from (
-    select x.id, row_number() over (order by x.created_at, x.id) as place
-    from jsonb_populate_recordset(null::public.webhooks, webhooks) as r
-    join public.executions x on x.webhook_id = r.id
-    where r.id = any (winners) and r.status in ('active', 'deleted')
-      and x.held_bytes is not null and x.status = 'queued'
-  ) as held
-  where e.id = held.id and e.status = 'queued';
-end
+  with call as (
+    select coalesce((argument ->> 'now')::timestamptz, now()) as now,
+      make_interval(secs => (argument ->> 'lease_seconds')::double precision) as lease,
+      least(coalesce((argument ->> 'limit')::integer, 100), 1000) as "limit"
+  ), due as (
+    select id from public.executions where wake_at <= (select now from call)
+    order by wake_at limit (select "limit" from call)
+    for update skip locked
+  ), claimed as (
+    update public.executions e set wake_at = call.now + call.lease
+    from call where e.id = any (array(select id from due))
+    returning e.tenant_id, e.id
+  ), due_schedules as (
+    select workflow_id, node_id from public.schedules
+    where next_at <= (select now from call) and (claimed_until is null or claimed_until <= (select now from call))
+    order by next_at limit (select "limit" from call)
+    for update skip locked
+  ), claimed_schedules as (
+    update public.schedules s set claimed_until = call.now + call.lease
+    from due_schedules due, call where s.workflow_id = due.workflow_id and s.node_id = due.node_id
+    returning s.*
+  ), found as (
+    select jsonb_build_object('tenant_id', tenant_id, 'execution_id', id) as item from claimed
+    union all
+    select jsonb_build_object('tenant_id', tenant_id, 'workflow_id', workflow_id, 'node_id', node_id,
+      'version', version, 'cron', cron, 'timezone', timezone, 'due_at', next_at) from claimed_schedules
+  )
+  select coalesce(jsonb_agg(item), '[]') from found
 $$;
 
-alter function public.hold_delivery(jsonb) set enable_seqscan = off;
+alter function public.advance_schedules(jsonb) set enable_seqscan = off;
 
 -- argument: {overdue_seconds, tenant_id?} → [{invariant, execution_id?, workflow_id?, detail}]: what breaks a promise,
--- the longest overdue first, at most 100.
+-- of one tenant or of all, the longest overdue first, at most 100.
+--
+-- A run that nobody carries on does not show in its wake_at: the sweep moves that by a lease each time it brings the
+-- run back, in vain. What shows is how long ago something last happened in it.
 create or replace function public.invariant_violations(argument jsonb) returns jsonb
 language sql stable security invoker set search_path = '' set enable_seqscan = off
 as $$

@@ -1,7 +1,25 @@
--- Less to write for each append.
+-- Appends say which sequence numbers they may draw, and write less. After the reads: those know what an append says
+-- here, and what an older one does not say.
 
--- The hash of an event covers that of the one before it, which stands beside it in the stream: a second copy of it told
--- nothing that is checked, and took 33 bytes an event and a pass over all that is appended.
+-- As SQL it was not inlined, for an aggregate calls it, and a function's call in SQL costs more than one in PL/pgSQL.
+create or replace function public.hash_link(state bytea, stored bytea, content bytea) returns bytea
+language plpgsql immutable parallel safe
+as $$ begin return sha256(coalesce(state, stored, ''::bytea) || content); end $$;
+
+-- calls: [{caller_id, execution_id}]. Makes those callers due that wait for an execution which has ended by now: it may
+-- have done so before its caller's row said that it waits. Whoever comes second of the two, the end and the wait, holds
+-- the caller's row or has waited for it, and so sees what the first has written.
+create or replace function public.wake_callers(calls jsonb) returns void
+language sql volatile security invoker set search_path = ''
+as $$
+  update public.executions e set wake_at = least(e.wake_at, now())
+  where e.status = 'waiting' and e.id = any (array(
+    select c.caller_id from jsonb_to_recordset(calls) as c(caller_id uuid, execution_id uuid)
+    cross join lateral (
+      select from public.executions called where called.id = c.execution_id and called.wake_at is null offset 0
+    ) as ended
+  ))
+$$;
 
 -- argument:
 --   streams   [{tenant_id, stream_id, stream_type, expected_version, first_event_id, size}], each stream once
@@ -147,49 +165,67 @@ begin
 end
 $$;
 
--- The ledger, each delivery once, and the hint of when its webhook was last used. Lines of deliveries that started no
--- run (execution_id unset) belong to no stream, and are written whoever wins.
-create or replace function public.write_deliveries(deliveries jsonb, winners uuid[]) returns void
+-- The hash of an event covers that of the one before it, which stands beside it in the stream: a second copy of it told
+-- nothing that is checked, and took 33 bytes an event and a pass over all that is appended.
+alter table public.event_store drop column previous_hash;
+
+-- argument: {tenant_id, execution_id, itself, event_type, payload, metadata, timestamp} → {cancelled, is_complete}:
+-- cancels what the execution has called, all the way down, and with itself the execution too. Runs of error workflows
+-- are let be: they are about what has happened. One that gets further meanwhile is tried again as it is then. The fact
+-- is the caller's, in the form in which it is stored; earlier callers tell a `reason` only.
+create or replace function public.cancel_called(argument jsonb) returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  lines jsonb;
+  open jsonb;
+  answer jsonb;
+  count_cancelled integer := 0;
 begin
-  insert into public.delivery_bodies (tenant_id, sha256, body)
-  select distinct on ((d ->> 'tenant_id'), (d ->> 'body_sha256'))
-    (d ->> 'tenant_id')::uuid, d ->> 'body_sha256', d ->> 'body'
-  from jsonb_array_elements(deliveries) as d
-  where d ->> 'body' is not null and (d ->> 'execution_id')::uuid = any (winners)
-  order by d ->> 'tenant_id', d ->> 'body_sha256'
-  on conflict do nothing;
-
-  with delivered as (
-    insert into public.webhook_deliveries (id, tenant_id, webhook_id, received_at, verdict, reason, delivery_key,
-      event_type, execution_id, headers, body_sha256, size_bytes)
-    select d.id, d.tenant_id, d.webhook_id, d.received_at, d.verdict, d.reason, d.delivery_key, d.event_type,
-      d.execution_id, coalesce(d.headers, '{}'), d.body_sha256, d.size_bytes
-    from jsonb_populate_recordset(null::public.webhook_deliveries, deliveries) as d
-    where d.execution_id = any (winners) order by d.id
-    on conflict (id) do nothing
-    returning webhook_id, received_at
-  ), latest as (
-    select webhook_id, max(received_at) as received_at from delivered group by webhook_id
-  ), free as (
-    -- A hint is not worth waiting for: a webhook that another drain is writing keeps that drain's time. Nor is it worth
-    -- a row for each batch: under load a webhook's time is up to five seconds behind.
-    select w.id from public.webhooks w join latest on latest.webhook_id = w.id
-    where w.last_triggered_at is null or w.last_triggered_at < latest.received_at - interval '5 seconds'
-    for update of w skip locked
-  )
-  update public.webhooks w set last_triggered_at = greatest(w.last_triggered_at, latest.received_at)
-  from latest join free on free.id = latest.webhook_id
-  where w.id = latest.webhook_id;
-
-  select jsonb_agg(d) into lines from jsonb_array_elements(deliveries) as d where d ->> 'execution_id' is null;
-  if lines is not null then
-    perform public.record_deliveries(jsonb_build_object('deliveries', lines));
-  end if;
+  for turn in 1..20 loop
+    with recursive called as (
+      select e.id, e.id <> (argument ->> 'execution_id')::uuid or (argument ->> 'itself')::boolean as is_meant
+      from public.executions e
+      where e.id = (argument ->> 'execution_id')::uuid and e.tenant_id = (argument ->> 'tenant_id')::uuid
+      union
+      select child.id, true from called cross join lateral (
+        select e.id from public.executions e
+        where e.parent_id = called.id and e.tenant_id = (argument ->> 'tenant_id')::uuid
+          and e.trigger ->> 'type' is distinct from 'error'
+        offset 0
+      ) as child
+    )
+    select jsonb_agg(n.whole) into open from (
+      select unfinished.whole from called cross join lateral (
+        select to_jsonb(e) as whole from public.executions e
+        where called.is_meant and e.id = called.id and e.wake_at is not null
+        offset 0
+      ) as unfinished
+      order by called.id limit 500
+    ) as n;
+    if open is null then
+      return jsonb_build_object('cancelled', count_cancelled, 'is_complete', true);
+    end if;
+    with one as materialized (
+      select e, e ->> 'id' as id, (e ->> 'stream_version')::integer as version, gen_random_uuid() as event_id
+      from jsonb_array_elements(open) as e
+    )
+    select public.append_events(jsonb_build_object(
+      'streams', jsonb_agg(jsonb_build_object(
+        'tenant_id', e ->> 'tenant_id', 'stream_id', id, 'stream_type', 'execution', 'expected_version', version,
+        'first_event_id', event_id, 'size', 1)),
+      'events', jsonb_agg(jsonb_build_object(
+        'stream_id', id, 'stream_version', version + 1, 'id', event_id,
+        'event_type', coalesce(argument ->> 'event_type', 'ExecutionCancelled'), 'timestamp', argument ->> 'timestamp',
+        'payload', coalesce(argument -> 'payload', jsonb_build_object('reason', argument ->> 'reason')),
+        'metadata', argument -> 'metadata')),
+      'executions', jsonb_agg(e || jsonb_build_object(
+        'status', 'cancelled', 'wake_at', null, 'finished_at', argument ->> 'timestamp', 'stream_version', version + 1)),
+      'ended', jsonb_agg(jsonb_build_object('caller_id', e ->> 'parent_id', 'execution_id', id))
+    )) into answer from one;
+    count_cancelled := count_cancelled + (
+      select count(*) from jsonb_array_elements(answer -> 'results') as r where r ->> 'status' = 'appended'
+    );
+  end loop;
+  return jsonb_build_object('cancelled', count_cancelled, 'is_complete', false);
 end
 $$;
-
-alter table public.event_store drop column previous_hash;

@@ -15,6 +15,8 @@ alter table public.webhooks add constraint webhooks_status_check
 -- A held delivery is a run that is queued and not due: what is stored is all that its release needs. The column is how
 -- many bytes it was sent with, unset from the release on.
 alter table public.executions add column held_bytes integer;
+-- A run that was held for long is not one that nobody carries on: what counts from its release on is the release.
+alter table public.executions add column released_at timestamptz;
 create index executions_held on public.executions (webhook_id) include (held_bytes)
   where held_bytes is not null and status = 'queued';
 
@@ -23,10 +25,11 @@ create index executions_held on public.executions (webhook_id) include (held_byt
 -- bytes as it may, or the webhook's present status where that is no longer `holding`.
 --
 -- The webhook's row is locked against a change of its status, which releases what is held: the delivery is either seen
--- by that release or not held at all. Deliveries do not wait for each other, so that the bounds may be passed by as many
--- as come at once.
+-- by that release or not held at all. Deliveries do not wait for each other, so that the bounds may be passed by as
+-- many as come at once. The setting is for statements that Postgres plans while their tables are small, here and below:
+-- it would take them for ones to read from the beginning for ever.
 create function public.hold_delivery(argument jsonb) returns jsonb
-language plpgsql volatile security invoker set search_path = ''
+language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
 as $$
 declare
   webhook uuid := (argument ->> 'webhook_id')::uuid;
@@ -56,9 +59,6 @@ begin
 end
 $$;
 
-revoke all on function public.hold_delivery(jsonb) from public, anon, authenticated;
-grant execute on function public.hold_delivery(jsonb) to service_role;
-
 -- argument: {} → {}: after the rows of executions were made anew from the events, in which a hold has no part, what is
 -- held is not due.
 create function public.keep_held(argument jsonb) returns jsonb
@@ -70,14 +70,11 @@ begin
 end
 $$;
 
-revoke all on function public.keep_held(jsonb) from public, anon, authenticated;
-grant execute on function public.keep_held(jsonb) to service_role;
-
 -- Secrets are no facts: they come beside the webhook's row and are kept where none is given, so that a rebuild from
 -- events leaves them alone. A webhook that is active again, or deleted, has its held deliveries run, in the order in
--- which they came: they are due by the same transaction that changes its status.
+-- which they came: they are due, and their release is noted, by the same transaction that changes its status.
 create or replace function public.write_webhooks(webhooks jsonb, winners uuid[]) returns void
-language plpgsql volatile security invoker set search_path = ''
+language plpgsql volatile security invoker set search_path = '' set enable_seqscan = off
 as $$
 begin
   insert into public.webhooks (id, tenant_id, name, workflow_id, node_id, provider, config, status, secret,
@@ -96,7 +93,8 @@ begin
     stream_version = excluded.stream_version, updated_at = excluded.updated_at;
 
   -- A statement of its own, so that it sees what was held while the row's lock was waited for.
-  update public.executions e set held_bytes = null, wake_at = now() + held.place * interval '1 microsecond'
+  update public.executions e
+  set held_bytes = null, released_at = now(), wake_at = now() + held.place * interval '1 microsecond'
   from (
     select x.id, row_number() over (order by x.created_at, x.id) as place
     from jsonb_populate_recordset(null::public.webhooks, webhooks) as r
@@ -108,7 +106,9 @@ begin
 end
 $$;
 
--- The two ways into the ledger, as they were, with whether the delivery verified.
+-- argument: {deliveries: [row of webhook_deliveries, with body where it is kept, and with the count that it adds]}
+-- → {written}. Each line is written once by its id, so that a batch may be repeated; a count's line (execution_id,
+-- body and key unset, count above one) is made anew for every batch.
 create or replace function public.record_deliveries(argument jsonb) returns jsonb
 language plpgsql security invoker set search_path = ''
 as $$
@@ -136,6 +136,8 @@ begin
 end
 $$;
 
+-- The ledger, each delivery once, and the hint of when its webhook was last used. Lines of deliveries that started no
+-- run (execution_id unset) belong to no stream, and are written whoever wins.
 create or replace function public.write_deliveries(deliveries jsonb, winners uuid[]) returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
@@ -178,3 +180,8 @@ begin
   end if;
 end
 $$;
+
+revoke all on function public.hold_delivery(jsonb) from public, anon, authenticated;
+revoke all on function public.keep_held(jsonb) from public, anon, authenticated;
+grant execute on function public.hold_delivery(jsonb) to service_role;
+grant execute on function public.keep_held(jsonb) to service_role;
