@@ -18,6 +18,7 @@ from shared.nodes.registry import names
 from shared.observability import UNITS
 
 ROOT = Path(__file__).parents[2]
+RESERVED = "ReservedConcurrentExecutions"
 SAM_PYTHON = ROOT / ".local" / "lambda" / "tools" / "bin" / "python"
 
 
@@ -194,6 +195,16 @@ def test_dashboard_and_alarms_show_metrics_that_are_written(transformed: dict[st
     watched = {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == {"Ref": "AWS::StackName"}}
     assert watched < shown | {"InvariantViolations"}
     assert (shown | watched) - set(UNITS) == set()
+
+
+def test_drains_have_a_ceiling(transformed: dict[str, Any]) -> None:
+    """Every function that wakes them knows how many there may be; Lambda enforces one, too, where it is wanted."""
+    functions = of_type(transformed, "AWS::Lambda::Function")
+    ceilings = {name: function["Environment"]["Variables"]["MAX_DRAINS"] for name, function in functions.items()}
+    assert all(ceiling == {"Ref": "MaxDrains"} for ceiling in ceilings.values()), ceilings
+    reserved = {name: one[RESERVED] for name, one in functions.items() if RESERVED in one}
+    wanted = {"Fn::If": ["ReservesDrains", {"Ref": "DrainReservedConcurrency"}, {"Ref": "AWS::NoValue"}]}
+    assert reserved == {"DrainFunction": wanted}
 
 
 def test_each_effect_on_aws_has_its_right_where_it_is_wanted(transformed: dict[str, Any]) -> None:

@@ -101,7 +101,8 @@ def test_one_bad_line_stops_no_other(sender: Sender, changes: dict[str, Any], ca
     assert len(ledger(other)) == 3
     assert waiting(sender.services) == 0
     (record,) = [record for record in caplog.records if record.message == "ledger_line_put_aside"]
-    assert record.__dict__["webhook_id"] == sender.webhook_id
+    named = record.__dict__["tenant_id"], record.__dict__["webhook_id"]
+    assert named == (None if "tenant_id" in changes else sender.actor.tenant_id, sender.webhook_id)
 
 
 def test_garbage_of_other_clients_is_put_aside(sender: Sender, caplog: pytest.LogCaptureFixture) -> None:

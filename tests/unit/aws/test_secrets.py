@@ -1,6 +1,7 @@
 """Secrets at rest can be read back in their own place, and nowhere else."""
 
 import base64
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ import pytest
 from moto import mock_aws
 
 from shared.aws import secrets
+from shared.deadline import within
 from shared.errors import SecretUnreadableError, UnavailableError
 from shared.settings import settings
+from tests.faults.freezing import silent_host
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -139,3 +142,22 @@ async def test_unreadable_key_is_an_outage(
     _forget()
     with pytest.raises(UnavailableError):
         await secrets.encrypt("s3cret", CONTEXT)
+
+
+async def test_secrets_manager_that_hangs_is_an_outage_in_time(environment: pytest.MonkeyPatch) -> None:
+    """No longer than the caller has time; once it answers, the key is read."""
+    environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        environment.setenv(name, "testing")
+    environment.delenv("SECRETS_KEY")
+    environment.setenv("SECRETS_KEY_ARN", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:key")
+    _forget()
+    with silent_host() as port:
+        environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        began = time.monotonic()
+        with within(0.5), pytest.raises(UnavailableError):
+            await secrets.encrypt("s3cret", CONTEXT)
+        assert time.monotonic() - began < 3  # botocore itself waits for three seconds, twice
+    environment.setenv("SECRETS_KEY", KEY)
+    _forget()
+    assert await secrets.decrypt(await secrets.encrypt("s3cret", CONTEXT), CONTEXT) == "s3cret"
