@@ -9,7 +9,10 @@ AUDIT_FEED = Operation(
     method="GET",
     path="/api/events",
     summary="Read the audit feed",
-    description="Everything that has happened in the tenant, in order, missing nothing.",
+    description=(
+        "Everything that has happened in the tenant, in order, missing nothing. A page ends at `limit` events or at a "
+        "megabyte of payloads, whichever comes first; a larger event is a page of its own."
+    ),
     tag="Events",
     role="viewer",
     scope="events:read",

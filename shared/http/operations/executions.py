@@ -66,7 +66,10 @@ LIST_EXECUTION_EVENTS = Operation(
     method="GET",
     path="/api/executions/{id}/events",
     summary="List a run's events",
-    description="In order. With `wait`, an empty answer is held back until there is an event or the run has ended.",
+    description=(
+        "In order. A page ends at `limit` events or at a megabyte of payloads, whichever comes first; a larger event "
+        "is a page of its own. With `wait`, an empty answer is held back until there is an event or the run has ended."
+    ),
     tag=TAG,
     role="viewer",
     scope="executions:read",
