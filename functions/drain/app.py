@@ -11,7 +11,7 @@ from shared.runtime import run, use_uvloop
 from shared.snapstart import modules, prepare
 
 use_uvloop()
-prepare(modules("bullmq", "httpx", "postgrest"), lambda: services().close())
+prepare(modules("bullmq", "httpx", "postgrest", "shared.queue.job_checks"), lambda: services().close())
 
 
 class Context(Protocol):

@@ -28,7 +28,6 @@ from shared.errors import WorkflowEngineError
 from shared.ids import new_id
 from shared.nodes.node_type import Reach
 from shared.observability import emit
-from shared.queries.overdue import overdue
 
 logger = logging.getLogger(__name__)
 # Lines of the ledger that are left this close to the end are the next drain's.
@@ -78,6 +77,8 @@ async def drain(remaining_seconds: Callable[[], float], waking: str | None = Non
 
 async def tell_overdue(remaining_seconds: float) -> None:
     """Writes what is overdue as metrics; a drain that has no time left for it leaves it to the next minute's."""
+    from shared.queries.overdue import overdue  # once a minute: other drains do without
+
     try:
         async with asyncio.timeout(max(0.0, remaining_seconds - 1)):
             emit(await overdue(services().database, services().executions), service="drain")

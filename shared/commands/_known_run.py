@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from shared.commands.record import record
 from shared.commands.services import Services
 from shared.domain.actor import Actor
 from shared.domain.delivery import ledger_row, queued
-from shared.domain.delivery_log import DeliveryLogEntry
 from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply, fold
 from shared.errors import NotFoundError, StreamConflictError
 from shared.events.record import NewEvent, RecordedEvent
+
+if TYPE_CHECKING:
+    from shared.domain.delivery_log import DeliveryLogEntry
 
 
 async def known_run(

@@ -13,7 +13,7 @@ from shared.commands._redelivery import Redelivery, has_verified, published_webh
 from shared.commands.model import Command, Moment
 from shared.commands.services import Services
 from shared.domain.actor import Actor
-from shared.domain.verdict import Verdict
+from shared.domain.delivery_log import Verdict
 from shared.repositories.rows import Keyset
 
 MAX_REDELIVERED = 100

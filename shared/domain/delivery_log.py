@@ -5,11 +5,29 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from shared.domain.json_values import storable
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.ids import is_uuid
+
+# What becomes of a delivery.
+Verdict = Literal[
+    "accepted",
+    "duplicate",
+    "filtered",
+    "throttled",
+    "rejected_signature",
+    "rejected_stale",
+    "rejected_malformed",
+    "paused",
+    "unpublished",
+    "held",
+    "handshake",
+]
+# What only a delivery is that has verified. A handshake may have, and `accepted` is one that has unless its line says
+# otherwise.
+PROVEN: frozenset[str] = frozenset({"duplicate", "filtered", "throttled", "paused", "unpublished", "held"})
 
 # A sentence for the webhook's owner.
 MAX_REASON_CHARACTERS = 500

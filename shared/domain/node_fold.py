@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from shared.domain.execution import ExecutionState
 from shared.domain.map_items import MapItems
 from shared.domain.paths import item_prefix, split_path
-from shared.domain.steps import UNLIMITED, Steps
 
 if TYPE_CHECKING:
     from shared.events.node import (
@@ -56,6 +55,8 @@ def _node_succeeded(state: ExecutionState, fact: NodeSucceeded, happened_at: str
     taken = fact.signal
     if taken is None and record.signal is not None and "out" in fact.handles:
         # The facts of former versions do not say which one it was.
+        from shared.domain.steps import UNLIMITED, Steps
+
         taken = state.signals.number_for(fact.node_id, Steps(UNLIMITED))
     if taken is not None:
         state.signals.take(taken)

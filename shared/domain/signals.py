@@ -46,6 +46,11 @@ class Signals:
             self._judge(path)
         return bool(self.promised or self._refused)
 
+    @property
+    def is_any_open(self) -> bool:
+        """Whether any waiting nodes are left that have not been looked at."""
+        return bool(self._open)
+
     def judge_some(self) -> bool:
         """Whether any waiting nodes are left that have not been looked at, after one or a few more of them, as many as
         may be looked at in one go."""

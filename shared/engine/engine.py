@@ -6,10 +6,10 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from shared.cause import Cause, current, note
 from shared.domain.delivery import ledger_row, queued
-from shared.domain.delivery_log import DeliveryLogEntry
 from shared.domain.execution import ExecutionState
 from shared.domain.json_values import storable
 from shared.domain.run_budget import DEFAULT_BUDGET, RunBudget
@@ -23,10 +23,8 @@ from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
 from shared.engine.memory import Memory, Share
 from shared.engine.program import Program
-from shared.engine.promise import Promise, Tell
 from shared.engine.recorder import Recorder
 from shared.engine.run import Run
-from shared.engine.unfolded import unfolded
 from shared.engine.waiting_runs import Known, WaitingRuns
 from shared.errors import RunLimitError, StreamConflictError
 from shared.events.execution import ExecutionFailed, ExecutionQueued, trigger_of
@@ -37,6 +35,10 @@ from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
 from shared.repositories.payload import counted_text
 from shared.turns import LARGE_BYTES
+
+if TYPE_CHECKING:
+    from shared.domain.delivery_log import DeliveryLogEntry
+    from shared.engine.promise import Tell
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +135,8 @@ class Engine:
 
         The run is not folded: that may be what cannot be done.
         """
+        from shared.engine.unfolded import unfolded  # few jobs come to this
+
         for _ in range(MAX_RELOADS):
             known = await unfolded(self._events, self._executions, job.tenant_id, job.execution_id)
             recorder = await self._known_or_begun(job, known, None)
@@ -183,6 +187,8 @@ class Engine:
 
     def _promise(self, job: ExecutionJob, recorder: Recorder) -> None:
         if job.awaited and self._tell is not None:
+            from shared.engine.promise import Promise  # for most runs nobody waits
+
             recorder.promise = Promise(recorder.state, self._tell)
 
     async def _continued(self, job: ExecutionJob, share: Share) -> Recorder | None:

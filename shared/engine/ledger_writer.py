@@ -12,9 +12,7 @@ import logging
 from collections.abc import Sequence
 from typing import get_args
 
-from shared.domain.delivery_log import DeliveryLogEntry
-from shared.domain.verdict import Verdict
-from shared.engine.bisection import write_all
+from shared.domain.delivery_log import DeliveryLogEntry, Verdict
 from shared.engine.keepers import keep_turning
 from shared.errors import UnavailableError
 from shared.observability import count
@@ -132,6 +130,8 @@ class LedgerWriter:
             _put_aside(line["tenant_id"], line["webhook_id"], str(error), delivery_id=line["id"])
 
         if rows and not (is_light and await self._events.carry(rows)):
+            from shared.engine.bisection import write_all  # as a rule they go with a commit
+
             await write_all(rows, self._webhooks.record, put_aside)
         count_deliveries([line for line in rows if line["id"] not in refused])
         for each in notes.refused:

@@ -13,9 +13,7 @@ from shared.domain.execution_fold import apply, apply_event
 from shared.domain.run_budget import DEFAULT_BUDGET, RunBudget
 from shared.domain.timestamps import timestamp
 from shared.engine.journal import Journal
-from shared.engine.judgement import judge
 from shared.engine.memory import Share
-from shared.engine.promise import Promise
 from shared.errors import StreamConflictError
 from shared.events.codec import new_event
 from shared.events.node import NodeStarted
@@ -27,6 +25,7 @@ from shared.repositories.run_append import run_append
 
 if TYPE_CHECKING:
     from shared.domain.delivery_log import DeliveryLogEntry
+    from shared.engine.promise import Promise
     from shared.events.facts import ExecutionFact
 
 JsonObject = dict[str, Any]
@@ -201,6 +200,8 @@ class Recorder:
             raise StreamConflictError
         for one in others:
             apply_event(self.state, one)
+        from shared.engine.judgement import judge  # most runs receive no signal
+
         await judge(self.state.signals)
 
     def _wake_at(self) -> str | None:

@@ -15,7 +15,6 @@ from shared.domain.fates import live_sources
 from shared.domain.json_values import MAX_DEPTH, deeper_than
 from shared.domain.node_record import UNTOUCHED
 from shared.domain.paths import item_of, split_path
-from shared.domain.steps import Steps
 from shared.domain.templates import cut
 from shared.engine.expression_child import EvaluationError
 from shared.engine.expression_requests import GuardedTemplate, Level, Request
@@ -74,6 +73,8 @@ class Resolution:
         """How many of the signals received so far a node that is about to wait passes over; raises as `signal`."""
         if wait.signal is None:
             return None
+        from shared.domain.steps import Steps  # most runs wait for no signal
+
         try:
             return self._state.signals.look(path, wait.signal, parameters.get("schema"), Steps())
         except LimitExceededError as error:

@@ -17,7 +17,6 @@ from shared.engine.due import Due
 from shared.engine.ending import Ending
 from shared.engine.frontier import Frontier
 from shared.engine.journal import MAX_BYTES
-from shared.engine.judgement import judge
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
 
@@ -53,7 +52,10 @@ class Run:
         Facts of somebody else raise `StreamConflictError`: whoever wrote them has the run now.
         """
         try:
-            await judge(self._state.signals)
+            if self._state.signals.is_any_open:
+                from shared.engine.judgement import judge  # most runs wait for no signal
+
+                await judge(self._state.signals)
             await self._calls.look()
             running = self._state.running
             started = [path for path in self._state.nodes if path in running] if running else []

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.domain.execution import ExecutionState
-from shared.engine.bisection import write_all
 from shared.engine.journal import Journal
 from shared.engine.recorder import Recorder
 from shared.errors import StreamConflictError, UnavailableError
@@ -84,9 +83,12 @@ class Schedules:
         async def put_aside(schedule: JsonObject, error: Exception) -> None:
             _tell("schedule_not_advanced", schedule, error)
 
+        if not moved:
+            return
+        from shared.engine.bisection import write_all  # most drains see no schedule
+
         try:
-            if moved:
-                await write_all(moved, self._schedules.advance, put_aside)
+            await write_all(moved, self._schedules.advance, put_aside)
         except UnavailableError as error:
             _tell("schedules_wait", moved[0], error)
 

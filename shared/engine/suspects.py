@@ -24,7 +24,7 @@ MAX_PAUSE_SECONDS = 60.0
 def pause_of(claimed: ClaimedJob) -> float:
     """For how many seconds a claimed job is to be put off because of the drains that died over it; 0 for not at all,
     or not again."""
-    if claimed.deferred_failure is not None or claimed.stalled < 2 or claimed.put_off_after >= claimed.stalled:
+    if not claimed.is_suspect:
         return 0.0
     longest = min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(claimed.stalled - 2, 16))
     return random.uniform(longest / 2, longest)  # noqa: S311  # no secret

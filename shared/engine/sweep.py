@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from shared.domain.timestamps import timestamp
-from shared.engine.bisection import write_all
 from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
 from shared.engine.keepers import keep_turning
@@ -59,6 +58,13 @@ class Sweep:
         jobs = [ExecutionJob(row["tenant_id"], row["execution_id"], "resume") for row in due if "execution_id" in row]
         jobs += await self._schedules.fire([row for row in due if "cron" in row])
         self._summary.swept += len(jobs)
+        if jobs:
+            await self._bring_back(jobs)
+        return FULL_SWEEP_SECONDS if len(due) >= SWEEP_LIMIT else SWEEP_SECONDS
+
+    async def _bring_back(self, jobs: Sequence[ExecutionJob]) -> None:
+        from shared.engine.bisection import write_all  # most sweeps find nothing
+
         try:
             await write_all(jobs, self._queue.enqueue, _put_aside)
         except QueueUnavailableError:
@@ -67,7 +73,6 @@ class Sweep:
                 # their leases, which bring them back.
                 await self._places.one_free()
                 self._start(self._run_here(job))
-        return FULL_SWEEP_SECONDS if len(due) >= SWEEP_LIMIT else SWEEP_SECONDS
 
     async def _run_here(self, job: ExecutionJob) -> None:
         try:

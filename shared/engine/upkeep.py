@@ -7,13 +7,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
-from shared.engine.growth import Growth, Look
 from shared.engine.keepers import FAILED_TURN_PAUSE_SECONDS, keep_turning
 from shared.queue.execution_queue import ExecutionQueue
 from shared.queue.job import ClaimedJob
 from shared.queue.wake import wake_drain
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.engine.growth import Growth
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +44,7 @@ class Upkeep:
         no more, so that its presence is not renewed. `waking` is the token of the waking that made this drain."""
         self._queue, self._settings, self._name = queue, settings, name
         self._active, self._is_leaving = active, is_leaving
-        self._progress, self._waking, self._growth = progress, waking, Growth(settings.drain_concurrency)
+        self._progress, self._waking = progress, waking
 
     async def keep_locks(self) -> None:
         """Renews locks and presence until it is cancelled."""
@@ -55,7 +59,9 @@ class Upkeep:
     async def keep_pace(self) -> None:
         """Starts another drain whenever that would help, until it is cancelled."""
         await asyncio.sleep(PACE_SECONDS)
-        await keep_turning("pace", self._grow)
+        from shared.engine.growth import Growth  # the first runs do not wait for it
+
+        await keep_turning("pace", partial(self._grow, Growth(self._settings.drain_concurrency)))
 
     async def announce(self) -> int:
         """How many drains are live, now that this one has said so. Raises `QueueUnavailableError`."""
@@ -80,10 +86,12 @@ class Upkeep:
             logger.warning("jobs_recovered", extra={"job_ids": recovered})
         return self._settings.lock_seconds
 
-    async def _grow(self) -> float:
+    async def _grow(self, growth: Growth) -> float:
+        from shared.engine.growth import Look
+
         waiting, live = (await self._queue.counts())["wait"], await self._queue.live_drains()
         finished, unavailable, places_used = self._progress()
         look = Look(time.monotonic(), finished, unavailable, places_used, waiting, live)
-        if live < self._settings.max_drains and self._growth.is_due(look):
+        if live < self._settings.max_drains and growth.is_due(look):
             await wake_drain(self._queue)
         return PACE_SECONDS

@@ -11,7 +11,6 @@ from typing import Any
 from shared.engine.drain_summary import Summary
 from shared.engine.engine import Engine
 from shared.engine.places import Places
-from shared.engine.suspects import pause_of
 from shared.errors import JobRefusedError, QueueError, QueueUnavailableError, UnavailableError
 from shared.observability import count, highest
 from shared.queue.execution_queue import ExecutionQueue
@@ -72,9 +71,8 @@ class Worker:
         if claimed.job is None:
             logger.warning("job_malformed", extra={"job_id": claimed.id, "reason": claimed.malformed})
             return await self._fail(claimed, claimed.malformed or "malformed", is_kept=True)
-        if pause := pause_of(claimed):
-            logger.warning("job_put_off", extra={"job_id": claimed.id, "stalled": claimed.stalled, "seconds": pause})
-            return await self._delay(claimed, pause, for_stall=True)
+        if claimed.is_suspect:
+            return await self._put_off(claimed)
         if claimed.deferred_failure is None and (pause := self._places.pause_of(claimed.job.tenant_id)):
             return await self._delay(claimed, pause)
         try:
@@ -130,6 +128,13 @@ class Worker:
         else:
             self.active[claimed.token] = following
         return following
+
+    async def _put_off(self, claimed: ClaimedJob) -> ClaimedJob | None:
+        from shared.engine.suspects import pause_of  # few jobs lose two drains
+
+        pause = pause_of(claimed)
+        logger.warning("job_put_off", extra={"job_id": claimed.id, "stalled": claimed.stalled, "seconds": pause})
+        return await self._delay(claimed, pause, for_stall=True)
 
     async def _delay(self, claimed: ClaimedJob, seconds: float, for_stall: bool = False) -> ClaimedJob | None:
         self._summary.delayed += 1

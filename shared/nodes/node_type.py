@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from shared.domain.graph import Graph
-from shared.domain.json_schema import schema_problems
 from shared.domain.json_values import pointer_of, size_bytes
 from shared.domain.run_error import run_error
 from shared.turns import Turns
@@ -255,6 +254,8 @@ def _condition(value: Any) -> Any:
 
 
 def _sound(schema: JsonObject) -> JsonObject:
+    from shared.domain.json_schema import schema_problems  # few nodes have one
+
     problems = schema_problems(schema)
     if problems:
         raise ValueError(f"{problems[0].pointer or 'the schema'}: {problems[0].message}")

@@ -24,7 +24,6 @@ from shared.queue.hints import Hints
 from shared.queue.job import JOB_NAME, ExecutionJob, parse_job
 from shared.queue.keys import OwnKeys
 from shared.queue.ledger import Ledger
-from shared.queue.limit import Limit
 from shared.queue.presence import Presence
 from shared.queue.scripts import ScriptRunner
 from shared.settings import Settings
@@ -37,6 +36,14 @@ ACCEPT_TIMEOUT_SECONDS = 1.5
 AGAIN_SECONDS = 60
 # The keys of BullMQ's script, in its order.
 _ADD_KEYS = ("wait", "paused", "meta", "id", "completed", "delayed", "active", "events", "marker")
+
+
+class Limit(NamedTuple):
+    """How many deliveries come in, by a bucket of tokens with a name: `per_second` of them, and `burst` fit."""
+
+    name: str
+    per_second: float
+    burst: int
 
 
 class Receipt(NamedTuple):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from shared.cause import Cause
 from shared.domain.json_values import may_be_unstorable
 from shared.ids import derived_id, is_uuid
-from shared.queue.job_checks import problem_of_delivery, problem_of_input, problem_of_start
 
 if TYPE_CHECKING:
     from shared.domain.delivery import DeliveryRecord
@@ -83,6 +82,11 @@ class ClaimedJob(NamedTuple):
     stalled: int = 0
     put_off_after: int = 0
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether more than one drain has died over it, the last of them since it was put off for that."""
+        return self.deferred_failure is None and self.stalled >= 2 and self.stalled > self.put_off_after
+
 
 def claimed_job(job_id: str, token: str, fields: Mapping[str, str]) -> ClaimedJob:
     """The claimed job in a BullMQ job's hash."""
@@ -120,14 +124,7 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
         return None, "The job's kind must be delivery, resume or start."
     if (kind == "delivery") != isinstance(delivery, dict) or (kind == "start") != isinstance(start, dict):
         return None, f"The job's data does not fit its kind, {kind}."
-    problem = (
-        problem_of_delivery(delivery)
-        if delivery is not None
-        else problem_of_start(start) or problem_of_input(fields["data"], 2)
-        if start is not None
-        else None
-    )
-    if problem is not None:
+    if problem := _problem(delivery, start, fields["data"]):
         return None, problem
     if delivery is not None and may_be_unstorable(fields["data"]):
         # Intake leaves none; other clients of the queue may write what they like.
@@ -137,10 +134,21 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
     return ExecutionJob(data["tenant_id"], job_id, kind, delivery, start, data.get("awaited") is True), None
 
 
+def _problem(delivery: Mapping[str, Any] | None, start: Mapping[str, Any] | None, text: str) -> str | None:
+    """What is wrong with what is to begin a run; whoever only adds jobs starts without these checks."""
+    from shared.queue.job_checks import problem_of_delivery, problem_of_input, problem_of_start
+
+    if delivery is not None:
+        return problem_of_delivery(delivery)
+    return None if start is None else problem_of_start(start) or problem_of_input(text, 2)
+
+
 def _started_by_hand(job_id: str, data: dict[str, Any], text: str) -> tuple[ExecutionJob | None, str | None]:
     """A job added by any BullMQ client with `{tenant_id, workflow_id, input?}`; its id makes it exactly one run."""
     if not _uuid(data.get("workflow_id")):
         return None, "The job's data must have a workflow_id that is a UUID."
+    from shared.queue.job_checks import problem_of_input
+
     if problem := problem_of_input(text, 1):
         return None, problem
     execution_id = job_id if is_uuid(job_id) else derived_id("job", job_id)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from shared.domain.verdict import PROVEN
 from shared.ids import derived_id, new_id
 from shared.queue.connection import in_time
 from shared.queue.keys import OwnKeys
@@ -83,6 +82,8 @@ class Ledger:
     async def note(self, row: DeliveryLogEntry, body: str = "") -> bool:
         """Whether a drain should be woken, since none is live: leaves a row of `webhook_deliveries`, with its body in
         base64. Of those who ask, one in ten seconds is told to."""
+        from shared.domain.delivery_log import PROVEN  # most deliveries leave none
+
         minute = int(time.time()) // 60 * 60
         field = f"{row['tenant_id']} {row['webhook_id']} {row['verdict']} {minute}"
         refused = row["verdict"] not in PROVEN

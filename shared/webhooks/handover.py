@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shared.commands._hint import wake
 from shared.commands.services import Services
 from shared.deadline import within
 from shared.domain.delivery import DeliveryRecord
@@ -20,9 +19,8 @@ from shared.errors import (
     ThrottledError,
 )
 from shared.observability import emit
-from shared.queue.inbox import Receipt
+from shared.queue.inbox import Limit, Receipt
 from shared.queue.job import ExecutionJob
-from shared.queue.limit import Limit
 from shared.webhooks.answer import Answer, json_answer
 from shared.webhooks.closed import gone
 from shared.webhooks.deadlines import LONG_SECONDS, SHORT_SECONDS
@@ -113,6 +111,8 @@ class Handover:
         if receipt.duplicate:
             await self._notes.note(hook, job.delivered, "duplicate", None)
         if not receipt.live_drain:
+            from shared.commands._hint import wake  # as a rule one is live
+
             await wake(self._services)
         return receipt
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import logging
 
-from shared.commands._hint import wake
 from shared.commands.services import Services
 from shared.domain.delivery import DeliveryRecord, body_bytes, ledger_note
-from shared.domain.verdict import PROVEN
 from shared.errors import QueueError, QueueUnavailableError
 from shared.webhooks.detour import Detour
 from shared.webhooks.hooks import Hook
@@ -28,6 +26,8 @@ class LedgerNotes:
     ) -> None:
         """Leaves a line. What Redis does not take in time is not recorded. `verified` unset is what the verdict
         says."""
+        from shared.domain.delivery_log import PROVEN  # most deliveries start a run
+
         row = ledger_note(facts, hook.tenant_id, verdict, reason, verdict in PROVEN if verified is None else verified)
         if self._detour.is_open:
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
@@ -39,4 +39,6 @@ class LedgerNotes:
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
         else:
             if should_wake:
+                from shared.commands._hint import wake  # as a rule one is live
+
                 await wake(self._services)

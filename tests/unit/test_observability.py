@@ -13,7 +13,7 @@ import pytest
 
 from shared import observability
 from shared.cause import note
-from shared.domain.verdict import Verdict
+from shared.domain.delivery_log import Verdict
 from shared.engine.ledger_writer import count_deliveries
 from shared.observability import UNITS, begin, count, count_cold_start, edge_logger, emit, flush, highest, mean, tagged
 

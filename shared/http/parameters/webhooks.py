@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.commands.model import Moment, Uuid
-from shared.domain.verdict import Verdict
+from shared.domain.delivery_log import Verdict
 from shared.http.parameters.common import PageQuery
 
 

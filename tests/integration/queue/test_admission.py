@@ -12,8 +12,7 @@ from redis.asyncio import Redis
 from local.redis import RedisServer
 from shared.errors import QueueUnavailableError
 from shared.queue.execution_queue import ExecutionQueue
-from shared.queue.inbox import Receipt
-from shared.queue.limit import Limit
+from shared.queue.inbox import Limit, Receipt
 from shared.settings import Settings
 from tests.integration.queue.jobs import ONE, TWO, delivery, resume
 
