@@ -104,6 +104,7 @@ class Engine:
                 return await self._carried_out(job, recorder)
             except StreamConflictError:
                 is_new = False
+                share.close()
             except RunLimitError as error:
                 await self._end_at_limit(job, error)
                 return None
@@ -192,16 +193,17 @@ class Engine:
             recorder.promise = Promise(recorder.state, self._tell)
 
     async def _continued(self, job: ExecutionJob, share: Share) -> Recorder | None:
-        while True:
-            async with self._memory.reading:
-                known = await self._waiting.load(job.tenant_id, job.execution_id)
-            if known is not None:
-                share.hold(known[0].size_bytes)
-            if not share.is_to_wait:
-                return await self._known_or_begun(job, known, share)
-            # What was read is let go of until there is room for it.
-            known = None
-            await share.room()
+        known = await self._read(job)
+        if known is not None and not share.takes(known[0].size_bytes):
+            # What was read is let go of, and not counted, until there is room for it.
+            size_bytes, known = known[0].size_bytes, None
+            await share.take(size_bytes)
+            known = await self._read(job)
+        return await self._known_or_begun(job, known, share)
+
+    async def _read(self, job: ExecutionJob) -> Known | None:
+        async with self._memory.reading.place(job.tenant_id):
+            return await self._waiting.load(job.tenant_id, job.execution_id)
 
     async def _known_or_begun(self, job: ExecutionJob, known: Known | None, share: Share | None) -> Recorder | None:
         if known is not None:

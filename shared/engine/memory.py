@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 
+from shared.bulkhead import Bulkhead
+from shared.engine.places import LARGE_ASIDE_OF_A_TENANT, outside
+
 # Below this a run is none of those that are waited for.
 LARGE_BYTES = 2_097_152
 # As they count (`shared.repositories.payload.counted_bytes`): in a process it is four times as much at most.
 DEFAULT_MAX_BYTES = 67_108_864
 # Beyond so many times that, tenants wait for one another, too.
 FLOOD = 3
-# So many runs are read at once: how large one is shows when it has been.
-MAX_READ_AT_ONCE = 4
+# So many runs are read at once, for how large one is shows when it has been; of a tenant's, no more than others could
+# be beside them.
+MAX_READ_AT_ONCE = 5
 
 
 class Memory:
@@ -28,7 +32,7 @@ class Memory:
         self._max_bytes = max_bytes
         self._large: dict[Share, int] = {}
         self._waiting: list[asyncio.Future[None]] = []
-        self.reading = asyncio.Semaphore(MAX_READ_AT_ONCE)
+        self.reading = Bulkhead(MAX_READ_AT_ONCE, MAX_READ_AT_ONCE)
 
     def share(self, tenant_id: str) -> Share:
         """The share of a tenant's run, empty so far; close it when the run is not at work any more."""
@@ -89,14 +93,27 @@ class Share:
 
     async def room(self) -> None:
         """Returns when there is room for more of this run."""
-        while self.is_to_wait:
-            await self._memory.less()
+        await self._room_for(self._memory.held_by(self))
 
     async def take(self, size_bytes: int) -> None:
-        """Returns when there is room for so much, which it holds then."""
-        while self._memory.is_full_for(self, size_bytes):
-            await self._memory.less()
+        """Returns when there is room for so much, which it holds then; meanwhile it holds what it did."""
+        await self._room_for(size_bytes)
         self.hold(size_bytes)
+
+    async def _room_for(self, size_bytes: int) -> None:
+        if not self._memory.is_full_for(self, size_bytes):
+            return
+        # Whoever holds the room may wait for a slow server.
+        with outside(LARGE_ASIDE_OF_A_TENANT):
+            while self._memory.is_full_for(self, size_bytes):
+                await self._memory.less()
+
+    def takes(self, size_bytes: int) -> bool:
+        """Whether there is room for so much, which it holds then."""
+        if self._memory.is_full_for(self, size_bytes):
+            return False
+        self.hold(size_bytes)
+        return True
 
     def close(self) -> None:
         """Lets go of it."""

@@ -1,9 +1,9 @@
 """A drain's places, and the runs that need none for they wait for a server outside.
 
-A drain works on so many runs at once as it has places. A run that waits for a slow host does nothing: after a moment it
-is set aside, and its place is another's. A tenant may have its share of what is set aside (as in `shared.bulkhead`);
-what it has beyond that keeps its places, half of all at most while the drain has work of other tenants: its further
-jobs are put off then, and come back one after the other.
+A drain works on so many runs at once as it has places. A run that waits for a slow host, or for room in the drain's
+memory, does nothing: after a moment it is set aside, and its place is another's. A tenant may have its share of what is
+set aside (as in `shared.bulkhead`); what it has beyond that keeps its places, half of all at most while the drain has
+work of other tenants: its further jobs are put off then, and come back one after the other.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from contextvars import ContextVar
 # After how long a run that waits for a server is set aside.
 PATIENCE_SECONDS = 0.2
 MAX_ASIDE, ASIDE_OF_A_TENANT = 128, 64
+# Of those that wait for room: each holds the body that it begins with, some megabytes.
+LARGE_ASIDE_OF_A_TENANT = 16
 # For how long another tenant counts as having work for this drain, once it had some.
 OTHERS_SECONDS = 10.0
 # How soon a job that is put off comes back at the earliest, and how many of a tenant's do so in a second.
@@ -35,6 +37,8 @@ class Places:
         self.freed = asyncio.Event()
         self._aside: dict[str, int] = {}
         self._aside_in_all = 0
+        # How many of a tenant's runs wait in their places, for it has its share aside.
+        self._stuck: dict[str, int] = {}
         self._back_at: dict[str, float] = {}
         self._latest = self._latest_other = ("", float("-inf"))
 
@@ -76,18 +80,19 @@ class Places:
             self._latest_other = self._latest
         self._latest = (tenant_id, now)
         has_others = now - self._latest_other[1] < OTHERS_SECONDS
-        if not has_others or self.at_work <= self.total / 2 or not self._aside.get(tenant_id) or self._may(tenant_id):
+        is_at_its_share = tenant_id in self._stuck or (tenant_id in self._aside and not self._may(tenant_id))
+        if not has_others or self.at_work <= self.total / 2 or not is_at_its_share:
             return 0.0
         back_at = max(now + PUT_OFF_SECONDS, self._back_at.get(tenant_id, 0.0) + 1 / BACK_PER_SECOND)
         self._back_at[tenant_id] = back_at
         return back_at - now
 
-    def _may(self, tenant_id: str) -> bool:
-        return self._aside.get(tenant_id, 0) < min(ASIDE_OF_A_TENANT, MAX_ASIDE - self._aside_in_all)
+    def _may(self, tenant_id: str, most: int = ASIDE_OF_A_TENANT) -> bool:
+        return self._aside.get(tenant_id, 0) < min(most, MAX_ASIDE - self._aside_in_all)
 
-    def set_aside(self, tenant_id: str) -> bool:
-        """Whether a run of the tenant's needs no place from now on."""
-        if not self._may(tenant_id):
+    def set_aside(self, tenant_id: str, most: int = ASIDE_OF_A_TENANT) -> bool:
+        """Whether a run of the tenant's, of which `most` may be aside, needs no place from now on."""
+        if not self._may(tenant_id, most):
             return False
         self._aside[tenant_id] = self._aside.get(tenant_id, 0) + 1
         self._aside_in_all += 1
@@ -103,19 +108,27 @@ class Places:
             del self._aside[tenant_id]
             self._back_at.pop(tenant_id, None)
 
+    def keep(self, tenant_id: str, runs: int) -> None:
+        """So many more of the tenant's runs wait in their places, or fewer where the number is negative."""
+        self._stuck[tenant_id] = self._stuck.get(tenant_id, 0) + runs
+        if not self._stuck[tenant_id]:
+            del self._stuck[tenant_id]
+
 
 class _Run:
-    """One run at work: how many servers it waits for, and whether it is set aside."""
+    """One run at work: how much it waits for, whether it is set aside, and whether it was to be and is not."""
 
     def __init__(self, places: Places, tenant_id: str) -> None:
         self._places, self._tenant_id = places, tenant_id
         self._waits = 0
-        self._is_aside = False
+        self._most = ASIDE_OF_A_TENANT
+        self._is_aside = self._is_stuck = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> None:
+    def begin(self, most: int) -> None:
         self._waits += 1
         if self._waits == 1:
+            self._most = most
             self._wait()
 
     def end(self) -> None:
@@ -127,6 +140,7 @@ class _Run:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._keep(False)
         if self._is_aside:
             self._is_aside = False
             self._places.come_back(self._tenant_id)
@@ -135,22 +149,29 @@ class _Run:
         self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look)
 
     def _look(self) -> None:
-        self._is_aside = self._places.set_aside(self._tenant_id)
+        self._is_aside = self._places.set_aside(self._tenant_id, self._most)
+        self._keep(not self._is_aside)
         if not self._is_aside:
             self._wait()
+
+    def _keep(self, is_stuck: bool) -> None:
+        if is_stuck != self._is_stuck:
+            self._is_stuck = is_stuck
+            self._places.keep(self._tenant_id, 1 if is_stuck else -1)
 
 
 _run: ContextVar[_Run | None] = ContextVar("run", default=None)
 
 
 @contextmanager
-def outside() -> Iterator[None]:
-    """A block that waits for a server outside, on behalf of the run at work."""
+def outside(most: int = ASIDE_OF_A_TENANT) -> Iterator[None]:
+    """A block that waits for a server outside, or for others' ends, on behalf of the run at work; so many of its
+    tenant's may be aside when this one is to be."""
     run = _run.get()
     if run is None:
         yield
         return
-    run.begin()
+    run.begin(most)
     try:
         yield
     finally:

@@ -21,12 +21,22 @@ class Watched(Memory):
     def __init__(self, max_bytes: int) -> None:
         super().__init__(max_bytes)
         self.peak, self.is_full = 0, asyncio.Event()
+        self._waits = asyncio.Semaphore(0)
 
     def hold(self, share: Share, size_bytes: int) -> None:
         super().hold(share, size_bytes)
         self.peak = max(self.peak, self.held_bytes)
         if self.held_bytes > MANY:
             self.is_full.set()
+
+    async def less(self) -> None:
+        self._waits.release()
+        await super().less()
+
+    async def all_wait(self, count: int) -> None:
+        """Returns when so many have begun to wait."""
+        for _ in range(count):
+            await self._waits.acquire()
 
 
 async def large_runs(bench: Bench, count: int, *last: dict[str, object]) -> list[ExecutionJob]:
@@ -70,6 +80,23 @@ async def test_large_runs_that_come_back_together_wait_too(bench: Bench) -> None
     await asyncio.gather(*(later.execute(job, is_first_claim=False) for job in jobs))
     assert {(await bench.state(job)).status for job in jobs} == {"succeeded"}
     assert memory.held_bytes == 0
+
+
+async def test_run_that_waits_to_be_read_again_counts_for_nothing(bench: Bench) -> None:
+    """It holds nothing: where it counted, other tenants' first large runs would wait for it."""
+    jobs = await large_runs(bench, 3, delay("pause", seconds=3600))
+    await asyncio.gather(*map(bench.engine.execute, jobs))
+    memory = Watched(MANY)
+    blocker = memory.share(bench.tenant_id)
+    blocker.hold(MANY)
+    later = bench.new_engine("later", lambda: time.time() + 3600, memory=memory)
+    tasks = [asyncio.create_task(later.execute(job, is_first_claim=False)) for job in jobs]
+    async with asyncio.timeout(30):
+        await memory.all_wait(len(jobs))
+    assert memory.held_bytes == MANY
+    blocker.close()
+    await asyncio.gather(*tasks)
+    assert ({(await bench.state(job)).status for job in jobs}, memory.held_bytes) == ({"succeeded"}, 0)
 
 
 async def test_run_that_is_given_up_lets_go_of_what_it_held(bench: Bench) -> None:

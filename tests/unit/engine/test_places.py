@@ -15,7 +15,9 @@ SLOW = PATIENCE_SECONDS * 1.5
 
 
 @asynccontextmanager
-async def runs(places: Places, tenant_id: str, count: int, are_outside: bool = True) -> AsyncIterator[None]:
+async def runs(
+    places: Places, tenant_id: str, count: int, are_outside: bool = True, most: int = ASIDE_OF_A_TENANT
+) -> AsyncIterator[None]:
     """So many runs of the tenant's at work: they wait for a server until the block ends, or do something themselves."""
     ended = asyncio.Event()
 
@@ -23,7 +25,7 @@ async def runs(places: Places, tenant_id: str, count: int, are_outside: bool = T
         places.take()
         with places.run_of(tenant_id):
             if are_outside:
-                with outside():
+                with outside(most):
                     await ended.wait()
             await ended.wait()
         places.give_back()
@@ -82,6 +84,19 @@ async def test_tenant_that_has_its_share_aside_is_put_off_where_others_have_work
     assert pauses == sorted(pauses)
     assert pauses[-1] > pauses[0] + 1
     assert places.pause_of("greedy") == 0
+
+
+async def test_tenant_whose_large_runs_wait_in_their_places_is_put_off_where_others_have_work() -> None:
+    """Few of these may be aside: the others, and no more than half of the places, keep them, also while none waits any
+    more."""
+    places = Places(8)
+    async with runs(places, "greedy", 7, most=2):
+        await asyncio.sleep(SLOW)
+        assert (places.at_work, places.pause_of("modest"), places.pause_of("greedy") > 0) == (5, 0, True)
+        async with runs(places, "other", 3, most=2):
+            await asyncio.sleep(SLOW)
+            assert (places.at_work, places.pause_of("other") > 0) == (6, True)
+    assert (places.at_work, places.pause_of("greedy")) == (0, 0)
 
 
 async def test_tenant_alone_is_never_put_off() -> None:
