@@ -167,7 +167,7 @@ class Engine:
         if job.delivery is not None and share is not None and size_bytes >= LARGE_BYTES:
             # What is in it takes many times what it was sent as: it is read when there is room for that.
             await share.take(counted_text(job.delivery["body"]))
-        return await self._guard.turns.take(lambda: self._first(job), size_bytes, is_beginning=True)
+        return await self._guard.turns.take(job.tenant_id, lambda: self._first(job), size_bytes, is_beginning=True)
 
     def _first(self, job: ExecutionJob) -> Recorder:
         """The run with the fact that begins it."""

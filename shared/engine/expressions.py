@@ -56,7 +56,7 @@ class ExpressionGuard:
             if request.size_bytes < LARGE_BYTES:
                 self._lane(request.tenant_id, waiting.since).add(number, waiting)
             else:
-                await self.turns.take(lambda: self._add_large(number, waiting), request.size_bytes)
+                await self.turns.take(request.tenant_id, lambda: self._add_large(number, waiting), request.size_bytes)
             return await waiting.future
         finally:
             del self._waiting[number]

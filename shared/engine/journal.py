@@ -4,7 +4,7 @@ While one call to the database is under way, whatever else is appended waits and
 drain, the larger its batches, and nobody waits for a timer. Each stream is judged on its own by the database, so a
 conflict in one fails no other. Nor does a stream that cannot be written: what was not written together is written in
 parts, smaller with each repetition, until it stands alone; meanwhile others are committed. A large append has a call of
-its own beside the others, which would wait for it.
+its own beside the others, which would wait for it; the next one is that of the tenant with the fewest under way.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ MAX_STREAMS = 200
 MAX_EVENTS = 2_000
 # A larger append goes alone. It takes the database a fraction of the time that a call may take.
 MAX_BYTES = 8_388_608
-# An append of so many bytes takes the database longer than a batch of usual ones; so many of these are written at once.
+# An append of so many bytes takes the database longer than a batch of usual ones; so many of these are written at once,
+# of which so many may be one tenant's.
 LARGE_BYTES = 1_048_576
-MAX_LARGE = 2
+MAX_LARGE, LARGE_OF_A_TENANT = 3, 2
 # The repetitions' pauses; the repository has made a few quick ones of its own before each.
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0)
 # Into so many parts a batch is divided with each repetition: before the last, no two of 200 streams are together.
@@ -54,7 +55,8 @@ class Journal:
         # What is written beside the others, large appends and batches that were not written at once, and the streams
         # that are in it.
         self._beside: set[asyncio.Task[None]] = set()
-        self._large = 0
+        # How many large ones of each tenant's are.
+        self._large: dict[str, int] = {}
         self._held: set[str] = set()
         self._commits = 0
 
@@ -80,7 +82,6 @@ class Journal:
         try:
             while self._waiting:
                 batch, large = self._batches()
-                self._large += len(large)
                 for waiting in large:
                     self._write_beside([waiting], self._commit_large(waiting))
                 if batch:
@@ -103,25 +104,37 @@ class Journal:
             if waiting.future.done():
                 continue
             is_large = append.size_bytes >= LARGE_BYTES
-            full = (is_large and self._large + len(large) >= MAX_LARGE) or (
-                bool(batch)
-                and (
-                    len(batch) >= MAX_STREAMS
-                    or events + len(append.events) > MAX_EVENTS
-                    or size_bytes + append.size_bytes > MAX_BYTES
-                )
+            full = bool(batch) and (
+                len(batch) >= MAX_STREAMS
+                or events + len(append.events) > MAX_EVENTS
+                or size_bytes + append.size_bytes > MAX_BYTES
             )
-            if full or append.stream_id in streams:
-                later.append(waiting)
-            elif is_large:
+            if is_large and append.stream_id not in streams:
                 large.append(waiting)
+            if is_large or full or append.stream_id in streams:
+                later.append(waiting)
             else:
                 batch.append(waiting)
                 events += len(append.events)
                 size_bytes += append.size_bytes
             streams.add(append.stream_id)
-        self._waiting = later
-        return batch, large
+        chosen = self._next_large(large)
+        self._waiting = [waiting for waiting in later if all(waiting is not one for one in chosen)]
+        return batch, chosen
+
+    def _next_large(self, waiting: list[_Waiting]) -> list[_Waiting]:
+        """Those of the large appends, in the order in which they came, that are written now: each counts from here."""
+        chosen: list[_Waiting] = []
+        while waiting and sum(self._large.values()) < MAX_LARGE:
+            following = min(waiting, key=lambda one: self._large.get(one.append.tenant_id, 0))
+            tenant_id = following.append.tenant_id
+            under_way = self._large.get(tenant_id, 0)
+            if under_way >= LARGE_OF_A_TENANT:
+                break
+            self._large[tenant_id] = under_way + 1
+            waiting = [one for one in waiting if one is not following]
+            chosen.append(following)
+        return chosen
 
     async def _commit_or_repeat(self, batch: Sequence[_Waiting]) -> None:
         """Returns when the batch has been written, or is being written again beside what comes next."""
@@ -135,7 +148,10 @@ class Journal:
             if not await self._commit([waiting]):
                 await self._repeat([waiting], before, self._retry_seconds)
         finally:
-            self._large -= 1
+            tenant_id = waiting.append.tenant_id
+            self._large[tenant_id] -= 1
+            if not self._large[tenant_id]:
+                del self._large[tenant_id]
 
     def _write_beside(self, batch: Sequence[_Waiting], write: Coroutine[Any, Any, None]) -> None:
         """Lets the batch be written by `write`, a task beside what else is written."""

@@ -66,7 +66,8 @@ class WaitingRuns:
         for end, row in enumerate(rows, 1):
             size_bytes += stored_bytes(row["payload"])
             if size_bytes >= PART_BYTES or end == len(rows):
-                for event in await self._turns.take(partial(_events, rows[begin:end]), size_bytes):
+                read = partial(_events, rows[begin:end])
+                for event in await self._turns.take(state.tenant_id, read, size_bytes):
                     apply_event(state, event)
                 self._budget.refuse(state)
                 begin, size_bytes = end, 0

@@ -134,7 +134,7 @@ async def _perform(parameters: HttpRequest, effect: Effect) -> Completed:
         raise NodeError("network", str(error)) from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise NodeError("network", str(error) or type(error).__name__) from error
-    return await effect.turns.take(partial(completed, parameters, answer), len(answer.raw))
+    return await effect.turns.take(effect.tenant_id, partial(completed, parameters, answer), len(answer.raw))
 
 
 async def _sent(client: httpx.AsyncClient, parameters: HttpRequest, effect: Effect) -> Received:

@@ -45,7 +45,7 @@ async def _perform(parameters: InvokeLambda, effect: Effect) -> Completed:
         ),
     )
     raw = answer.get("Payload") or b""
-    payload = await effect.turns.take(partial(_payload, raw), len(raw))
+    payload = await effect.turns.take(effect.tenant_id, partial(_payload, raw), len(raw))
     if answer.get("FunctionError"):
         kind = payload.get("errorType") if isinstance(payload, dict) else None
         message = payload.get("errorMessage") if isinstance(payload, dict) else str(payload)

@@ -155,6 +155,33 @@ async def test_large_appends_hold_up_no_others(bench: Bench) -> None:
     assert [len(call) for call in store.calls if call[0].size_bytes >= LARGE_BYTES] == [1] * 5
 
 
+async def test_large_appends_of_one_tenant_hold_up_no_others(bench: Bench) -> None:
+    """However many it has and however long they take; of two tenants that wait, the one with fewer under way is next,
+    and of each who came first."""
+    store, other = Told(bench), Bench(bench.services, bench.guard, new_id())
+    many, few = ([heavy(one, LARGE_BYTES) for _ in range(4)] for one in (bench, other))
+    journal, names = Journal(store), {append.stream_id: f"many {number}" for number, append in enumerate(many)}
+    names |= {append.stream_id: f"few {number}" for number, append in enumerate(few)}
+    store.pauses = {stream_id: asyncio.Event() for stream_id in names}
+    appending = [asyncio.create_task(journal.append(append)) for append in [*many, *few]]
+
+    async def called(count: int) -> list[str]:
+        async with asyncio.timeout(20):
+            while len(store.calls) < count:
+                store.called.clear()
+                await store.called.wait()
+        return [names[call[0].stream_id] for call in store.calls]
+
+    assert await called(3) == ["many 0", "few 0", "many 1"]
+    store.pauses[many[0].stream_id].set()
+    assert (await called(4))[3:] == ["many 2"]
+    store.pauses[many[1].stream_id].set()
+    assert (await called(5))[4:] == ["few 1"]
+    for pause in store.pauses.values():
+        pause.set()
+    assert {result.status for result in await asyncio.gather(*appending)} == {"appended"}
+
+
 async def test_what_comes_later_does_not_wait_for_what_is_written_again(bench: Bench) -> None:
     """A stream that the store does not take is alone to be written, and is tried again an hour later: another one that
     comes meanwhile is written at once."""

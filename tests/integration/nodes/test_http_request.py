@@ -62,16 +62,18 @@ class Watched(Turns):
         super().__init__()
         self.sizes: list[int] = []
 
-    async def take(self, compute: Callable[[], Result], size_bytes: int, *, is_beginning: bool = False) -> Result:
+    async def take(
+        self, tenant_id: str, compute: Callable[[], Result], size_bytes: int, *, is_beginning: bool = False
+    ) -> Result:
         self.sizes.append(size_bytes)
-        return await super().take(compute, size_bytes, is_beginning=is_beginning)
+        return await super().take(tenant_id, compute, size_bytes, is_beginning=is_beginning)
 
 
 async def test_large_answers_are_read_in_turns_after_their_time(sink: Sink) -> None:
     """However long others' take: the node's time is that of the request."""
     turns, body = Watched(), b"[" + b"[]," * 100_000 + b"1]"
     sink.answer = lambda _request: (200, {"content-type": "application/json"}, body)
-    held = asyncio.create_task(turns.take(lambda: time.sleep(1.2), LARGE_BYTES))
+    held = asyncio.create_task(turns.take(OTHER, lambda: time.sleep(1.2), LARGE_BYTES))
     await asyncio.sleep(0)
     completed = await send(sink, turns=turns, timeout_seconds=1.0)
     assert (len(completed.output["body"]), turns.sizes) == (100_001, [LARGE_BYTES, len(body)])
