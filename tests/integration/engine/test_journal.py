@@ -175,7 +175,7 @@ async def test_large_appends_of_one_tenant_hold_up_no_others(bench: Bench) -> No
     assert await called(3) == ["many 0", "few 0", "many 1"]
     store.pauses[many[0].stream_id].set()
     assert (await called(4))[3:] == ["many 2"]
-    store.pauses[many[1].stream_id].set()
+    store.pauses[few[0].stream_id].set()
     assert (await called(5))[4:] == ["few 1"]
     for pause in store.pauses.values():
         pause.set()
