@@ -44,13 +44,15 @@ check: $(READY) .local/lambda/tools/.ready check-template ## run the linters, th
 	$(VENV)/bin/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/lambda/tools/bin/sam validate --lint
 	$(RUN) -m local catalog --check
+	$(RUN) -m local schema --check
 	$(RUN) -m pytest -q tests/architecture
 
 bench: $(READY) ## measure what a run costs; ARGS=neighbours: what one tenant does to another
 	$(RUN) -m tests.bench $(ARGS)
 
-catalog: $(READY) ## write the generated references again
+catalog: $(READY) ## write the generated references and supabase/schema.sql again
 	$(RUN) -m local catalog
+	$(RUN) -m local schema
 
 setup: $(READY) ## only install what the other targets need
 

