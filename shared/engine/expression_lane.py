@@ -2,7 +2,7 @@
 
 Requests of one turn of the event loop leave in one write. What a run's expressions read of its data is sent once per
 run and kept by the child, cut down to the fields that are read. The child is killed when one evaluation holds it
-longer than it may; that one fails, the others are sent again to its successor.
+longer than it may; that one fails, the others are sent again to its successor, the large ones each in its turn.
 
 Whatever is wrong with one request is an error of that request alone: one that cannot be put into a frame, or whose
 answer cannot be read.
@@ -21,6 +21,7 @@ from shared.engine.expression_child import MAX_RESIDENT_BYTES, Child, Evaluation
 from shared.engine.expression_process import HEADER
 from shared.engine.expression_requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
 from shared.errors import UnavailableError
+from shared.turns import LARGE_BYTES
 
 JsonObject = dict[str, Any]
 
@@ -40,6 +41,9 @@ class Owner(Protocol):
 
     def moved(self, what: RunData | GuardedTemplate) -> None:
         """Learns that this is about to be given to another child than the one that has it."""
+
+    def again(self, number: int, waiting: Waiting) -> None:
+        """Has a large request added once more, in its turn."""
 
     def held(self, lane: Lane, tenant_id: str, seconds: float) -> None:
         """Learns that the lane's child has been seen at nothing but this tenant's evaluations for so long."""
@@ -201,6 +205,8 @@ class Lane:
             return
         finally:
             self._starting = None
+        for number in [number for number, one in self._waiting.items() if one.request.size_bytes >= LARGE_BYTES]:
+            self._owner.again(number, self._waiting.pop(number))
         self._unsent = list(self._waiting)
         self._send()
 
@@ -238,6 +244,8 @@ class Lane:
         if waiting.deaths >= MAX_DEATHS:
             logger.error("expressions_not_taken_in", extra={"reason": reason})
             waiting.fail("What the expressions read could not be handed to them.")
+        elif waiting.request.size_bytes >= LARGE_BYTES:
+            self._owner.again(number, self._waiting.pop(number))
         else:
             self._send_soon(number)
 

@@ -37,6 +37,8 @@ class ExpressionGuard:
         self._longest_seconds = longest_seconds
         self._shared, self._apart = Lane(self, max_resident_bytes), Lane(self, max_resident_bytes)
         self._waiting: dict[int, Waiting] = {}
+        # Large requests that are to be sent once more.
+        self._turning: set[asyncio.Task[None]] = set()
         # Those of the drain, as far as it has any: a run's other long computations take theirs among these.
         self.turns, self._numbers = Turns(), itertools.count(1)
         self._deadline: asyncio.TimerHandle | None = None
@@ -56,7 +58,7 @@ class ExpressionGuard:
             if request.size_bytes < LARGE_BYTES:
                 self._lane(request.tenant_id, waiting.since).add(number, waiting)
             else:
-                await self.turns.take(request.tenant_id, lambda: self._add_large(number, waiting), request.size_bytes)
+                await self._add_in_turn(number, waiting)
             return await waiting.future
         finally:
             del self._waiting[number]
@@ -80,6 +82,8 @@ class ExpressionGuard:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        for waiting in self._waiting.values():
+            waiting.future.cancel()
         for lane in (self._shared, self._apart):
             await lane.close()
 
@@ -96,6 +100,12 @@ class ExpressionGuard:
             else:
                 lane.drop(what)
 
+    def again(self, number: int, waiting: Waiting) -> None:
+        """Has a large request added once more, in its turn."""
+        task = asyncio.get_running_loop().create_task(self._add_in_turn(number, waiting))
+        self._turning.add(task)
+        task.add_done_callback(self._turning.discard)
+
     def held(self, lane: Lane, tenant_id: str, seconds: float) -> None:
         """Takes a tenant apart that holds the shared child while others wait; one that is apart stays there."""
         now = asyncio.get_running_loop().time()
@@ -106,9 +116,18 @@ class ExpressionGuard:
             self._apart_until = {other: until for other, until in self._apart_until.items() if until > now}
             self._apart_until[tenant_id] = now + APART_SECONDS
             for number, waiting in lane.take(tenant_id).items():
-                self._apart.add(number, waiting)
+                if waiting.request.size_bytes >= LARGE_BYTES:
+                    self.again(number, waiting)
+                else:
+                    self._apart.add(number, waiting)
+
+    async def _add_in_turn(self, number: int, waiting: Waiting) -> None:
+        request = waiting.request
+        await self.turns.take(request.tenant_id, lambda: self._add_large(number, waiting), request.size_bytes)
 
     def _add_large(self, number: int, waiting: Waiting) -> None:
+        if waiting.future.done():
+            return  # meanwhile nobody waits for it any more
         now = asyncio.get_running_loop().time()
         self._lane(waiting.request.tenant_id, now).add(number, waiting, at_once=True)
 

@@ -11,7 +11,8 @@ import pytest
 from shared.engine.expression_child import EvaluationError
 from shared.engine.expression_requests import Filled, Request, RunData
 from shared.engine.expressions import ExpressionGuard
-from tests.unit.engine.test_expressions import SLOW, request, template
+from shared.turns import LARGE_BYTES
+from tests.unit.engine.test_expressions import SLOW, child, request, template
 
 
 @pytest.fixture
@@ -68,3 +69,35 @@ async def test_single_tenant_is_not_moved(guard: ExpressionGuard) -> None:
     assert isinstance(first, EvaluationError)
     assert isinstance(second, Filled)
     assert not guard.is_divided
+
+
+@pytest.mark.parametrize("is_warm", [True, False])
+async def test_large_requests_are_sent_again_one_after_the_other(is_warm: bool) -> None:
+    """To a child that has just been started, and to the one after a child that has died with all of them: between any
+    two the loop goes round, for each takes a while to be put together."""
+    guard, rounds, sent = ExpressionGuard(), [0], list[int]()
+    if is_warm:
+        await guard.start()
+
+    async def go_round() -> None:
+        while True:
+            await asyncio.sleep(0)
+            rounds[0] += 1
+
+    def large(text: str) -> Request:
+        one = of("large", text)
+        level = replace(one.level, scope=lambda _name: sent.append(rounds[0]) or {"n": 1})
+        return replace(one, level=level, size_bytes=LARGE_BYTES)
+
+    going = asyncio.create_task(go_round())
+    slow = asyncio.create_task(guard.fill(replace(of("large", SLOW), size_bytes=LARGE_BYTES)))
+    waiting = [asyncio.create_task(guard.fill(large("{% $trigger.n %}"))) for _ in range(6)]
+    async with asyncio.timeout(20):
+        while len(sent) < len(waiting):  # noqa: ASYNC110  # rounds are what is counted
+            await asyncio.sleep(0)
+    child().kill()
+    assert [(await one).parameters for one in waiting] == [{"value": 1}] * len(waiting)
+    assert len(sent) == len(set(sent)) > len(waiting)
+    going.cancel()
+    await asyncio.gather(slow, going, return_exceptions=True)
+    await guard.close()
