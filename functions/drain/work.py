@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache, partial
 
-from shared.aws.signal_tokens import signal_url
 from shared.commands._hint import hint
 from shared.commands.services import services
 from shared.deadline import within
@@ -40,7 +39,7 @@ async def drain(remaining_seconds: Callable[[], float], waking: str | None = Non
     name, parts, guard = new_id(), services(), expression_guard()
     events = CarryingEvents(parts.database)
     journal = Journal(events)
-    reach = Reach(parts.settings.outbound_allow, parts.settings.aws_allow, secret_reader(), signal_url)
+    reach = Reach(parts.settings.outbound_allow, parts.settings.aws_allow, secret_reader(), _signal_url)
     tell, hints = parts.answers.tell, partial(hint, parts)
     budget = RunBudget(parts.settings.run_max_facts, parts.settings.run_max_bytes)
     memory = Memory(parts.settings.drain_max_bytes)
@@ -84,6 +83,12 @@ async def tell_overdue(remaining_seconds: float) -> None:
             emit(await overdue(services().database, services().executions), service="drain")
     except (TimeoutError, WorkflowEngineError) as error:
         logger.warning("metrics_incomplete", extra={"error": type(error).__name__})
+
+
+async def _signal_url(tenant_id: str, execution_id: str, name: str) -> str:
+    from shared.aws.signal_tokens import signal_url  # few nodes name the URL of a signal
+
+    return await signal_url(tenant_id, execution_id, name)
 
 
 @cache

@@ -8,9 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from shared.engine.upkeep import Upkeep
+from shared.ids import new_id
 from shared.queue import wake
 from shared.queue.execution_queue import ExecutionQueue
-from shared.settings import settings
+from shared.queue.job import ExecutionJob
+from shared.runtime import stop
+from shared.settings import Settings, settings
 from tests.integration.invoke_api import Lambda, invoke_api
 
 
@@ -73,6 +77,22 @@ async def test_nobody_is_woken_when_there_are_enough(
     assert not await wake.wake_drain(queue)
     await queue.withdraw("one")
     assert await wake.wake_drain(queue)
+
+
+async def test_a_full_drain_with_a_backlog_wakes_another(
+    queue: ExecutionQueue, queue_settings: Settings, invoked: Lambda
+) -> None:
+    """Once it has measured itself for some seconds."""
+    await queue.enqueue([ExecutionJob(new_id(), new_id(), "resume") for _ in range(3)])
+    full = queue_settings._replace(drain_concurrency=1)
+    upkeep = Upkeep(queue, full, "the one", {}, lambda: False, lambda: (0, 0, 1.0))
+    await upkeep.announce()
+    pace = asyncio.create_task(upkeep.keep_pace())
+    async with asyncio.timeout(20):
+        while not invoked.calls and not pace.done():  # noqa: ASYNC110 -- the server tells nobody
+            await asyncio.sleep(0.05)
+    await stop([pace])
+    assert invoked.calls == [("/2015-03-31/functions/drain/invocations", "Event")]
 
 
 async def test_waking_that_hangs_holds_nobody_up(queue: ExecutionQueue, invoked: Lambda) -> None:
