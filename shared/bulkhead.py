@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 class Bulkhead:
     """A number of places; belongs to one event loop. Who waits gets a place in the order in which he came within his
-    tenant, and of several tenants the one that holds the fewest is next."""
+    tenant, and of several tenants the one that holds the fewest is next; of those that hold as many, one after the
+    other."""
 
     def __init__(self, places: int, share: int) -> None:
         """A tenant holds at most `share` of the places, and no more than are free besides."""
@@ -69,6 +70,8 @@ class Bulkhead:
             self._forget(following, place)
             if not place.cancelled():
                 self._take(following)
+                if following in self._waiting:
+                    self._waiting[following] = self._waiting.pop(following)
                 place.set_result(None)
 
     def _may(self, tenant_id: str) -> bool:

@@ -22,6 +22,7 @@ from shared.engine.expressions import ExpressionGuard
 from shared.engine.graphs import GraphLoader
 from shared.engine.journal import Journal
 from shared.engine.memory import Memory, Share
+from shared.engine.places import LARGE_ASIDE_OF_A_TENANT, outside
 from shared.engine.program import Program
 from shared.engine.recorder import Recorder
 from shared.engine.run import Run
@@ -167,7 +168,8 @@ class Engine:
         if job.delivery is not None and share is not None and size_bytes >= LARGE_BYTES:
             # What is in it takes many times what it was sent as: it is read when there is room for that.
             await share.take(counted_text(job.delivery["body"]))
-        return await self._guard.turns.take(job.tenant_id, lambda: self._first(job), size_bytes, is_beginning=True)
+        with outside(LARGE_ASIDE_OF_A_TENANT):
+            return await self._guard.turns.take(job.tenant_id, lambda: self._first(job), size_bytes, is_beginning=True)
 
     def _first(self, job: ExecutionJob) -> Recorder:
         """The run with the fact that begins it."""
@@ -202,8 +204,9 @@ class Engine:
         return await self._known_or_begun(job, known, share)
 
     async def _read(self, job: ExecutionJob) -> Known | None:
-        async with self._memory.reading.place(job.tenant_id):
-            return await self._waiting.load(job.tenant_id, job.execution_id)
+        with outside(LARGE_ASIDE_OF_A_TENANT):
+            async with self._memory.reading.place(job.tenant_id):
+                return await self._waiting.load(job.tenant_id, job.execution_id)
 
     async def _known_or_begun(self, job: ExecutionJob, known: Known | None, share: Share | None) -> Recorder | None:
         if known is not None:

@@ -14,6 +14,7 @@ from functools import cache
 from shared.engine.expression_child import MAX_RESIDENT_BYTES
 from shared.engine.expression_lane import Lane
 from shared.engine.expression_requests import Filled, GuardedTemplate, Request, RunData, Waiting
+from shared.engine.places import outside
 from shared.turns import LARGE_BYTES, Turns
 
 # How long a request may wait for its answer, others' turns included. What holds a child is ended after two seconds;
@@ -55,11 +56,12 @@ class ExpressionGuard:
         if self._deadline is None:
             self._deadline = loop.call_later(self._longest_seconds, self._expire)
         try:
-            if request.size_bytes < LARGE_BYTES:
-                self._lane(request.tenant_id, waiting.since).add(number, waiting)
-            else:
-                await self._add_in_turn(number, waiting)
-            return await waiting.future
+            with outside():  # others' evaluations may take a second each
+                if request.size_bytes < LARGE_BYTES:
+                    self._lane(request.tenant_id, waiting.since).add(number, waiting)
+                else:
+                    await self._add_in_turn(number, waiting)
+                return await waiting.future
         finally:
             del self._waiting[number]
             for lane in (self._shared, self._apart):

@@ -6,12 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
+from shared.bulkhead import BulkheadThreads
 from shared.domain.json_values import size_bytes
 from shared.domain.recently_used import RecentlyUsed
 from shared.engine.expressions import ExpressionGuard
+from shared.engine.places import outside
 from shared.engine.program import Program
 from shared.errors import QueueError, QueueUnavailableError
 from shared.queue.hints import Hints
@@ -48,14 +50,18 @@ class GraphLoader:
         self._programs: RecentlyUsed[Key, Program] = RecentlyUsed(max_graph_bytes)
         self._published: RecentlyUsed[tuple[str, str], tuple[float, int | None]] = RecentlyUsed(max_published)
         # One after the other: they share one interpreter with the loop.
-        self._compiling = ThreadPoolExecutor(1, "compile")
+        self._compiling = BulkheadThreads(1, 1, "compile")
         self._loading: dict[object, asyncio.Task[Any]] = {}
 
     async def program(self, tenant_id: str, workflow_id: str, version: int) -> Program | None:
         """The program of a version; `None` when the tenant has none such. One that cannot run raises
         `InvalidGraphError`."""
         key = (tenant_id, workflow_id, version)
-        return self._programs.get(key) or await self._once(key, lambda: self._load(key))
+        program = self._programs.get(key)
+        if program is None:
+            with outside():  # others' large graphs may be compiled before it
+                program = await self._once(key, lambda: self._load(key))
+        return program
 
     async def published_version(self, tenant_id: str, workflow_id: str) -> int | None:
         """The version that new runs take; `None` when there is none."""
@@ -87,7 +93,7 @@ class GraphLoader:
         if graph_bytes < LARGE_GRAPH_BYTES:
             program = Program.from_row(row)
         else:
-            program = await asyncio.get_running_loop().run_in_executor(self._compiling, Program.from_row, row)
+            program = await self._compiling.run(key[0], partial(Program.from_row, row))
         for dropped in self._programs.put(key, program, graph_bytes):
             for template in dropped.templates():
                 self._guard.drop(template)

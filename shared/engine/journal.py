@@ -16,6 +16,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
+from shared.engine.places import LARGE_ASIDE_OF_A_TENANT, outside
 from shared.errors import RunLimitError, StorageUnavailableError
 from shared.observability import count, mean
 from shared.repositories.append import Append, Appended, encoded
@@ -68,9 +69,13 @@ class Journal:
         large one `RunLimitError`.
         """
         future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(encoded(append), future))
+        append = encoded(append)
+        self._waiting.append(_Waiting(append, future))
         self._start_writer()
-        return await future
+        if append.size_bytes < LARGE_BYTES:
+            return await future
+        with outside(LARGE_ASIDE_OF_A_TENANT):  # others' may be written before it
+            return await future
 
     def _start_writer(self) -> None:
         if self._writer is None:

@@ -1,9 +1,10 @@
 """A drain's places, and the runs that need none for they wait for a server outside.
 
-A drain works on so many runs at once as it has places. A run that waits for a slow host, or for room in the drain's
-memory, does nothing: after a moment it is set aside, and its place is another's. A tenant may have its share of what is
-set aside (as in `shared.bulkhead`); what it has beyond that keeps its places, half of all at most while the drain has
-work of other tenants: its further jobs are put off then, and come back one after the other.
+A drain works on so many runs at once as it has places. A run that waits for a slow host, or for what others have begun
+(expressions, large values, large graphs), does nothing: after a moment it is set aside, and its place is another's. A
+tenant may have its share of what is set aside (as in `shared.bulkhead`); what it has beyond that keeps its places, half
+of all at most while the drain has work of other tenants: its further jobs are put off then, and come back one after the
+other.
 """
 
 from __future__ import annotations
@@ -120,39 +121,47 @@ class _Run:
 
     def __init__(self, places: Places, tenant_id: str) -> None:
         self._places, self._tenant_id = places, tenant_id
-        self._waits = 0
+        self._waits, self._since = 0, 0.0
         self._most = ASIDE_OF_A_TENANT
         self._is_aside = self._is_stuck = False
+        # It goes on when a wait is over: a run may have thousands of short ones.
         self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
 
     def begin(self, most: int) -> None:
         self._waits += 1
         if self._waits == 1:
-            self._most = most
-            self._wait()
+            self._most, self._since = most, self._loop.time()
+            if self._timer is None:
+                self._timer = self._loop.call_later(PATIENCE_SECONDS, self._look)
 
     def end(self) -> None:
         self._waits -= 1
         if not self._waits:
-            self.close()
+            self._come_back()
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._come_back()
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._waits:
+            return
+        left = self._since + PATIENCE_SECONDS - self._loop.time()
+        if left <= 0:
+            self._is_aside = self._places.set_aside(self._tenant_id, self._most)
+            self._keep(not self._is_aside)
+        if not self._is_aside:
+            self._timer = self._loop.call_later(left if left > 0 else PATIENCE_SECONDS, self._look)
+
+    def _come_back(self) -> None:
         self._keep(False)
         if self._is_aside:
             self._is_aside = False
             self._places.come_back(self._tenant_id)
-
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look)
-
-    def _look(self) -> None:
-        self._is_aside = self._places.set_aside(self._tenant_id, self._most)
-        self._keep(not self._is_aside)
-        if not self._is_aside:
-            self._wait()
 
     def _keep(self, is_stuck: bool) -> None:
         if is_stuck != self._is_stuck:

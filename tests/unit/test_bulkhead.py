@@ -117,3 +117,16 @@ async def test_thread_that_is_given_up_keeps_its_place_until_it_is_done() -> Non
     assert not waiting.done()
     done.set()
     assert await waiting == "a"
+
+
+async def test_tenants_that_hold_as_many_take_turns() -> None:
+    """Of one place, however many one of them has waiting."""
+    bulkhead, order = Bulkhead(1, 1), list[str]()
+
+    async def take(tenant_id: str) -> None:
+        async with bulkhead.place(tenant_id):
+            order.append(tenant_id)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(take("many") for _ in range(5)), *(take("few") for _ in range(2)))
+    assert order == ["many", "many", "few", "many", "few", "many", "many"]

@@ -1,4 +1,4 @@
-"""Runs that wait until there is room for what they hold: nobody else waits for them."""
+"""Runs that wait for others of their tenant's: nobody else waits for them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from tests.integration.engine.sink import Sink
 
 # A few hundred kilobytes of text, some megabytes in a process.
 LISTS = [[[], [], []]] * 45_000
+# Some tenths of a second.
+LONG = "{% ($s := $pad('', 1000000, 'ab'); $count([1..60].$length($replace($s, 'a', 'c')))) %}"
 
 
 async def test_runs_that_wait_for_room_keep_no_places(bench: Bench, sink: Sink) -> None:
@@ -34,3 +36,21 @@ async def test_runs_that_wait_for_room_keep_no_places(bench: Bench, sink: Sink) 
     assert (await other.state(job)).status == "succeeded"
     await drained
     assert len(sink.received) == 1 + len(large)
+
+
+async def test_runs_that_wait_for_slow_expressions_keep_no_places(bench: Bench) -> None:
+    """They are evaluated one after the other, and there are more of them than a drain has places: another tenant's run
+    does not wait for as many of them as have no place at first."""
+    bench.services.settings = bench.services.settings._replace(drain_concurrency=4)
+    slow = await bench.publish([HOOK, transform("slow", LONG)], "hook>slow")
+    jobs = [bench.delivery(slow) for _ in range(9)]
+    await bench.services.queue.enqueue(jobs)
+    other = Bench(bench.services, bench.guard, new_id())
+    job = other.delivery(await other.publish([HOOK, transform("one", 1)], "hook>one"))
+    await other.services.queue.enqueue([job])
+    drained = asyncio.create_task(bench.drain(60))
+    while not await other.events(job):  # noqa: ASYNC110  # the store tells nobody
+        await asyncio.sleep(0.05)
+    assert len([job for job in jobs if await bench.events(job)]) < 5
+    await drained
+    assert all([(await bench.state(job)).is_terminal for job in jobs])
