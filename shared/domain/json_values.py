@@ -22,6 +22,8 @@ Result = TypeVar("Result")
 MAX_DEPTH = 100
 # A text of so many characters is a large one.
 LARGE = 65_536
+# So many lists and objects beside one another are those of some megabytes of JSON, or are shared.
+MANY = 1_000_000
 # An integer of this many digits is one that a double can hold. Larger ones would become infinity in the expression
 # language; the largest have one digit more.
 SAFE_INTEGER_DIGITS = 308
@@ -149,17 +151,26 @@ def decoded(text: str, decode: Callable[[str], Result]) -> Result:
 
 def deeper_than(value: Any, limit: int) -> bool:
     """Whether lists and objects stand in one another more than `limit` deep; a value that is shared counts once."""
-    level = {id(value): value} if isinstance(value, (dict, list)) else {}
+    level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(limit):
-        level = {
-            id(child): child
-            for parent in level.values()
-            for child in (parent.values() if type(parent) is dict else parent)
-            if type(child) is dict or type(child) is list
-        }
+        level = _distinct(
+            [
+                child
+                for parent in level
+                if parent
+                for child in (parent.values() if type(parent) is dict else parent)
+                if type(child) is dict or type(child) is list
+            ]
+        )
         if not level:
             return False
     return bool(level)
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    """Of very many values each once, for they may be few that are shared and double from level to level. To find that
+    out of each takes ten times as long as all else here."""
+    return values if len(values) < MANY else list({id(value): value for value in values}.values())
 
 
 def _tree_deeper_than(value: Any, limit: int) -> bool:

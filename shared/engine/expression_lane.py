@@ -17,6 +17,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from shared.domain.json_values import decoded
 from shared.engine.expression_child import MAX_RESIDENT_BYTES, Child, EvaluationError
 from shared.engine.expression_process import HEADER
 from shared.engine.expression_requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
@@ -224,7 +225,7 @@ class Lane:
         if waiting is None or waiting.future.done():
             return
         try:
-            self._take(number, waiting, json.loads(answer))
+            self._take(number, waiting, decoded(answer.decode(), json.loads))
         except Exception:
             logger.exception("expressions_answer_not_read")
             waiting.fail("What the expressions yield could not be read.")

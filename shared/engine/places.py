@@ -25,6 +25,8 @@ OTHERS_SECONDS = 10.0
 # How soon a job that is put off comes back at the earliest, and how many of a tenant's do so in a second.
 PUT_OFF_SECONDS = 1.0
 BACK_PER_SECOND = 100.0
+# They are claimed again, and what is in them is read: of large ones it is fewer.
+BACK_BYTES_PER_SECOND = 4_194_304.0
 
 
 class Places:
@@ -74,8 +76,9 @@ class Places:
             _run.reset(token)
             run.close()
 
-    def pause_of(self, tenant_id: str) -> float:
-        """For how many seconds a job of the tenant's that was just claimed is to be put off; 0: it may run."""
+    def pause_of(self, tenant_id: str, size_bytes: int = 0) -> float:
+        """For how many seconds a job of the tenant's that was just claimed, with so much in it, is to be put off; 0: it
+        may run."""
         now = time.monotonic()
         if tenant_id != self._latest[0]:
             self._latest_other = self._latest
@@ -84,7 +87,8 @@ class Places:
         is_at_its_share = tenant_id in self._stuck or (tenant_id in self._aside and not self._may(tenant_id))
         if not has_others or self.at_work <= self.total / 2 or not is_at_its_share:
             return 0.0
-        back_at = max(now + PUT_OFF_SECONDS, self._back_at.get(tenant_id, 0.0) + 1 / BACK_PER_SECOND)
+        apart = max(1 / BACK_PER_SECOND, size_bytes / BACK_BYTES_PER_SECOND)
+        back_at = max(now + PUT_OFF_SECONDS, self._back_at.get(tenant_id, 0.0) + apart)
         self._back_at[tenant_id] = back_at
         return back_at - now
 

@@ -73,7 +73,9 @@ class Worker:
             return await self._fail(claimed, claimed.malformed or "malformed", is_kept=True)
         if claimed.is_suspect:
             return await self._put_off(claimed)
-        if claimed.deferred_failure is None and (pause := self._places.pause_of(claimed.job.tenant_id)):
+        if claimed.deferred_failure is None and (
+            pause := self._places.pause_of(claimed.job.tenant_id, _size(claimed.job))
+        ):
             return await self._delay(claimed, pause)
         try:
             if claimed.deferred_failure is not None:
@@ -164,6 +166,11 @@ class Worker:
             # What would begin a run is nowhere else, and is not thrown away; one that has begun needs its id free.
             is_kept = job.kind != "resume" and not await self._engine.has_begun(job)
         return await self._fail(claimed, f"{type(error).__name__}: {error}", is_kept)
+
+
+def _size(job: ExecutionJob) -> int:
+    """How much is in the job."""
+    return 0 if job.delivery is None else job.delivery["size_bytes"]
 
 
 def _given_up(reason: str) -> tuple[str, str]:

@@ -4,12 +4,14 @@ import json
 import math
 import sys
 import time
+import timeit
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.json_values import parse_json, pointer_of, storable
+from shared.domain.json_values import decoded, deeper_than, parse_json, pointer_of, storable
 from shared.errors import InvalidRequestError
 
 JSON = st.recursive(
@@ -118,3 +120,22 @@ def test_a_name_that_is_there_twice_is_found_in_one_walk() -> None:
         parse_json(raw, refuse_duplicates=True)
     assert "'99999' appears twice" in refused.value.detail
     assert time.process_time() - began < 5.0
+
+
+def test_depth_is_found_in_less_time_than_the_value_is_made() -> None:
+    """Of a megabyte of nothing but small lists: the loop that everybody shares stands still meanwhile."""
+    text = "[" + "[]," * 330_000 + "1]"
+    value = decoded(text, json.loads)
+
+    def shortest(compute: Callable[[], object]) -> float:
+        return min(timeit.repeat(compute, timer=time.process_time, number=1, repeat=5))
+
+    assert shortest(lambda: deeper_than(value, 100)) < 1.5 * shortest(lambda: decoded(text, json.loads))
+
+
+def test_depth_of_a_value_that_doubles_with_each_level_is_found() -> None:
+    """It is a small one, of which everything is shared."""
+    value: list[object] = []
+    for _ in range(60):
+        value = [value, value]
+    assert (deeper_than(value, 60), deeper_than(value, 61)) == (True, False)

@@ -86,6 +86,16 @@ async def test_tenant_that_has_its_share_aside_is_put_off_where_others_have_work
     assert places.pause_of("greedy") == 0
 
 
+async def test_large_jobs_that_are_put_off_come_back_further_apart() -> None:
+    """Each time they come, all that is in them is read."""
+    places = Places(8)
+    async with runs(places, "greedy", ASIDE_OF_A_TENANT + 5):
+        await asyncio.sleep(SLOW)
+        assert places.pause_of("modest") == 0
+        pauses = [places.pause_of("greedy", int(module.BACK_BYTES_PER_SECOND)) for _ in range(10)]
+    assert pauses[-1] - pauses[0] == pytest.approx(9.0, abs=0.5)
+
+
 async def test_tenant_whose_large_runs_wait_in_their_places_is_put_off_where_others_have_work() -> None:
     """Few of these may be aside: the others, and no more than half of the places, keep them, also while none waits any
     more."""
