@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from shared.domain.delivery_log import DeliveryLogEntry, Verdict
+from shared.engine.journal import LARGE_BYTES
 from shared.engine.keepers import keep_turning
 from shared.errors import UnavailableError
 from shared.observability import count
@@ -36,7 +37,8 @@ _METRICS = {verdict: f"Deliveries{verdict.title().replace('_', '')}" for verdict
 
 
 class CarryingEvents(EventStoreRepository):
-    """The event store; what it appends takes lines of the ledger along."""
+    """The event store; what it appends takes lines of the ledger along, unless it is large and takes
+    the store long."""
 
     _waiting: tuple[Sequence[DeliveryLogEntry], asyncio.Future[bool]] | None = None
 
@@ -59,10 +61,9 @@ class CarryingEvents(EventStoreRepository):
         return appended
 
     async def _append(self, appends: Sequence[Append], lines: Sequence[DeliveryLogEntry]) -> list[Appended]:
-        waiting, self._waiting = self._waiting, None
-        if waiting is None:
+        if self._waiting is None or any(append.size_bytes >= LARGE_BYTES for append in appends):
             return await super().append(appends, lines)
-        carried, future = waiting
+        (carried, future), self._waiting = self._waiting, None
         try:
             appended = await super().append(appends, [*lines, *carried])
         except UnavailableError:

@@ -12,6 +12,7 @@ from shared.domain.execution import ExecutionState
 from shared.domain.execution_fold import apply
 from shared.domain.execution_row import row
 from shared.engine.journal import LARGE_BYTES, MAX_BYTES, Journal
+from shared.engine.ledger_writer import CarryingEvents
 from shared.errors import RunLimitError, StorageUnavailableError, WorkflowEngineError
 from shared.events.codec import encode
 from shared.events.execution import ExecutionQueued
@@ -180,6 +181,16 @@ async def test_large_appends_of_one_tenant_hold_up_no_others(bench: Bench) -> No
     for pause in store.pauses.values():
         pause.set()
     assert {result.status for result in await asyncio.gather(*appending)} == {"appended"}
+
+
+@pytest.mark.parametrize(("size_bytes", "expected"), [(10, True), (LARGE_BYTES, False)])
+async def test_lines_of_the_ledger_do_not_go_with_a_large_append(bench: Bench, size_bytes: int, expected: bool) -> None:
+    """It may take the store seconds, and they are everybody's."""
+    events = CarryingEvents(bench.services.database)
+    carried = asyncio.create_task(events.carry([]))
+    await asyncio.sleep(0)
+    assert (await Journal(events).append(heavy(bench, size_bytes))).status == "appended"
+    assert await carried is expected
 
 
 async def test_what_comes_later_does_not_wait_for_what_is_written_again(bench: Bench) -> None:
