@@ -17,7 +17,7 @@ CHECKOV_READY := $(LAMBDA)/checkov/.ready
 SAM_ENVIRONMENT := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
 SAM_FUNCTIONS := Workflows Publish Execute Executions Audit Webhooks ApiKeys Secrets Signals Intake Health Console Drain Authorizer
 SAM_TARGETS := $(SAM_FUNCTIONS:%=build-%Function)
-ARTIFACTS := $(PYTHON) -m local.artifacts
+ARTIFACTS := $(PYTHON) -m local.tools.artifacts
 
 .PHONY: build e2e-lambda bench-cold invoke smoke-aws check-template build-for-tests $(SAM_TARGETS) build-DependenciesLayer
 

@@ -6,20 +6,23 @@ import importlib
 import sys
 
 COMMANDS = {
-    "dev": ("local.dev", "start the whole stack and keep it up until Ctrl-C"),
-    "demo": ("local.demo", "send one signed webhook through the whole stack and show what happened"),
-    "functions": ("local.functions", "serve the template's functions over an HTTP API and Lambda's Invoke API"),
-    "supabase": ("local.supabase.cli", "serve a Postgres database as Supabase's REST API"),
-    "api-key": ("local.api_key", "make a tenant's first API key"),
-    "rebuild": ("local.rebuild", "rebuild the read models from the event store, or check them against it"),
-    "sink": ("local.sink", "answer every request and show it: something to send to"),
-    "send": ("local.send", "sign a delivery as its provider does and send it"),
-    "verify": ("local.verify", "explain deliveries offline, from JSON lines"),
-    "catalog": ("local.catalog", "write the generated pages of docs/reference, or check that they are current"),
-    "invoke": ("local.invoke", "invoke a built function with an event, as Lambda does"),
-    "smoke-aws": ("local.smoke_aws", "deploy a build into an emulator of AWS and send it a webhook"),
-    "schema": ("local.schema", "write supabase/schema.sql, the whole schema to be read, or check that it is current"),
-    "openapi": ("local.openapi", "write the API's description, or check that it is current"),
+    "dev": ("local.stack.dev", "start the whole stack and keep it up until Ctrl-C"),
+    "demo": ("local.demo.command", "send one signed webhook through the whole stack and show what happened"),
+    "functions": ("local.stack.functions", "serve the template's functions over an HTTP API and Lambda's Invoke API"),
+    "supabase": ("local.gateway.cli", "serve a Postgres database as Supabase's REST API"),
+    "api-key": ("local.tools.api_key", "make a tenant's first API key"),
+    "rebuild": ("local.tools.rebuild", "rebuild the read models from the event store, or check them against it"),
+    "sink": ("local.tools.sink", "answer every request and show it: something to send to"),
+    "send": ("local.tools.send", "sign a delivery as its provider does and send it"),
+    "verify": ("local.tools.verify", "explain deliveries offline, from JSON lines"),
+    "catalog": ("local.tools.catalog", "write the generated pages of docs/reference, or check that they are current"),
+    "invoke": ("local.tools.invoke", "invoke a built function with an event, as Lambda does"),
+    "smoke-aws": ("local.tools.smoke_aws", "deploy a build into an emulator of AWS and send it a webhook"),
+    "schema": (
+        "local.tools.schema",
+        "write supabase/schema.sql, the whole schema to be read, or check that it is current",
+    ),
+    "openapi": ("local.tools.openapi", "write the API's description, or check that it is current"),
 }
 
 

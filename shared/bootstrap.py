@@ -11,10 +11,10 @@ from shared.settings import Settings, settings
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from shared.queue.answers import Answers
-    from shared.queue.execution_queue import ExecutionQueue
-    from shared.queue.hints import Hints
-    from shared.queue.inbox import Inbox
+    from shared.queue.cache import Hints
+    from shared.queue.consumer import ExecutionQueue
+    from shared.queue.producer import Inbox
+    from shared.queue.reply_channel import Answers
     from shared.repositories.api_keys import ApiKeyRepository
     from shared.repositories.event_store import EventStoreRepository
     from shared.repositories.executions import ExecutionRepository
@@ -84,7 +84,7 @@ class Services:
     @cached_property
     def hints(self) -> Hints:
         """What Redis remembers of workflows and webhooks; without BullMQ, which is the slowest import of all."""
-        from shared.queue.hints import Hints
+        from shared.queue.cache import Hints
         from shared.queue.keys import OwnKeys
 
         return Hints(self.redis, OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name))
@@ -92,22 +92,22 @@ class Services:
     @cached_property
     def answers(self) -> Answers:
         """Answers on their way to those who wait for a run."""
-        from shared.queue.answers import Answers
         from shared.queue.keys import OwnKeys
+        from shared.queue.reply_channel import Answers
 
         return Answers(self.redis, OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name))
 
     @cached_property
     def inbox(self) -> Inbox:
         """The queue for those who only add to it."""
-        from shared.queue.inbox import Inbox
+        from shared.queue.producer import Inbox
 
         return Inbox(self.redis, self.settings)
 
     @cached_property
     def queue(self) -> ExecutionQueue:
         """The queue for those who take from it."""
-        from shared.queue.execution_queue import ExecutionQueue
+        from shared.queue.consumer import ExecutionQueue
 
         return ExecutionQueue(self.redis, self.settings)
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from shared.cause import Cause, current, note
+from shared.tracing import Cause, current, note
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger

@@ -11,13 +11,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from local import migrations
-from local.gateway import SupabaseGateway
-from local.postgres import PostgresServer, template
-from local.process import free_port
-from local.redis import RedisServer
-from local.stack import LocalStack, Tenant
-from local.tokens import LocalKeys
+from local.stack import migrations
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.postgres import PostgresServer, template
+from local.stack.process import free_port
+from local.stack.redis import RedisServer
+from local.stack.stack import LocalStack, Tenant
+from local.stack.tokens import LocalKeys
 
 # Tests use servers of their own, whatever ones the shell names: some empty Redis, and kill what runs.
 os.environ["LOCAL_STACK"] = "tests"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from shared.commands.create_api_key import CreateApiKey, create_api_key
-from shared.commands.revoke_api_key import revoke_api_key
-from shared.commands.services import services
+from shared.bootstrap import services
+from shared.commands.api_keys.create_api_key import CreateApiKey, create_api_key
+from shared.commands.api_keys.revoke_api_key import revoke_api_key
 from shared.http.request import Request
 from shared.http.responses import Response, created, no_content
-from shared.queries.list_api_keys import view
+from shared.queries.api_keys.list_api_keys import view
 
 
 async def create(request: Request) -> Response:

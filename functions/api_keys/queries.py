@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from shared.commands.services import services
+from shared.bootstrap import services
 from shared.http.cursor import decode_keyset
 from shared.http.paging import paged
 from shared.http.parameters.common import PageQuery
 from shared.http.request import Request
 from shared.http.responses import Response
-from shared.queries.list_api_keys import list_api_keys
+from shared.queries.api_keys.list_api_keys import list_api_keys
 
 
 async def list_all(request: Request) -> Response:

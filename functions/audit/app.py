@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.commands.services import services
+from shared.bootstrap import services
 from shared.http.api import Api
 from shared.http.cursor import decode_position, encode_position
 from shared.http.operations import audit as operations

@@ -6,17 +6,17 @@ import time
 from functools import cache
 from typing import Any
 
-from shared.commands.services import services
-from shared.commands.use_api_key import use_api_key
-from shared.deadline import within
+from shared.bootstrap import services
+from shared.commands.api_keys.use_api_key import use_api_key
 from shared.domain.actor import Actor
-from shared.domain.api_key_text import PREFIX
+from shared.domain.api_key_format import PREFIX
 from shared.http.auth import context_of
 from shared.http.user_tokens import UserTokens
 from shared.observability import begin, edge_logger
-from shared.runtime import run
+from shared.platform.deadline import within
+from shared.platform.runtime import run
+from shared.platform.snapstart import modules, prepare
 from shared.settings import settings
-from shared.snapstart import modules, prepare
 
 # How long a key may be looked up: the caller's own request has yet to be answered within API Gateway's 30 seconds.
 KEY_SECONDS = 5.0

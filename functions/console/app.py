@@ -18,8 +18,8 @@ from shared.http.docs_page import page
 from shared.http.landing_page import LANDING_PAGE
 from shared.http.responses import PROBLEM, problem
 from shared.observability import begin
-from shared.runtime import loop
-from shared.snapstart import prepare
+from shared.platform.runtime import loop
+from shared.platform.snapstart import prepare
 
 HEADERS = {
     # Nothing is loaded from anywhere, and a page has no script.

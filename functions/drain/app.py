@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from functions.drain.work import drain, tell_overdue
-from shared.commands.services import services
+from shared.bootstrap import services
 from shared.observability import count_cold_start
-from shared.runtime import run, use_uvloop
-from shared.snapstart import modules, prepare
+from shared.platform.runtime import run, use_uvloop
+from shared.platform.snapstart import modules, prepare
 
 use_uvloop()
-prepare(modules("bullmq", "httpx", "postgrest", "shared.queue.job_checks"), lambda: services().close())
+prepare(modules("bullmq", "httpx", "postgrest", "shared.queue.job_validation"), lambda: services().close())
 
 
 class Context(Protocol):

@@ -8,25 +8,25 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache, partial
 
-from shared.commands._hint import hint
-from shared.commands.services import services
-from shared.deadline import within
-from shared.domain.run_budget import RunBudget
-from shared.engine.drain import Drain
-from shared.engine.drain_meter import DrainMeter
-from shared.engine.engine import Engine
-from shared.engine.expressions import expression_guard
-from shared.engine.graphs import GraphLoader
-from shared.engine.journal import Journal
-from shared.engine.keepers import Keepers
-from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
-from shared.engine.memory import Memory
-from shared.engine.schedules import Schedules
-from shared.engine.secret_reader import SecretReader
+from shared.bootstrap import services
+from shared.commands.enqueue_resume import hint
+from shared.domain.execution.run_budget import RunBudget
+from shared.engine.drain.background_tasks import Keepers
+from shared.engine.drain.delivery_log_writer import CarryingEvents, LedgerWriter
+from shared.engine.drain.loop import Drain
+from shared.engine.drain.metrics import DrainMeter
+from shared.engine.drain.schedules import Schedules
+from shared.engine.expressions.evaluator import expression_guard
+from shared.engine.run.executor import Engine
+from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.run.journal import Journal
+from shared.engine.run.memory_limiter import Memory
+from shared.engine.run.secret_reader import SecretReader
 from shared.errors import WorkflowEngineError
 from shared.ids import new_id
 from shared.nodes.node_type import Reach
 from shared.observability import emit
+from shared.platform.deadline import within
 
 logger = logging.getLogger(__name__)
 # Lines of the ledger that are left this close to the end are the next drain's.

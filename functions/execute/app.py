@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
-from shared.commands.services import services
-from shared.deadline import seconds_left
+from shared.bootstrap import services
+from shared.commands.executions.execute_workflow import ExecuteWorkflow, execute_workflow
 from shared.errors import StorageUnavailableError
 from shared.http.api import Api
 from shared.http.base_url import base_url
@@ -13,6 +12,7 @@ from shared.http.operations import executions as operations
 from shared.http.prefer import wait_seconds
 from shared.http.request import Request
 from shared.http.responses import Response, accepted, ok
+from shared.platform.deadline import seconds_left
 
 # What is left of the request's time for reading the run that was waited for.
 READ_SECONDS = 1.5
@@ -31,8 +31,8 @@ async def execute(request: Request) -> Response:
 
 async def _answer(request: Request, execution_id: str, seconds: float) -> Response | None:
     """The run, once it has come far enough in time. A store that is lost meanwhile refuses no run that was accepted."""
-    from shared.queries.await_answer import await_answer
-    from shared.queries.get_execution import get_execution
+    from shared.queries.executions.await_answer import await_answer
+    from shared.queries.executions.get_execution import get_execution
 
     found, run = services(), (request.tenant_id, execution_id)
     seconds = seconds_left(seconds + READ_SECONDS) - READ_SECONDS

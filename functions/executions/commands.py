@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.commands.cancel_execution import CancelExecution, cancel_execution
-from shared.commands.send_signal import SendSignal, send_signal
-from shared.commands.services import services
+from shared.bootstrap import services
+from shared.commands.executions.cancel_execution import CancelExecution, cancel_execution
+from shared.commands.executions.send_signal import SendSignal, send_signal
 from shared.http.idempotency_key import idempotency_key
 from shared.http.request import Request
 from shared.http.responses import Response, ok

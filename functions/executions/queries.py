@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from shared.commands.services import services
+from shared.bootstrap import services
 from shared.http.cursor import decode_keyset, decode_position
 from shared.http.paging import paged
 from shared.http.parameters.executions import GetExecution, ListExecutionEvents, ListExecutions
 from shared.http.request import Request
 from shared.http.responses import Response, ok
-from shared.queries.get_execution import get_execution
-from shared.queries.list_execution_events import list_execution_events
-from shared.queries.list_executions import list_executions
+from shared.queries.executions.get_execution import get_execution
+from shared.queries.executions.list_execution_events import list_execution_events
+from shared.queries.executions.list_executions import list_executions
 from shared.queue.job import ExecutionJob
 
 

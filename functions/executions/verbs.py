@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shared.commands.fork_execution import ForkExecution, fork_execution
-from shared.commands.redrive_execution import redrive_execution
-from shared.commands.replay_execution import ReplayExecution, replay_execution
-from shared.commands.services import services
+from shared.bootstrap import services
+from shared.commands.executions.fork_execution import ForkExecution, fork_execution
+from shared.commands.executions.redrive_execution import redrive_execution
+from shared.commands.executions.replay_execution import ReplayExecution, replay_execution
 from shared.http.base_url import base_url
 from shared.http.idempotency_key import idempotency_key
 from shared.http.request import Request
@@ -14,8 +14,8 @@ from shared.http.responses import Response, accepted, ok
 
 async def verify(request: Request) -> Response:
     """Whether the run can be derived again."""
-    from shared.engine.expressions import expression_guard  # the engine, which reading a run does without
-    from shared.engine.verify_execution import verify_execution
+    from shared.engine.expressions.evaluator import expression_guard  # the engine, which reading a run does without
+    from shared.engine.verify.verify_execution import verify_execution
 
     found = services()
     verified = verify_execution(
@@ -40,8 +40,8 @@ async def replay(request: Request) -> Response:
     """A new run of what started this one, or what it would be."""
     command, key = request.body(ReplayExecution), idempotency_key(request.headers)
     if command.mode == "dry_run":
-        from shared.engine.dry_run import dry_run
-        from shared.engine.expressions import expression_guard
+        from shared.engine.expressions.evaluator import expression_guard
+        from shared.engine.verify.dry_run import dry_run
 
         return ok(await dry_run(services(), expression_guard(), request.actor, request.id, command))
     return _started(request, await replay_execution(services(), request.actor, request.id, command, key), "queued")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from shared.commands.services import services
+from shared.bootstrap import services
 from shared.http.api import Api
 from shared.http.operations import health as operations
 from shared.http.request import Request

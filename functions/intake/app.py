@@ -6,15 +6,15 @@ import logging
 from functools import cache
 from typing import Any
 
-from shared.commands.services import services
+from shared.bootstrap import services
 from shared.errors import WorkflowEngineError
 from shared.http.responses import problem
 from shared.observability import begin
-from shared.runtime import run
-from shared.snapstart import modules, prepare
-from shared.webhooks.answer import Answer
-from shared.webhooks.arrival import Arrival
-from shared.webhooks.intake import Intake
+from shared.platform.runtime import run
+from shared.platform.snapstart import modules, prepare
+from shared.webhooks.intake.pipeline import Intake
+from shared.webhooks.intake.request import Arrival
+from shared.webhooks.response import Answer
 
 logger = logging.getLogger(__name__)
 # What a first delivery may need besides: a webhook that Redis does not know, its secret, a drain to be woken.

@@ -7,10 +7,10 @@ import time
 from functools import lru_cache
 from typing import Any
 
-from shared.domain.templates import compile_template, reads
-from shared.engine.expression_child import EvaluationError
-from shared.engine.expression_requests import GuardedTemplate, Level, Request, RunData
-from shared.engine.expressions import expression_guard
+from shared.domain.expressions.templates import compile_template, reads
+from shared.engine.expressions.evaluator import expression_guard
+from shared.engine.expressions.evaluator_process import EvaluationError
+from shared.engine.expressions.requests import GuardedTemplate, Level, Request, RunData
 
 logger = logging.getLogger(__name__)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shared.commands.publish_workflow import publish_workflow
-from shared.commands.services import services
-from shared.commands.unpublish_workflow import unpublish_workflow
-from shared.domain.workflow import Workflow
+from shared.bootstrap import services
+from shared.commands.workflows.publish_workflow import publish_workflow
+from shared.commands.workflows.unpublish_workflow import unpublish_workflow
+from shared.domain.workflow.state import Workflow
 from shared.http.api import Api
 from shared.http.operations import publish as operations
 from shared.http.request import Request

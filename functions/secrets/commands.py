@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from shared.commands.delete_secret import delete_secret
-from shared.commands.services import services
-from shared.commands.set_secret import SetSecret, set_secret
+from shared.bootstrap import services
+from shared.commands.secrets.delete_secret import delete_secret
+from shared.commands.secrets.set_secret import SetSecret, set_secret
 from shared.http.request import Request
 from shared.http.responses import Response, no_content, ok
-from shared.queries.list_secrets import view
+from shared.queries.secrets.list_secrets import view
 
 
 async def set_one(request: Request) -> Response:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shared.aws.signal_tokens import SignalToken, read_token
-from shared.commands.send_signal import SendSignal, send_signal
-from shared.commands.services import services
+from shared.bootstrap import services
+from shared.commands.executions.send_signal import SendSignal, send_signal
 from shared.domain.actor import Actor
 from shared.http.api import Api
 from shared.http.idempotency_key import idempotency_key

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from shared.commands.create_webhook import CreateWebhook, create_webhook
-from shared.commands.delete_webhook import delete_webhook
-from shared.commands.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret
-from shared.commands.services import services
-from shared.commands.update_webhook import UpdateWebhook, update_webhook
+from shared.bootstrap import services
+from shared.commands.webhooks.create_webhook import CreateWebhook, create_webhook
+from shared.commands.webhooks.delete_webhook import delete_webhook
+from shared.commands.webhooks.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret
+from shared.commands.webhooks.update_webhook import UpdateWebhook, update_webhook
 from shared.http.base_url import base_url
 from shared.http.request import Request
 from shared.http.responses import Response, created, no_content, ok
-from shared.queries.get_webhook import get_webhook, view
-from shared.webhooks.provider_rules import provider_rules
+from shared.queries.webhooks.get_webhook import get_webhook, view
+from shared.webhooks.providers.rules import provider_rules
 
 
 async def create(request: Request) -> Response:

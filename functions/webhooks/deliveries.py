@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from shared.commands.redeliver import Redeliver, redeliver
-from shared.commands.redeliver_many import RedeliverMany, redeliver_many
-from shared.commands.services import services
+from shared.bootstrap import services
+from shared.commands.webhooks.redeliver import Redeliver, redeliver
+from shared.commands.webhooks.redeliver_many import RedeliverMany, redeliver_many
 from shared.http.cursor import decode_keyset, encode_keyset
 from shared.http.idempotency_key import idempotency_key
 from shared.http.paging import paged
 from shared.http.parameters.webhooks import ListDeliveries
 from shared.http.request import Request
 from shared.http.responses import Response, accepted, ok
-from shared.queries.get_delivery import get_delivery
-from shared.queries.list_deliveries import list_deliveries
+from shared.queries.webhooks.get_delivery import get_delivery
+from shared.queries.webhooks.list_deliveries import list_deliveries
 
 
 async def deliveries(request: Request) -> Response:

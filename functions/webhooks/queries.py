@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from shared.commands.services import services
+from shared.bootstrap import services
 from shared.http.base_url import base_url
 from shared.http.cursor import decode_keyset
 from shared.http.paging import paged
 from shared.http.parameters.webhooks import ListWebhooks
 from shared.http.request import Request
 from shared.http.responses import Response, ok
-from shared.queries.get_webhook import get_webhook, view
-from shared.queries.list_webhooks import list_webhooks
 from shared.queries.page import Page
-from shared.webhooks.catalog_view import catalog
-from shared.webhooks.configuration import stored_problems
+from shared.queries.webhooks.get_webhook import get_webhook, view
+from shared.queries.webhooks.list_webhooks import list_webhooks
+from shared.webhooks.providers.catalog_view import catalog
+from shared.webhooks.providers.configuration import stored_problems
 
 
 async def list_all(request: Request) -> Response:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from shared.commands.archive_workflow import archive_workflow
-from shared.commands.create_workflow import CreateWorkflow, create_workflow
-from shared.commands.services import services
-from shared.commands.update_workflow import UpdateWorkflow, update_workflow
-from shared.commands.validate_workflow import ValidateWorkflow, validate_workflow
-from shared.domain.workflow import Workflow
+from shared.bootstrap import services
+from shared.commands.workflows.archive_workflow import archive_workflow
+from shared.commands.workflows.create_workflow import CreateWorkflow, create_workflow
+from shared.commands.workflows.update_workflow import UpdateWorkflow, update_workflow
+from shared.commands.workflows.validate_workflow import ValidateWorkflow, validate_workflow
+from shared.domain.workflow.state import Workflow
 from shared.http.etag import check_if_match, etag
 from shared.http.request import Request
 from shared.http.responses import Response, created, no_content, ok
-from shared.queries.get_workflow import view
+from shared.queries.workflows.get_workflow import view
 
 
 async def create(request: Request) -> Response:

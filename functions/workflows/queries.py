@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from shared.commands.services import services
+from shared.bootstrap import services
 from shared.http.cursor import decode_keyset
 from shared.http.etag import etag
 from shared.http.paging import paged
 from shared.http.parameters.workflows import ListWorkflows
 from shared.http.request import Request
 from shared.http.responses import Response, ok
-from shared.queries.get_workflow import get_workflow, view
-from shared.queries.list_workflows import list_workflows
+from shared.queries.workflows.get_workflow import get_workflow, view
+from shared.queries.workflows.list_workflows import list_workflows
 
 
 async def list_all(request: Request) -> Response:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from shared.commands.services import services
+from shared.bootstrap import services
 from shared.http.cursor import decode_position
 from shared.http.paging import paged
 from shared.http.parameters.common import PageQuery
 from shared.http.request import Request
 from shared.http.responses import Response, ok
-from shared.queries.get_workflow_version import get_workflow_version
-from shared.queries.list_schedules import list_schedules
-from shared.queries.list_workflow_versions import list_workflow_versions
+from shared.queries.workflows.get_workflow_version import get_workflow_version
+from shared.queries.workflows.list_schedules import list_schedules
+from shared.queries.workflows.list_workflow_versions import list_workflow_versions
 
 
 async def versions(request: Request) -> Response:

@@ -12,11 +12,11 @@ from types import FrameType
 
 import httpx
 
-from local.demo_story import DemoError, Outcome, tell
-from local.functions import PortInUseError
-from local.migrations import MigrationError
-from local.process import ServerError
-from local.stack import LocalStack, StackRunningError
+from local.demo.story import DemoError, Outcome, tell
+from local.stack.functions import PortInUseError
+from local.stack.migrations import MigrationError
+from local.stack.process import ServerError
+from local.stack.stack import LocalStack, StackRunningError
 
 
 def main(argv: list[str]) -> int:

@@ -12,13 +12,13 @@ from typing import Any
 
 import httpx
 
-from local.sink import sink
+from local.signing.deliveries import sign
+from local.tools.sink import sink
 from shared.domain.timestamps import unix_seconds
-from shared.webhooks.catalog import provider
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.signing import sign
+from shared.webhooks.providers.catalog import provider
 
-SAMPLE = Path(__file__).parents[1] / "events" / "intake" / "github_push.json"
+SAMPLE = Path(__file__).parents[2] / "events" / "intake" / "github_push.json"
 WAIT_SECONDS = 20.0
 TERMINAL = ("succeeded", "failed", "cancelled")
 COLUMNS = "{:>8}  {:<19} {:<9} {:>9}  {}"

@@ -1,7 +1,7 @@
-"""`python -m local.supabase`: the gateway alone."""
+"""`python -m local.gateway`: the gateway alone."""
 
 import sys
 
-from local.supabase.cli import main
+from local.gateway.cli import main
 
 sys.exit(main(sys.argv[1:]))

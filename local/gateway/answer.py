@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from local.supabase.errors import JSON_TYPE, GatewayError, Headers, guc_headers, guc_status
-from local.supabase.request import OBJECT_TYPE
-from local.supabase.session import Row
+from local.gateway.errors import JSON_TYPE, GatewayError, Headers, guc_headers, guc_status
+from local.gateway.request import OBJECT_TYPE
+from local.gateway.session import Row
 
 Answer: TypeAlias = tuple[int, Headers, bytes]
 

@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 
 import psycopg
 
-from local.supabase import calls, rows
-from local.supabase.answer import Answer
-from local.supabase.auth import Authenticator, Caller
-from local.supabase.database import Config, Database
-from local.supabase.errors import JSON_TYPE, GatewayError, PostgresError
-from local.supabase.request import Request
+from local.gateway import calls, rows
+from local.gateway.answer import Answer
+from local.gateway.auth import Authenticator, Caller
+from local.gateway.database import Config, Database
+from local.gateway.errors import JSON_TYPE, GatewayError, PostgresError
+from local.gateway.request import Request
 
 logger = logging.getLogger(__name__)
 

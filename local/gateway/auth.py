@@ -11,7 +11,7 @@ from typing import Any
 
 import jwt
 
-from local.supabase.errors import GatewayError
+from local.gateway.errors import GatewayError
 
 LEEWAY_SECONDS = 30
 _MAX_CACHED = 1000

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from local.supabase import functions
-from local.supabase.answer import Answer, Reply, Result, content_range, range_status
-from local.supabase.auth import Caller
-from local.supabase.database import Database
-from local.supabase.errors import GatewayError, PostgresError
-from local.supabase.query import parse
-from local.supabase.request import Request, preferences
-from local.supabase.schema import Function
-from local.supabase.tables import Shape
+from local.gateway import functions
+from local.gateway.answer import Answer, Reply, Result, content_range, range_status
+from local.gateway.auth import Caller
+from local.gateway.database import Database
+from local.gateway.errors import GatewayError, PostgresError
+from local.gateway.query import parse
+from local.gateway.request import Request, preferences
+from local.gateway.schema import Function
+from local.gateway.tables import Shape
 
 
 async def answer(database: Database, request: Request, caller: Caller, name: str) -> Answer:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import uvicorn
 
-from local.supabase.app import Gateway
-from local.supabase.auth import Authenticator
-from local.supabase.database import Config
+from local.gateway.app import Gateway
+from local.gateway.auth import Authenticator
+from local.gateway.database import Config
 
 # Longer than clients keep an idle connection, so that none sends a request into one that is being closed.
 _KEEP_ALIVE_SECONDS = 75

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from local.supabase import functions, sql
-from local.supabase.answer import Result
-from local.supabase.auth import Caller
-from local.supabase.errors import GatewayError, PostgresError
-from local.supabase.request import Request
-from local.supabase.schema import Schema, Settings, watch
-from local.supabase.session import Pool, Statement
-from local.supabase.transaction import COMMIT, ROLLBACK, Frame, around
+from local.gateway import functions, sql
+from local.gateway.answer import Result
+from local.gateway.auth import Caller
+from local.gateway.errors import GatewayError, PostgresError
+from local.gateway.request import Request
+from local.gateway.schema import Schema, Settings, watch
+from local.gateway.session import Pool, Statement
+from local.gateway.transaction import COMMIT, ROLLBACK, Frame, around
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from local.supabase.fields import Field, ScanError, Scanner
+from local.gateway.fields import Field, ScanError, Scanner
 
 # https://docs.postgrest.org/en/v14/references/api/tables_views.html#operators
 OPERATORS = {

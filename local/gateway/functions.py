@@ -7,13 +7,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from local.supabase import sql
-from local.supabase.errors import GatewayError
-from local.supabase.query import Query
-from local.supabase.request import parse_json, refuse_constant
-from local.supabase.schema import Function, Parameter, Schema
-from local.supabase.session import Statement
-from local.supabase.tables import Shape
+from local.gateway import sql
+from local.gateway.errors import GatewayError
+from local.gateway.query import Query
+from local.gateway.request import parse_json, refuse_constant
+from local.gateway.schema import Function, Parameter, Schema
+from local.gateway.session import Statement
+from local.gateway.tables import Shape
 
 _JSON = ("json", "jsonb")
 

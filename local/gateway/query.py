@@ -8,9 +8,9 @@ from functools import partial
 from typing import TypeVar
 from urllib.parse import parse_qsl, quote_plus
 
-from local.supabase.errors import GatewayError, unreadable, unsupported
-from local.supabase.fields import Field, ScanError, Scanner, names
-from local.supabase.filters import Filter, condition, group, is_operation
+from local.gateway.errors import GatewayError, unreadable, unsupported
+from local.gateway.fields import Field, ScanError, Scanner, names
+from local.gateway.filters import Filter, condition, group, is_operation
 
 _JOINTS = ("and", "or", "not.and", "not.or")
 

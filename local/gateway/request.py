@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from local.supabase.errors import GatewayError, invalid_body, unsupported
+from local.gateway.errors import GatewayError, invalid_body, unsupported
 
 OBJECT_TYPE = b"application/vnd.pgrst.object+json"
 _ACCEPTED = {b"*/*", b"application/*", b"application/json", b"application/vnd.pgrst.array+json"}

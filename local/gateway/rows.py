@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from local.supabase import tables
-from local.supabase.answer import Answer, Reply, Result, content_range, range_status
-from local.supabase.auth import Caller
-from local.supabase.database import Database
-from local.supabase.errors import GatewayError, Headers
-from local.supabase.query import parse
-from local.supabase.request import Request, preferences
-from local.supabase.schema import Table
-from local.supabase.session import Statement
+from local.gateway import tables
+from local.gateway.answer import Answer, Reply, Result, content_range, range_status
+from local.gateway.auth import Caller
+from local.gateway.database import Database
+from local.gateway.errors import GatewayError, Headers
+from local.gateway.query import parse
+from local.gateway.request import Request, preferences
+from local.gateway.schema import Table
+from local.gateway.session import Statement
 
 
 @dataclass(frozen=True, slots=True)

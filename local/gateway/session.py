@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
 
-from local.supabase.errors import GatewayError, PostgresError
+from local.gateway.errors import GatewayError, PostgresError
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult

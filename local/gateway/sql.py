@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from local.supabase.fields import Field
-from local.supabase.filters import OPERATORS, TEXT_SEARCH, Condition, Filter
-from local.supabase.query import Item, Query
-from local.supabase.schema import Column
+from local.gateway.fields import Field
+from local.gateway.filters import OPERATORS, TEXT_SEARCH, Condition, Filter
+from local.gateway.query import Item, Query
+from local.gateway.schema import Column
 
 # What a function or trigger asks of the answer, read after everything else ran.
 RESPONSE = "nullif(current_setting('response.headers', true), ''), nullif(current_setting('response.status', true), '')"

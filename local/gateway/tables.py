@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from local.supabase import sql
-from local.supabase.errors import GatewayError, invalid_body
-from local.supabase.query import Query
-from local.supabase.request import parse_json
-from local.supabase.schema import Table
-from local.supabase.session import Statement
+from local.gateway import sql
+from local.gateway.errors import GatewayError, invalid_body
+from local.gateway.query import Query
+from local.gateway.request import parse_json
+from local.gateway.schema import Table
+from local.gateway.session import Statement
 
 # An insert counts its rows up and its conflicts down, since xmax = 0 would need a right to select.
 _COUNTED = (

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from http.cookies import CookieError, SimpleCookie
 
-from local.supabase import sql
-from local.supabase.auth import Caller
-from local.supabase.request import Request
-from local.supabase.schema import Settings
-from local.supabase.session import Statement
+from local.gateway import sql
+from local.gateway.auth import Caller
+from local.gateway.request import Request
+from local.gateway.schema import Settings
+from local.gateway.session import Statement
 
 _NAMES = (
     "role",

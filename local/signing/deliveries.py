@@ -7,15 +7,15 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-from shared.webhooks.clock import WRITTEN
+from local.signing.field_writer import chosen, put, put_in_items, swapped
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.encodings import ENCODERS
-from shared.webhooks.paths import parse_path, values
-from shared.webhooks.provider import Provider
-from shared.webhooks.scheme import Scheme, Signature
-from shared.webhooks.verification import keys_of, written
-from shared.webhooks.words import Facts
-from shared.webhooks.writing import chosen, put, put_in_items, swapped
+from shared.webhooks.providers.provider import Provider
+from shared.webhooks.signatures.encodings import ENCODERS
+from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.json_path import parse_path, values
+from shared.webhooks.signatures.scheme import Scheme, Signature
+from shared.webhooks.signatures.timestamps import WRITTEN
+from shared.webhooks.signatures.verification import keys_of, written
 
 # Stands in a body where its proof will; no sender writes this.
 PLACEHOLDER = "7e5d0b1f-the-proof-will-stand-here"
@@ -45,7 +45,7 @@ def signed(provider: Provider, delivery: Delivery, secret: str, now: float) -> D
     if signature is None:
         return delivery
     if scheme.kind == "jwt":
-        from shared.webhooks.token_signing import with_token
+        from local.signing.tokens import with_token
 
         return with_token(provider, delivery, secret, now)
     delivery, timestamp = _timed(scheme, delivery, now)
@@ -125,7 +125,7 @@ def _digest(
             if rendered is None:
                 continue
             if asymmetric:
-                from shared.webhooks.private_keys import sign_with
+                from local.signing.private_keys import sign_with
 
                 return sign_with(scheme.algorithm, secret, rendered)
             if scheme.kind == "hmac":

@@ -1,4 +1,5 @@
-"""Writes a text into a place of a delivery, as a sender would: the other direction of `shared/webhooks/words.py`."""
+"""Writes a text into a place of a delivery, as a sender would: the other direction of
+`shared/webhooks/signatures/fields.py`."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.paths import Step, parse_path, values
-from shared.webhooks.words import parse_word
+from shared.webhooks.signatures.fields import parse_word
+from shared.webhooks.signatures.json_path import Step, parse_path, values
 
 
 def chosen(places: Sequence[str], delivery: Delivery) -> str:

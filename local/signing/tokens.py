@@ -7,15 +7,15 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from shared.webhooks.clock import WRITTEN
+from local.signing.field_writer import chosen, put
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.encodings import ENCODERS
-from shared.webhooks.jwt import HMACS, PUBLIC
-from shared.webhooks.provider import Provider
-from shared.webhooks.scheme import Scheme
-from shared.webhooks.verification import keys_of
-from shared.webhooks.words import Facts
-from shared.webhooks.writing import chosen, put
+from shared.webhooks.providers.provider import Provider
+from shared.webhooks.signatures.encodings import ENCODERS
+from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.jwt import HMACS, PUBLIC
+from shared.webhooks.signatures.scheme import Scheme
+from shared.webhooks.signatures.timestamps import WRITTEN
+from shared.webhooks.signatures.verification import keys_of
 
 LIFETIME_SECONDS = 300
 
@@ -63,6 +63,6 @@ def _signature(scheme: Scheme, delivery: Delivery, secret: str, content: bytes) 
         if not keys:
             raise ValueError("This cannot be signed: the secret is unusable.")
         return hmac.digest(keys[0][1], content, HMACS[scheme.algorithm])
-    from shared.webhooks.private_keys import sign_with
+    from local.signing.private_keys import sign_with
 
     return sign_with(PUBLIC[scheme.algorithm], secret, content)

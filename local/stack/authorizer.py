@@ -8,10 +8,10 @@ import time
 from typing import Any
 from urllib.parse import parse_qsl
 
-from local.function_pool import FunctionPool
-from local.http_event import API_ID, MAX_EVENT_BYTES, encode
-from local.intrinsics import ACCOUNT_ID, REGION
-from local.template import Authorizer
+from local.stack.function_pool import FunctionPool
+from local.stack.http_event import API_ID, MAX_EVENT_BYTES, encode
+from local.stack.intrinsics import ACCOUNT_ID, REGION
+from local.stack.template import Authorizer
 
 _CACHED_AT_MOST = 10_000
 

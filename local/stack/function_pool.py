@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
-from local.function_worker import ANSWER, ERROR, INVOCATION
-from local.intrinsics import REGION
-from local.template import Function
+from local.stack.function_worker import ANSWER, ERROR, INVOCATION
+from local.stack.intrinsics import REGION
+from local.stack.template import Function
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 _START_SECONDS = 60  # Lambda gives an import ten seconds and then tries again; a busy laptop gets longer
 # What a process needs to find its interpreter, its certificates and its way out; the rest of the environment is the
 # template's, so that a variable forgotten there fails here as it would on AWS.
@@ -223,7 +223,7 @@ class _Worker(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         with theirs, pool.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "local.function_worker", str(theirs.fileno()), pool.function.handler],
+                [sys.executable, "-m", "local.stack.function_worker", str(theirs.fileno()), pool.function.handler],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,6 +1,6 @@
 """One execution environment of a function: a process that answers one invocation after another on a socket.
 
-Started by `function_pool` as `python -m local.function_worker <descriptor> <handler>`. Frames, all big-endian:
+Started by `function_pool` as `python -m local.stack.function_worker <descriptor> <handler>`. Frames, all big-endian:
 
     ready          B                                  sent once the handler is imported, or has failed to import
     invocation     I d 36s + payload                  length, deadline as Unix time, request id
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from local.clock import follow_clock, machine_time
+from local.stack.clock import follow_clock, machine_time
 
 INVOCATION = struct.Struct(">Id36s")
 ANSWER = struct.Struct(">BI")

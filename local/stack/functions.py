@@ -17,13 +17,13 @@ from typing import Any
 
 import uvicorn
 
-from local.function_pool import ROOT, FunctionPool
-from local.http_api import INTEGRATION_SECONDS, HttpApi
-from local.intrinsics import TemplateError
-from local.lambda_api import ASYNC_RETRY_SECONDS, AsyncInvocations, LambdaApi
-from local.lambda_environment import LambdaEnvironment, Runtime
-from local.schedule import run_schedules
-from local.template import read_template
+from local.stack.function_pool import ROOT, FunctionPool
+from local.stack.http_api import INTEGRATION_SECONDS, HttpApi
+from local.stack.intrinsics import TemplateError
+from local.stack.lambda_api import ASYNC_RETRY_SECONDS, AsyncInvocations, LambdaApi
+from local.stack.lambda_environment import LambdaEnvironment, Runtime
+from local.stack.schedule import run_schedules
+from local.stack.template import read_template
 
 DEFAULT_CONCURRENCY = 4
 # What the functions get on top of the template's variables, as JSON: by environment, because it has secrets.

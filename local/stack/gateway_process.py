@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local.process import accepts_connections, free_port, spawn, stop, wait_until
-from local.tokens import LocalKeys
+from local.stack.process import accepts_connections, free_port, spawn, stop, wait_until
+from local.stack.tokens import LocalKeys
 
 
 class SupabaseGateway:
@@ -42,7 +42,7 @@ class SupabaseGateway:
         command += ["--port", str(self.port)]
         # In the environment, not on the command line, which every user of the machine can read.
         environment = {**os.environ, "JWT_SECRET": json.dumps(self.keys.gateway_keys())}
-        self._process = spawn(command, self.log, environment=environment, folder=Path(__file__).parent.parent)
+        self._process = spawn(command, self.log, environment=environment, folder=Path(__file__).parents[2])
 
     def wait(self) -> SupabaseGateway:
         """This gateway, once it answers. Raises `ServerError` when it ends instead."""

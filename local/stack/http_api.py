@@ -8,9 +8,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from local.authorizer import AuthorizerError, LambdaAuthorizer
-from local.function_pool import FunctionPool
-from local.http_event import (
+from local.stack.authorizer import AuthorizerError, LambdaAuthorizer
+from local.stack.function_pool import FunctionPool
+from local.stack.http_event import (
     MAX_EVENT_BYTES,
     Headers,
     InvalidResultError,
@@ -21,8 +21,8 @@ from local.http_event import (
     request_parts,
     response_of,
 )
-from local.routes import Match, Router
-from local.template import Cors, Template
+from local.stack.routes import Match, Router
+from local.stack.template import Cors, Template
 
 # docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 MAX_BODY_BYTES = 10 * 1024 * 1024

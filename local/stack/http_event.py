@@ -14,7 +14,7 @@ import time
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from local.intrinsics import ACCOUNT_ID
+from local.stack.intrinsics import ACCOUNT_ID
 
 API_ID = "local"
 DOMAIN_NAME = f"{API_ID}.execute-api.localhost"

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from local.function_pool import FunctionPool
-from local.http_api import Receive, Scope, Send
-from local.template import function_arn
+from local.stack.function_pool import FunctionPool
+from local.stack.http_api import Receive, Scope, Send
+from local.stack.template import function_arn
 
 # docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _MAX_PAYLOAD_BYTES = {"RequestResponse": 6_291_556, "Event": 1_048_576, "DryRun": 6_291_556}

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
-from local.artifacts import ROOT
-from local.process import die_with_parent, free_port
+from local.stack.process import die_with_parent, free_port
+from local.tools.artifacts import ROOT
 
 if TYPE_CHECKING:
-    from local.function_pool import FunctionPool, Invocation
+    from local.stack.function_pool import FunctionPool, Invocation
 
 _START_SECONDS = 20
 # The emulator's own words for a timeout; it answers 200 with them.

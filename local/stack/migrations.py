@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 
-FOLDER = Path(__file__).parent.parent / "supabase" / "migrations"
+FOLDER = Path(__file__).parents[2] / "supabase" / "migrations"
 _PLATFORM = Path(__file__).parent / "platform.sql"
 _LOCK = 7_245_001  # any number that nothing else in these databases locks
 

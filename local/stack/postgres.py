@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from local.process import ServerError, is_alive, launch_at, spawn, stop, tail, wait_until
-from local.unprivileged import Identity, default_identity
+from local.stack.process import ServerError, is_alive, launch_at, spawn, stop, tail, wait_until
+from local.stack.unprivileged import Identity, default_identity
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 
-from local.process import ServerError, launch_at, spawn, stop, wait_until
+from local.stack.process import ServerError, launch_at, spawn, stop, wait_until
 
 
 class RedisServer:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from local.template import Route
+from local.stack.template import Route
 
 
 class Match(NamedTuple):

@@ -9,9 +9,9 @@ import re
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from local.intrinsics import ACCOUNT_ID, REGION, TemplateError
-from local.lambda_api import AsyncInvocations
-from local.template import Schedule, Template
+from local.stack.intrinsics import ACCOUNT_ID, REGION, TemplateError
+from local.stack.lambda_api import AsyncInvocations
+from local.stack.template import Schedule, Template
 
 _UNIT_SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
 

@@ -20,15 +20,15 @@ from types import TracebackType
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from local import migrations
-from local.function_pool import ROOT
-from local.functions import DEFAULT_CONCURRENCY, ENVIRONMENT_VARIABLE, PortInUseError
-from local.gateway import SupabaseGateway
-from local.intrinsics import REGION
-from local.postgres import PostgresServer
-from local.process import ServerError, accepts_connections, free_port, spawn, stop, tail, wait_until
-from local.redis import RedisServer
-from local.tokens import LocalKeys
+from local.stack import migrations
+from local.stack.function_pool import ROOT
+from local.stack.functions import DEFAULT_CONCURRENCY, ENVIRONMENT_VARIABLE, PortInUseError
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.intrinsics import REGION
+from local.stack.postgres import PostgresServer
+from local.stack.process import ServerError, accepts_connections, free_port, spawn, stop, tail, wait_until
+from local.stack.redis import RedisServer
+from local.stack.tokens import LocalKeys
 from shared.ids import new_id
 from shared.settings import Settings
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.intrinsics import ACCOUNT_ID, REGION, Resolver, TemplateError, load
+from local.stack.intrinsics import ACCOUNT_ID, REGION, Resolver, TemplateError, load
 
 _DEFAULT_TIMEOUT_SECONDS = 3  # Lambda's own default, as is the memory
 _DEFAULT_MEMORY_MB = 128

@@ -9,8 +9,8 @@ import argparse
 import asyncio
 import sys
 
-from shared.commands.create_api_key import CreateApiKey, CreatedApiKey, create_api_key
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.api_keys.create_api_key import CreateApiKey, CreatedApiKey, create_api_key
 from shared.domain.actor import Actor
 from shared.errors import StorageUnavailableError, WorkflowEngineError
 from shared.ids import is_uuid, new_id

@@ -1,8 +1,8 @@
 """What `sam build` collects: one layer of dependencies, and per function its own folder and `shared/` as they are.
 
-    python -m local.artifacts function <Logical id> <folder>
-    python -m local.artifacts layer <folder>
-    python -m local.artifacts sizes <build folder>
+    python -m local.tools.artifacts function <Logical id> <folder>
+    python -m local.tools.artifacts layer <folder>
+    python -m local.tools.artifacts sizes <build folder>
 
 Standard library only: it runs in whatever Python `make` was given, before anything is installed. Bytecode is shipped,
 because /var/task is read-only and every cold start would compile again; with unchecked hashes, because deployment
@@ -21,7 +21,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RUNTIME = "3.13"
 PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 MAX_UNZIPPED_BYTES = 250 * 1024 * 1024  # docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html

@@ -17,17 +17,17 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from local.artifacts import ROOT, folder_of
-from local.function_pool import FunctionPool, Outcome
-from local.lambda_environment import LambdaEnvironment, Runtime
-from local.template import Function, read_template
+from local.stack.function_pool import FunctionPool, Outcome
+from local.stack.lambda_environment import LambdaEnvironment, Runtime
+from local.stack.template import Function, read_template
+from local.tools.artifacts import ROOT, folder_of
 
 BUILD = ROOT / ".local" / "lambda" / "build"
 # Where nothing is named, what a stack on this machine has.
 DEFAULTS = {"REDIS_TLS": "false", "REDIS_PASSWORD": "", "SECRETS_KEY_ARN": "", "METRICS_NAMESPACE": ""}
 NO_SERVERS = (
     "This shell names no servers, and the function seems to need them: run `make dev` in another terminal, then here "
-    "`. .local/env && .venv/bin/python -m local.sample_world`, and invoke it again."
+    "`. .local/env && .venv/bin/python -m local.tools.sample_world`, and invoke it again."
 )
 GIVEN = (
     *("SECRETS_KEY", "JWKS_URL", "DRAIN_CONCURRENCY", "MAX_DRAINS"),

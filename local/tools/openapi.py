@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared.http.openapi import document
 
-PATH = Path(__file__).parents[1] / "docs" / "openapi.json"
+PATH = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
 def main(arguments: list[str] | None = None) -> int:

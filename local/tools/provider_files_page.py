@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 
 PARTS = (
-    ("A provider's file", "shared.webhooks.provider"),
-    ("Schemes", "shared.webhooks.scheme"),
-    ("Words", "shared.webhooks.words"),
-    ("Transforms", "shared.webhooks.transforms"),
-    ("Handshakes", "shared.webhooks.handshake"),
-    ("Shapes", "shared.webhooks.shapes"),
-    ("User-defined schemes", "shared.webhooks.custom"),
-    ("Options of every webhook", "shared.webhooks.door"),
+    ("A provider's file", "shared.webhooks.providers.provider"),
+    ("Schemes", "shared.webhooks.signatures.scheme"),
+    ("Words", "shared.webhooks.signatures.fields"),
+    ("Transforms", "shared.webhooks.signatures.transforms"),
+    ("Handshakes", "shared.webhooks.providers.handshake"),
+    ("Shapes", "shared.webhooks.providers.shapes"),
+    ("User-defined schemes", "shared.webhooks.providers.custom"),
+    ("Options of every webhook", "shared.webhooks.acceptance"),
 )
 
 

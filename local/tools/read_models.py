@@ -6,15 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.domain import api_key, secret, webhook, workflow, workflow_fold
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply
-from shared.domain.execution_row import row as execution_row
-from shared.domain.schedule_rows import schedule_rows
+from shared.domain import api_key, secret
+from shared.domain.execution.fold import apply
+from shared.domain.execution.row import row as execution_row
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import in_utc
+from shared.domain.webhook import state as webhook
+from shared.domain.workflow import fold as workflow_fold
+from shared.domain.workflow import state as workflow
+from shared.domain.workflow.schedule_rows import schedule_rows
 from shared.events.codec import decode
+from shared.events.envelope import RecordedEvent
 from shared.events.facts import FACTS
-from shared.events.record import RecordedEvent
 from shared.events.workflow import WorkflowPublished
 
 Row = dict[str, Any]

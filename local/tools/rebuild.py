@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from httpx import TransportError
 from postgrest import APIError
 
-from local.read_models import TABLES, Key, ReadModels, Row, Table
-from shared.events.record import RecordedEvent
+from local.tools.read_models import TABLES, Key, ReadModels, Row, Table
+from shared.events.envelope import RecordedEvent
 from shared.repositories.payload import load
 from shared.repositories.rows import in_service_form
 

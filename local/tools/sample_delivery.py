@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from shared.domain.delivery import JWT, body_value
+from local.signing.field_writer import chosen, put
+from shared.domain.webhook.delivery import JWT, body_value
 from shared.ids import new_id
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.encodings import ENCODERS
-from shared.webhooks.provider import fitted_data
-from shared.webhooks.words import parse_word
-from shared.webhooks.writing import chosen, put
+from shared.webhooks.providers.provider import fitted_data
+from shared.webhooks.signatures.encodings import ENCODERS
+from shared.webhooks.signatures.fields import parse_word
 
 JSON = "application/json"
 

@@ -1,4 +1,4 @@
-"""`python -m local.sample_world`: what the samples under `events/` speak of, under the ids that they name.
+"""`python -m local.tools.sample_world`: what the samples under `events/` speak of, under the ids that they name.
 
 Written into the databases that the environment names, as the functions read it: once into empty ones. The secrets are
 those of `events/intake/README.md`; they open nothing else.
@@ -11,16 +11,19 @@ import sys
 from typing import Any
 
 from shared.aws.secrets import encrypt
-from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
-from shared.commands.publish_workflow import publish_workflow
-from shared.commands.record import now, record
-from shared.commands.services import Services, services
-from shared.commands.set_secret import SetSecret, set_secret
-from shared.domain import api_key, webhook, workflow, workflow_fold
+from shared.bootstrap import Services, services
+from shared.commands.executions.execute_workflow import ExecuteWorkflow, execute_workflow
+from shared.commands.new_events import now, record
+from shared.commands.secrets.set_secret import SetSecret, set_secret
+from shared.commands.workflows.publish_workflow import publish_workflow
+from shared.domain import api_key
 from shared.domain.actor import Actor
-from shared.domain.api_key_text import hash_of
-from shared.domain.delivery_log import DeliveryLogEntry
-from shared.domain.provider import secret_context
+from shared.domain.api_key_format import hash_of
+from shared.domain.webhook import state as webhook
+from shared.domain.webhook.delivery_log import DeliveryLogEntry
+from shared.domain.webhook.provider_rules import secret_context
+from shared.domain.workflow import fold as workflow_fold
+from shared.domain.workflow import state as workflow
 from shared.events.api_key import ApiKeyCreated
 from shared.events.webhook import WebhookCreated
 from shared.events.workflow import WorkflowCreated

@@ -8,12 +8,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from local import migrations
-from local.postgres import PostgresServer
-from local.process import ServerError
-from local.schema_comments import Comments
-from local.schema_dump import DumpError, dump
-from local.schema_text import schema_text
+from local.stack import migrations
+from local.stack.postgres import PostgresServer
+from local.stack.process import ServerError
+from local.tools.schema_comments import Comments
+from local.tools.schema_dump import DumpError, dump
+from local.tools.schema_text import schema_text
 
 PATH = migrations.FOLDER.parent / "schema.sql"
 _SHOWN_LINES = 20

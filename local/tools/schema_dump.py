@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.postgres import binary
+from local.stack.postgres import binary
 
 FUNCTIONS = frozenset(("FUNCTION", "AGGREGATE", "PROCEDURE"))
 _HEAD = re.compile(r"^--\n-- Name: (.+); Type: ([A-Z ]+); Schema: (\S+); Owner: .*\n--\n", re.M)

@@ -6,8 +6,8 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from local.schema_comments import Comments
-from local.schema_dump import FUNCTIONS, Entry, in_one
+from local.tools.schema_comments import Comments
+from local.tools.schema_dump import FUNCTIONS, Entry, in_one
 
 _HEAD = """\
 -- The whole schema, to be read: generated from the migrations by `python -m local schema`, which `make catalog` calls.

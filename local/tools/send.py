@@ -12,13 +12,13 @@ from pathlib import Path
 
 import httpx
 
-from local.sample_delivery import forged, sample_delivery
-from shared.webhooks.catalog import provider as find_provider
-from shared.webhooks.catalog import provider_data
+from local.signing.deliveries import signed
+from local.tools.sample_delivery import forged, sample_delivery
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.encodings import ENCODERS
-from shared.webhooks.provider import Provider
-from shared.webhooks.signing import signed
+from shared.webhooks.providers.catalog import provider as find_provider
+from shared.webhooks.providers.catalog import provider_data
+from shared.webhooks.providers.provider import Provider
+from shared.webhooks.signatures.encodings import ENCODERS
 
 STALE_SECONDS = 7 * 86_400
 

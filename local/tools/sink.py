@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from local.process import port
+from local.stack.process import port
 
 ANSWER = b'{"ok": true}'
 BUSY = b'{"ok": false}'

@@ -26,16 +26,16 @@ from typing import Any
 
 import httpx
 
-from local import migrations
-from local.artifacts import ROOT
-from local.demo_story import DemoError, tell
-from local.gateway import SupabaseGateway
-from local.http_routes import spelled_out
-from local.intrinsics import REGION
-from local.postgres import PostgresServer
-from local.process import ServerError, free_port, spawn, stop, tail, wait_until
-from local.redis import RedisServer
-from local.tokens import LocalKeys
+from local.demo.story import DemoError, tell
+from local.stack import migrations
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.http_routes import spelled_out
+from local.stack.intrinsics import REGION
+from local.stack.postgres import PostgresServer
+from local.stack.process import ServerError, free_port, spawn, stop, tail, wait_until
+from local.stack.redis import RedisServer
+from local.stack.tokens import LocalKeys
+from local.tools.artifacts import ROOT
 
 STACK = "smoke"
 BUCKET = "artifacts"

@@ -17,18 +17,18 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any
 from urllib.parse import parse_qsl
 
-from shared.webhooks.catalog import provider as find_provider
-from shared.webhooks.catalog import provider_data
-from shared.webhooks.clock import UNITS
-from shared.webhooks.configuration import options_of
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.diagnosis import diagnose
-from shared.webhooks.examination import examine
-from shared.webhooks.fetched_keys import keys_in_document
-from shared.webhooks.handshake import HandshakeAnswer
-from shared.webhooks.identity import delivery_key, event_type
-from shared.webhooks.scheme import Scheme
-from shared.webhooks.words import Facts
+from shared.webhooks.intake.delivery_key import delivery_key, event_type
+from shared.webhooks.intake.diagnosis import diagnose
+from shared.webhooks.intake.examination import examine
+from shared.webhooks.providers.catalog import provider as find_provider
+from shared.webhooks.providers.catalog import provider_data
+from shared.webhooks.providers.configuration import options_of
+from shared.webhooks.providers.handshake import HandshakeAnswer
+from shared.webhooks.signatures.fetched_keys import keys_in_document
+from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.scheme import Scheme
+from shared.webhooks.signatures.timestamps import UNITS
 
 DOCUMENTS = (
     "fetched",
@@ -172,7 +172,7 @@ def _keys_in(document: object, scheme: Scheme, delivery: Delivery, now: float) -
     kind = "jwks" if text.lstrip().startswith("{") else "x509" if "BEGIN CERTIFICATE" in text else "pem"
     wanted = None
     if scheme.kind == "jwt":
-        from shared.webhooks.jwt import key_id
+        from shared.webhooks.signatures.jwt import key_id
 
         wanted = key_id(scheme, delivery)
     return keys_in_document(text.encode(), kind, wanted, now)[0]

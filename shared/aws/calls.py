@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from shared.bulkhead import BulkheadThreads
+from shared.platform.bulkhead import BulkheadThreads
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError

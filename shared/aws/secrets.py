@@ -15,8 +15,8 @@ import os
 import time
 from dataclasses import dataclass
 
-from shared.deadline import seconds_left
 from shared.errors import SecretUnreadableError, UnavailableError
+from shared.platform.deadline import seconds_left
 from shared.settings import settings
 
 NONCE_BYTES = 12

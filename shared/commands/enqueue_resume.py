@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from shared.commands.services import Services
-from shared.deadline import within
+from shared.bootstrap import Services
 from shared.errors import QueueError, QueueUnavailableError
+from shared.platform.deadline import within
 
 logger = logging.getLogger(__name__)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from shared.cause import Cause, current
 from shared.domain.actor import Actor
 from shared.domain.timestamps import timestamp
 from shared.events.codec import new_event
-from shared.events.record import NewEvent
+from shared.events.envelope import NewEvent
 from shared.ids import new_id
+from shared.tracing import Cause, current
 
 if TYPE_CHECKING:
     from shared.events.facts import Fact

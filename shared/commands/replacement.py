@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from shared.commands.model import Command, Moment, Uuid
+from shared.commands.command import Command, Moment, Uuid
 from shared.errors import Problem
 
 HINT = "Leave it out, or send back what GET shows."

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 
-from shared.commands.services import Services
-from shared.domain.intake_config import intake_config
+from shared.bootstrap import Services
+from shared.domain.webhook.intake_config import intake_config
 from shared.errors import QueueError, QueueUnavailableError
 
 logger = logging.getLogger(__name__)

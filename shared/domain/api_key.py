@@ -9,7 +9,7 @@ from typing import Any
 from shared.domain.timestamps import in_utc
 from shared.events.api_key import ApiKeyCreated, ApiKeyFact, ApiKeyRevoked
 from shared.events.codec import by_name, decode
-from shared.events.record import RecordedEvent
+from shared.events.envelope import RecordedEvent
 
 FACTS = by_name(ApiKeyFact)
 

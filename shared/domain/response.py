@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shared.domain.execution import ExecutionState
+    from shared.domain.execution.state import ExecutionState
 
 JsonObject = dict[str, Any]
 

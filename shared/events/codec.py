@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import TYPE_CHECKING, Any
 
-from shared.events.record import NewEvent
+from shared.events.envelope import NewEvent
 
 if TYPE_CHECKING:
     from shared.events.facts import Fact

@@ -19,16 +19,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from pkgutil import resolve_name
 from typing import Any
 
-from shared.commands.services import services
-from shared.deadline import within
-from shared.domain.json_values import sent_bytes
+from shared.bootstrap import services
+from shared.domain.json.values import sent_bytes
 from shared.errors import LimitExceededError, NotFoundError, WorkflowEngineError
 from shared.http.operation import Operation
 from shared.http.request import Request
 from shared.http.responses import Response, problem
 from shared.observability import begin, edge_logger
-from shared.runtime import run
-from shared.snapstart import modules, prepare
+from shared.platform.deadline import within
+from shared.platform.runtime import run
+from shared.platform.snapstart import modules, prepare
 
 # How long a request may wait for what it needs: API Gateway gives up after 30 seconds, the function after 29.
 REQUEST_SECONDS = 27.0

@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from shared.domain.json_values import parse_json
+from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError, PayloadTooLargeError, Problem
 from shared.http.validation import Model, validated
 

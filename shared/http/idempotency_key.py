@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.domain.json_values import is_storable
+from shared.domain.json.values import is_storable
 from shared.errors import InvalidRequestError
 
 MAX_LENGTH = 255

@@ -30,7 +30,7 @@ from shared.errors import WorkflowEngineError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from shared.commands.model import Command
+    from shared.commands.command import Command
     from shared.http.parameters.common import Query
 
 Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from shared.domain.json_values import first_repeated, pointer_of
+from shared.domain.json.values import first_repeated, pointer_of
 from shared.errors import MAX_PROBLEMS, InvalidRequestError, Problem
 from shared.http.validation import Model, unknown, validated
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from shared.domain.actor import Actor
-from shared.domain.json_values import is_storable
+from shared.domain.json.values import is_storable
 from shared.errors import InvalidRequestError, NotFoundError, UnauthorizedError
 from shared.http.auth import actor_of, authorise
 from shared.http.body import parse_body
@@ -15,7 +15,7 @@ from shared.http.query import parse_query
 from shared.ids import is_uuid
 
 if TYPE_CHECKING:
-    from shared.commands.model import Command
+    from shared.commands.command import Command
     from shared.http.parameters.common import Query
 
 B = TypeVar("B", bound="Command")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from shared.domain.json_values import pointer_of
+from shared.domain.json.values import pointer_of
 from shared.errors import MAX_PROBLEMS, InvalidRequestError, Problem
 
 if TYPE_CHECKING:

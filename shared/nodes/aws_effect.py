@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from shared.domain.wildcards import fits
+from shared.domain.glob import fits
 from shared.nodes.node_type import Effect, NodeError
 
 Arn = Annotated[str, Field(max_length=2_048, pattern=r"^arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]+:\d{12}:.+$")]

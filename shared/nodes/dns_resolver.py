@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import httpcore
 
-from shared.bulkhead import BulkheadThreads
-from shared.domain.recently_used import RecentlyUsed
+from shared.platform.bulkhead import BulkheadThreads
+from shared.platform.lru_cache import RecentlyUsed
 
 LOOKUP_SECONDS = 5.0
 # How long addresses are used again: the system's resolver does not say how long they hold.

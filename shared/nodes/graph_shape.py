@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from shared.domain.graph import Graph, Node
+from shared.domain.workflow.graph import Graph, Node
 from shared.errors import Problem
 from shared.nodes.registry import names, node_type
 

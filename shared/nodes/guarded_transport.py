@@ -14,8 +14,8 @@ from typing import Any
 import httpcore
 import httpx
 
-from shared.nodes.addresses import is_public
-from shared.nodes.resolver import Resolver
+from shared.nodes.dns_resolver import Resolver
+from shared.nodes.public_addresses import is_public
 
 KEPT_SECONDS = 20.0
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Protocol
 
 import httpx
 
-from shared.domain.bodies import is_json, read_json
+from shared.domain.json.body_parsing import is_json, read_json
 from shared.errors import InvalidRequestError
 from shared.nodes.charsets import charset_of
-from shared.nodes.decoding import BodyDecoder
+from shared.nodes.content_decoding import BodyDecoder
 from shared.nodes.node_type import Completed, NodeError
 
 # How much of a failure's body is kept in its error, in characters.

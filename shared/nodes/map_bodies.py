@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.domain.graph import Graph
-from shared.domain.paths import item_of, split_path
+from shared.domain.execution.node_paths import item_of, split_path
+from shared.domain.workflow.graph import Graph
 from shared.nodes.registry import node_type
 
 

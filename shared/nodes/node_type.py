@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from shared.domain.graph import Graph
-from shared.domain.json_values import pointer_of, size_bytes
-from shared.domain.run_error import run_error
-from shared.turns import Turns
+from shared.domain.execution.run_error import run_error
+from shared.domain.json.values import pointer_of, size_bytes
+from shared.domain.workflow.graph import Graph
+from shared.platform.turns import Turns
 
 JsonObject = dict[str, Any]
 
@@ -254,7 +254,7 @@ def _condition(value: Any) -> Any:
 
 
 def _sound(schema: JsonObject) -> JsonObject:
-    from shared.domain.json_schema import schema_problems  # few nodes have one
+    from shared.domain.json.schema import schema_problems  # few nodes have one
 
     problems = schema_problems(schema)
     if problems:

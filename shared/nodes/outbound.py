@@ -2,7 +2,7 @@
 
 Where a connection may lead is judged in `guarded`. Each tenant has connections of its own, which keep nothing of a
 request: a server may take a connection for a caller whom it knows. How many a tenant may have is bounded by its share
-(see `shared.bulkhead`).
+(see `shared.platform.bulkhead`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import NamedTuple
 import httpcore
 import httpx
 
-from shared.bulkhead import Bulkhead
-from shared.nodes.guarded import GuardedBackend, GuardedTransport
-from shared.nodes.resolver import Resolver
+from shared.nodes.dns_resolver import Resolver
+from shared.nodes.guarded_transport import GuardedBackend, GuardedTransport
+from shared.platform.bulkhead import Bulkhead
 
 MAX_REDIRECTS = 5
 
@@ -54,7 +54,7 @@ class _Client:
             trust_env=False,
             # It keeps none: what one run is given, no other run's request carries, and no redirect either.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            # httpx would ask for codings, which are read step by step here (see `shared/nodes/decoding.py`).
+            # httpx would ask for codings, which are read step by step here (see `shared/nodes/content_decoding.py`).
             headers={"accept-encoding": "identity"},
             max_redirects=MAX_REDIRECTS,
             timeout=None,  # noqa: S113  # each request as a whole is under its node's timeout

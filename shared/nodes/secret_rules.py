@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from shared.domain.expressions import ExpressionError, Source, split
-from shared.domain.json_values import pointer_of
-from shared.domain.secret_references import secret_named
+from shared.domain.expressions.expressions import ExpressionError, Source, split
+from shared.domain.expressions.secret_references import secret_named
+from shared.domain.json.values import pointer_of
 from shared.errors import Problem
 from shared.nodes.node_type import NodeType
 

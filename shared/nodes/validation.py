@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from shared.domain.expressions import (
+from shared.domain.expressions.expressions import (
     ITEM_SCOPE,
     MUSTACHE_HINT,
     SCOPE,
@@ -22,14 +22,14 @@ from shared.domain.expressions import (
     has_mustache,
     split,
 )
-from shared.domain.graph import Graph, Node, parse_graph
-from shared.domain.graph_fields import nearest
-from shared.domain.json_values import pointer_of
-from shared.domain.secret_references import secret_named
-from shared.domain.signal_urls import MARK, signal_named
-from shared.domain.templates import texts
+from shared.domain.expressions.secret_references import secret_named
+from shared.domain.expressions.signal_urls import MARK, signal_named
+from shared.domain.expressions.templates import texts
+from shared.domain.json.values import pointer_of
+from shared.domain.workflow.graph import Graph, Node, parse_graph
+from shared.domain.workflow.graph_parser import nearest
 from shared.errors import MAX_PROBLEMS, Problem
-from shared.nodes.delivery_rules import delivery_problems
+from shared.nodes.at_most_once_rules import delivery_problems
 from shared.nodes.graph_shape import body_shape_problems, is_trigger, shape_problems
 from shared.nodes.node_type import DRAWN, ERROR_HANDLE, MAX_EFFECT_TIMEOUT_SECONDS, JsonObject, NodeType
 from shared.nodes.registry import names, node_type

@@ -2,9 +2,9 @@
 
 A drain works on so many runs at once as it has places. A run that waits for a slow host, or for what others have begun
 (expressions, large values, large graphs), does nothing: after a moment it is set aside, and its place is another's. A
-tenant may have its share of what is set aside (as in `shared.bulkhead`); what it has beyond that keeps its places, half
-of all at most while the drain has work of other tenants: its further jobs are put off then, and come back one after the
-other.
+tenant may have its share of what is set aside (as in `shared.platform.bulkhead`); what it has beyond that keeps its
+places, half of all at most while the drain has work of other tenants: its further jobs are put off then, and come back
+one after the other.
 """
 
 from __future__ import annotations

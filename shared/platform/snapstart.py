@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from shared.runtime import run
+from shared.platform.runtime import run
 
 
 def prepare(

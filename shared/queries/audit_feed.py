@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from shared.queries._events import described
-from shared.queries._sizes import fitting
+from shared.queries.event_view import described
+from shared.queries.response_size import fitting
 from shared.repositories.event_store import EventStoreRepository
 
 

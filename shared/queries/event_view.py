@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.events.record import RecordedEvent
+from shared.events.envelope import RecordedEvent
 
 FIELDS = (
     "id",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from shared.domain.json_values import sent_bytes
+from shared.domain.json.values import sent_bytes
 
 JsonObject = dict[str, Any]
 

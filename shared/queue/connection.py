@@ -27,8 +27,8 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.deadline import seconds_left
 from shared.errors import QueueError, QueueUnavailableError
+from shared.platform.deadline import seconds_left
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -101,8 +101,9 @@ def _is_passing(error: Exception) -> bool:
 
 @asynccontextmanager
 async def in_time(seconds: float = CALL_SECONDS) -> AsyncIterator[None]:
-    """A block that a Redis which hangs ends after `seconds`, or when its caller's time is up (see `shared.deadline`):
-    with the same `QueueUnavailableError` as one that is out of reach. What was sent may yet be done."""
+    """A block that a Redis which hangs ends after `seconds`, or when its caller's time is up (see
+    `shared.platform.deadline`): with the same `QueueUnavailableError` as one that is out of reach. What was sent may
+    yet be done."""
     with in_our_terms():
         async with asyncio.timeout(seconds_left(seconds)):
             yield

@@ -19,8 +19,8 @@ from bullmq.scripts import Scripts, raw2NextJobData
 from redis.asyncio import Redis
 
 from shared.queue.connection import CALL_SECONDS, connect, in_time
-from shared.queue.inbox import Inbox, bullmq_scripts
 from shared.queue.job import PUT_OFF_FIELD, ClaimedJob, claimed_job
+from shared.queue.producer import Inbox, bullmq_scripts
 from shared.queue.scripts import ScriptRunner
 from shared.settings import Settings
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 KEPT_ASIDE = {"count": 1000}
 # How often a job may lose its drain before it comes back with `deferred_failure`. Drains die for other reasons than a
 # job, and every job that they had is a suspect; whoever claims a suspect puts it off, longer each time, so that so many
-# losses lie minutes apart: `shared.engine.suspects`.
+# losses lie minutes apart: `shared.engine.drain.stalled_jobs`.
 MAX_STALLED = 10
 # How long a run's errors are counted together.
 ERROR_MEMORY_SECONDS = 86_400

@@ -22,7 +22,7 @@ from shared.queue.connection import in_time
 from shared.queue.keys import OwnKeys
 
 if TYPE_CHECKING:
-    from shared.domain.delivery_log import DeliveryLogEntry
+    from shared.domain.webhook.delivery_log import DeliveryLogEntry
 
 # A webhook's lines in one minute, of deliveries that anybody can send and of those that were verified.
 LINES_PER_MINUTE = 60
@@ -46,7 +46,8 @@ _ID_OF = {name: re.compile(rf'"{name}": ?"([0-9a-f-]{{36}})"') for name in ("ten
 NOTE_TIMEOUT_SECONDS = 0.5
 
 _NOTE, _TAKE, _FINISH = (
-    Path(__file__).with_name(name).read_text("utf-8") for name in ("note.lua", "take_notes.lua", "finish_notes.lua")
+    (Path(__file__).parent / "lua" / name).read_text("utf-8")
+    for name in ("append_log_entries.lua", "take_log_entries.lua", "finish_log_entries.lua")
 )
 
 
@@ -82,7 +83,7 @@ class Ledger:
     async def note(self, row: DeliveryLogEntry, body: str = "") -> bool:
         """Whether a drain should be woken, since none is live: leaves a row of `webhook_deliveries`, with its body in
         base64. Of those who ask, one in ten seconds is told to."""
-        from shared.domain.delivery_log import PROVEN  # most deliveries leave none
+        from shared.domain.webhook.delivery_log import PROVEN  # most deliveries leave none
 
         minute = int(time.time()) // 60 * 60
         field = f"{row['tenant_id']} {row['webhook_id']} {row['verdict']} {minute}"
@@ -110,7 +111,7 @@ class Ledger:
     async def take_notes(self, writer: str, share: float = 1.0) -> Notes | None:
         """What `writer` alone is to write now, about this share of what is written at once; `None` while another
         writes, or when there is nothing."""
-        from shared.domain.delivery_log import parse_log_entry
+        from shared.domain.webhook.delivery_log import parse_log_entry
 
         keys = self._keys
         names = (keys.ledger, keys.ledger_counts, keys.ledger_writer, keys.ledger_taken)
@@ -181,7 +182,7 @@ def _fitting(
 
 def _counts(counted: Mapping[str, str], batch: str, refused: list[Refused]) -> list[DeliveryLogEntry]:
     """The lines of what was counted, whose ids follow from the batch."""
-    from shared.domain.delivery_log import counted_entry
+    from shared.domain.webhook.delivery_log import counted_entry
 
     entries = []
     for field, number in counted.items():

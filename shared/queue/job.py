@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from shared.cause import Cause
-from shared.domain.json_values import may_be_unstorable
+from shared.domain.json.values import may_be_unstorable
 from shared.ids import derived_id, is_uuid
+from shared.tracing import Cause
 
 if TYPE_CHECKING:
-    from shared.domain.delivery import DeliveryRecord
+    from shared.domain.webhook.delivery import DeliveryRecord
 
 JOB_NAME = "execution"
 # What BullMQ's moveStalledJobsToWait says of a job that it gives up.
@@ -128,7 +128,7 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
         return None, problem
     if delivery is not None and may_be_unstorable(fields["data"]):
         # Intake leaves none; other clients of the queue may write what they like.
-        from shared.domain.delivery import delivery_record
+        from shared.domain.webhook.delivery import delivery_record
 
         delivery = delivery_record(delivery)
     return ExecutionJob(data["tenant_id"], job_id, kind, delivery, start, data.get("awaited") is True), None
@@ -136,7 +136,7 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
 
 def _problem(delivery: Mapping[str, Any] | None, start: Mapping[str, Any] | None, text: str) -> str | None:
     """What is wrong with what is to begin a run; whoever only adds jobs starts without these checks."""
-    from shared.queue.job_checks import problem_of_delivery, problem_of_input, problem_of_start
+    from shared.queue.job_validation import problem_of_delivery, problem_of_input, problem_of_start
 
     if delivery is not None:
         return problem_of_delivery(delivery)
@@ -147,7 +147,7 @@ def _started_by_hand(job_id: str, data: dict[str, Any], text: str) -> tuple[Exec
     """A job added by any BullMQ client with `{tenant_id, workflow_id, input?}`; its id makes it exactly one run."""
     if not _uuid(data.get("workflow_id")):
         return None, "The job's data must have a workflow_id that is a UUID."
-    from shared.queue.job_checks import problem_of_input
+    from shared.queue.job_validation import problem_of_input
 
     if problem := problem_of_input(text, 1):
         return None, problem

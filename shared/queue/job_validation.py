@@ -6,7 +6,7 @@ import binascii
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.domain.json_values import MAX_DEPTH, parse_json
+from shared.domain.json.values import MAX_DEPTH, parse_json
 from shared.domain.timestamps import unix_seconds
 from shared.errors import InvalidRequestError
 from shared.ids import is_uuid
@@ -46,7 +46,7 @@ def _is_moment(value: Any) -> bool:
         return False
 
 
-# Of a delivery, by the names that `shared.domain.delivery` reads; it may have others besides.
+# Of a delivery, by the names that `shared.domain.webhook.delivery` reads; it may have others besides.
 _DELIVERY: Mapping[str, tuple[Check, str]] = {
     "workflow_id": (_is_id, "a UUID"),
     "webhook_id": (_is_id, "a UUID"),

@@ -1,7 +1,7 @@
 """The queue for those who add to it: intake and the API, which start in a blink and do without BullMQ's package.
 
 What they need of it are one of its scripts and the form of that script's arguments; importing the package would take a
-tenth of intake's cold start. Everything else about the queue is in `execution_queue`.
+tenth of intake's cold start. Everything else about the queue is in `consumer`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import msgpack
 from redis.asyncio import Redis
 
 from shared.ids import is_uuid
+from shared.queue.cache import Hints
 from shared.queue.connection import in_time
-from shared.queue.hints import Hints
+from shared.queue.delivery_log import Ledger
 from shared.queue.job import JOB_NAME, ExecutionJob, parse_job
 from shared.queue.keys import OwnKeys
-from shared.queue.ledger import Ledger
-from shared.queue.presence import Presence
+from shared.queue.live_drains import Presence
 from shared.queue.scripts import ScriptRunner
 from shared.settings import Settings
 
@@ -178,4 +178,4 @@ def _adding() -> dict[str, str]:
 
 
 def _own(name: str) -> str:
-    return Path(__file__).with_name(f"{name}.lua").read_text("utf-8")
+    return (Path(__file__).parent / "lua" / f"{name}.lua").read_text("utf-8")

@@ -8,8 +8,8 @@ import logging
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared.deadline import seconds_left
-from shared.queue.inbox import Inbox
+from shared.platform.deadline import seconds_left
+from shared.queue.producer import Inbox
 from shared.settings import settings
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from shared.deadline import seconds_left
 from shared.errors import (
     ConflictError,
     InvalidRequestError,
@@ -22,6 +21,7 @@ from shared.errors import (
     UnprocessableError,
     WorkflowEngineError,
 )
+from shared.platform.deadline import seconds_left
 from shared.settings import settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 # How long to wait before each repetition: a call is tried once more than there are entries.
 RETRY_DELAYS_SECONDS = (0.02, 0.2)
-# How long a call may take with its repetitions, unless its caller has less time (see `shared.deadline`).
+# How long a call may take with its repetitions, unless its caller has less time (see `shared.platform.deadline`).
 TIMEOUT_SECONDS = 10.0
 CONNECT_SECONDS = 3.0
 

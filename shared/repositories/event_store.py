@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import StreamConflictError
-from shared.events.record import RecordedEvent
+from shared.events.envelope import RecordedEvent
 from shared.repositories import payload
 from shared.repositories.append import Append, Appended, append_argument, call_rows, stored_payload
 from shared.repositories.database import Database
 
 if TYPE_CHECKING:
-    from shared.domain.delivery_log import DeliveryLogEntry
+    from shared.domain.webhook.delivery_log import DeliveryLogEntry
 
 JsonObject = dict[str, Any]
 

@@ -14,7 +14,7 @@ import json
 import re
 from typing import Any
 
-from shared.domain.json_values import decoded
+from shared.domain.json.values import decoded
 
 # Above this many bytes of JSON a payload is stored once per tenant and content, and referenced.
 INLINE_LIMIT_BYTES = 16_384

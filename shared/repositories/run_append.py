@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply_event
-from shared.domain.execution_row import row
+from shared.domain.execution.fold import apply_event
+from shared.domain.execution.row import row
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp, unix_seconds
-from shared.events.record import NewEvent
+from shared.events.envelope import NewEvent
 from shared.repositories.append import Append, StoredPayload
 
 if TYPE_CHECKING:
-    from shared.domain.delivery_log import DeliveryLogEntry
+    from shared.domain.webhook.delivery_log import DeliveryLogEntry
 
 # A drain is told of a run right after it is stored. Were it due at once, each sweep would claim, write and enqueue a
 # backlog that is in the queue already.

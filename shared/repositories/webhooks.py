@@ -11,7 +11,7 @@ from shared.repositories.rows import Keyset, Row, Rows, in_service_form, page
 if TYPE_CHECKING:
     from postgrest import AsyncSelectRequestBuilder
 
-    from shared.domain.delivery_log import DeliveryLogEntry
+    from shared.domain.webhook.delivery_log import DeliveryLogEntry
 
 COLUMNS = (
     "id,tenant_id,name,workflow_id,node_id,provider,config,status,previous_secret_expires_at,last_triggered_at,"

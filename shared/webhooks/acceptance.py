@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from shared.domain.answers import FORBIDDEN_HEADERS
-from shared.domain.json_values import pointer_of
+from shared.domain.json.values import pointer_of
+from shared.domain.response import FORBIDDEN_HEADERS
 from shared.errors import Problem
 
 OPTIONS = ("durability", "event_types", "filter", "ip_allow", "keep_raw_body", "response", "rate_limit", "url")
@@ -50,7 +50,7 @@ def takes_event(config: Mapping[str, Any], event_type: str | None) -> bool:
     wanted = config.get("event_types")
     if not wanted:
         return True
-    from shared.domain.wildcards import fits  # most webhooks ask for all
+    from shared.domain.glob import fits  # most webhooks ask for all
 
     return any(fits(event_type or "", pattern) for pattern in wanted)
 
@@ -118,7 +118,7 @@ def _response_problems(response: object) -> list[Problem]:
 def _filter_problems(text: object) -> list[Problem]:
     if text is None:
         return []
-    from shared.domain.expressions import ExpressionError, compile_expression, context_problems
+    from shared.domain.expressions.expressions import ExpressionError, compile_expression, context_problems
 
     if isinstance(text, str) and len(text) > MAX_FILTER_CHARACTERS:
         return [Problem("/filter", f"A filter may have {MAX_FILTER_CHARACTERS} characters.")]

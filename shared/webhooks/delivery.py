@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from shared.domain.json_values import parse_json
+from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
-from shared.webhooks.work import Work
+from shared.webhooks.work_budget import Work
 
 MAX_FORM_FIELDS = 1000
 

@@ -91,9 +91,9 @@ def test_comparing_never_stops_early() -> None:
 def test_no_code_is_about_one_provider() -> None:
     """A scheme is written once and data says who uses it: no module of the package names a provider of the catalog,
     save for `custom`, whose scheme is the user's own."""
-    providers = {path.stem for path in (FOLDER / "providers").glob("*.toml")} - {"custom"}
+    providers = {path.stem for path in (FOLDER / "providers" / "data").glob("*.toml")} - {"custom"}
     # A word of the grammar, for a closing brace.
-    words = {("words", "close")}
+    words = {("fields", "close")}
     named = {
         (path.stem, node.value)
         for path in FOLDER.rglob("*.py")

@@ -20,8 +20,12 @@ PYTHON = sorted(path for folder in ("shared", "functions", "local") for path in 
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 SAMPLES = sorted((ROOT / "events").glob("*/*.json"))
 TOP_LEVEL_FOLDERS = {"functions", "shared", "events", "tests", "supabase", "local", "console", "docs"}
-# What several commands or queries share; the layers above use it too, so it is not private.
-SHARED_BY_USE_CASES = {"model", "change", "remember", "page"}
+# What several commands or queries share.
+SHARED_BY_USE_CASES = {
+    *("command", "optimistic_retry", "write_through", "new_events", "enqueue_resume", "replacement"),
+    *("page", "event_view", "response_size"),
+    *("loading", "changes", "draft", "graph_problems", "chosen_version", "pinned_version", "new_run", "redelivery"),
+}
 IMPURE = {"os", "time", "random", "logging", "secrets", "socket", "subprocess", "asyncio", "boto3", "httpx", "redis"}
 
 
@@ -152,7 +156,7 @@ def test_a_function_that_imports_another_is_noticed(tmp_path: Path) -> None:
 def test_pure_layers_import_nothing_that_reaches_out(folder: str) -> None:
     """The domain and the events know no I/O, clock, randomness, environment or log."""
     found = {
-        str(path.relative_to(ROOT)): sorted(imports(path) & IMPURE) for path in (ROOT / "shared" / folder).glob("*.py")
+        str(path.relative_to(ROOT)): sorted(imports(path) & IMPURE) for path in (ROOT / "shared" / folder).rglob("*.py")
     }
     assert {path: names for path, names in found.items() if names} == {}
 
@@ -160,7 +164,7 @@ def test_pure_layers_import_nothing_that_reaches_out(folder: str) -> None:
 def test_every_command_and_query_is_one_file_with_one_public_coroutine() -> None:
     """One file, one use case: a module in commands/ or queries/ defines the coroutine that it is named after."""
     missing = []
-    for path in [*(ROOT / "shared/commands").glob("*.py"), *(ROOT / "shared/queries").glob("*.py")]:
+    for path in [*(ROOT / "shared/commands").rglob("*.py"), *(ROOT / "shared/queries").rglob("*.py")]:
         if path.stem.startswith("_") or path.stem in SHARED_BY_USE_CASES:
             continue
         defined = {node.name for node in ast.parse(path.read_text()).body if hasattr(node, "name")}
@@ -174,3 +178,23 @@ def test_the_database_is_reached_through_the_supabase_client_alone() -> None:
     drivers = {"psycopg", "asyncpg", "psycopg2", "sqlalchemy"}
     reaching = [path for path in PYTHON if "local" not in path.relative_to(ROOT).parts and imports(path) & drivers]
     assert reaching == []
+
+
+def test_unit_tests_lie_where_their_modules_do() -> None:
+    """A folder of tests/unit is a package of `shared`, or one of the folders beside it."""
+    folders = {path.parent.relative_to(ROOT / "tests/unit") for path in (ROOT / "tests/unit").rglob("test_*.py")}
+    assert [
+        str(one) for one in folders if not any((ROOT / beside / one).is_dir() for beside in ("shared", ".", "tests"))
+    ] == []
+
+
+def test_every_package_says_what_it_is_for_and_has_nothing_else_in_it() -> None:
+    """`__init__` has a docstring, the table of contents, so that importing a module of a package costs no other."""
+    packages = [path for folder in ("shared", "local") for path in (ROOT / folder).rglob("__init__.py")]
+    assert [str(path.relative_to(ROOT)) for path in packages if len(ast.parse(path.read_text()).body) != 1] == []
+    assert [str(path) for path in packages if not ast.get_docstring(ast.parse(path.read_text()))] == []
+
+
+def test_no_underscored_module_is_imported_from_outside_its_package() -> None:
+    """There is none: a module that only its package may use is no less guessable for a name without an underscore."""
+    assert [str(path) for path in PYTHON if path.stem.startswith("_") and not path.stem.startswith("__")] == []

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from local.openapi import main
-from local.template import read_template
-from shared.commands.model import Command
+from local.stack.template import read_template
+from local.tools.openapi import main
+from shared.commands.command import Command
 from shared.http.openapi import document, every_operation, possible_errors
 from shared.http.operation import Operation
 from shared.http.parameters.common import Query

@@ -40,9 +40,9 @@ def test_a_replaced_part_is_found() -> None:
     source = """
 from unittest import mock
 from unittest.mock import patch
-monkeypatch.setattr("shared.queue.ledger.Ledger.note", None)
+monkeypatch.setattr("shared.queue.delivery_log.Ledger.note", None)
 monkeypatch.setattr(wired.queue, "complete", None)
-monkeypatch.setattr("shared.queue.ledger.LINES_PER_MINUTE", 1)
+monkeypatch.setattr("shared.queue.delivery_log.LINES_PER_MINUTE", 1)
 monkeypatch.setattr(time, "monotonic", None)
 """
     assert [line.partition(":")[0] for line in patched(source)] == ["2", "3", "4", "5"]

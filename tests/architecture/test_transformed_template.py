@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from local.artifacts import folder_of
-from local.http_routes import spelled_out
+from local.stack.http_routes import spelled_out
+from local.tools.artifacts import folder_of
 from shared.nodes.registry import names
 from shared.observability import UNITS
 
@@ -223,7 +223,9 @@ def test_each_effect_on_aws_has_its_right_where_it_is_wanted(transformed: dict[s
         "put_event": ("events:PutEvents", "PutsEvents", "PutEventBusArns"),
         "send_email": ("ses:SendEmail", "SendsEmails", "SendEmailIdentityArns"),
     }
-    assert {name for name in names() if "shared.nodes.aws_effect" in reached(f"shared.nodes.{name}")} == set(wanted)
+    assert {name for name in names() if "shared.nodes.aws_effect" in reached(f"shared.nodes.types.{name}")} == set(
+        wanted
+    )
     assert rights == {action: (condition, {"Ref": arns}) for action, condition, arns in wanted.values()}
 
 

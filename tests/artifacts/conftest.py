@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -6,7 +6,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-from local.lambda_environment import Runtime
+from local.stack.lambda_environment import Runtime
 
 
 def test_all_code_is_compiled_for_the_runtime(build: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
 from tests.faults.conftest import Hurt, with_sink
 
 CALL = {"type": "http_request", "timeout_seconds": 60}

@@ -10,7 +10,7 @@ import httpx
 import psutil
 import redis
 
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
 from tests.faults.conftest import Hurt
 from tests.integration.engine.sink import Sink
 

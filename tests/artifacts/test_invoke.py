@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.artifacts import ROOT
+from local.tools.artifacts import ROOT
 
 
 def invoke(build: Path, function: str, event: str) -> subprocess.CompletedProcess[str]:

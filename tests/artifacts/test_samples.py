@@ -1,5 +1,5 @@
-"""Every sample event, given to the built function as it is, over what `local/sample_world.py` makes: each is answered
-as `events/answers.json` has it. `sam local invoke` would answer the same."""
+"""Every sample event, given to the built function as it is, over what `local/tools/sample_world.py` makes: each is
+answered as `events/answers.json` has it. `sam local invoke` would answer the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `local/sample_world.py` makes, in a running stack, and the way back to it."""
+"""What `local/tools/sample_world.py` makes, in a running stack, and the way back to it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import pytest
 import redis
 from botocore.config import Config
 
-from local.artifacts import ROOT
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
+from local.tools.artifacts import ROOT
 
 FOLDER = ROOT / "events"
 SAMPLES = {f"{path.parent.name}/{path.stem}": path for path in sorted(FOLDER.glob("*/*.json"))}
@@ -30,7 +30,7 @@ class World:
 
     def __init__(self, stack: LocalStack) -> None:
         environment = {**os.environ, **stack.environment}
-        subprocess.run([sys.executable, "-m", "local.sample_world"], cwd=ROOT, env=environment, check=True)
+        subprocess.run([sys.executable, "-m", "local.tools.sample_world"], cwd=ROOT, env=environment, check=True)
         self.stack = stack
         self.database = psycopg.connect(stack.environment["DATABASE_URL"], autocommit=True)
         self.redis = redis.Redis(port=int(stack.environment["REDIS_PORT"]))

@@ -28,11 +28,11 @@ import httpx
 import psutil
 import psycopg
 
-from local.process import accepts_connections, free_port
-from local.stack import LocalStack
-from shared.webhooks.catalog import provider
+from local.signing.deliveries import sign
+from local.stack.process import accepts_connections, free_port
+from local.stack.stack import LocalStack
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.signing import sign
+from shared.webhooks.providers.catalog import provider
 from tests.bench.load import Answer, request, send
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ WORKFLOW = {
 PARTS = {
     "functions.intake": "intake",
     "functions.drain": "drain",
-    "expression_process": "expressions",
+    "evaluator_main": "expressions",
     "function_worker": "other functions",
     "local functions": "HTTP API",
     "local supabase": "Supabase gateway",

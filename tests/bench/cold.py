@@ -1,9 +1,9 @@
 """`make bench-cold`: every built function's first invocation, through the emulator, beside a bare handler's.
 
-The events are samples over what `local/sample_world.py` makes in live servers: a delivery that verifies and is queued,
-API calls that answer 200, a drain that runs a job. What is compared is processor time, as a ratio, and modules, as a
-count: neither depends on what else the machine does. On Lambda a function of 512 MB has 0.29 of a processor, so that
-its processor time is what its caller waits for.
+The events are samples over what `local/tools/sample_world.py` makes in live servers: a delivery that verifies and is
+queued, API calls that answer 200, a drain that runs a job. What is compared is processor time, as a ratio, and modules,
+as a count: neither depends on what else the machine does. On Lambda a function of 512 MB has 0.29 of a processor, so
+that its processor time is what its caller waits for.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from local.function_pool import FunctionPool
-from local.lambda_environment import LambdaEnvironment, Runtime
-from local.template import Function, read_template
+from local.stack.function_pool import FunctionPool
+from local.stack.lambda_environment import LambdaEnvironment, Runtime
+from local.stack.template import Function, read_template
 from tests.artifacts.world import SAMPLES, World, running
 
 ROUNDS = 5

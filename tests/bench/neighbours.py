@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from local.postgres import template
-from local.stack import LocalStack
+from local.stack.postgres import template
+from local.stack.stack import LocalStack
 from tests.bench import name_server
 from tests.bench.__main__ import ROOT, bench_stack
 from tests.bench.attacker import BEGUN

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
 from tests.bench.__main__ import Bench, percentile, push_body
 from tests.bench.load import Answer, Connections, request
 

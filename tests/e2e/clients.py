@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
 
 
 def client_of(stack: LocalStack, api_key: str) -> httpx.Client:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
 from tests.e2e.clients import client_of
 
 

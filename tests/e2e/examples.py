@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 
-from local.sink import Received
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
+from local.tools.sink import Received
 
 DOCS = Path(__file__).parents[2] / "docs"
 # The sink's address in the documents, as in the tutorial.

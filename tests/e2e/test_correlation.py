@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 
-from local.sink import sink
-from local.stack import LocalStack
-from shared.webhooks.catalog import provider
+from local.signing.deliveries import sign
+from local.stack.stack import LocalStack
+from local.tools.sink import sink
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.signing import sign
+from shared.webhooks.providers.catalog import provider
 
 TRACE = "1-5759e988-bd862e3fe1be46a994272793"
 

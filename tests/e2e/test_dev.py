@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from local.process import free_port
+from local.stack.process import free_port
 from tests.integration.local.sample_functions import wait_until
 
 # A stack of its own, whatever servers the shell of the tests names.

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from local.sink import sink
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
+from local.tools.sink import sink
 from shared.http.operations.execution_verbs import OPERATIONS as EXECUTION_VERBS
 from shared.http.operations.executions import CANCEL_EXECUTION
 from shared.nodes.registry import names

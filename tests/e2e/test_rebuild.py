@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from local import rebuild
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
+from local.tools import rebuild
 from tests.e2e.clients import client_of
 
 WORKFLOW = {

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from local.send import main
+from local.tools.send import main
 
 WORKFLOW = {
     "name": "keep",

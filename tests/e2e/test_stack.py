@@ -13,7 +13,7 @@ import boto3
 import httpx
 import pytest
 
-from local.stack import LocalStack, Tenant
+from local.stack.stack import LocalStack, Tenant
 
 
 def workflows(stack: LocalStack, token: str) -> httpx.Response:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
 
 GRAPH: dict[str, Any] = {
     "name": "slow",

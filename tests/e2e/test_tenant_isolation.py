@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
 from tests.e2e.clients import client_of
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())

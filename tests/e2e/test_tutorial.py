@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local.sink import sink
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
+from local.tools.sink import sink
 from shared.domain.timestamps import unix_seconds
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "first-workflow.md"

@@ -18,18 +18,18 @@ import httpx
 import psycopg
 import pytest
 
-from local.gateway import SupabaseGateway
-from local.redis import RedisServer
-from local.stack import LocalStack
-from local.tokens import LocalKeys
-from shared.commands.services import Services
-from shared.engine.expressions import ExpressionGuard
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.redis import RedisServer
+from local.stack.stack import LocalStack
+from local.stack.tokens import LocalKeys
+from shared.bootstrap import Services
+from shared.engine.expressions.evaluator import ExpressionGuard
 from shared.ids import new_id
 from shared.nodes import outbound
 from shared.repositories.database import Database
 from shared.settings import Settings
 from tests.faults.site import LEASE_SECONDS, LOCK_SECONDS, Site
-from tests.integration.engine.bench import Bench
+from tests.integration.engine.harness import Bench
 from tests.integration.engine.sink import Sink
 
 SECRET = "a secret of thirty-two characters"

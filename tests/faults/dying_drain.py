@@ -15,18 +15,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from shared.commands._hint import hint
-from shared.commands.services import Services
-from shared.engine.drain import Drain
-from shared.engine.engine import Engine
-from shared.engine.expressions import ExpressionGuard
-from shared.engine.graphs import GraphLoader
-from shared.engine.journal import Journal
-from shared.engine.ledger_writer import CarryingEvents
-from shared.engine.schedules import Schedules
+from shared.bootstrap import Services
+from shared.commands.enqueue_resume import hint
+from shared.engine.drain.delivery_log_writer import CarryingEvents
+from shared.engine.drain.loop import Drain
+from shared.engine.drain.schedules import Schedules
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.run.executor import Engine
+from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.run.journal import Journal
 from shared.ids import new_id
 from shared.nodes.node_type import Reach
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.consumer import ExecutionQueue
 from shared.queue.job import ClaimedJob
 from shared.repositories.append import Append, Appended
 from shared.repositories.database import Database

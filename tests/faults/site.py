@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.domain.execution import ExecutionState
+from shared.domain.execution.state import ExecutionState
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.bench import Bench
+from tests.integration.engine.harness import Bench
 from tests.integration.engine.sink import Sink
 
 # Short enough for a test, and longer than a drain needs between two renewals.

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.faults.site import Site
-from tests.integration.engine.bench import HOOK, request
+from tests.integration.engine.harness import HOOK, request
 
 
 @pytest.mark.slow

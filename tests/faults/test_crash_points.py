@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.dying_drain import POINTS
 from tests.faults.site import Site
-from tests.integration.engine.bench import HOOK, call, delay, request, transform
+from tests.integration.engine.harness import HOOK, call, delay, request, transform
 
 RUNS = 3
 ITEMS = 4

@@ -9,9 +9,9 @@ import httpx
 import psycopg
 import pytest
 
-from local.gateway import SupabaseGateway
-from local.postgres import PostgresServer
-from local.redis import RedisServer
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.postgres import PostgresServer
+from local.stack.redis import RedisServer
 from tests.faults.freezing import frozen, silent_host, silent_name_server, trickling_host
 
 

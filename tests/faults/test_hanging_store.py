@@ -9,14 +9,14 @@ import pytest
 
 from functions.authorizer.app import handler as authorizer
 from functions.authorizer.app import user_tokens
-from local.gateway import SupabaseGateway
-from local.redis import RedisServer
-from shared.deadline import within
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.redis import RedisServer
 from shared.errors import StorageUnavailableError, UnavailableError
 from shared.ids import new_id
+from shared.platform.deadline import within
 from tests.faults.freezing import frozen
-from tests.integration.api.graphs import DOUBLING
 from tests.integration.http.client import Answer, Client, answer, event
+from tests.integration.http.graphs import DOUBLING
 from tests.integration.wiring import environment, wired
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from shared.queue.job import ExecutionJob
 from tests.faults.site import Site
-from tests.integration.engine.bench import HOOK, request, transform
+from tests.integration.engine.harness import HOOK, request, transform
 
 DRAINS = 8
 SECONDS_BETWEEN_KILLS = 0.5

@@ -10,12 +10,12 @@ import pytest
 
 from functions.drain import work
 from functions.intake import app
-from local.gateway import SupabaseGateway
-from local.redis import RedisServer
-from shared.commands.services import Services, services
-from shared.engine.expressions import expression_guard
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.redis import RedisServer
+from shared.bootstrap import Services, services
+from shared.engine.expressions.evaluator import expression_guard
+from shared.platform.runtime import run
 from shared.repositories import database
-from shared.runtime import run
 from shared.settings import settings
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from local.stack import LocalStack
+from local.stack.stack import LocalStack
 from tests.replay.stories import START, STORIES, Story
 from tests.replay.teller import BROKEN, Teller, server
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from shared.domain.execution_fold import fold
-from shared.engine.expressions import ExpressionGuard
-from shared.engine.program import Program
-from shared.engine.verification import first_difference
+from shared.domain.execution.fold import fold
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.run.compiled_graph import Program
+from shared.engine.verify.verification import first_difference
+from shared.events.envelope import RecordedEvent
 from shared.events.facts import ExecutionFact
-from shared.events.record import RecordedEvent
-from shared.runtime import run
+from shared.platform.runtime import run
 from tests.replay.stories import STORIES
 
 HISTORIES = sorted(Path(__file__).parent.glob("*.json"))

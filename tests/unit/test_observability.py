@@ -12,10 +12,10 @@ from typing import get_args
 import pytest
 
 from shared import observability
-from shared.cause import note
-from shared.domain.delivery_log import Verdict
-from shared.engine.ledger_writer import count_deliveries
+from shared.domain.webhook.delivery_log import Verdict
+from shared.engine.drain.delivery_log_writer import count_deliveries
 from shared.observability import UNITS, begin, count, count_cold_start, edge_logger, emit, flush, highest, mean, tagged
+from shared.tracing import note
 
 
 def test_metrics_are_lines_of_the_embedded_format(

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shared.cause import Cause, current, note
+from shared.tracing import Cause, current, note
 
 ROOT = "Root=1-5759e988-bd862e3fe1be46a994272793"
 SPAN = "0192aaaa-0000-7000-8000-000000000001"

@@ -8,13 +8,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.commands.model import Command, Moment, Name
-from shared.commands.record import now, record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.command import Command, Moment, Name
+from shared.commands.new_events import now, record
 from shared.domain import api_key as api_keys
 from shared.domain.actor import Actor, Role, Scope
 from shared.domain.api_key import ApiKey
-from shared.domain.api_key_text import hash_of, key_text
+from shared.domain.api_key_format import hash_of, key_text
 from shared.domain.timestamps import unix_seconds
 from shared.errors import ForbiddenError, InvalidRequestError, Problem
 from shared.events.api_key import ApiKeyCreated

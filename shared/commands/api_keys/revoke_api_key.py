@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.commands.change import repeated_on_conflict
-from shared.commands.record import now, record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.new_events import now, record
+from shared.commands.optimistic_retry import repeated_on_conflict
 from shared.domain import api_key as api_keys
 from shared.domain.actor import Actor
 from shared.domain.api_key import ApiKey

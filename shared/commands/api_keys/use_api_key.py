@@ -5,11 +5,11 @@ from __future__ import annotations
 import hmac
 import logging
 
-from shared.deadline import within
 from shared.domain.actor import Actor
-from shared.domain.api_key_text import hash_of, key_parts
+from shared.domain.api_key_format import hash_of, key_parts
 from shared.domain.timestamps import unix_seconds
 from shared.errors import UnavailableError
+from shared.platform.deadline import within
 from shared.repositories.api_keys import ApiKeyRepository
 
 # What is shown of a key's use is up to this old; more often, each caller would be a write.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from shared.commands._hint import hint
-from shared.commands._known_run import begun_delivery
-from shared.commands.change import repeated_on_conflict
-from shared.commands.model import Command
-from shared.commands.record import now, record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.command import Command
+from shared.commands.enqueue_resume import hint
+from shared.commands.executions.loading import begun_delivery
+from shared.commands.new_events import now, record
+from shared.commands.optimistic_retry import repeated_on_conflict
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply, fold
+from shared.domain.execution.fold import apply, fold
+from shared.domain.execution.state import ExecutionState
 from shared.errors import ExecutionFinishedError
 from shared.events.execution import ExecutionCancelled
 from shared.observability import emit

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.commands.services import Services
-from shared.domain.workflow import Workflow, version_row
+from shared.bootstrap import Services
+from shared.domain.workflow.state import Workflow, version_row
 from shared.errors import NotPublishedError, Problem, UnprocessableError
 from shared.repositories.rows import Row
 
@@ -28,7 +28,7 @@ async def chosen_version(services: Services, workflow: Workflow, asked: str | in
         message = f"The workflow has no version {number}."
         raise UnprocessableError(message, problems=(Problem("/version", message),))
     if saved["published_at"] is None:
-        from shared.commands._graph_problems import refuse_invalid  # with all node types
+        from shared.commands.workflows.graph_problems import refuse_invalid  # with all node types
 
         await refuse_invalid(services, workflow.tenant_id, saved["nodes"], saved["edges"], saved["settings"])
     return saved

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictInt
 
-from shared.commands._chosen_version import chosen_version
-from shared.commands._known_workflow import load
-from shared.commands._new_run import NewRun
-from shared.commands.model import Command
-from shared.commands.record import now, record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.command import Command
+from shared.commands.executions.chosen_version import chosen_version
+from shared.commands.executions.new_run import NewRun
+from shared.commands.new_events import now, record
+from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor
 from shared.errors import UnprocessableError
 from shared.events.execution import ExecutionQueued, trigger_of
@@ -69,8 +69,8 @@ def _check_input(version: Row, given: Any) -> None:
     schema = (trigger.get("parameters") or {}).get("input_schema")
     if schema is None:
         return
-    from shared.domain.json_schema import mismatches  # most workflows do without
-    from shared.domain.steps import MAX_REQUEST_STEPS, Steps
+    from shared.domain.json.check_budget import MAX_REQUEST_STEPS, Steps
+    from shared.domain.json.schema import mismatches  # most workflows do without
 
     if problems := tuple(mismatches(schema, given, "input", steps=Steps(MAX_REQUEST_STEPS))):
         raise UnprocessableError("The input is not what the workflow wants.", problems=problems)

@@ -9,23 +9,23 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictInt
 
-from shared.commands._chosen_version import chosen_version
-from shared.commands._known_run import known_run
-from shared.commands._known_workflow import load
-from shared.commands._new_run import NewRun
-from shared.commands._pinned_version import pinned_version, version_graph, version_settings
-from shared.commands.model import Command
-from shared.commands.record import now, record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.command import Command
+from shared.commands.executions.chosen_version import chosen_version
+from shared.commands.executions.loading import known_run
+from shared.commands.executions.new_run import NewRun
+from shared.commands.executions.pinned_version import pinned_version, version_graph, version_settings
+from shared.commands.new_events import now, record
+from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState
-from shared.domain.fork import kept_events, kept_nodes
-from shared.domain.graph import Graph
-from shared.domain.graph_fields import nearest
+from shared.domain.execution.fork import kept_events, kept_nodes
+from shared.domain.execution.state import ExecutionState
+from shared.domain.workflow.graph import Graph
+from shared.domain.workflow.graph_parser import nearest
 from shared.errors import Problem, UnprocessableError
+from shared.events.envelope import NewEvent, RecordedEvent
 from shared.events.execution import ExecutionQueued, ExecutionStarted
 from shared.events.node import NodeSucceeded
-from shared.events.record import NewEvent, RecordedEvent
 from shared.ids import new_id
 from shared.nodes.registry import node_type
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from shared.commands.record import record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.new_events import record
 from shared.domain.actor import Actor
-from shared.domain.delivery import ledger_row, queued
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply, fold
+from shared.domain.execution.fold import apply, fold
+from shared.domain.execution.state import ExecutionState
+from shared.domain.webhook.delivery import ledger_row, queued
 from shared.errors import NotFoundError, StreamConflictError
-from shared.events.record import NewEvent, RecordedEvent
+from shared.events.envelope import NewEvent, RecordedEvent
 
 if TYPE_CHECKING:
-    from shared.domain.delivery_log import DeliveryLogEntry
+    from shared.domain.webhook.delivery_log import DeliveryLogEntry
 
 
 async def known_run(

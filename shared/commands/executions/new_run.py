@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from shared.commands._hint import hint
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.enqueue_resume import hint
 from shared.domain.actor import Actor
 from shared.errors import IdempotencyConflictError, StreamConflictError
-from shared.events.record import NewEvent
+from shared.events.envelope import NewEvent
 from shared.ids import derived_id, new_id
 from shared.repositories.run_append import first_append
 

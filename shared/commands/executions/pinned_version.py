@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.commands.services import Services
-from shared.domain.graph import Graph, parse_graph
-from shared.domain.workflow_settings import WorkflowSettings, parse_settings
+from shared.bootstrap import Services
+from shared.domain.workflow.graph import Graph, parse_graph
+from shared.domain.workflow.settings import WorkflowSettings, parse_settings
 from shared.errors import InvalidGraphError
 from shared.repositories.rows import Row
 

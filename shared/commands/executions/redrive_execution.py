@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import time
 
-from shared.commands._hint import hint
-from shared.commands._known_run import known_run
-from shared.commands._pinned_version import pinned_version, version_graph, version_settings
-from shared.commands.change import repeated_on_conflict
-from shared.commands.record import now, record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.enqueue_resume import hint
+from shared.commands.executions.loading import known_run
+from shared.commands.executions.pinned_version import pinned_version, version_graph, version_settings
+from shared.commands.new_events import now, record
+from shared.commands.optimistic_retry import repeated_on_conflict
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply
-from shared.domain.paths import split_path
-from shared.domain.redrive import redriven_nodes
+from shared.domain.execution.fold import apply
+from shared.domain.execution.node_paths import split_path
+from shared.domain.execution.redrive import redriven_nodes
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import MAX_DURATION_SECONDS, timestamp
 from shared.errors import ExecutionFinishedError, ExecutionNotFinishedError
 from shared.events.execution import ExecutionRedriven
-from shared.nodes.bodies import graph_at
+from shared.nodes.map_bodies import graph_at
 from shared.repositories.run_append import run_append
 
 

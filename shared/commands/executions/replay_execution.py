@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictInt
 
-from shared.commands._chosen_version import chosen_version
-from shared.commands._known_run import known_run
-from shared.commands._known_workflow import load
-from shared.commands._new_run import NewRun
-from shared.commands._pinned_version import version_graph
-from shared.commands.model import Command
-from shared.commands.record import now, record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.command import Command
+from shared.commands.executions.chosen_version import chosen_version
+from shared.commands.executions.loading import known_run
+from shared.commands.executions.new_run import NewRun
+from shared.commands.executions.pinned_version import version_graph
+from shared.commands.new_events import now, record
+from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor
 from shared.errors import Problem, UnprocessableError
 from shared.events.execution import ExecutionQueued

@@ -9,19 +9,19 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.commands._hint import hint
-from shared.commands._known_run import begun_delivery
-from shared.commands.change import repeated_on_conflict
-from shared.commands.model import Command
-from shared.commands.record import now, record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.command import Command
+from shared.commands.enqueue_resume import hint
+from shared.commands.executions.loading import begun_delivery
+from shared.commands.new_events import now, record
+from shared.commands.optimistic_retry import repeated_on_conflict
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply, fold
-from shared.domain.json_schema import mismatches
-from shared.domain.json_values import size_bytes
-from shared.domain.run_budget import RunBudget
-from shared.domain.steps import Steps
+from shared.domain.execution.fold import apply, fold
+from shared.domain.execution.run_budget import RunBudget
+from shared.domain.execution.state import ExecutionState
+from shared.domain.json.check_budget import Steps
+from shared.domain.json.schema import mismatches
+from shared.domain.json.values import size_bytes
 from shared.errors import (
     ExecutionFinishedError,
     IdempotencyConflictError,
@@ -29,8 +29,8 @@ from shared.errors import (
     Problem,
     UnprocessableError,
 )
+from shared.events.envelope import NewEvent
 from shared.events.execution import SignalReceived
-from shared.events.record import NewEvent
 from shared.repositories.run_append import run_append
 
 # A run keeps every signal in its events for ever, so there is an end to how many it takes.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from shared.commands.record import now, record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.new_events import now, record
 from shared.domain import secret as secrets
 from shared.domain.actor import Actor
+from shared.domain.expressions.secret_references import NAME_PATTERN
 from shared.domain.secret import Secret
-from shared.domain.secret_references import NAME_PATTERN
 from shared.errors import InvalidRequestError
 from shared.events.secret import SecretFact
 from shared.ids import derived_id

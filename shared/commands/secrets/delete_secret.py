@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.commands._secrets import append, load
-from shared.commands.change import repeated_on_conflict
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.secrets.changes import append, load
 from shared.domain.actor import Actor
 from shared.errors import NotFoundError
 from shared.events.secret import SecretDeleted

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.commands._secrets import append, load
-from shared.commands.change import repeated_on_conflict
-from shared.commands.model import Command
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.command import Command
+from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.secrets.changes import append, load
 from shared.domain.actor import Actor
 from shared.domain.secret import Secret, secret_context
 from shared.errors import UnprocessableError

@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import Field, SecretStr
 
 from shared.aws.secrets import decrypt, encrypt
-from shared.commands.model import Command, Name, Uuid
-from shared.commands.record import now, record
-from shared.commands.services import Services
-from shared.domain import webhook
+from shared.bootstrap import Services
+from shared.commands.command import Command, Name, Uuid
+from shared.commands.new_events import now, record
 from shared.domain.actor import Actor
-from shared.domain.provider import (
+from shared.domain.webhook import state as webhook
+from shared.domain.webhook.provider_rules import (
     SECRET_BYTES,
     ProviderRules,
     missing_secret,
@@ -22,7 +22,7 @@ from shared.domain.provider import (
     secret_context,
     secret_problems,
 )
-from shared.domain.webhook import Webhook
+from shared.domain.webhook.state import Webhook
 from shared.errors import NotFoundError, Problem, UnprocessableError
 from shared.events.webhook import WebhookFact
 from shared.repositories.append import Append

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from shared.commands._webhooks import WebhookDescription, check, generated_secret, sealed, status_of
-from shared.commands.record import now, record
-from shared.commands.remember import remember_webhook
-from shared.commands.services import Services
-from shared.domain import webhook
+from shared.bootstrap import Services
+from shared.commands.new_events import now, record
+from shared.commands.webhooks.changes import WebhookDescription, check, generated_secret, sealed, status_of
+from shared.commands.write_through import remember_webhook
 from shared.domain.actor import Actor
-from shared.domain.provider import ProviderRules
+from shared.domain.webhook import state as webhook
+from shared.domain.webhook.provider_rules import ProviderRules
 from shared.events.webhook import WebhookCreated
 from shared.ids import new_id
 from shared.repositories.append import Append

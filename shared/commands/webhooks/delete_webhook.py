@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from shared.commands._hint import wake
-from shared.commands._webhooks import append, held_workflows, load
-from shared.commands.change import repeated_on_conflict
-from shared.commands.remember import remember_webhook
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.enqueue_resume import wake
+from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.webhooks.changes import append, held_workflows, load
+from shared.commands.write_through import remember_webhook
 from shared.domain.actor import Actor
 from shared.events.webhook import WebhookDeleted
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.commands._webhooks import append, load
-from shared.commands.remember import remember_webhook
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.webhooks.changes import append, load
+from shared.commands.write_through import remember_webhook
 from shared.domain.actor import Actor
 from shared.errors import ConflictError
 from shared.events.webhook import WebhookSecretRotated

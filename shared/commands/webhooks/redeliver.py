@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.commands._hint import hint
-from shared.commands._redelivery import has_verified, published_webhook, redelivery
-from shared.commands.model import Command
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.command import Command
+from shared.commands.enqueue_resume import hint
+from shared.commands.webhooks.redelivery import has_verified, published_webhook, redelivery
 from shared.domain.actor import Actor
 from shared.errors import NotFoundError, Problem, UnprocessableError
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.commands._hint import hint
-from shared.commands._redelivery import Redelivery, has_verified, published_webhook, redelivery
-from shared.commands.model import Command, Moment
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.command import Command, Moment
+from shared.commands.enqueue_resume import hint
+from shared.commands.webhooks.redelivery import Redelivery, has_verified, published_webhook, redelivery
 from shared.domain.actor import Actor
-from shared.domain.delivery_log import Verdict
+from shared.domain.webhook.delivery_log import Verdict
 from shared.repositories.rows import Keyset
 
 MAX_REDELIVERED = 100

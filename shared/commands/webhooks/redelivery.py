@@ -6,12 +6,12 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-from shared.commands._webhooks import load
-from shared.commands.record import now, record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.new_events import now, record
+from shared.commands.webhooks.changes import load
 from shared.domain.actor import Actor
-from shared.domain.delivery import body_value, ledger_row, queued_with
-from shared.domain.webhook import Webhook
+from shared.domain.webhook.delivery import body_value, ledger_row, queued_with
+from shared.domain.webhook.state import Webhook
 from shared.errors import NotPublishedError
 from shared.ids import derived_id, new_id
 from shared.repositories.append import Append

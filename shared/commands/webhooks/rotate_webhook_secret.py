@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import Field, SecretStr
 
-from shared.commands._webhooks import append, generated_secret, load
-from shared.commands.change import repeated_on_conflict
-from shared.commands.model import Command
-from shared.commands.remember import remember_webhook
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.command import Command
+from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.webhooks.changes import append, generated_secret, load
+from shared.commands.write_through import remember_webhook
 from shared.domain.actor import Actor
-from shared.domain.provider import ProviderRules, secret_problems
 from shared.domain.timestamps import timestamp
+from shared.domain.webhook.provider_rules import ProviderRules, secret_problems
 from shared.errors import Problem, UnprocessableError
 from shared.events.webhook import WebhookSecretRotated
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from shared.commands._hint import wake
-from shared.commands._replacement import HINT, SHOWN, Replacement, changed_problems
-from shared.commands._webhooks import (
+from shared.bootstrap import Services
+from shared.commands.command import Moment
+from shared.commands.enqueue_resume import wake
+from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.replacement import HINT, SHOWN, Replacement, changed_problems
+from shared.commands.webhooks.changes import (
     WebhookDescription,
     append,
     check,
@@ -17,15 +20,12 @@ from shared.commands._webhooks import (
     status_of,
     stored_secret,
 )
-from shared.commands.change import repeated_on_conflict
-from shared.commands.model import Moment
-from shared.commands.remember import remember_webhook
-from shared.commands.services import Services
-from shared.domain import webhook
+from shared.commands.write_through import remember_webhook
 from shared.domain.actor import Actor
-from shared.domain.provider import ProviderRules, secret_problems
-from shared.domain.webhook import Webhook
-from shared.domain.webhook_config import replaced, sent_back
+from shared.domain.webhook import state as webhook
+from shared.domain.webhook.config import replaced, sent_back
+from shared.domain.webhook.provider_rules import ProviderRules, secret_problems
+from shared.domain.webhook.state import Webhook
 from shared.errors import NotPublishedError, Problem, UnprocessableError
 from shared.events.webhook import WebhookFact, WebhookSecretRotated, WebhookUpdated
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from shared.commands._known_workflow import load
-from shared.commands._workflow_changes import append
-from shared.commands.change import repeated_on_conflict
-from shared.commands.remember import remember_workflow
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.workflows.changes import append
+from shared.commands.workflows.loading import load
+from shared.commands.write_through import remember_workflow
 from shared.domain.actor import Actor
 from shared.events.workflow import WorkflowArchived
 

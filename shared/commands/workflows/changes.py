@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from shared.commands.record import now, record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.new_events import now, record
 from shared.domain.actor import Actor
-from shared.domain.schedule_rows import schedule_rows
-from shared.domain.workflow import Workflow, row, version_row
-from shared.domain.workflow_fold import apply
+from shared.domain.workflow.fold import apply
+from shared.domain.workflow.schedule_rows import schedule_rows
+from shared.domain.workflow.state import Workflow, row, version_row
 from shared.events.workflow import WorkflowFact
 from shared.repositories.append import Append
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from shared.commands._workflow_changes import append
-from shared.commands._workflow_draft import WorkflowDraft
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.workflows.changes import append
+from shared.commands.workflows.draft import WorkflowDraft
 from shared.domain.actor import Actor
-from shared.domain.workflow import Workflow
+from shared.domain.workflow.state import Workflow
 from shared.events.workflow import WorkflowCreated
 from shared.ids import new_id
 

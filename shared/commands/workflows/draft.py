@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
-from shared.commands.model import Command, Name
-from shared.domain.graph import Graph, parse_graph
+from shared.commands.command import Command, Name
 from shared.domain.timestamps import MAX_DURATION_SECONDS
-from shared.domain.workflow_settings import parse_settings
+from shared.domain.workflow.graph import Graph, parse_graph
+from shared.domain.workflow.settings import parse_settings
 from shared.errors import InvalidRequestError
 
 NODE_SCHEMA: dict[str, Any] = {

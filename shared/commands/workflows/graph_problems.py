@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from shared.commands.services import Services
-from shared.domain.graph import parse_graph
-from shared.domain.workflow_settings import parse_settings
+from shared.bootstrap import Services
+from shared.domain.workflow.graph import parse_graph
+from shared.domain.workflow.settings import parse_settings
 from shared.errors import InvalidGraphError, Problem
 
 JsonObject = dict[str, Any]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.commands.services import Services
+from shared.bootstrap import Services
 from shared.domain.actor import Actor
-from shared.domain.workflow import Workflow
+from shared.domain.workflow.state import Workflow
 from shared.errors import ConflictError, NotFoundError
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from shared.commands._known_workflow import load, refuse_archived
-from shared.commands._workflow_changes import append
-from shared.commands.change import repeated_on_conflict
-from shared.commands.remember import remember_workflow
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.workflows.changes import append
+from shared.commands.workflows.loading import load, refuse_archived
+from shared.commands.write_through import remember_workflow
 from shared.domain.actor import Actor
-from shared.domain.workflow import Workflow
+from shared.domain.workflow.state import Workflow
 from shared.events.workflow import WorkflowPublished
 
 
@@ -24,7 +24,7 @@ async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -
         refuse_archived(workflow)
         if workflow.published_version == workflow.version:
             return workflow
-        from shared.commands._graph_problems import refuse_invalid  # with all node types
+        from shared.commands.workflows.graph_problems import refuse_invalid  # with all node types
 
         await refuse_invalid(services, actor.tenant_id, workflow.nodes, workflow.edges, workflow.settings)
         return await append(services, actor, workflow, workflow_id, [WorkflowPublished(workflow.version)])

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from shared.commands._known_workflow import load, refuse_archived
-from shared.commands._replacement import SHOWN, Replacement, changed_problems
-from shared.commands._workflow_changes import append
-from shared.commands._workflow_draft import WorkflowDraft
-from shared.commands.change import repeated_on_conflict
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.replacement import SHOWN, Replacement, changed_problems
+from shared.commands.workflows.changes import append
+from shared.commands.workflows.draft import WorkflowDraft
+from shared.commands.workflows.loading import load, refuse_archived
 from shared.domain.actor import Actor
-from shared.domain.workflow import Workflow
+from shared.domain.workflow.state import Workflow
 from shared.errors import InvalidRequestError
 from shared.events.workflow import WorkflowUpdated
 

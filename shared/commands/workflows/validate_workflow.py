@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shared.commands._graph_problems import graph_problems
-from shared.commands._workflow_draft import Edges, Nodes
-from shared.commands.model import Command
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.command import Command
+from shared.commands.workflows.draft import Edges, Nodes
+from shared.commands.workflows.graph_problems import graph_problems
 from shared.errors import Problem
 
 

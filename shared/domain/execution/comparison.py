@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_view import handle_view
-from shared.domain.graph import Graph
-from shared.domain.json_values import same_json
-from shared.domain.node_record import UNTOUCHED
+from shared.domain.execution.node_record import UNTOUCHED
+from shared.domain.execution.state import ExecutionState
+from shared.domain.execution.view import handle_view
+from shared.domain.json.values import same_json
+from shared.domain.workflow.graph import Graph
 
 JsonObject = dict[str, Any]
 

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared.domain.execution import ExecutionState
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import in_utc, unix_seconds
 from shared.events.codec import by_name, decode
+from shared.events.envelope import NewEvent, RecordedEvent
 from shared.events.execution import RunFact
-from shared.events.record import NewEvent, RecordedEvent
 
 if TYPE_CHECKING:
-    from shared.domain.node_fold import Change
+    from shared.domain.execution.node_fold import Change
     from shared.events.execution import (
         ErrorWorkflowStarted,
         ExecutionCancelled,
@@ -163,6 +163,6 @@ _CHANGES: dict[str, Change] = {
 @cache
 def _node_changes() -> Mapping[str, Change]:
     """What facts about nodes change."""
-    from shared.domain.node_fold import NODE_CHANGES  # as with their facts
+    from shared.domain.execution.node_fold import NODE_CHANGES  # as with their facts
 
     return NODE_CHANGES

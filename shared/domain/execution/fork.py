@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import execution_fact
-from shared.domain.graph import Graph
-from shared.domain.paths import split_path
+from shared.domain.execution.fold import execution_fact
+from shared.domain.execution.node_paths import split_path
+from shared.domain.execution.state import ExecutionState
+from shared.domain.workflow.graph import Graph
 from shared.events.codec import encode
+from shared.events.envelope import RecordedEvent
 from shared.events.node import NodeFailed, NodeSucceeded
-from shared.events.record import RecordedEvent
 
 
 def kept_nodes(graph: Graph, state: ExecutionState, from_node: str) -> set[str]:

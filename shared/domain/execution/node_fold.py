@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.execution import ExecutionState
-from shared.domain.map_items import MapItems
-from shared.domain.paths import item_prefix, split_path
+from shared.domain.execution.map_items import MapItems
+from shared.domain.execution.node_paths import item_prefix, split_path
+from shared.domain.execution.state import ExecutionState
 
 if TYPE_CHECKING:
     from shared.events.node import (
@@ -55,7 +55,7 @@ def _node_succeeded(state: ExecutionState, fact: NodeSucceeded, happened_at: str
     taken = fact.signal
     if taken is None and record.signal is not None and "out" in fact.handles:
         # The facts of former versions do not say which one it was.
-        from shared.domain.steps import UNLIMITED, Steps
+        from shared.domain.json.check_budget import UNLIMITED, Steps
 
         taken = state.signals.number_for(fact.node_id, Steps(UNLIMITED))
     if taken is not None:

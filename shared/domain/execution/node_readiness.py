@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from shared.domain.execution import SETTLED, ExecutionState
-from shared.domain.graph import Graph
-from shared.domain.paths import item_of
+from shared.domain.execution.node_paths import item_of
+from shared.domain.execution.state import SETTLED, ExecutionState
+from shared.domain.workflow.graph import Graph
 from shared.events.execution import ExecutionFailed, ExecutionSucceeded
 from shared.events.node import ItemFailed, ItemSucceeded
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.domain.map_items import MapItems
+from shared.domain.execution.map_items import MapItems
 
 if TYPE_CHECKING:
     from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeSucceeded, NodeWaiting

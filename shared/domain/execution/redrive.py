@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shared.domain.execution import ExecutionState
-from shared.domain.graph import Graph
-from shared.domain.paths import split_path
+from shared.domain.execution.node_paths import split_path
+from shared.domain.execution.state import ExecutionState
+from shared.domain.workflow.graph import Graph
 
 
 def redriven_nodes(graph_at: Callable[[str], Graph], state: ExecutionState) -> list[str]:

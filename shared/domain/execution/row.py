@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from shared.domain.execution import ExecutionState
-from shared.domain.json_values import storable
-from shared.domain.run_error import stored_error
+from shared.domain.execution.run_error import stored_error
+from shared.domain.execution.state import ExecutionState
+from shared.domain.json.values import storable
 
 # What of the trigger stands in the read model's row: never the body or the headers.
 _TRIGGER_COLUMNS = ("type", "node_id", "webhook_id", "provider", "delivery_id", "delivery_key", "event_type")

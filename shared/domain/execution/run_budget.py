@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shared.domain.execution import ExecutionState
+from shared.domain.execution.state import ExecutionState
 from shared.errors import RunLimitError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
 
-from shared.domain.json_values import storable
+from shared.domain.json.values import storable
 
 MAX_CODE_CHARACTERS = 200
 # Lists show the message of every run in them.

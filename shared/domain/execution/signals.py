@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shared.domain.node_record import NodeRecord
-    from shared.domain.steps import Steps
+    from shared.domain.execution.node_record import NodeRecord
+    from shared.domain.json.check_budget import Steps
     from shared.events.execution import SignalReceived
 
 
@@ -56,7 +56,7 @@ class Signals:
         may be looked at in one go."""
         if not self._open:
             return False
-        from shared.domain.steps import MAX_STEPS, Steps  # most runs wait for no signal
+        from shared.domain.json.check_budget import MAX_STEPS, Steps  # most runs wait for no signal
 
         left = MAX_STEPS
         for path in list(self._open):
@@ -158,7 +158,7 @@ class Signals:
         name = self._open.pop(path, None) if self._open else None
         if name is None or path in self.promised:
             return
-        from shared.domain.steps import Steps  # most runs wait for no signal
+        from shared.domain.json.check_budget import Steps  # most runs wait for no signal
         from shared.errors import LimitExceededError
 
         record = self._waiting[name][path]
@@ -170,7 +170,7 @@ class Signals:
             self._news.append(path)
 
     def _look(self, path: str, name: str, schema: Any, after: int, steps: Steps) -> int:
-        from shared.domain.json_schema import fits  # as above
+        from shared.domain.json.schema import fits  # as above
 
         for number, signal in self._kept.items():
             is_free = number > after and signal.name == name and number not in self._promised_to

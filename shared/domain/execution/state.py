@@ -1,6 +1,7 @@
 """The execution aggregate: one run of one version of a workflow.
 
-How its facts lead to it is in `shared/domain/execution_fold.py`, and what follows from it in `shared/domain/fates.py`.
+How its facts lead to it is in `shared/domain/execution/fold.py`, and what follows from it in
+`shared/domain/execution/node_readiness.py`.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.paths import item_of, split_path
-from shared.domain.signals import Signals
+from shared.domain.execution.node_paths import item_of, split_path
+from shared.domain.execution.signals import Signals
 from shared.domain.timestamps import timestamp, unix_seconds
 
 if TYPE_CHECKING:
-    from shared.domain.map_items import MapItems
-    from shared.domain.node_record import NodeRecord
-    from shared.domain.timers import Timers
+    from shared.domain.execution.map_items import MapItems
+    from shared.domain.execution.node_record import NodeRecord
+    from shared.domain.execution.timers import Timers
     from shared.events.execution import ErrorWorkflowStarted
 
 JsonObject = dict[str, Any]
@@ -132,7 +133,7 @@ class ExecutionState:
     def wait(self, path: str) -> None:
         """Takes in that a node waits, as its record says."""
         if self.timers is None:
-            from shared.domain.timers import Timers  # what begins a run waits for nothing
+            from shared.domain.execution.timers import Timers  # what begins a run waits for nothing
 
             self.timers = Timers()
         self.waiting.add(path)
@@ -142,7 +143,7 @@ class ExecutionState:
         """The node's record, made when nothing has happened to it so far."""
         record = self.nodes.get(node_id)
         if record is None:
-            from shared.domain.node_record import NodeRecord  # what begins a run does without nodes
+            from shared.domain.execution.node_record import NodeRecord  # what begins a run does without nodes
 
             record = self.nodes[node_id] = NodeRecord()
             if "]" in node_id:

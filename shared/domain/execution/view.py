@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.domain.execution import ExecutionState
-from shared.domain.node_record import NodeRecord
+from shared.domain.execution.node_record import NodeRecord
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp
 
 JsonObject = dict[str, Any]

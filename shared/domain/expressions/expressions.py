@@ -2,7 +2,7 @@
 
 Evaluation is a pure function of the expression, its scope, the clock and the seed that are passed in, so that a run
 can be derived again. Integers beyond 2^53 lose digits. The engine runs it in a process of its own
-(`shared/engine/expressions.py`), since a native library can crash; publishing only compiles.
+(`shared/engine/expressions/evaluator.py`), since a native library can crash; publishing only compiles.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from jlens import Expression, JlensError
 
-from shared.domain.quoting import MARK, Quoting
-from shared.domain.recently_used import RecentlyUsed
+from shared.domain.expressions.quoting import MARK, Quoting
+from shared.platform.lru_cache import RecentlyUsed
 
 # What an expression may name; `reads` tells which of them, and which fields in them, one does. An item and its index
 # there are in a map's body alone.

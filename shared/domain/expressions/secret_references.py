@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from shared.domain.expressions import ExpressionError, Source, is_whole, split
+from shared.domain.expressions.expressions import ExpressionError, Source, is_whole, split
 
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 _REFERENCE = re.compile(r"\$secrets\s*\.\s*([A-Za-z_][A-Za-z0-9_]{0,99})", re.ASCII)

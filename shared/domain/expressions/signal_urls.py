@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from shared.domain.expressions import ExpressionError, Source, is_whole, split
+from shared.domain.expressions.expressions import ExpressionError, Source, is_whole, split
 
 _REFERENCE = re.compile(
     r"\$execution\s*\.\s*signal_urls\s*\.\s*(?:([A-Za-z_][A-Za-z0-9_]{0,99})|`([A-Za-z0-9_.-]{1,100})`)", re.ASCII

@@ -14,7 +14,7 @@ from typing import Any
 
 from jlens import union_reads
 
-from shared.domain.expressions import (
+from shared.domain.expressions.expressions import (
     SCOPE,
     UNDEFINED,
     Compiled,
@@ -25,7 +25,7 @@ from shared.domain.expressions import (
     is_whole,
     split,
 )
-from shared.domain.json_values import pointer_of
+from shared.domain.json.values import pointer_of
 
 
 class TemplateError(Exception):

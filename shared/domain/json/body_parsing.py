@@ -6,7 +6,7 @@ import base64
 from typing import Any
 from urllib.parse import parse_qsl
 
-from shared.domain.json_values import parse_json, storable
+from shared.domain.json.values import parse_json, storable
 from shared.errors import InvalidRequestError
 
 _FORM = "application/x-www-form-urlencoded"

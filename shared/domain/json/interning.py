@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.domain.steps import Steps
+from shared.domain.json.check_budget import Steps
 
 # What is nested more deeply never came through the API, and Python's own stack is not without end.
 MAX_NESTING = 200

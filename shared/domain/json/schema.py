@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from shared.domain.json_values import MAX_DEPTH, pointer_of
-from shared.domain.steps import Steps
+from shared.domain.json.check_budget import Steps
+from shared.domain.json.values import MAX_DEPTH, pointer_of
 from shared.errors import Problem
 
 JsonObject = dict[str, Any]
@@ -53,7 +53,7 @@ KEYWORDS = frozenset({"type", "enum", "const", "properties", "required", "additi
 
 def fits(schema: JsonObject | None, value: Any, steps: Steps | None = None) -> bool:
     """Whether the value fits a sound schema; every value fits none. Raises `LimitExceededError`, as `mismatches`."""
-    from shared.domain.schema_check import SchemaCheck  # what publishes a graph only looks at schemas
+    from shared.domain.json.schema_validator import SchemaCheck  # what publishes a graph only looks at schemas
 
     return schema is None or next(SchemaCheck(steps or Steps()).mismatches(schema, value), None) is None
 
@@ -63,7 +63,7 @@ def mismatches(schema: JsonObject | bool, value: Any, *path: str | int, steps: S
 
     A check that takes more than `steps` raises `LimitExceededError`.
     """
-    from shared.domain.schema_check import SchemaCheck  # as above
+    from shared.domain.json.schema_validator import SchemaCheck  # as above
 
     return list(islice(SchemaCheck(steps or Steps()).mismatches(schema, value, *path), MAX_PROBLEMS))
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from shared.domain.canonical import Canonical
-from shared.domain.json_schema import BOUNDS, TYPES
-from shared.domain.json_values import pointer_of
-from shared.domain.steps import Steps
+from shared.domain.json.check_budget import Steps
+from shared.domain.json.interning import Canonical
+from shared.domain.json.schema import BOUNDS, TYPES
+from shared.domain.json.values import pointer_of
 from shared.errors import Problem
 
 JsonObject = dict[str, Any]

@@ -6,12 +6,12 @@ import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
-from shared.domain.bodies import parse_body, read_json
-from shared.domain.json_values import storable
+from shared.domain.json.body_parsing import parse_body, read_json
+from shared.domain.json.values import storable
 from shared.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from shared.domain.delivery_log import DeliveryLogEntry
+    from shared.domain.webhook.delivery_log import DeliveryLogEntry
     from shared.events.execution import ExecutionQueued
 
 # The content type that deliveries get whose body is a token (RFC 7519, section 10.3.1), whatever the sender wrote.
@@ -115,7 +115,7 @@ def ledger_row(
     delivery: Mapping[str, Any], tenant_id: str, execution_id: str, verdict: str = "accepted"
 ) -> DeliveryLogEntry:
     """The line of a delivery that starts a run, with its `body` in base64 where the webhook keeps raw bytes."""
-    from shared.domain.delivery_log import log_entry  # intake, which notes few, starts without it
+    from shared.domain.webhook.delivery_log import log_entry  # intake, which notes few, starts without it
 
     row = log_entry(delivery, tenant_id, execution_id, verdict, None, delivery.get("verified", True))
     if delivery.get("keep_raw_body") and delivery["size_bytes"]:
@@ -127,6 +127,6 @@ def ledger_note(
     delivery: Mapping[str, Any], tenant_id: str, verdict: str, reason: str | None, verified: bool
 ) -> DeliveryLogEntry:
     """The line of a delivery that started no run; `verified` says whether it passed its webhook's check."""
-    from shared.domain.delivery_log import log_entry  # as above
+    from shared.domain.webhook.delivery_log import log_entry  # as above
 
     return log_entry(delivery, tenant_id, None, verdict, reason, verified)

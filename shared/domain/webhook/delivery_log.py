@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypedDict
 
-from shared.domain.json_values import storable
+from shared.domain.json.values import storable
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.ids import is_uuid
 
@@ -68,8 +68,8 @@ def log_entry(
     reason: str | None,
     verified: bool | None,
 ) -> DeliveryLogEntry:
-    """The line of a delivery (see `shared.domain.delivery`), in text that the database keeps. What no event tells of a
-    delivery that started no run stands there too."""
+    """The line of a delivery (see `shared.domain.webhook.delivery`), in text that the database keeps. What no event
+    tells of a delivery that started no run stands there too."""
     entry: DeliveryLogEntry = {
         "id": delivery["delivery_id"],
         "tenant_id": tenant_id,

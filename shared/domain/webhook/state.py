@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.domain.timestamps import in_utc
 from shared.events.codec import by_name, decode
-from shared.events.record import RecordedEvent
+from shared.events.envelope import RecordedEvent
 from shared.events.webhook import WebhookCreated, WebhookDeleted, WebhookFact, WebhookSecretRotated, WebhookUpdated
 
 FACTS = by_name(WebhookFact)

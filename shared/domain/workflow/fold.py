@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from shared.domain.timestamps import in_utc
-from shared.domain.workflow import Workflow
+from shared.domain.workflow.state import Workflow
 from shared.events.codec import by_name, decode
-from shared.events.record import RecordedEvent
+from shared.events.envelope import RecordedEvent
 from shared.events.workflow import (
     WorkflowArchived,
     WorkflowCreated,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from shared.domain.retry import Retrier
+from shared.domain.retry_policy import Retrier
 from shared.errors import MAX_PROBLEMS, Problem
 
 if TYPE_CHECKING:
-    from shared.domain.reachability import Ancestors
+    from shared.domain.workflow.reachability import Ancestors
 
 JsonObject = dict[str, Any]
 Join = Literal["any", "all"] | int
@@ -109,7 +109,7 @@ class Graph:
         """Every node that this one comes after: all of them are settled before it begins."""
         if self._ancestors is None:
             # Here, not above: most of what reads a graph never asks.
-            from shared.domain.reachability import Ancestors
+            from shared.domain.workflow.reachability import Ancestors
 
             self._ancestors = Ancestors(
                 {name: tuple(edge.source for edge in found) for name, found in self.incoming.items()}
@@ -139,7 +139,7 @@ def parse_graph(nodes: object, edges: object) -> tuple[Graph | None, list[Proble
     """The graph in a request's `nodes` and `edges`; where the form is wrong, no graph but its problems, `MAX_PROBLEMS`
     at most."""
     # Here, not above: the fields' parser builds the classes of this module.
-    from shared.domain.graph_fields import parse_edge, parse_node
+    from shared.domain.workflow.graph_parser import parse_edge, parse_node
 
     problems: list[Problem] = []
     found_nodes: list[Node] = []

@@ -13,9 +13,9 @@ from heapq import nlargest
 from itertools import islice
 from typing import Any
 
-from shared.domain.graph import Edge, JsonObject, Node
-from shared.domain.json_values import pointer_of
-from shared.domain.retry import Retrier, parse_retrier
+from shared.domain.json.values import pointer_of
+from shared.domain.retry_policy import Retrier, parse_retrier
+from shared.domain.workflow.graph import Edge, JsonObject, Node
 from shared.errors import MAX_PROBLEMS, Problem
 
 NODE_KEYS = tuple(Node.__slots__)

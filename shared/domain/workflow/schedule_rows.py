@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.domain.timestamps import unix_seconds
-from shared.domain.workflow import Workflow
+from shared.domain.workflow.state import Workflow
 
 TRIGGER = "schedule_trigger"
 
@@ -16,7 +16,7 @@ def schedule_rows(workflow: Workflow, happened_at: str) -> list[dict[str, Any]]:
     if not nodes:
         return []
     # Cron expressions and time zones are needed by those alone who have schedules.
-    from shared.domain.schedule import next_tick
+    from shared.domain.workflow.schedule import next_tick
 
     found = []
     for node in nodes:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.domain.graph_fields import nearest
-from shared.domain.json_values import pointer_of
+from shared.domain.json.values import pointer_of
 from shared.domain.timestamps import MAX_DURATION_SECONDS, timestamp
+from shared.domain.workflow.graph_parser import nearest
 from shared.errors import Problem
 from shared.ids import is_uuid
 

@@ -1,6 +1,6 @@
 """The workflow aggregate: a draft that changes and the versions that were published of it.
 
-How its facts lead to it is in `shared/domain/workflow_fold.py`.
+How its facts lead to it is in `shared/domain/workflow/fold.py`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from shared.errors import UnavailableError
 from shared.observability import count
-from shared.runtime import stop
+from shared.platform.runtime import stop
 
 logger = logging.getLogger(__name__)
 

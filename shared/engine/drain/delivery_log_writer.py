@@ -12,13 +12,13 @@ import logging
 from collections.abc import Sequence
 from typing import get_args
 
-from shared.domain.delivery_log import DeliveryLogEntry, Verdict
-from shared.engine.journal import LARGE_BYTES
-from shared.engine.keepers import keep_turning
+from shared.domain.webhook.delivery_log import DeliveryLogEntry, Verdict
+from shared.engine.drain.background_tasks import keep_turning
+from shared.engine.run.journal import LARGE_BYTES
 from shared.errors import UnavailableError
 from shared.observability import count
-from shared.queue.execution_queue import ExecutionQueue
-from shared.queue.ledger import Notes
+from shared.queue.consumer import ExecutionQueue
+from shared.queue.delivery_log import Notes
 from shared.repositories.append import Append, Appended
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.webhooks import WebhookRepository
@@ -131,7 +131,7 @@ class LedgerWriter:
             _put_aside(line["tenant_id"], line["webhook_id"], str(error), delivery_id=line["id"])
 
         if rows and not (is_light and await self._events.carry(rows)):
-            from shared.engine.bisection import write_all  # as a rule they go with a commit
+            from shared.engine.drain.bisection import write_all  # as a rule they go with a commit
 
             await write_all(rows, self._webhooks.record, put_aside)
         count_deliveries([line for line in rows if line["id"] not in refused])

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.engine.keepers import FAILED_TURN_PAUSE_SECONDS, keep_turning
-from shared.queue.execution_queue import ExecutionQueue
+from shared.engine.drain.background_tasks import FAILED_TURN_PAUSE_SECONDS, keep_turning
+from shared.queue.consumer import ExecutionQueue
 from shared.queue.job import ClaimedJob
 from shared.queue.wake import wake_drain
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from shared.engine.growth import Growth
+    from shared.engine.drain.autoscaler import Growth
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Upkeep:
     async def keep_pace(self) -> None:
         """Starts another drain whenever that would help, until it is cancelled."""
         await asyncio.sleep(PACE_SECONDS)
-        from shared.engine.growth import Growth  # the first runs do not wait for it
+        from shared.engine.drain.autoscaler import Growth  # the first runs do not wait for it
 
         await keep_turning("pace", partial(self._grow, Growth(self._settings.drain_concurrency)))
 
@@ -87,7 +87,7 @@ class Upkeep:
         return self._settings.lock_seconds
 
     async def _grow(self, growth: Growth) -> float:
-        from shared.engine.growth import Look
+        from shared.engine.drain.autoscaler import Look
 
         waiting, live = (await self._queue.counts())["wait"], await self._queue.live_drains()
         finished, unavailable, places_used = self._progress()

@@ -15,22 +15,22 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from shared.deadline import within
-from shared.engine.drain_summary import Summary
-from shared.engine.engine import Engine
-from shared.engine.keepers import Keepers
-from shared.engine.places import Places
-from shared.engine.schedules import Schedules
-from shared.engine.sweep import Sweep
-from shared.engine.upkeep import Progress, Upkeep
-from shared.engine.worker import Worker
+from shared.engine.drain.background_tasks import Keepers
+from shared.engine.drain.lock_keeper import Progress, Upkeep
+from shared.engine.drain.schedules import Schedules
+from shared.engine.drain.summary import Summary
+from shared.engine.drain.sweep import Sweep
+from shared.engine.drain.worker import Worker
+from shared.engine.run.executor import Engine
 from shared.errors import KeeperDiedError, QueueUnavailableError
 from shared.ids import new_id
-from shared.queue.execution_queue import ExecutionQueue
+from shared.platform.deadline import within
+from shared.platform.runtime import STOP_SECONDS, stop
+from shared.platform.slots import Places
+from shared.queue.consumer import ExecutionQueue
 from shared.queue.job import ClaimedJob
 from shared.queue.wake import wake_drain
 from shared.repositories.executions import ExecutionRepository
-from shared.runtime import STOP_SECONDS, stop
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)

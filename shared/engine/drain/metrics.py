@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
-from shared.engine.drain import Drain
-from shared.engine.keepers import keep_turning
+from shared.engine.drain.background_tasks import keep_turning
+from shared.engine.drain.loop import Drain
 from shared.observability import count, flush, mean
 
 LOOK_SECONDS = 0.25

@@ -12,9 +12,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.execution import ExecutionState
-from shared.engine.journal import Journal
-from shared.engine.recorder import Recorder
+from shared.domain.execution.state import ExecutionState
+from shared.engine.run.journal import Journal
+from shared.engine.run.recorder import Recorder
 from shared.errors import StreamConflictError, UnavailableError
 from shared.events.execution import ExecutionQueued
 from shared.ids import derived_id
@@ -24,7 +24,7 @@ from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.schedules import ScheduleRepository
 
 if TYPE_CHECKING:
-    from shared.domain.schedule import Ticks
+    from shared.domain.workflow.schedule import Ticks
 
 JsonObject = dict[str, Any]
 
@@ -68,7 +68,7 @@ class Schedules:
 
     def _ticks(self, schedule: JsonObject) -> Ticks | None:
         # The expression of a schedule is rarely needed: most drains see none.
-        from shared.domain.schedule import ticks_until
+        from shared.domain.workflow.schedule import ticks_until
 
         try:
             return ticks_until(schedule["cron"], schedule["timezone"], schedule["due_at"], self._clock())
@@ -85,7 +85,7 @@ class Schedules:
 
         if not moved:
             return
-        from shared.engine.bisection import write_all  # most drains see no schedule
+        from shared.engine.drain.bisection import write_all  # most drains see no schedule
 
         try:
             await write_all(moved, self._schedules.advance, put_aside)

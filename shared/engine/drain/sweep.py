@@ -7,14 +7,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from shared.domain.timestamps import timestamp
-from shared.engine.drain_summary import Summary
-from shared.engine.engine import Engine
-from shared.engine.keepers import keep_turning
-from shared.engine.places import Places
-from shared.engine.schedules import Schedules
+from shared.engine.drain.background_tasks import keep_turning
+from shared.engine.drain.schedules import Schedules
+from shared.engine.drain.summary import Summary
+from shared.engine.run.executor import Engine
 from shared.errors import QueueUnavailableError, UnavailableError
 from shared.observability import count
-from shared.queue.execution_queue import ExecutionQueue
+from shared.platform.slots import Places
+from shared.queue.consumer import ExecutionQueue
 from shared.queue.job import ExecutionJob
 from shared.repositories.executions import ExecutionRepository
 
@@ -63,7 +63,7 @@ class Sweep:
         return FULL_SWEEP_SECONDS if len(due) >= SWEEP_LIMIT else SWEEP_SECONDS
 
     async def _bring_back(self, jobs: Sequence[ExecutionJob]) -> None:
-        from shared.engine.bisection import write_all  # most sweeps find nothing
+        from shared.engine.drain.bisection import write_all  # most sweeps find nothing
 
         try:
             await write_all(jobs, self._queue.enqueue, _put_aside)

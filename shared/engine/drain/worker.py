@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from shared.engine.drain_summary import Summary
-from shared.engine.engine import Engine
-from shared.engine.places import Places
+from shared.engine.drain.summary import Summary
+from shared.engine.run.executor import Engine
 from shared.errors import JobRefusedError, QueueError, QueueUnavailableError, UnavailableError
 from shared.observability import count, highest
-from shared.queue.execution_queue import ExecutionQueue
+from shared.platform.slots import Places
+from shared.queue.consumer import ExecutionQueue
 from shared.queue.job import STALLED_TOO_OFTEN, ClaimedJob, ExecutionJob
 
 logger = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Worker:
         return following
 
     async def _put_off(self, claimed: ClaimedJob) -> ClaimedJob | None:
-        from shared.engine.suspects import pause_of  # few jobs lose two drains
+        from shared.engine.drain.stalled_jobs import pause_of  # few jobs lose two drains
 
         pause = pause_of(claimed)
         logger.warning("job_put_off", extra={"job_id": claimed.id, "stalled": claimed.stalled, "seconds": pause})

@@ -11,11 +11,11 @@ import asyncio
 import itertools
 from functools import cache
 
-from shared.engine.expression_child import MAX_RESIDENT_BYTES
-from shared.engine.expression_lane import Lane
-from shared.engine.expression_requests import Filled, GuardedTemplate, Request, RunData, Waiting
-from shared.engine.places import outside
-from shared.turns import LARGE_BYTES, Turns
+from shared.engine.expressions.evaluator_process import MAX_RESIDENT_BYTES
+from shared.engine.expressions.request_queue import Lane
+from shared.engine.expressions.requests import Filled, GuardedTemplate, Request, RunData, Waiting
+from shared.platform.slots import outside
+from shared.platform.turns import LARGE_BYTES, Turns
 
 # How long a request may wait for its answer, others' turns included. What holds a child is ended after two seconds;
 # this is for whatever else there may be.

@@ -28,13 +28,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from shared.domain.json_values import MAX_DEPTH, deeper_than
-from shared.domain.templates import Template, TemplateError, compile_template, fill, reads
+from shared.domain.expressions.templates import Template, TemplateError, compile_template, fill, reads
+from shared.domain.json.values import MAX_DEPTH, deeper_than
 
 # Before each frame: how many bytes it has, and its number.
 HEADER = struct.Struct("<IQ")
 PROGRESS = struct.Struct("<Q")
-# What the limits of `shared/domain/expressions.py` need at their deepest.
+# What the limits of `shared/domain/expressions/expressions.py` need at their deepest.
 STACK_BYTES = 256 * 1024 * 1024
 # Private memory that may be reserved: the library's allocator alone takes 1 GiB ahead. What is really in use is
 # bounded by whoever watches this process.

@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol, cast
 
-from shared.domain.expressions import TIMEOUT_SECONDS
-from shared.engine.expression_process import HEADER, PROGRESS
+from shared.domain.expressions.expressions import TIMEOUT_SECONDS
+from shared.engine.expressions.evaluator_main import HEADER, PROGRESS
 
 # The library stops an expression after its own timeout; this is for one that it cannot stop.
 KILL_AFTER_SECONDS = 2 * TIMEOUT_SECONDS
@@ -23,7 +23,9 @@ LOST_AFTER_SECONDS = 10.0
 WATCH_SECONDS = 0.05
 # How much memory the child may hold; its own limits keep it far below, unless something is wrong with them.
 MAX_RESIDENT_BYTES = 512 * 1024 * 1024
-_START = "import sys; sys.path[:] = {path!r}; from shared.engine.expression_process import main; main(sys.argv[1:])"
+_START = (
+    "import sys; sys.path[:] = {path!r}; from shared.engine.expressions.evaluator_main import main; main(sys.argv[1:])"
+)
 
 
 class EvaluationError(Exception):

@@ -17,12 +17,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from shared.domain.json_values import decoded
-from shared.engine.expression_child import MAX_RESIDENT_BYTES, Child, EvaluationError
-from shared.engine.expression_process import HEADER
-from shared.engine.expression_requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
+from shared.domain.json.values import decoded
+from shared.engine.expressions.evaluator_main import HEADER
+from shared.engine.expressions.evaluator_process import MAX_RESIDENT_BYTES, Child, EvaluationError
+from shared.engine.expressions.requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
 from shared.errors import UnavailableError
-from shared.turns import LARGE_BYTES
+from shared.platform.turns import LARGE_BYTES
 
 JsonObject = dict[str, Any]
 

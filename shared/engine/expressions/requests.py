@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.engine.expression_child import EvaluationError
+from shared.engine.expressions.evaluator_process import EvaluationError
 
 JsonObject = dict[str, Any]
 

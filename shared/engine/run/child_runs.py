@@ -12,23 +12,23 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from shared.cause import Cause, current
-from shared.domain.execution import ExecutionState
-from shared.domain.paths import item_of, split_path
+from shared.domain.execution.node_paths import item_of, split_path
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import MAX_DURATION_SECONDS, timestamp, unix_seconds
-from shared.engine.graphs import GraphLoader
-from shared.engine.journal import Journal
-from shared.engine.recorder import Recorder
-from shared.engine.scopes import Step
+from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.run.journal import Journal
+from shared.engine.run.recorder import Recorder
+from shared.engine.run.scopes import Step
 from shared.errors import InvalidGraphError
 from shared.events.codec import new_event
+from shared.events.envelope import RecordedEvent
 from shared.events.execution import ExecutionQueued, trigger_of
 from shared.events.node import NodeStarted, NodeWaiting
-from shared.events.record import RecordedEvent
 from shared.ids import derived_id, new_id
 from shared.nodes.node_type import Call, Completed, NodeError
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.run_append import first_append
+from shared.tracing import Cause, current
 
 JsonObject = dict[str, Any]
 # Tells a drain to look at runs of a tenant.

@@ -8,14 +8,14 @@ from typing import Any
 
 from jlens import union_reads
 
-from shared.domain import signal_urls
-from shared.domain.expressions import ITEM_SCOPE
-from shared.domain.graph import Graph, Node, parse_graph
-from shared.domain.secret_references import Reference, masked, references
-from shared.domain.signal_urls import signal_names
-from shared.domain.templates import Literal, TemplateError, compile_template, reads
-from shared.domain.workflow_settings import WorkflowSettings, parse_settings
-from shared.engine.expression_requests import GuardedTemplate
+from shared.domain.expressions import signal_urls
+from shared.domain.expressions.expressions import ITEM_SCOPE
+from shared.domain.expressions.secret_references import Reference, masked, references
+from shared.domain.expressions.signal_urls import signal_names
+from shared.domain.expressions.templates import Literal, TemplateError, compile_template, reads
+from shared.domain.workflow.graph import Graph, Node, parse_graph
+from shared.domain.workflow.settings import WorkflowSettings, parse_settings
+from shared.engine.expressions.requests import GuardedTemplate
 from shared.errors import InvalidGraphError, Problem
 from shared.nodes.graph_shape import trigger_for
 from shared.nodes.node_type import DEFAULT_TIMEOUT_SECONDS, MAX_EFFECT_TIMEOUT_SECONDS, NodeType

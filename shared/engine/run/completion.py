@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from shared.domain.node_record import UNTOUCHED
-from shared.domain.workflow_settings import WorkflowSettings
-from shared.engine.calls import CalledRuns
-from shared.engine.recorder import Recorder
+from shared.domain.execution.node_record import UNTOUCHED
+from shared.domain.workflow.settings import WorkflowSettings
+from shared.engine.run.child_runs import CalledRuns
+from shared.engine.run.recorder import Recorder
 from shared.events.execution import (
     ErrorWorkflowStarted,
     ExecutionFailed,

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from heapq import heappop, heappush
 
-from shared.domain.execution import ExecutionState
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import unix_seconds
-from shared.engine.attempts import LONGEST_WAIT_SECONDS
-from shared.engine.calls import Calls
+from shared.engine.run.child_runs import Calls
+from shared.engine.run.node_runner import LONGEST_WAIT_SECONDS
 
 
 class Due:

@@ -8,38 +8,38 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shared.cause import Cause, current, note
-from shared.domain.delivery import ledger_row, queued
-from shared.domain.execution import ExecutionState
-from shared.domain.json_values import storable
-from shared.domain.run_budget import DEFAULT_BUDGET, RunBudget
-from shared.domain.workflow_settings import WorkflowSettings
-from shared.engine.attempts import Attempts
-from shared.engine.beginning import Beginning
-from shared.engine.calls import CalledRuns, Calls, Hint
-from shared.engine.ending import Ending
-from shared.engine.expressions import ExpressionGuard
-from shared.engine.graphs import GraphLoader
-from shared.engine.journal import Journal
-from shared.engine.memory import Memory, Share
-from shared.engine.places import LARGE_ASIDE_OF_A_TENANT, outside
-from shared.engine.program import Program
-from shared.engine.recorder import Recorder
-from shared.engine.run import Run
-from shared.engine.waiting_runs import Known, WaitingRuns
+from shared.domain.execution.run_budget import DEFAULT_BUDGET, RunBudget
+from shared.domain.execution.state import ExecutionState
+from shared.domain.json.values import storable
+from shared.domain.webhook.delivery import ledger_row, queued
+from shared.domain.workflow.settings import WorkflowSettings
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.run.child_runs import CalledRuns, Calls, Hint
+from shared.engine.run.compiled_graph import Program
+from shared.engine.run.completion import Ending
+from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.run.journal import Journal
+from shared.engine.run.memory_limiter import Memory, Share
+from shared.engine.run.node_runner import Attempts
+from shared.engine.run.recorder import Recorder
+from shared.engine.run.run_cache import Known, WaitingRuns
+from shared.engine.run.scheduler import Run
+from shared.engine.run.start import Beginning
 from shared.errors import RunLimitError, StreamConflictError
 from shared.events.execution import ExecutionFailed, ExecutionQueued, trigger_of
 from shared.nodes.node_type import Reach
 from shared.observability import count, tagged
+from shared.platform.slots import LARGE_ASIDE_OF_A_TENANT, outside
+from shared.platform.turns import LARGE_BYTES
 from shared.queue.job import ExecutionJob
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
 from shared.repositories.payload import counted_text
-from shared.turns import LARGE_BYTES
+from shared.tracing import Cause, current, note
 
 if TYPE_CHECKING:
-    from shared.domain.delivery_log import DeliveryLogEntry
-    from shared.engine.promise import Tell
+    from shared.domain.webhook.delivery_log import DeliveryLogEntry
+    from shared.engine.run.sync_reply import Tell
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Engine:
 
         The run is not folded: that may be what cannot be done.
         """
-        from shared.engine.unfolded import unfolded  # few jobs come to this
+        from shared.engine.run.partial_fold import unfolded  # few jobs come to this
 
         for _ in range(MAX_RELOADS):
             known = await unfolded(self._events, self._executions, job.tenant_id, job.execution_id)
@@ -190,7 +190,7 @@ class Engine:
 
     def _promise(self, job: ExecutionJob, recorder: Recorder) -> None:
         if job.awaited and self._tell is not None:
-            from shared.engine.promise import Promise  # for most runs nobody waits
+            from shared.engine.run.sync_reply import Promise  # for most runs nobody waits
 
             recorder.promise = Promise(recorder.state, self._tell)
 

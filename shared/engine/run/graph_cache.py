@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from shared.bulkhead import BulkheadThreads
-from shared.domain.json_values import size_bytes
-from shared.domain.recently_used import RecentlyUsed
-from shared.engine.expressions import ExpressionGuard
-from shared.engine.places import outside
-from shared.engine.program import Program
+from shared.domain.json.values import size_bytes
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.run.compiled_graph import Program
 from shared.errors import QueueError, QueueUnavailableError
-from shared.queue.hints import Hints
+from shared.platform.bulkhead import BulkheadThreads
+from shared.platform.lru_cache import RecentlyUsed
+from shared.platform.slots import outside
+from shared.queue.cache import Hints
 from shared.repositories.workflows import WorkflowRepository
 
 logger = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
-from shared.engine.places import LARGE_ASIDE_OF_A_TENANT, outside
 from shared.errors import RunLimitError, StorageUnavailableError
 from shared.observability import count, mean
+from shared.platform.slots import LARGE_ASIDE_OF_A_TENANT, outside
 from shared.repositories.append import Append, Appended, encoded
 from shared.repositories.event_store import EventStoreRepository
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 
-from shared.bulkhead import Bulkhead
-from shared.engine.places import LARGE_ASIDE_OF_A_TENANT, outside
+from shared.platform.bulkhead import Bulkhead
+from shared.platform.slots import LARGE_ASIDE_OF_A_TENANT, outside
 
 # Below this a run is none of those that are waited for.
 LARGE_BYTES = 2_097_152

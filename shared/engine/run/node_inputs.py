@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from shared.domain.execution import ExecutionState
-from shared.domain.expressions import ITEM_SCOPE, seed_of
-from shared.domain.fates import live_sources
-from shared.domain.json_values import MAX_DEPTH, deeper_than
-from shared.domain.node_record import UNTOUCHED
-from shared.domain.paths import item_of, split_path
-from shared.domain.templates import cut
-from shared.engine.expression_child import EvaluationError
-from shared.engine.expression_requests import GuardedTemplate, Level, Request
-from shared.engine.expressions import ExpressionGuard
-from shared.engine.program import Program
-from shared.engine.scopes import Scope, Scopes, Step
+from shared.domain.execution.node_paths import item_of, split_path
+from shared.domain.execution.node_readiness import live_sources
+from shared.domain.execution.node_record import UNTOUCHED
+from shared.domain.execution.state import ExecutionState
+from shared.domain.expressions.expressions import ITEM_SCOPE, seed_of
+from shared.domain.expressions.templates import cut
+from shared.domain.json.values import MAX_DEPTH, deeper_than
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.expressions.evaluator_process import EvaluationError
+from shared.engine.expressions.requests import GuardedTemplate, Level, Request
+from shared.engine.run.compiled_graph import Program
+from shared.engine.run.scopes import Scope, Scopes, Step
 from shared.errors import LimitExceededError
 from shared.events.node import NodeSucceeded
 from shared.ids import derived_id
@@ -73,7 +73,7 @@ class Resolution:
         """How many of the signals received so far a node that is about to wait passes over; raises as `signal`."""
         if wait.signal is None:
             return None
-        from shared.domain.steps import Steps  # most runs wait for no signal
+        from shared.domain.json.check_budget import Steps  # most runs wait for no signal
 
         try:
             return self._state.signals.look(path, wait.signal, parameters.get("schema"), Steps())

@@ -8,20 +8,20 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from shared.domain.node_record import UNTOUCHED
-from shared.domain.retry import delay_seconds
+from shared.domain.execution.node_record import UNTOUCHED
+from shared.domain.retry_policy import delay_seconds
 from shared.domain.timestamps import timestamp, unix_seconds
-from shared.engine.calls import Calls
-from shared.engine.disclosure import perform
-from shared.engine.expressions import ExpressionGuard
-from shared.engine.places import outside
-from shared.engine.program import Program
-from shared.engine.recorder import Recorder
-from shared.engine.resolution import Resolution, interrupted, items_failed
-from shared.engine.scopes import Step
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.run.child_runs import Calls
+from shared.engine.run.compiled_graph import Program
+from shared.engine.run.node_inputs import Resolution, interrupted, items_failed
+from shared.engine.run.recorder import Recorder
+from shared.engine.run.scopes import Step
+from shared.engine.run.secret_injection import perform
 from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeWaiting
 from shared.nodes.node_type import Completed, Effect, NodeError, Reach, Spread, Wait
 from shared.observability import tagged
+from shared.platform.slots import outside
 
 JsonObject = dict[str, Any]
 

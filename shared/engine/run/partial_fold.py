@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from shared.cause import Cause
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply_event, execution_fact
+from shared.domain.execution.fold import apply_event, execution_fact
+from shared.domain.execution.state import ExecutionState
 from shared.events.execution import ErrorWorkflowStarted
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
+from shared.tracing import Cause
 
 # An error workflow is told of a failure right before it; only signals may have come since.
 LAST_FACTS = 20

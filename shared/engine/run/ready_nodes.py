@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.domain.execution import SETTLED, ExecutionState
-from shared.domain.fates import decide, item_outcome
-from shared.domain.map_items import MapItems
-from shared.domain.paths import item_of, item_prefix
-from shared.engine.scopes import Scope, Scopes
+from shared.domain.execution.map_items import MapItems
+from shared.domain.execution.node_paths import item_of, item_prefix
+from shared.domain.execution.node_readiness import decide, item_outcome
+from shared.domain.execution.state import SETTLED, ExecutionState
+from shared.engine.run.scopes import Scope, Scopes
 from shared.events.node import NodeSkipped
 from shared.nodes.node_type import Spread
 

@@ -7,25 +7,25 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from shared.cause import Cause, current
-from shared.domain.execution import LEASE_SECONDS, ExecutionState
-from shared.domain.execution_fold import apply, apply_event
-from shared.domain.run_budget import DEFAULT_BUDGET, RunBudget
+from shared.domain.execution.fold import apply, apply_event
+from shared.domain.execution.run_budget import DEFAULT_BUDGET, RunBudget
+from shared.domain.execution.state import LEASE_SECONDS, ExecutionState
 from shared.domain.timestamps import timestamp
-from shared.engine.journal import Journal
-from shared.engine.memory import Share
+from shared.engine.run.journal import Journal
+from shared.engine.run.memory_limiter import Share
 from shared.errors import StreamConflictError
 from shared.events.codec import new_event
+from shared.events.envelope import NewEvent
 from shared.events.node import NodeStarted
-from shared.events.record import NewEvent
 from shared.ids import new_id
 from shared.repositories.append import StoredPayload, stored_payload
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.run_append import run_append
+from shared.tracing import Cause, current
 
 if TYPE_CHECKING:
-    from shared.domain.delivery_log import DeliveryLogEntry
-    from shared.engine.promise import Promise
+    from shared.domain.webhook.delivery_log import DeliveryLogEntry
+    from shared.engine.run.sync_reply import Promise
     from shared.events.facts import ExecutionFact
 
 JsonObject = dict[str, Any]
@@ -200,7 +200,7 @@ class Recorder:
             raise StreamConflictError
         for one in others:
             apply_event(self.state, one)
-        from shared.engine.judgement import judge  # most runs receive no signal
+        from shared.engine.run.signal_matching import judge  # most runs receive no signal
 
         await judge(self.state.signals)
 

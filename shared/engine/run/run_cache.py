@@ -9,15 +9,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from shared.cause import Cause
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply_event
-from shared.domain.recently_used import RecentlyUsed
-from shared.domain.run_budget import RunBudget
-from shared.events.record import RecordedEvent
+from shared.domain.execution.fold import apply_event
+from shared.domain.execution.run_budget import RunBudget
+from shared.domain.execution.state import ExecutionState
+from shared.events.envelope import RecordedEvent
+from shared.platform.lru_cache import RecentlyUsed
+from shared.platform.turns import Turns
 from shared.repositories.event_store import READ_LIMIT, EventStoreRepository, event_of
 from shared.repositories.payload import size_bytes as stored_bytes
-from shared.turns import Turns
+from shared.tracing import Cause
 
 # Below so many events a run is as easily read again.
 LONG = 200

@@ -10,15 +10,15 @@ import asyncio
 import contextlib
 import math
 
-from shared.domain.fates import outcome
+from shared.domain.execution.node_readiness import outcome
 from shared.domain.timestamps import unix_seconds
-from shared.engine.attempts import Attempts
-from shared.engine.due import Due
-from shared.engine.ending import Ending
-from shared.engine.frontier import Frontier
-from shared.engine.journal import MAX_BYTES
-from shared.engine.program import Program
-from shared.engine.recorder import Recorder
+from shared.engine.run.compiled_graph import Program
+from shared.engine.run.completion import Ending
+from shared.engine.run.due_nodes import Due
+from shared.engine.run.journal import MAX_BYTES
+from shared.engine.run.node_runner import Attempts
+from shared.engine.run.ready_nodes import Frontier
+from shared.engine.run.recorder import Recorder
 
 # So many facts of nodes that need no storage are stored at once, so that a crash costs no more than these.
 MAX_UNSAVED = 500
@@ -53,7 +53,7 @@ class Run:
         """
         try:
             if self._state.signals.is_any_open:
-                from shared.engine.judgement import judge  # most runs wait for no signal
+                from shared.engine.run.signal_matching import judge  # most runs wait for no signal
 
                 await judge(self._state.signals)
             await self._calls.look()

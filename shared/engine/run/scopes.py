@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from shared.domain.paths import item_of, split_path
-from shared.engine.expression_requests import RunData
-from shared.engine.program import Body, ProgramNode
+from shared.domain.execution.node_paths import item_of, split_path
+from shared.engine.expressions.requests import RunData
+from shared.engine.run.compiled_graph import Body, ProgramNode
 
 
 @dataclass(slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from shared.domain import secret_references, signal_urls
-from shared.engine.program import ProgramNode
+from shared.domain.expressions import secret_references, signal_urls
+from shared.engine.run.compiled_graph import ProgramNode
 from shared.nodes.node_type import Completed, Effect, NodeError
 
 JsonObject = dict[str, Any]

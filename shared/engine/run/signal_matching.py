@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from shared.domain.signals import Signals
+from shared.domain.execution.signals import Signals
 
 
 async def judge(signals: Signals) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 
-from shared.engine.calls import CalledRuns
-from shared.engine.graphs import GraphLoader
-from shared.engine.program import Program
-from shared.engine.recorder import Recorder
+from shared.engine.run.child_runs import CalledRuns
+from shared.engine.run.compiled_graph import Program
+from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.run.recorder import Recorder
 from shared.errors import InvalidGraphError, JobRefusedError
 from shared.events.execution import ExecutionCancelled, ExecutionFailed, ExecutionStarted
 

@@ -6,8 +6,8 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 
-from shared.domain.answers import answer_of
-from shared.domain.execution import ExecutionState
+from shared.domain.execution.state import ExecutionState
+from shared.domain.response import answer_of
 from shared.errors import QueueError, QueueUnavailableError
 
 logger = logging.getLogger(__name__)

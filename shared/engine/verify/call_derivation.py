@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.engine.calls import NOT_CALLABLE, called_id, room_below
-from shared.engine.premises import ImpossibleError, Premises
+from shared.engine.run.child_runs import NOT_CALLABLE, called_id, room_below
+from shared.engine.verify.context import ImpossibleError, Premises
 from shared.events.node import NodeStarted, NodeSucceeded, NodeWaiting
 from shared.nodes.node_type import Call, NodeError
 

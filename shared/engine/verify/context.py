@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.domain.execution import ExecutionState
-from shared.domain.node_record import NodeRecord
-from shared.engine.resolution import Resolution
-from shared.engine.scopes import Step
+from shared.domain.execution.node_record import NodeRecord
+from shared.domain.execution.state import ExecutionState
+from shared.engine.run.node_inputs import Resolution
+from shared.engine.run.scopes import Step
 
 # An event loop's timers may come a little early.
 EARLY_SECONDS = 0.1

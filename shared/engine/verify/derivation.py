@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shared.domain.execution import ExecutionState
-from shared.domain.fates import fate, item_outcome, outcome
-from shared.domain.paths import split_path
-from shared.domain.redrive import redriven_nodes
+from shared.domain.execution.node_paths import split_path
+from shared.domain.execution.node_readiness import fate, item_outcome, outcome
+from shared.domain.execution.redrive import redriven_nodes
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import unix_seconds
-from shared.engine.node_derivation import NodeDerivation
-from shared.engine.premises import EARLY_SECONDS, ImpossibleError
-from shared.engine.program import Program
-from shared.engine.resolution import Resolution
-from shared.engine.scopes import Scope
+from shared.engine.run.compiled_graph import Program
+from shared.engine.run.node_inputs import Resolution
+from shared.engine.run.scopes import Scope
+from shared.engine.verify.context import EARLY_SECONDS, ImpossibleError
+from shared.engine.verify.node_derivation import NodeDerivation
 from shared.events.execution import (
     ErrorWorkflowStarted,
     ExecutionCancelled,

@@ -6,24 +6,24 @@ import asyncio
 import time
 from typing import Any
 
-from shared.commands._chosen_version import chosen_version
-from shared.commands._known_run import known_run
-from shared.commands._known_workflow import load
-from shared.commands.replay_execution import ReplayExecution, no_trigger
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.executions.chosen_version import chosen_version
+from shared.commands.executions.loading import known_run
+from shared.commands.executions.replay_execution import ReplayExecution, no_trigger
+from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor
-from shared.domain.comparison import compared
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply
-from shared.domain.graph import Graph
+from shared.domain.execution.comparison import compared
+from shared.domain.execution.fold import apply
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp
-from shared.engine.expressions import ExpressionGuard
-from shared.engine.program import Program
-from shared.engine.rehearsal import Answers, Rehearsal
-from shared.engine.verification import LONGEST_SECONDS
+from shared.domain.workflow.graph import Graph
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.run.compiled_graph import Program
+from shared.engine.verify.dry_run_nodes import Answers, Rehearsal
+from shared.engine.verify.verification import LONGEST_SECONDS
 from shared.errors import UnprocessableError
 from shared.events.execution import ExecutionQueued, ExecutionStarted
-from shared.queries._sizes import omit_largest
+from shared.queries.response_size import omit_largest
 
 JsonObject = dict[str, Any]
 
@@ -34,7 +34,8 @@ LARGE_BYTES = 65_536
 async def dry_run(
     services: Services, guard: ExpressionGuard, actor: Actor, execution_id: str, command: ReplayExecution
 ) -> JsonObject:
-    """The comparison of the run with what the version makes of it, as `shared.domain.comparison.compared` has it.
+    """The comparison of the run with what the version makes of it, as `shared.domain.execution.comparison.compared` has
+    it.
 
     What effects answered and which signals came is taken from the recorded run, by node and item. Raises what
     `replay_execution` does, and `UnprocessableError` for what takes too long or is too large to be answered.

@@ -12,17 +12,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply, execution_fact
-from shared.domain.fates import outcome
+from shared.domain.execution.fold import apply, execution_fact
+from shared.domain.execution.node_readiness import outcome
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp
-from shared.engine.expressions import ExpressionGuard
-from shared.engine.frontier import Frontier
-from shared.engine.program import Body, Program
-from shared.engine.resolution import Resolution, items_failed
-from shared.engine.scopes import Step
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.run.compiled_graph import Body, Program
+from shared.engine.run.node_inputs import Resolution, items_failed
+from shared.engine.run.ready_nodes import Frontier
+from shared.engine.run.scopes import Step
+from shared.events.envelope import RecordedEvent
 from shared.events.node import MapStarted, NodeFailed, NodeStarted, NodeSucceeded, NodeWaiting
-from shared.events.record import RecordedEvent
 from shared.nodes.node_type import Completed, NodeError
 
 if TYPE_CHECKING:

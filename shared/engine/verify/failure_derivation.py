@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from shared.domain.retry import LONGEST_RETRY_AFTER_SECONDS, delay_seconds
+from shared.domain.retry_policy import LONGEST_RETRY_AFTER_SECONDS, delay_seconds
 from shared.domain.timestamps import unix_seconds
-from shared.engine.call_derivation import call_code
-from shared.engine.premises import LATE_SECONDS, ImpossibleError, Premises
-from shared.engine.resolution import interrupted
+from shared.engine.run.node_inputs import interrupted
+from shared.engine.verify.call_derivation import call_code
+from shared.engine.verify.context import LATE_SECONDS, ImpossibleError, Premises
 from shared.errors import UnavailableError
 from shared.events.node import NodeFailed, NodeRetryScheduled
 from shared.nodes.node_type import Completed, NodeError

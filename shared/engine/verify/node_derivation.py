@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shared.domain.execution import SETTLED, ExecutionState
-from shared.domain.fates import fate
-from shared.domain.node_record import UNTOUCHED, NodeRecord
-from shared.domain.paths import item_of, split_path
+from shared.domain.execution.node_paths import item_of, split_path
+from shared.domain.execution.node_readiness import fate
+from shared.domain.execution.node_record import UNTOUCHED, NodeRecord
+from shared.domain.execution.state import SETTLED, ExecutionState
 from shared.domain.timestamps import timestamp, unix_seconds
-from shared.engine.attempts import LONGEST_WAIT_SECONDS
-from shared.engine.call_derivation import derived_call
-from shared.engine.failure_derivation import derived_failure
-from shared.engine.premises import EARLY_SECONDS, LATE_SECONDS, ImpossibleError, Premises
-from shared.engine.resolution import Resolution
-from shared.engine.scopes import Scope
+from shared.engine.run.node_inputs import Resolution
+from shared.engine.run.node_runner import LONGEST_WAIT_SECONDS
+from shared.engine.run.scopes import Scope
+from shared.engine.verify.call_derivation import derived_call
+from shared.engine.verify.context import EARLY_SECONDS, LATE_SECONDS, ImpossibleError, Premises
+from shared.engine.verify.failure_derivation import derived_failure
 from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeSucceeded, NodeWaiting
 from shared.nodes.node_type import Completed, NodeError, Wait
 

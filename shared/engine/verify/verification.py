@@ -12,17 +12,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply, execution_fact
-from shared.domain.json_values import same_json
-from shared.engine.derivation import Derivation
-from shared.engine.expressions import ExpressionGuard
-from shared.engine.premises import ImpossibleError
-from shared.engine.program import Program
-from shared.engine.resolution import Resolution
+from shared.domain.execution.fold import apply, execution_fact
+from shared.domain.execution.state import ExecutionState
+from shared.domain.json.values import same_json
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.run.compiled_graph import Program
+from shared.engine.run.node_inputs import Resolution
+from shared.engine.verify.context import ImpossibleError
+from shared.engine.verify.derivation import Derivation
 from shared.errors import UnprocessableError
 from shared.events.codec import BOUNDED_OUTPUTS_VERSION, encode, event_type
-from shared.events.record import RecordedEvent
+from shared.events.envelope import RecordedEvent
 
 JsonObject = dict[str, Any]
 

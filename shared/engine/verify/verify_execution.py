@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from shared.engine.expressions import ExpressionGuard
-from shared.engine.program import Program
-from shared.engine.verification import Difference, first_difference
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.run.compiled_graph import Program
+from shared.engine.verify.verification import Difference, first_difference
 from shared.errors import InvalidGraphError, NotFoundError
-from shared.events.record import RecordedEvent
-from shared.queries.queued_delivery import Peek, queued_delivery
+from shared.events.envelope import RecordedEvent
+from shared.queries.executions.queued_delivery import Peek, queued_delivery
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.payload import is_content
 from shared.repositories.workflows import WorkflowRepository

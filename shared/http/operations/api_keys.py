@@ -15,7 +15,7 @@ CREATE_API_KEY = Operation(
     tag=TAG,
     role="admin",
     scope="api_keys:write",
-    body="create_api_key:CreateApiKey",
+    body="api_keys.create_api_key:CreateApiKey",
     answers={201: Answer("The new key", "api_keys:CreatedApiKeyView", {"Location": "Where the key can be revoked."})},
 )
 LIST_API_KEYS = Operation(

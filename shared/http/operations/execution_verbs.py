@@ -61,7 +61,7 @@ FORK_EXECUTION = Operation(
     tag=TAG,
     role="editor",
     scope="executions:write",
-    body="fork_execution:ForkExecution",
+    body="executions.fork_execution:ForkExecution",
     headers=(RequestHeader("Idempotency-Key", "Makes repetitions of this request one run."),),
     answers={202: Answer("The new run", "executions:StartedView", {"Location": "Where the new run is."})},
     errors=(IdempotencyConflictError, NotPublishedError, InvalidGraphError, StreamConflictError, UnprocessableError),
@@ -79,7 +79,7 @@ REPLAY_EXECUTION = Operation(
     tag=TAG,
     role="editor",
     scope="executions:write",
-    body="replay_execution:ReplayExecution",
+    body="executions.replay_execution:ReplayExecution",
     headers=(RequestHeader("Idempotency-Key", "Makes repetitions of this request one run."),),
     answers={
         200: Answer("The comparison of a dry run", "execution_verbs:ComparisonView"),

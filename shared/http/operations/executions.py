@@ -22,7 +22,7 @@ EXECUTE_WORKFLOW = Operation(
     tag=TAG,
     role="editor",
     scope="executions:write",
-    body="execute_workflow:ExecuteWorkflow",
+    body="executions.execute_workflow:ExecuteWorkflow",
     headers=(
         RequestHeader("Idempotency-Key", "Makes repetitions of this request one run."),
         RequestHeader("Prefer", "`wait=N` (at most 25): 200 with the run when it responds or ends in time."),
@@ -85,7 +85,7 @@ CANCEL_EXECUTION = Operation(
     tag=TAG,
     role="editor",
     scope="executions:write",
-    body="cancel_execution:CancelExecution",
+    body="executions.cancel_execution:CancelExecution",
     answers={200: Answer("The run is cancelled", "executions:StateView")},
     errors=(ExecutionFinishedError, StreamConflictError),
 )
@@ -98,7 +98,7 @@ SEND_SIGNAL = Operation(
     tag=TAG,
     role="editor",
     scope="executions:write",
-    body="send_signal:SendSignal",
+    body="executions.send_signal:SendSignal",
     headers=(RequestHeader("Idempotency-Key", "Makes repetitions of this request one signal."),),
     answers={200: Answer("The signal is recorded", "executions:StateView")},
     errors=(ExecutionFinishedError, IdempotencyConflictError, StreamConflictError, UnprocessableError),

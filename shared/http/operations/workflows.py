@@ -16,7 +16,7 @@ CREATE_WORKFLOW = Operation(
     tag=TAG,
     role="editor",
     scope="workflows:write",
-    body="create_workflow:CreateWorkflow",
+    body="workflows.create_workflow:CreateWorkflow",
     answers={
         201: Answer(
             "The new workflow",
@@ -56,7 +56,7 @@ UPDATE_WORKFLOW = Operation(
     tag=TAG,
     role="editor",
     scope="workflows:write",
-    body="update_workflow:UpdateWorkflow",
+    body="workflows.update_workflow:UpdateWorkflow",
     headers=(RequestHeader("If-Match", "Replace only what this ETag names; else 412."),),
     answers={200: Answer("The workflow", "workflows:WorkflowView", ETAG)},
     errors=(ConflictError, StreamConflictError, PreconditionFailedError),
@@ -115,7 +115,7 @@ VALIDATE_WORKFLOW = Operation(
     tag=TAG,
     role="editor",
     scope="workflows:write",
-    body="validate_workflow:ValidateWorkflow",
+    body="workflows.validate_workflow:ValidateWorkflow",
     answers={200: Answer("What is wrong with the graph", "workflows:ValidationView")},
 )
 OPERATIONS = (

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.commands.model import Uuid
+from shared.commands.command import Uuid
 from shared.http.parameters.common import PageQuery, Position
 
 

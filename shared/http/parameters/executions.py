@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.commands.model import Moment, Uuid
+from shared.commands.command import Moment, Uuid
 from shared.http.parameters.common import PageQuery, Position, Query, WholeNumber
 
 Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]

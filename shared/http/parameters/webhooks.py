@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.commands.model import Moment, Uuid
-from shared.domain.delivery_log import Verdict
+from shared.commands.command import Moment, Uuid
+from shared.domain.webhook.delivery_log import Verdict
 from shared.http.parameters.common import PageQuery
 
 

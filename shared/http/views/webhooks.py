@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from shared.domain.delivery_log import Verdict
+from shared.domain.webhook.delivery_log import Verdict
 from shared.http.views.common import Id, Object, ProblemItem, Time, View, may_be_missing
 
 

@@ -18,9 +18,8 @@ from urllib.parse import urlencode
 import httpx
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from shared.cause import current
-from shared.domain.secret_references import NAME_PATTERN
-from shared.nodes.guarded import OutboundRefusedError
+from shared.domain.expressions.secret_references import NAME_PATTERN
+from shared.nodes.guarded_transport import OutboundRefusedError
 from shared.nodes.http_response import Received, completed, received
 from shared.nodes.node_type import (
     MAX_OUTPUT_BYTES,
@@ -33,6 +32,7 @@ from shared.nodes.node_type import (
     is_drawn,
 )
 from shared.nodes.outbound import allowed_of, outbound
+from shared.tracing import current
 
 USER_AGENT = "workflow-engine/1"
 IDEMPOTENCY_HEADER = "idempotency-key"

@@ -11,7 +11,7 @@ import json
 from functools import partial
 from typing import Any, Literal
 
-from shared.domain.bodies import read_json
+from shared.domain.json.body_parsing import read_json
 from shared.errors import InvalidRequestError
 from shared.nodes.aws_effect import Arn, aws_call, given, said
 from shared.nodes.node_type import Completed, Effect, NodeError, NodeType, Parameters

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from shared.domain.graph import Graph, Node, parse_graph
+from shared.domain.workflow.graph import Graph, Node, parse_graph
 from shared.errors import InvalidGraphError
 from shared.nodes.node_type import JsonObject, NodeType, Parameters, Spread
 

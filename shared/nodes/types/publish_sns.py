@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from shared.nodes.aws_effect import Arn, aws_call, given
-from shared.nodes.messages import Attributes, GroupId, message_arguments, message_text, sent
+from shared.nodes.aws_messages import Attributes, GroupId, message_arguments, message_text, sent
 from shared.nodes.node_type import Completed, Effect, NodeType, Parameters
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from shared.domain.answers import FORBIDDEN_HEADERS
+from shared.domain.response import FORBIDDEN_HEADERS
 from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters, is_drawn
 
 CONTENT_TYPE = "content-type"

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from shared.domain.schedule import check_cron, check_timezone
+from shared.domain.workflow.schedule import check_cron, check_timezone
 from shared.nodes.node_type import NodeType, Parameters
 
 

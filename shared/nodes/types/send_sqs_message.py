@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from shared.nodes.aws_effect import aws_call, given
-from shared.nodes.messages import Attributes, GroupId, message_arguments, message_text, sent
+from shared.nodes.aws_messages import Attributes, GroupId, message_arguments, message_text, sent
 from shared.nodes.node_type import Completed, Effect, NodeType, Parameters
 
 

@@ -7,11 +7,11 @@ import json
 import time
 from typing import Any
 
-from shared.deadline import within
-from shared.domain.answers import answer_of
-from shared.domain.execution_fold import fold
+from shared.domain.execution.fold import fold
+from shared.domain.response import answer_of
 from shared.errors import QueueError, QueueUnavailableError, StorageUnavailableError
-from shared.queue.answers import Answers
+from shared.platform.deadline import within
+from shared.queue.reply_channel import Answers
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
 

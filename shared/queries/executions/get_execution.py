@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.domain.delivery import DeliveryRecord, queued
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply, fold
-from shared.domain.execution_view import node_view, view
-from shared.domain.node_record import NodeRecord
+from shared.domain.execution.fold import apply, fold
+from shared.domain.execution.node_record import NodeRecord
+from shared.domain.execution.state import ExecutionState
+from shared.domain.execution.view import node_view, view
+from shared.domain.webhook.delivery import DeliveryRecord, queued
 from shared.errors import NotFoundError
-from shared.queries._sizes import MAX_ANSWER_BYTES, answer_bytes, omit_largest
-from shared.queries.queued_delivery import Peek, queued_delivery
+from shared.queries.executions.queued_delivery import Peek, queued_delivery
+from shared.queries.response_size import MAX_ANSWER_BYTES, answer_bytes, omit_largest
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.workflows import WorkflowRepository
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
-from shared.domain.execution import TERMINAL
+from shared.domain.execution.state import TERMINAL
 from shared.errors import NotFoundError
-from shared.queries._events import described
-from shared.queries._sizes import fitting
+from shared.queries.event_view import described
+from shared.queries.executions.queued_delivery import Peek, queued_delivery
 from shared.queries.page import Page
-from shared.queries.queued_delivery import Peek, queued_delivery
+from shared.queries.response_size import fitting
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
 

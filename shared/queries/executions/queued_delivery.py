@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from shared.domain.delivery import DeliveryRecord
+from shared.domain.webhook.delivery import DeliveryRecord
 from shared.queue.job import ExecutionJob
 
 # How a job is looked up: `Inbox.peek`.

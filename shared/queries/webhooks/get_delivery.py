@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from shared.domain.delivery import body_value
+from shared.domain.webhook.delivery import body_value
 from shared.errors import NotFoundError
-from shared.queries._sizes import omit_largest
-from shared.queries.get_webhook import get_webhook
+from shared.queries.response_size import omit_largest
+from shared.queries.webhooks.get_webhook import get_webhook
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.rows import Row
 from shared.repositories.webhooks import WebhookRepository

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.queries.get_delivery import view
-from shared.queries.get_webhook import get_webhook
 from shared.queries.page import Page, keyset_page
+from shared.queries.webhooks.get_delivery import view
+from shared.queries.webhooks.get_webhook import get_webhook
 from shared.repositories.rows import Keyset
 from shared.repositories.webhooks import WebhookRepository
 

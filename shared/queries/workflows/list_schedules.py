@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.queries.get_workflow import get_workflow
+from shared.queries.workflows.get_workflow import get_workflow
 from shared.repositories.rows import Rows
 from shared.repositories.schedules import ScheduleRepository
 from shared.repositories.workflows import WorkflowRepository

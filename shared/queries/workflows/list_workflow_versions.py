@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.queries.get_workflow import get_workflow
 from shared.queries.page import Page
+from shared.queries.workflows.get_workflow import get_workflow
 from shared.repositories.workflows import WorkflowRepository
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from shared.errors import GoneError
 
 if TYPE_CHECKING:
-    from shared.webhooks.hooks import Hook
+    from shared.webhooks.intake.webhook_cache import Hook
 
 # Verdicts of the ledger.
 Closed = Literal["paused", "unpublished"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.provider import Provider
+from shared.webhooks.providers.provider import Provider
 
 # Longer ids are hashed: a key must fit an index.
 MAX_ID_CHARACTERS = 200

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import logging
 
-from shared.commands.services import Services
-from shared.domain.delivery import DeliveryRecord, body_bytes, ledger_note
+from shared.bootstrap import Services
+from shared.domain.webhook.delivery import DeliveryRecord, body_bytes, ledger_note
 from shared.errors import QueueError, QueueUnavailableError
-from shared.webhooks.detour import Detour
-from shared.webhooks.hooks import Hook
+from shared.webhooks.intake.circuit_breaker import Detour
+from shared.webhooks.intake.webhook_cache import Hook
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class LedgerNotes:
     ) -> None:
         """Leaves a line. What Redis does not take in time is not recorded. `verified` unset is what the verdict
         says."""
-        from shared.domain.delivery_log import PROVEN  # most deliveries start a run
+        from shared.domain.webhook.delivery_log import PROVEN  # most deliveries start a run
 
         row = ledger_note(facts, hook.tenant_id, verdict, reason, verdict in PROVEN if verified is None else verified)
         if self._detour.is_open:
@@ -39,6 +39,6 @@ class LedgerNotes:
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
         else:
             if should_wake:
-                from shared.commands._hint import wake  # as a rule one is live
+                from shared.commands.enqueue_resume import wake  # as a rule one is live
 
                 await wake(self._services)

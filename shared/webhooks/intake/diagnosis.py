@@ -9,10 +9,10 @@ from functools import cache
 from typing import Any
 
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.encodings import DECODERS
-from shared.webhooks.provider import Provider
-from shared.webhooks.scheme import Key, Scheme
-from shared.webhooks.verification import verify
+from shared.webhooks.providers.provider import Provider
+from shared.webhooks.signatures.encodings import DECODERS
+from shared.webhooks.signatures.scheme import Key, Scheme
+from shared.webhooks.signatures.verification import verify
 
 # Guessing hashes the body a few times more; forgeries must not buy much of that.
 MAX_GUESSED_BYTES = 65_536
@@ -63,7 +63,7 @@ def _signed(scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: flo
 
 def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
     """Bodies that proxies make of one, undone."""
-    from shared.domain.json_values import parse_json
+    from shared.domain.json.values import parse_json
     from shared.errors import InvalidRequestError
 
     yield body.rstrip(b"\r\n"), "line breaks were added at its end"
@@ -97,7 +97,7 @@ def _secrets(scheme: Scheme, secrets: Sequence[str]) -> Iterator[tuple[Scheme, l
 @cache
 def _signature_headers() -> dict[str, str]:
     """Every provider's own signature header, where no two share it."""
-    from shared.webhooks.catalog import provider_data, provider_ids
+    from shared.webhooks.providers.catalog import provider_data, provider_ids
 
     found: dict[str, str | None] = {}
     for provider_id in provider_ids():

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shared.commands.services import Services
-from shared.deadline import within
-from shared.domain.delivery import DeliveryRecord
+from shared.bootstrap import Services
+from shared.domain.webhook.delivery import DeliveryRecord
 from shared.errors import (
     ConflictError,
     QueueError,
@@ -19,18 +18,19 @@ from shared.errors import (
     ThrottledError,
 )
 from shared.observability import emit
-from shared.queue.inbox import Limit, Receipt
+from shared.platform.deadline import within
 from shared.queue.job import ExecutionJob
-from shared.webhooks.answer import Answer, json_answer
-from shared.webhooks.closed import gone
-from shared.webhooks.deadlines import LONG_SECONDS, SHORT_SECONDS
-from shared.webhooks.detour import Detour
-from shared.webhooks.door import is_stored
-from shared.webhooks.hooks import Hook
-from shared.webhooks.ledger_notes import LedgerNotes
+from shared.queue.producer import Limit, Receipt
+from shared.webhooks.acceptance import is_stored
+from shared.webhooks.intake.availability import gone
+from shared.webhooks.intake.circuit_breaker import Detour
+from shared.webhooks.intake.delivery_log import LedgerNotes
+from shared.webhooks.intake.timeouts import LONG_SECONDS, SHORT_SECONDS
+from shared.webhooks.intake.webhook_cache import Hook
+from shared.webhooks.response import Answer, json_answer
 
 if TYPE_CHECKING:
-    from shared.webhooks.spill import Spilled
+    from shared.webhooks.intake.fallback_store import Spilled
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Handover:
         does not hold deliveries any more. `ThrottledError` over a limit or where it holds as many as it may,
         `ConflictError` for other bytes under the same key, `StorageUnavailableError` where the store does not take it.
         """
-        from shared.webhooks.spill import hold
+        from shared.webhooks.intake.fallback_store import hold
 
         if (seconds := await self._must_wait(hook)) is not None:
             raise await self._throttled(hook, job.delivered, seconds)
@@ -111,7 +111,7 @@ class Handover:
         if receipt.duplicate:
             await self._notes.note(hook, job.delivered, "duplicate", None)
         if not receipt.live_drain:
-            from shared.commands._hint import wake  # as a rule one is live
+            from shared.commands.enqueue_resume import wake  # as a rule one is live
 
             await wake(self._services)
         return receipt
@@ -120,7 +120,7 @@ class Handover:
         """What the store says of a delivery that the queue has taken. A drain may have been faster; a repetition is
         stored as well, for the first attempt may have failed right here."""
         from shared.repositories.run_append import FIRST_DUE_SECONDS
-        from shared.webhooks.spill import spill
+        from shared.webhooks.intake.fallback_store import spill
 
         first = job.accepted_as(receipt.delivery_id)
         with within(LONG_SECONDS):
@@ -149,7 +149,7 @@ class Handover:
         return again if is_known else again._replace(duplicate=not again.mismatch)
 
     async def _spill(self, job: ExecutionJob) -> Spilled:
-        from shared.webhooks.spill import spill
+        from shared.webhooks.intake.fallback_store import spill
 
         with within(LONG_SECONDS):
             spilled = await spill(self._services.events, job)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.handshake import HandshakeAnswer, answer, is_challenge, unusable
-from shared.webhooks.provider import Provider
-from shared.webhooks.verification import Verification, keys_of, verify
+from shared.webhooks.providers.handshake import HandshakeAnswer, answer, is_challenge, unusable
+from shared.webhooks.providers.provider import Provider
+from shared.webhooks.signatures.verification import Verification, keys_of, verify
 
 
 class Examination(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from shared.domain.delivery import ledger_row, queued
+from shared.domain.webhook.delivery import ledger_row, queued
 from shared.errors import ThrottledError
 from shared.events.codec import new_event
 from shared.ids import new_id

@@ -8,28 +8,28 @@ from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from shared.commands.services import Services
-from shared.deadline import within
-from shared.domain.delivery import DeliveryRecord, queued
+from shared.bootstrap import Services
+from shared.domain.webhook.delivery import DeliveryRecord, queued
 from shared.errors import ConflictError, GoneError, InvalidSignatureError, NotFoundError
 from shared.ids import is_uuid
+from shared.platform.deadline import within
 from shared.queue.job import ExecutionJob
-from shared.webhooks.answer import Answer, json_answer
-from shared.webhooks.arrival import Arrival, facts_of, job_of
-from shared.webhooks.closed import closed_by, gone
-from shared.webhooks.deadlines import LONG_SECONDS
+from shared.webhooks.acceptance import takes_address, takes_event
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.detour import Detour
-from shared.webhooks.door import takes_address, takes_event
-from shared.webhooks.examination import Examination, examine
-from shared.webhooks.handover import Handover
-from shared.webhooks.hooks import Hook, Hooks
-from shared.webhooks.ledger_notes import LedgerNotes
-from shared.webhooks.provider import Provider
-from shared.webhooks.reply import replied
+from shared.webhooks.intake.availability import closed_by, gone
+from shared.webhooks.intake.circuit_breaker import Detour
+from shared.webhooks.intake.delivery_log import LedgerNotes
+from shared.webhooks.intake.enqueue import Handover
+from shared.webhooks.intake.examination import Examination, examine
+from shared.webhooks.intake.request import Arrival, facts_of, job_of
+from shared.webhooks.intake.timeouts import LONG_SECONDS
+from shared.webhooks.intake.webhook_cache import Hook, Hooks
+from shared.webhooks.providers.provider import Provider
+from shared.webhooks.providers.provider_reply import replied
+from shared.webhooks.response import Answer, json_answer
 
 if TYPE_CHECKING:
-    from shared.webhooks.fetched_keys import FetchedKeys
+    from shared.webhooks.signatures.fetched_keys import FetchedKeys
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Intake:
         return provider, examined
 
     async def _go_live(self, hook: Hook) -> Answer:
-        from shared.commands.go_live import go_live
+        from shared.commands.webhooks.go_live import go_live
 
         with within(LONG_SECONDS):
             await go_live(self._services, hook.tenant_id, hook.id)
@@ -132,7 +132,7 @@ class Intake:
         """What the run responds; `None` where the webhook does not want that."""
         if not job.awaited:
             return None
-        from shared.webhooks.waiting import MAX_WAIT_SECONDS, run_answer  # what other webhooks do without
+        from shared.webhooks.intake.sync_response import MAX_WAIT_SECONDS, run_answer  # what other webhooks do without
 
         base = self._services.settings.public_url or f"https://{arrival.headers.get('host', '')}"
         left = arrived_at + MAX_WAIT_SECONDS - time.time()
@@ -146,7 +146,7 @@ class Intake:
             await self._notes.note(hook, facts_of(hook, delivery, now), "handshake", closed, verified)
             raise gone(closed) if verified or hook.is_published else NotFoundError(NO_WEBHOOK)
         if found.stores is not None:
-            from shared.commands.keep_handshake_secret import keep_handshake_secret
+            from shared.commands.webhooks.keep_handshake_secret import keep_handshake_secret
 
             try:
                 with within(LONG_SECONDS):
@@ -155,7 +155,7 @@ class Intake:
                 raise await self._refused(hook, delivery, now, "handshake_refused: the secret is set") from None
             self._hooks.forget(hook.id)
         if found.fetch is not None:
-            from shared.webhooks.fetched_keys import fetch_document
+            from shared.webhooks.signatures.fetched_keys import fetch_document
 
             if await fetch_document(found.fetch, self._reachable(hook)) is None:
                 raise await self._refused(hook, delivery, now, "handshake_refused: its URL did not answer")
@@ -166,7 +166,7 @@ class Intake:
     @cached_property
     def _keys(self) -> FetchedKeys:
         """What providers of public keys need."""
-        from shared.webhooks.fetched_keys import FetchedKeys
+        from shared.webhooks.signatures.fetched_keys import FetchedKeys
 
         return FetchedKeys()
 
@@ -186,7 +186,7 @@ class Intake:
         even that there is a webhook where its workflow is not published."""
         verdict = "rejected_signature"
         if hook.provider is not None:
-            from shared.webhooks.diagnosis import diagnose
+            from shared.webhooks.intake.diagnosis import diagnose
 
             verdict, reason = diagnose(hook.provider, delivery, hook.usable_secrets(now), now, reason)
         logger.info("delivery_refused", extra={"webhook_id": hook.id, "tenant_id": hook.tenant_id, "reason": reason})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.domain.recently_used import RecentlyUsed
+from shared.platform.lru_cache import RecentlyUsed
 
 if TYPE_CHECKING:
-    from shared.webhooks.hooks import Hook
+    from shared.webhooks.intake.webhook_cache import Hook
 
 MAX_HOOKS = 1000
 # Ids that nobody has: anybody can make them up, so they have a place of their own and push no webhook out.

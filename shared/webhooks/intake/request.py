@@ -7,17 +7,17 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from shared.cause import current
-from shared.domain.delivery import JWT, DeliveryRecord, delivery_record, identified
 from shared.domain.timestamps import timestamp
+from shared.domain.webhook.delivery import JWT, DeliveryRecord, delivery_record, identified
 from shared.errors import PayloadTooLargeError
 from shared.ids import derived_id, new_id
 from shared.queue.job import ExecutionJob
+from shared.tracing import current
+from shared.webhooks.acceptance import WAIT
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.door import WAIT
-from shared.webhooks.hooks import Hook
-from shared.webhooks.identity import delivery_key, event_type
-from shared.webhooks.provider import Provider
+from shared.webhooks.intake.delivery_key import delivery_key, event_type
+from shared.webhooks.intake.webhook_cache import Hook
+from shared.webhooks.providers.provider import Provider
 
 # Lambda takes 6 MB an event, and JSON and base64 make a body longer.
 MAX_BODY_BYTES = 4_500_000

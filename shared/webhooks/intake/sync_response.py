@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from shared.commands.services import Services
-from shared.queries.await_answer import await_answer
+from shared.bootstrap import Services
+from shared.queries.executions.await_answer import await_answer
 from shared.queue.job import ExecutionJob
-from shared.webhooks.answer import Answer, json_answer
+from shared.webhooks.response import Answer, json_answer
 
 # API Gateway gives up after 30 seconds; the rest is for starting and answering.
 MAX_WAIT_SECONDS = 25.0

@@ -6,18 +6,18 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.commands.services import Services
-from shared.deadline import within
-from shared.domain.intake_config import intake_config
-from shared.domain.provider import secret_context
+from shared.bootstrap import Services
 from shared.domain.timestamps import unix_seconds
+from shared.domain.webhook.intake_config import intake_config
+from shared.domain.webhook.provider_rules import secret_context
 from shared.errors import QueueError, QueueUnavailableError, StorageUnavailableError, UnavailableError
-from shared.queue.hints import RememberedWebhook
-from shared.webhooks.catalog import provider
-from shared.webhooks.deadlines import LONG_SECONDS, SHORT_SECONDS
-from shared.webhooks.detour import Detour
-from shared.webhooks.hook_memory import HookMemory
-from shared.webhooks.provider import Provider
+from shared.platform.deadline import within
+from shared.queue.cache import RememberedWebhook
+from shared.webhooks.intake.circuit_breaker import Detour
+from shared.webhooks.intake.process_cache import HookMemory
+from shared.webhooks.intake.timeouts import LONG_SECONDS, SHORT_SECONDS
+from shared.webhooks.providers.catalog import provider
+from shared.webhooks.providers.provider import Provider
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from shared.webhooks.provider import Provider, fit
+from shared.webhooks.providers.provider import Provider, fit
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_FOLDER = Path(__file__).with_name("providers")
+_FOLDER = Path(__file__).with_name("data")
 
 
 @cache

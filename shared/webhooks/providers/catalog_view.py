@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from shared.webhooks.catalog import provider_data, provider_ids
-from shared.webhooks.configuration import options_of
-from shared.webhooks.provider_rules import secret_origin
+from shared.webhooks.providers.catalog import provider_data, provider_ids
+from shared.webhooks.providers.configuration import options_of
+from shared.webhooks.providers.rules import secret_origin
 
 # What is said of a provider whose facts nobody could check again.
 UNVERIFIED = "How this provider signs could not be checked again: try it with a test delivery first."

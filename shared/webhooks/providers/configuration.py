@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from shared.domain.json_values import pointer_of
-from shared.domain.webhook_config import LIVE, written
+from shared.domain.json.values import pointer_of
+from shared.domain.webhook.config import LIVE, written
 from shared.errors import MAX_PROBLEMS, Problem
-from shared.webhooks.catalog import provider_data
-from shared.webhooks.door import OPTIONS, door_problems
-from shared.webhooks.handshake import parse_handshake
-from shared.webhooks.provider import fit, fitted_data
+from shared.webhooks.acceptance import OPTIONS, door_problems
+from shared.webhooks.providers.catalog import provider_data
+from shared.webhooks.providers.handshake import parse_handshake
+from shared.webhooks.providers.provider import fit, fitted_data
 
 
 def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
@@ -80,7 +80,7 @@ def _user_defined_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -
 
 def _table_of(error: ValueError) -> str:
     """A pointer to the table that an error names first; to the scheme where it names none."""
-    from shared.webhooks.custom import TABLES  # most schemes are providers'
+    from shared.webhooks.providers.custom import TABLES  # most schemes are providers'
 
     named = re.match(r"(?:config\.)?([a-z]+)\b", str(error))
     return pointer_of(named[1] if named and named[1] in TABLES else "scheme")
@@ -90,7 +90,7 @@ def options_of(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The options by name: the provider's own, and those that follow from its scheme."""
     options: dict[str, Mapping[str, Any]] = dict(data.get("options", {}))
     if data.get("user_defined"):
-        from shared.webhooks.custom import TABLES
+        from shared.webhooks.providers.custom import TABLES
 
         return {name: {"title": f"The table {name}", "type": "table"} for name in ("scheme", *TABLES)}
     if "timestamp" in data:

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from shared.domain.webhook_config import written
+from shared.domain.webhook.config import written
 
 TABLES = ("timestamp", "delivery", "event", "handshake", "answer")
 MAX_CHARACTERS = 8_000

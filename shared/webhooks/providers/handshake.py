@@ -11,11 +11,12 @@ equal = { "query:verify_token" = "{config:verify_token}" }   what must be right,
 refused = 403
 signed = false                     whether it must verify like a delivery
 pattern = { "query:crc_token" = "[A-Za-z0-9-]+" }   the form that these must have in full; in files alone
-shape = { "query:crc_token" = { class = "base64url", length = 43 } }   the same by name: see shared/webhooks/shapes.py
+shape = { "query:crc_token" = { class = "base64url", length = 43 } }   the same by name: see
+shared/webhooks/providers/shapes.py
 let = { text = "{query:code}{config:token}" }       for {let:text}
 stores = "header:X-Hook-Secret"    becomes the webhook's secret, while it has none
 fetch = "{json:SubscribeURL}"      is asked for (of `fetch_hosts` or `fetch_host_pattern`) before the answer
-status, content_type, headers, body, json           the answer: see shared/webhooks/reply.py
+status, content_type, headers, body, json           the answer: see shared/webhooks/providers/provider_reply.py
 
 An unsigned handshake whose answer is signed with the webhook's key would sign an event for anybody. So what it signs
 has a `pattern` or `shape` that no event fits, and a delivery whose body fits that pattern is refused.
@@ -27,17 +28,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from shared.webhooks.answer import Answer
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.fetch import compiled_pattern, is_at
-from shared.webhooks.paths import parse_path, values
-from shared.webhooks.reply import KEYS, Reply, parse_reply, templates
-from shared.webhooks.shapes import Shape, parse_shape
-from shared.webhooks.table import Table
-from shared.webhooks.template import Template, parse_lets, parse_template
-from shared.webhooks.transforms import as_text
-from shared.webhooks.verification import matches
-from shared.webhooks.words import Facts, Word, parse_source
+from shared.webhooks.providers.provider_reply import KEYS, Reply, parse_reply, templates
+from shared.webhooks.providers.shapes import Shape, parse_shape
+from shared.webhooks.response import Answer
+from shared.webhooks.signatures.fetch import compiled_pattern, is_at
+from shared.webhooks.signatures.fields import Facts, Word, parse_source
+from shared.webhooks.signatures.json_path import parse_path, values
+from shared.webhooks.signatures.template import Template, parse_lets, parse_template
+from shared.webhooks.signatures.transforms import as_text
+from shared.webhooks.signatures.verification import matches
+from shared.webhooks.toml_reader import Table
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 # What an unsigned question may be parsed for: larger ones are deliveries, which are not parsed before they verify.

@@ -1,6 +1,6 @@
 """A provider as its file in `providers/` describes it, fitted to a webhook's configuration.
 
-Beside the scheme (see `shared/webhooks/scheme.py`) a file has:
+Beside the scheme (see `shared/webhooks/signatures/scheme.py`) a file has:
 
     id, title, category, documentation, setup
     verified = false, warning = "…"                of facts that nobody could check again, and of weak schemes
@@ -8,7 +8,7 @@ Beside the scheme (see `shared/webhooks/scheme.py`) a file has:
                   pattern = "…", form = "…"        what a right one looks like, and that in words
     [delivery]    id = "header:X-Delivery"         where the id of a delivery stands; a list: all of these together
     [event]       type = ["header:X-Event", …]     what is there of these, joined by dots, is the event's type
-    [[handshake]] answered at once; starts no run: see `shared/webhooks/handshake.py`
+    [[handshake]] answered at once; starts no run: see `shared/webhooks/providers/handshake.py`
     [answer]      status, content_type, body, headers: what an accepted delivery is answered, where 202 is not right
     [options.x]   title, sets = "scheme.algorithm" what a webhook's config may set: the value goes there, through
                   pattern = "header:{}"            `pattern`, and with it `also` what this table says; `choices` and
@@ -23,11 +23,11 @@ import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.webhooks.handshake import Handshake, parse_handshake, refuses_shape
-from shared.webhooks.reply import Reply, parse_reply
-from shared.webhooks.scheme import Scheme, compile_scheme
-from shared.webhooks.table import Table
-from shared.webhooks.words import Word, parse_source
+from shared.webhooks.providers.handshake import Handshake, parse_handshake, refuses_shape
+from shared.webhooks.providers.provider_reply import Reply, parse_reply
+from shared.webhooks.signatures.fields import Word, parse_source
+from shared.webhooks.signatures.scheme import Scheme, compile_scheme
+from shared.webhooks.toml_reader import Table
 
 REPLACED = ("scheme", "timestamp", "delivery", "event", "handshake", "answer", "secret")
 
@@ -69,7 +69,7 @@ def fitted_data(data: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str,
     """The file's data with the configuration's variant and options in place; an unknown variant raises `ValueError`."""
     fitted = copy.deepcopy(dict(data))
     if data.get("user_defined"):
-        from shared.webhooks.custom import custom_data
+        from shared.webhooks.providers.custom import custom_data
 
         return copy.deepcopy(custom_data(data, config))
     variant = config.get("variant")

@@ -7,16 +7,16 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from shared.domain.answers import FORBIDDEN_HEADERS
-from shared.webhooks.answer import Answer
-from shared.webhooks.table import Table
-from shared.webhooks.template import Template, parse_template
-from shared.webhooks.transforms import as_text
-from shared.webhooks.words import Facts
+from shared.domain.response import FORBIDDEN_HEADERS
+from shared.webhooks.response import Answer
+from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.template import Template, parse_template
+from shared.webhooks.signatures.transforms import as_text
+from shared.webhooks.toml_reader import Table
 
 if TYPE_CHECKING:
     from shared.webhooks.delivery import Delivery
-    from shared.webhooks.hooks import Hook
+    from shared.webhooks.intake.webhook_cache import Hook
 
 # Longer answers than any challenge are somebody's attempt to have us say their words.
 MAX_ANSWER_BYTES = 4096

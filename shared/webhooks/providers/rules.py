@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shared.domain.provider import ProviderRules
-from shared.domain.webhook_config import written
-from shared.webhooks.catalog import provider_data
-from shared.webhooks.configuration import config_problems
-from shared.webhooks.provider import fitted_data
-from shared.webhooks.scheme import compile_scheme, is_public
+from shared.domain.webhook.config import written
+from shared.domain.webhook.provider_rules import ProviderRules
+from shared.webhooks.providers.catalog import provider_data
+from shared.webhooks.providers.configuration import config_problems
+from shared.webhooks.providers.provider import fitted_data
+from shared.webhooks.signatures.scheme import compile_scheme, is_public
 
 
 def provider_rules(provider_id: str, config: Mapping[str, Any] | None = None) -> ProviderRules | None:
@@ -55,6 +55,6 @@ def secret_origin(data: Mapping[str, Any]) -> str | None:
 
 
 def _has_key(data: Mapping[str, Any], secret: str) -> bool:
-    from shared.webhooks.public_keys import keys_in
+    from shared.webhooks.signatures.public_keys import keys_in
 
     return bool(keys_in([secret], compile_scheme(data["scheme"], data.get("timestamp")).key))

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shared.ids import is_uuid
-from shared.webhooks.table import Table
+from shared.webhooks.toml_reader import Table
 
 MAX_CHARACTERS = 512
 DEFAULT_CHARACTERS = 200

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from shared.webhooks.table import Table
-from shared.webhooks.template import Template, parse_template
-from shared.webhooks.transforms import as_text
-from shared.webhooks.words import Facts
+from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.template import Template, parse_template
+from shared.webhooks.signatures.transforms import as_text
+from shared.webhooks.toml_reader import Table
 
 MAX_URL_CHARACTERS = 2000
 FORMATS = ("x509", "pem", "jwks")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.scheme import Scheme
-from shared.webhooks.words import Facts
+from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.scheme import Scheme
 
 MAX_DOCUMENT_BYTES = 131_072
 MAX_REMEMBERED = 200
@@ -50,7 +50,7 @@ class FetchedKeys:
             return []
         wanted = None
         if scheme.kind == "jwt":
-            from shared.webhooks.jwt import key_id
+            from shared.webhooks.signatures.jwt import key_id
 
             wanted = key_id(scheme, delivery)
         place = (url, allowed)
@@ -99,7 +99,7 @@ async def fetch_document(url: str, allowed: frozenset[str]) -> bytes | None:
     """What is at the URL, without following redirects; `None` for anything but a 200 of a bounded size in time."""
     import httpx
 
-    from shared.nodes.guarded import OutboundRefusedError
+    from shared.nodes.guarded_transport import OutboundRefusedError
     from shared.nodes.outbound import outbound
 
     try:
@@ -121,7 +121,7 @@ async def fetch_document(url: str, allowed: frozenset[str]) -> bytes | None:
 
 def keys_in_document(raw: bytes | None, format_: str, kid: str | None, now: float) -> tuple[list[Any], bool]:
     """The keys in a document, and whether the one that is wanted is among them."""
-    from shared.webhooks.public_keys import certificate_key, jwks, load
+    from shared.webhooks.signatures.public_keys import certificate_key, jwks, load
 
     if raw is None:
         return [], True
@@ -135,9 +135,9 @@ def keys_in_document(raw: bytes | None, format_: str, kid: str | None, now: floa
             return (named or [key for _, key in found]), kid is None or bool(named)
         text = raw.decode()
         if format_.startswith("json:"):
-            from shared.domain.json_values import parse_json
+            from shared.domain.json.values import parse_json
             from shared.errors import InvalidRequestError
-            from shared.webhooks.paths import parse_path, values
+            from shared.webhooks.signatures.json_path import parse_path, values
 
             try:
                 value = next(values(parse_json(raw), parse_path(format_.removeprefix("json:"))), None)

@@ -14,7 +14,7 @@
     open, close          a brace
 
 `?` after a word says that it may be missing, which is then an empty text; ` / ` parts alternatives, of which the first
-that is there counts; `|` begins a transform, as in `body|sha256|hex` (see `shared/webhooks/transforms.py`).
+that is there counts; `|` begins a transform, as in `body|sha256|hex` (see `shared/webhooks/signatures/transforms.py`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.paths import parse_path, text_of, values
-from shared.webhooks.transforms import Value, as_bytes, as_text, transform
+from shared.webhooks.signatures.json_path import parse_path, text_of, values
+from shared.webhooks.signatures.transforms import Value, as_bytes, as_text, transform
 
 if TYPE_CHECKING:
-    from shared.webhooks.template import Template
+    from shared.webhooks.signatures.template import Template
 
 
 class Facts:

@@ -49,7 +49,7 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        from shared.webhooks.canonical_json import number
+        from shared.webhooks.signatures.canonical_json import number
 
         return number(value)
     return str(value) if isinstance(value, (str, int)) else None

@@ -6,13 +6,14 @@ import hmac
 from collections.abc import Sequence
 from typing import Any
 
-from shared.domain.json_values import parse_json
+from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.encodings import DECODERS
-from shared.webhooks.paths import parse_path, text_of, values
-from shared.webhooks.scheme import Scheme
-from shared.webhooks.verification import (
+from shared.webhooks.signatures.encodings import DECODERS
+from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.json_path import parse_path, text_of, values
+from shared.webhooks.signatures.scheme import Scheme
+from shared.webhooks.signatures.verification import (
     MAX_SIGNATURE_CHARACTERS,
     RefusedError,
     check_public,
@@ -21,7 +22,6 @@ from shared.webhooks.verification import (
     public_keys_of,
     written,
 )
-from shared.webhooks.words import Facts
 
 HMACS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 PUBLIC = {

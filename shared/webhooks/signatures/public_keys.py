@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from shared.webhooks.encodings import DECODERS
-from shared.webhooks.scheme import Key
+from shared.webhooks.signatures.encodings import DECODERS
+from shared.webhooks.signatures.scheme import Key
 
 PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 

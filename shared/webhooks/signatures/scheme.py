@@ -6,7 +6,8 @@ kind = "hmac"             hmac, hash (plain, with {secret} in the content), toke
 algorithm = "sha256"      one, never the sender's choice: sha256, sha1, sha384, sha512, md5 of hmac and hash; ed25519,
                           ecdsa-p256-sha256, ecdsa-p256-sha1, rsa-sha256, rsa-sha1, rsa-sha512, rsa-pss-sha256 of
                           asymmetric; HS256, HS384, HS512, RS256, RS384, RS512, ES256, EdDSA of jwt
-content = "{ts}.{body}"   what is signed: a template of words (shared/webhooks/words.py); or a list of templates, and of
+content = "{ts}.{body}"   what is signed: a template of words (shared/webhooks/signatures/fields.py); or a list of
+templates, and of
                           tables {template, equal}, each of which counts where the delivery has all that it names and
                           each place in `equal` has the text of its template
 covers_body = false       must be said where the content has no {body}, no {json:…} of it decides anything
@@ -33,8 +34,8 @@ sha256 = "{body|sha256|hex}"
 
 [scheme.let]              texts of templates, for {let:name}
 
-[scheme.fetch]            the public key is fetched instead of being the secret: see shared/webhooks/fetched_keys.py
-url = "{header:X-Cert-Url}"
+[scheme.fetch]            the public key is fetched instead of being the secret: see
+shared/webhooks/signatures/fetched_keys.py url = "{header:X-Cert-Url}"
 hosts = ["api.example.com"]   or host_pattern, path_pattern: regular expressions for all of it
 format = "x509"           x509, pem, jwks, json:a.b (a PEM there)
 max_age_seconds = 3600
@@ -52,12 +53,12 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.webhooks.clock import UNITS
-from shared.webhooks.encodings import DECODERS
-from shared.webhooks.fetch import Fetch, parse_fetch
-from shared.webhooks.table import Table
-from shared.webhooks.template import Template, parse_lets, parse_template
-from shared.webhooks.words import Word, parse_source, parse_word
+from shared.webhooks.signatures.encodings import DECODERS
+from shared.webhooks.signatures.fetch import Fetch, parse_fetch
+from shared.webhooks.signatures.fields import Word, parse_source, parse_word
+from shared.webhooks.signatures.template import Template, parse_lets, parse_template
+from shared.webhooks.signatures.timestamps import UNITS
+from shared.webhooks.toml_reader import Table
 
 DIGESTS = ("sha256", "sha1", "sha384", "sha512", "md5")
 SIGNATURES = (

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from shared.webhooks.transforms import as_bytes
-from shared.webhooks.words import Facts, Word, parse_word
+from shared.webhooks.signatures.fields import Facts, Word, parse_word
+from shared.webhooks.signatures.transforms import as_bytes
 
 MAX_LET_DEPTH = 4
 

@@ -28,14 +28,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from shared.domain.json_values import parse_json
+from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
-from shared.webhooks.canonical_json import canonical, string
-from shared.webhooks.encodings import DECODERS
-from shared.webhooks.paths import parse_path, text_of, values
+from shared.webhooks.signatures.canonical_json import canonical, string
+from shared.webhooks.signatures.encodings import DECODERS
+from shared.webhooks.signatures.json_path import parse_path, text_of, values
 
 if TYPE_CHECKING:
-    from shared.webhooks.words import Facts
+    from shared.webhooks.signatures.fields import Facts
 
 Value = bytes | str | None
 # Takes what is there; what is not stays away, except where the transform says otherwise.

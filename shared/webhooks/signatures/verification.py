@@ -12,16 +12,16 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from shared.domain.json_values import parse_json
+from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
-from shared.webhooks.clock import UNITS
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.encodings import DECODERS, decode_key, is_blank
-from shared.webhooks.paths import values
-from shared.webhooks.scheme import Key, Scheme, Signature, Timestamp
-from shared.webhooks.template import Template
-from shared.webhooks.transforms import as_text
-from shared.webhooks.words import Facts
+from shared.webhooks.signatures.encodings import DECODERS, decode_key, is_blank
+from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.json_path import values
+from shared.webhooks.signatures.scheme import Key, Scheme, Signature, Timestamp
+from shared.webhooks.signatures.template import Template
+from shared.webhooks.signatures.timestamps import UNITS
+from shared.webhooks.signatures.transforms import as_text
 
 # Longer than any signature, and than any list of them.
 MAX_SIGNATURE_CHARACTERS = 16_384
@@ -57,7 +57,7 @@ def verify(
         return Verification()
     try:
         if scheme.kind == "jwt":
-            from shared.webhooks.jwt import check_token
+            from shared.webhooks.signatures.jwt import check_token
 
             check_token(scheme, delivery, secrets, now, public_keys)
             timestamp = _timestamp(scheme.timestamp, Facts(delivery))
@@ -107,7 +107,7 @@ def public_keys_of(scheme: Scheme, secrets: Sequence[str], fetched: Sequence[Any
 
     Without one it raises `RefusedError`.
     """
-    from shared.webhooks.public_keys import keys_in
+    from shared.webhooks.signatures.public_keys import keys_in
 
     keys = list(fetched) if scheme.fetch else keys_in(secrets, scheme.key)
     if not keys:
@@ -117,7 +117,7 @@ def public_keys_of(scheme: Scheme, secrets: Sequence[str], fetched: Sequence[Any
 
 def check_public(algorithm: str, keys: Sequence[Any], signatures: Sequence[bytes], contents: Sequence[bytes]) -> None:
     """Passes where one of the signatures is of one of the contents by one of the keys; else raises `RefusedError`."""
-    from shared.webhooks.public_keys import any_verifies
+    from shared.webhooks.signatures.public_keys import any_verifies
 
     if not any_verifies(algorithm, keys, signatures, contents):
         raise RefusedError("signature_mismatch")
@@ -142,7 +142,7 @@ def _items(scheme: Scheme, delivery: Delivery) -> Sequence[Any]:
     """The items that must verify; a delivery as a whole is one."""
     if scheme.items is None:
         return (None,)
-    from shared.webhooks.paths import parse_path
+    from shared.webhooks.signatures.json_path import parse_path
 
     found = list(values(delivery.json, parse_path(scheme.items.text.removeprefix("json:"))))
     if not found or len(found) > MAX_ITEMS:

@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from local.gateway import SupabaseGateway
-from local.redis import RedisServer
-from shared.commands.services import Services
-from shared.engine.expressions import ExpressionGuard
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.redis import RedisServer
+from shared.bootstrap import Services
+from shared.engine.expressions.evaluator import ExpressionGuard
 from shared.ids import new_id
 from shared.nodes import outbound
 from shared.repositories.database import Database
 from shared.settings import Settings
 from shared.settings import settings as process_settings
-from tests.integration.engine.bench import Bench
+from tests.integration.engine.harness import Bench
 from tests.integration.engine.sink import Sink
 
 

@@ -11,35 +11,35 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.aws.signal_tokens import signal_url
-from shared.commands._hint import hint
-from shared.commands.cancel_execution import CancelExecution, cancel_execution
-from shared.commands.create_workflow import CreateWorkflow, create_workflow
-from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
-from shared.commands.publish_workflow import publish_workflow
-from shared.commands.redrive_execution import redrive_execution
-from shared.commands.send_signal import SendSignal, send_signal
-from shared.commands.services import Services
-from shared.commands.unpublish_workflow import unpublish_workflow
-from shared.commands.update_workflow import UpdateWorkflow, update_workflow
+from shared.bootstrap import Services
+from shared.commands.enqueue_resume import hint
+from shared.commands.executions.cancel_execution import CancelExecution, cancel_execution
+from shared.commands.executions.execute_workflow import ExecuteWorkflow, execute_workflow
+from shared.commands.executions.redrive_execution import redrive_execution
+from shared.commands.executions.send_signal import SendSignal, send_signal
+from shared.commands.workflows.create_workflow import CreateWorkflow, create_workflow
+from shared.commands.workflows.publish_workflow import publish_workflow
+from shared.commands.workflows.unpublish_workflow import unpublish_workflow
+from shared.commands.workflows.update_workflow import UpdateWorkflow, update_workflow
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import fold
-from shared.domain.run_budget import DEFAULT_BUDGET, RunBudget
+from shared.domain.execution.fold import fold
+from shared.domain.execution.run_budget import DEFAULT_BUDGET, RunBudget
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp
-from shared.engine.drain import Drain
-from shared.engine.drain_summary import Summary
-from shared.engine.engine import Engine
-from shared.engine.expressions import ExpressionGuard
-from shared.engine.graphs import GraphLoader
-from shared.engine.journal import RETRY_SECONDS, Journal
-from shared.engine.memory import Memory
-from shared.engine.schedules import Schedules
-from shared.engine.secret_reader import SecretReader
-from shared.engine.verify_execution import verify_execution
-from shared.events.record import RecordedEvent
+from shared.engine.drain.loop import Drain
+from shared.engine.drain.schedules import Schedules
+from shared.engine.drain.summary import Summary
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.run.executor import Engine
+from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.run.journal import RETRY_SECONDS, Journal
+from shared.engine.run.memory_limiter import Memory
+from shared.engine.run.secret_reader import SecretReader
+from shared.engine.verify.verify_execution import verify_execution
+from shared.events.envelope import RecordedEvent
 from shared.ids import new_id
 from shared.nodes.node_type import Reach
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.consumer import ExecutionQueue
 from shared.queue.job import ExecutionJob
 from shared.repositories.database import Database
 

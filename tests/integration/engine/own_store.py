@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from local.gateway import SupabaseGateway
-from local.tokens import LocalKeys
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.tokens import LocalKeys
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from shared.domain.execution import ExecutionState
-from shared.engine.promise import MAX_TOLD_CHARACTERS
+from shared.domain.execution.state import ExecutionState
+from shared.engine.run.sync_reply import MAX_TOLD_CHARACTERS
 from shared.ids import new_id
-from shared.queries.await_answer import await_answer
-from shared.queue.answers import Answers
+from shared.queries.executions.await_answer import await_answer
 from shared.queue.connection import connect
 from shared.queue.job import ExecutionJob
 from shared.queue.keys import OwnKeys
+from shared.queue.reply_channel import Answers
 from shared.repositories.database import Database
 from shared.repositories.event_store import EventStoreRepository
 from shared.settings import Settings
-from tests.integration.engine.bench import HOOK, Bench, JsonObject, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, JsonObject, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from shared.engine.program import Program
-from shared.engine.verification import first_difference
+from shared.engine.run.compiled_graph import Program
+from shared.engine.verify.verification import first_difference
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.bench import HOOK, Bench, JsonObject, request, transform
+from tests.integration.engine.harness import HOOK, Bench, JsonObject, request, transform
 from tests.integration.engine.sink import Sink
 
 

@@ -8,19 +8,19 @@ import time
 
 import pytest
 
-from local.read_models import TABLES, ReadModels
-from shared.commands.fork_execution import ForkExecution, fork_execution
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_row import row
+from local.tools.read_models import TABLES, ReadModels
+from shared.commands.executions.fork_execution import ForkExecution, fork_execution
+from shared.domain.execution.row import row
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp
 from shared.errors import InvalidGraphError
 from shared.events.execution import ExecutionCancelled, ExecutionQueued, ExecutionStarted
 from shared.events.node import NodeStarted
 from shared.ids import derived_id, new_id
 from shared.queue.job import ExecutionJob
-from tests.integration.api.runs import append
-from tests.integration.engine.bench import HOOK, Bench, JsonObject, call, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, JsonObject, call, delay, request, transform
 from tests.integration.engine.sink import Sink
+from tests.integration.http.runs import append
 
 START: JsonObject = {"id": "start", "type": "manual_trigger"}
 DAYS = 86_400.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.cause import Cause, note
-from tests.integration.engine.bench import HOOK, Bench, call, delay, request
+from shared.tracing import Cause, note
+from tests.integration.engine.harness import HOOK, Bench, call, delay, request
 from tests.integration.engine.sink import Sink
 
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"

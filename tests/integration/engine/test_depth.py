@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from shared.domain.json_values import MAX_DEPTH, deeper_than
-from shared.engine.program import Program
-from shared.engine.verification import first_difference
+from shared.domain.json.values import MAX_DEPTH, deeper_than
+from shared.engine.run.compiled_graph import Program
+from shared.engine.verify.verification import first_difference
 from shared.events.codec import encode
 from shared.events.node import NodeSucceeded
 from shared.nodes.node_type import MAX_JOINED_BYTES
-from tests.integration.engine.bench import HOOK, Bench, transform
+from tests.integration.engine.harness import HOOK, Bench, transform
 
 JsonObject = dict[str, Any]
 

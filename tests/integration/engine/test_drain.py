@@ -6,13 +6,13 @@ import asyncio
 import time
 
 from shared.domain.timestamps import timestamp
-from shared.engine.engine import Engine
-from shared.events.record import NewEvent
+from shared.engine.run.executor import Engine
+from shared.events.envelope import NewEvent
 from shared.ids import new_id
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.consumer import ExecutionQueue
 from shared.queue.job import ExecutionJob
 from shared.repositories.append import Append
-from tests.integration.engine.bench import HOOK, Bench, request, transform
+from tests.integration.engine.harness import HOOK, Bench, request, transform
 from tests.integration.engine.own_store import supabase_gateway  # noqa: F401  # the fixture
 from tests.integration.engine.sink import Sink
 
@@ -132,7 +132,7 @@ def _later(bench: Bench) -> Engine:
 
 async def _queued(bench: Bench, workflow_id: str) -> ExecutionJob:
     """A run that is recorded as queued and due, and whose job nobody has."""
-    from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
+    from shared.commands.executions.execute_workflow import ExecuteWorkflow, execute_workflow
 
     execution_id = await execute_workflow(bench.services, bench.actor, workflow_id, ExecuteWorkflow())
     await bench.services.redis.flushdb()

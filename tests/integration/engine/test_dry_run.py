@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from shared.commands.replay_execution import ReplayExecution, replay_execution
-from shared.commands.update_workflow import UpdateWorkflow, update_workflow
-from shared.engine.dry_run import dry_run
+from shared.commands.executions.replay_execution import ReplayExecution, replay_execution
+from shared.commands.workflows.update_workflow import UpdateWorkflow, update_workflow
+from shared.engine.verify.dry_run import dry_run
 from shared.errors import InvalidGraphError, UnprocessableError
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.bench import HOOK, Bench, call, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, call, delay, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
 JsonObject = dict[str, Any]

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from shared.domain.execution import ExecutionState
+from shared.domain.execution.state import ExecutionState
 from shared.errors import InvalidGraphError
 from shared.events.execution import ErrorWorkflowStarted, ExecutionQueued, ExecutionStarted
 from shared.events.node import NodeFailed
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
-from tests.integration.api.runs import append
-from tests.integration.engine.bench import HOOK, Bench, JsonObject, call, transform
+from tests.integration.engine.harness import HOOK, Bench, JsonObject, call, transform
 from tests.integration.engine.test_calls import START, called_runs
+from tests.integration.http.runs import append
 
 FAIL: JsonObject = {"id": "stop", "type": "fail", "parameters": {"code": "no_stock", "message": "None left."}}
 

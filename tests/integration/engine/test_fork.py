@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from shared.commands.fork_execution import ForkExecution, fork_execution
-from shared.commands.publish_workflow import publish_workflow
-from shared.commands.update_workflow import UpdateWorkflow, update_workflow
-from shared.domain.execution import ExecutionState
+from shared.commands.executions.fork_execution import ForkExecution, fork_execution
+from shared.commands.workflows.publish_workflow import publish_workflow
+from shared.commands.workflows.update_workflow import UpdateWorkflow, update_workflow
+from shared.domain.execution.state import ExecutionState
 from shared.errors import IdempotencyConflictError, NotFoundError, UnprocessableError
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.bench import HOOK, Bench, request, transform
+from tests.integration.engine.harness import HOOK, Bench, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
 

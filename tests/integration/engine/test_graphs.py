@@ -6,11 +6,11 @@ import asyncio
 import time
 from itertools import pairwise
 
-from shared.domain import expressions
-from shared.domain.recently_used import RecentlyUsed
-from shared.engine.graphs import GraphLoader
-from shared.engine.program import Program
-from tests.integration.engine.bench import HOOK, Bench, transform
+from shared.domain.expressions import expressions
+from shared.engine.run.compiled_graph import Program
+from shared.engine.run.graph_cache import GraphLoader
+from shared.platform.lru_cache import RecentlyUsed
+from tests.integration.engine.harness import HOOK, Bench, transform
 
 
 async def test_programs_are_kept_by_the_size_of_their_graphs(bench: Bench) -> None:

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.domain.delivery_log import DeliveryLogEntry
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply
-from shared.domain.execution_row import row
-from shared.engine.journal import LARGE_BYTES, MAX_BYTES, Journal
-from shared.engine.ledger_writer import CarryingEvents
+from shared.domain.execution.fold import apply
+from shared.domain.execution.row import row
+from shared.domain.execution.state import ExecutionState
+from shared.domain.webhook.delivery_log import DeliveryLogEntry
+from shared.engine.drain.delivery_log_writer import CarryingEvents
+from shared.engine.run.journal import LARGE_BYTES, MAX_BYTES, Journal
 from shared.errors import RunLimitError, StorageUnavailableError, WorkflowEngineError
 from shared.events.codec import encode
+from shared.events.envelope import NewEvent
 from shared.events.execution import ExecutionQueued
-from shared.events.record import NewEvent
 from shared.ids import new_id
 from shared.repositories.append import Append, Appended, encoded
 from shared.repositories.event_store import EventStoreRepository
-from tests.integration.engine.bench import Bench
+from tests.integration.engine.harness import Bench
 
 AT = "2026-11-01T00:00:00.000000Z"
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from local.redis import RedisServer
-from shared.engine.drain import Drain
+from local.stack.redis import RedisServer
+from shared.engine.drain.loop import Drain
 from shared.errors import KeeperDiedError
 from shared.ids import new_id
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.consumer import ExecutionQueue
 from shared.queue.job import ClaimedJob, ExecutionJob
 from shared.repositories.executions import ExecutionRepository
 from tests.faults.freezing import frozen
-from tests.integration.engine.bench import HOOK, Bench, request, transform
+from tests.integration.engine.harness import HOOK, Bench, request, transform
 from tests.integration.engine.own_store import supabase_gateway  # noqa: F401  # the fixture
 from tests.integration.engine.sink import Sink
 

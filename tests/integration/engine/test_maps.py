@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply_event
-from shared.engine.run import MAX_UNSAVED
-from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
+from shared.domain.execution.fold import apply_event
+from shared.domain.execution.state import ExecutionState
+from shared.engine.run.scheduler import MAX_UNSAVED
+from tests.integration.engine.harness import HOOK, Bench, delay, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
 JsonObject = dict[str, Any]

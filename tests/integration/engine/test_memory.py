@@ -6,10 +6,10 @@ import asyncio
 import time
 from itertools import pairwise
 
-from shared.engine.memory import FLOOD, LARGE_BYTES, Memory, Share
+from shared.engine.run.memory_limiter import FLOOD, LARGE_BYTES, Memory, Share
 from shared.queue.job import ExecutionJob
 from shared.repositories.payload import counted_text
-from tests.integration.engine.bench import HOOK, Bench, delay, transform
+from tests.integration.engine.harness import HOOK, Bench, delay, transform
 
 MEGABYTE = "{% $join($map([1..1000], function($n) { '" + "x" * 1_000 + "' })) %}"
 MANY = 6 * 1_048_576

@@ -9,9 +9,9 @@ import pytest
 from bullmq import FlowProducer, Queue
 
 from shared.ids import new_id
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.consumer import ExecutionQueue
 from shared.queue.job import STALLED_TOO_OFTEN, ExecutionJob
-from tests.integration.engine.bench import HOOK, Bench, transform
+from tests.integration.engine.harness import HOOK, Bench, transform
 from tests.integration.engine.own_store import supabase_gateway  # noqa: F401  # the fixture
 
 JsonObject = dict[str, Any]

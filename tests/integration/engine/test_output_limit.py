@@ -6,7 +6,7 @@ import pytest
 
 from shared.nodes.node_type import MAX_OUTPUT_BYTES, Inputs, NodeError
 from shared.nodes.registry import node_type
-from tests.integration.engine.bench import HOOK, Bench, request
+from tests.integration.engine.harness import HOOK, Bench, request
 from tests.integration.engine.sink import Sink, as_json
 
 

@@ -15,7 +15,7 @@ from shared.queue.job import ExecutionJob
 from shared.repositories.append import Append, Appended
 from shared.repositories.database import Database
 from shared.repositories.event_store import EventStoreRepository
-from tests.integration.engine.bench import HOOK, Bench
+from tests.integration.engine.harness import HOOK, Bench
 from tests.integration.engine.sink import Sink
 
 HANDLES = ("a", "b")

@@ -7,16 +7,16 @@ import json
 
 import pytest
 
-from shared.commands.cancel_execution import CancelExecution, cancel_execution
-from shared.commands.create_workflow import CreateWorkflow, create_workflow
-from shared.commands.publish_workflow import publish_workflow
-from shared.commands.redrive_execution import redrive_execution
-from shared.domain.execution import ExecutionState
-from shared.engine.graphs import PUBLISHED_SECONDS
+from shared.commands.executions.cancel_execution import CancelExecution, cancel_execution
+from shared.commands.executions.redrive_execution import redrive_execution
+from shared.commands.workflows.create_workflow import CreateWorkflow, create_workflow
+from shared.commands.workflows.publish_workflow import publish_workflow
+from shared.domain.execution.state import ExecutionState
+from shared.engine.run.graph_cache import PUBLISHED_SECONDS
 from shared.errors import ExecutionFinishedError, ExecutionNotFinishedError, NotFoundError
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.bench import HOOK, Bench, JsonObject, call, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, JsonObject, call, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 START: JsonObject = {"id": "start", "type": "manual_trigger"}

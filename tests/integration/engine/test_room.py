@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from shared.engine.memory import LARGE_BYTES, Memory
+from shared.engine.run.memory_limiter import LARGE_BYTES, Memory
 from shared.ids import new_id
-from tests.integration.engine.bench import HOOK, Bench, request, transform
+from tests.integration.engine.harness import HOOK, Bench, request, transform
 from tests.integration.engine.sink import Sink
 
 # A few hundred kilobytes of text, some megabytes in a process.

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from shared.commands.cancel_execution import CancelExecution, cancel_execution
-from shared.domain.retry import ERROR_CLASSES
+from shared.commands.executions.cancel_execution import CancelExecution, cancel_execution
+from shared.domain.retry_policy import ERROR_CLASSES
 from shared.domain.timestamps import unix_seconds
-from tests.integration.engine.bench import HOOK, Bench, request, transform
+from tests.integration.engine.harness import HOOK, Bench, request, transform
 from tests.integration.engine.sink import Received, Sink, as_json
 
 IF_MAIN = {"id": "is_main", "type": "if", "parameters": {"condition": "{% $trigger.body.ref = 'main' %}"}}

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from shared.domain.run_budget import RunBudget
+from shared.domain.execution.run_budget import RunBudget
 from shared.errors import RunLimitError
-from shared.events.record import NewEvent
+from shared.events.envelope import NewEvent
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
 from shared.repositories.append import Append
-from tests.integration.engine.bench import HOOK, Bench, call, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, call, delay, request, transform
 from tests.integration.engine.sink import Sink
 from tests.integration.engine.test_calls import called_runs
 from tests.integration.engine.test_error_workflows import telling

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from local.gateway import SupabaseGateway
-from local.tokens import LocalKeys
-from shared.commands.archive_workflow import archive_workflow
-from shared.commands.publish_workflow import publish_workflow
-from shared.commands.unpublish_workflow import unpublish_workflow
-from shared.commands.update_workflow import UpdateWorkflow, update_workflow
-from shared.domain.schedule import next_tick
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.tokens import LocalKeys
+from shared.commands.workflows.archive_workflow import archive_workflow
+from shared.commands.workflows.publish_workflow import publish_workflow
+from shared.commands.workflows.unpublish_workflow import unpublish_workflow
+from shared.commands.workflows.update_workflow import UpdateWorkflow, update_workflow
 from shared.domain.timestamps import timestamp, unix_seconds
-from shared.engine.engine import Engine
-from tests.integration.engine.bench import Bench, transform
+from shared.domain.workflow.schedule import next_tick
+from shared.engine.run.executor import Engine
+from tests.integration.engine.harness import Bench, transform
 
 JsonObject = dict[str, Any]
 HOUR = 3600.0

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from shared.aws import secrets as keys
-from shared.commands.delete_secret import delete_secret
-from shared.commands.replay_execution import ReplayExecution
-from shared.commands.set_secret import SetSecret, set_secret
-from shared.engine.dry_run import dry_run
+from shared.commands.executions.replay_execution import ReplayExecution
+from shared.commands.secrets.delete_secret import delete_secret
+from shared.commands.secrets.set_secret import SetSecret, set_secret
+from shared.engine.verify.dry_run import dry_run
 from shared.errors import InvalidGraphError
 from shared.settings import settings
-from tests.integration.engine.bench import HOOK, Bench, JsonObject, request, transform
+from tests.integration.engine.harness import HOOK, Bench, JsonObject, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
 AT = "/nodes/1/parameters"

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from shared.domain.steps import MAX_STEPS
+from shared.domain.json.check_budget import MAX_STEPS
 from shared.errors import (
     ExecutionFinishedError,
     IdempotencyConflictError,
@@ -17,7 +17,7 @@ from shared.errors import (
 )
 from shared.ids import new_id
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.bench import HOOK, Bench, JsonObject, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, JsonObject, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 

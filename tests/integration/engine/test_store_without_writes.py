@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from local.gateway import SupabaseGateway
-from shared.domain.delivery import ledger_note
-from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
-from shared.engine.worker import MAX_INTERNAL_ERRORS
-from tests.integration.engine.bench import HOOK, Bench, transform
+from local.stack.gateway_process import SupabaseGateway
+from shared.domain.webhook.delivery import ledger_note
+from shared.engine.drain.delivery_log_writer import CarryingEvents, LedgerWriter
+from shared.engine.drain.worker import MAX_INTERNAL_ERRORS
+from tests.integration.engine.harness import HOOK, Bench, transform
 
 # Read-only, an I/O error, no room on the disk, a login that is not valid now, a rollback.
 CODES = ["25006", "58030", "53100", "28000", "40003"]

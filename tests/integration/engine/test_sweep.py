@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from local.process import free_port
+from local.stack.process import free_port
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.ids import new_id
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.consumer import ExecutionQueue
 from shared.repositories.executions import ExecutionRepository
-from tests.integration.engine.bench import Bench, delay, transform
+from tests.integration.engine.harness import Bench, delay, transform
 from tests.integration.engine.test_leaving import drain_of
 
 

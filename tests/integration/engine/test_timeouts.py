@@ -10,7 +10,7 @@ import pytest
 
 from shared.domain.timestamps import unix_seconds
 from shared.nodes import outbound
-from tests.integration.engine.bench import HOOK, Bench, call, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, call, delay, request, transform
 from tests.integration.engine.sink import Sink
 from tests.integration.engine.test_calls import START, called_runs
 

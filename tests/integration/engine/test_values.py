@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.json_values import storable
-from tests.integration.engine.bench import HOOK, Bench, call, delay, request, transform
+from shared.domain.json.values import storable
+from tests.integration.engine.harness import HOOK, Bench, call, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 # Neither jsonb's order of keys nor its form of numbers, and two characters that it refuses.

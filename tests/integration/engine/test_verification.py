@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from local.gateway import SupabaseGateway
-from shared.engine.program import Program
-from shared.engine.verification import Difference, first_difference
-from shared.events.record import RecordedEvent
+from local.stack.gateway_process import SupabaseGateway
+from shared.engine.run.compiled_graph import Program
+from shared.engine.verify.verification import Difference, first_difference
+from shared.events.envelope import RecordedEvent
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 JsonObject = dict[str, Any]

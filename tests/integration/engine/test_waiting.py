@@ -8,14 +8,14 @@ import time
 import psycopg
 import pytest
 
-from local.gateway import SupabaseGateway
-from shared.domain.execution_fold import fold
-from shared.domain.execution_row import row
+from local.stack.gateway_process import SupabaseGateway
+from shared.domain.execution.fold import fold
+from shared.domain.execution.row import row
 from shared.domain.timestamps import unix_seconds
-from shared.events.record import NewEvent
+from shared.events.envelope import NewEvent
 from shared.ids import new_id
 from shared.repositories.append import Append
-from tests.integration.engine.bench import HOOK, Bench, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 DAYS = 86_400.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from shared.domain.run_budget import RunBudget
-from shared.engine.waiting_runs import BYTES_OF_A_FACT, LONG, WaitingRuns
+from shared.domain.execution.run_budget import RunBudget
+from shared.engine.run.run_cache import BYTES_OF_A_FACT, LONG, WaitingRuns
 from shared.events.node import NodeSkipped
 from shared.ids import new_id
-from shared.turns import Turns
-from tests.integration.api.runs import append
-from tests.integration.engine.bench import HOOK, Bench, delay
+from shared.platform.turns import Turns
+from tests.integration.engine.harness import HOOK, Bench, delay
+from tests.integration.http.runs import append
 
 
 async def test_states_are_kept_by_their_size(bench: Bench) -> None:

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from shared.commands.services import Services
+from shared.bootstrap import Services
 from shared.repositories.database import Database
-from tests.integration.engine.bench import HOOK, Bench, JsonObject, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, JsonObject, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 

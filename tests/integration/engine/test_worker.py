@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from shared.engine.drain_summary import Summary
-from shared.engine.worker import Worker
+from shared.engine.drain.summary import Summary
+from shared.engine.drain.worker import Worker
 from shared.ids import new_id
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.consumer import ExecutionQueue
 from shared.queue.job import ClaimedJob
-from tests.integration.engine.bench import HOOK, Bench, request
+from tests.integration.engine.harness import HOOK, Bench, request
 from tests.integration.engine.sink import Sink
 
 

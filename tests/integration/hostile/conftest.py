@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.gateway import SupabaseGateway
-from local.redis import RedisServer
-from shared.commands.services import Services
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.redis import RedisServer
+from shared.bootstrap import Services
 from shared.ids import new_id
 from tests.integration import wiring
 from tests.integration.engine.conftest import bench, guard, sink

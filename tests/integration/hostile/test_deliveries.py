@@ -10,9 +10,9 @@ import pytest
 
 from functions.drain.work import drain
 from functions.intake import app
-from shared.commands.services import Services
+from shared.bootstrap import Services
 from shared.ids import new_id
-from shared.runtime import run
+from shared.platform.runtime import run
 from tests.custom_scheme import SCHEME
 from tests.integration.hostile.examples import TEXTS, free
 from tests.integration.http.client import Client

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from functions.drain.work import drain
-from shared.commands.services import Services
+from shared.bootstrap import Services
 from shared.ids import new_id
+from shared.platform.runtime import run
 from shared.queue.job import ExecutionJob
-from shared.runtime import run
 from tests.integration.hostile.examples import TEXTS
 from tests.integration.http.client import Client
 from tests.integration.webhooks.sender import Sender

@@ -12,7 +12,7 @@ import pytest
 from shared.aws import calls
 from shared.errors import InvalidGraphError
 from shared.nodes.registry import names, node_type
-from tests.integration.engine.bench import HOOK, Bench
+from tests.integration.engine.harness import HOOK, Bench
 from tests.integration.engine.sink import Received, Sink
 from tests.integration.hostile.examples import Schema
 

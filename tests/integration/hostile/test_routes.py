@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from functions.drain.work import drain
-from shared.commands.services import Services
+from shared.bootstrap import Services
 from shared.http.openapi import every_operation
-from shared.runtime import run
+from shared.platform.runtime import run
 from tests.integration.hostile.examples import TEXTS
 from tests.integration.hostile.world import World, handlers, ordered
 from tests.integration.http.client import Client

@@ -12,17 +12,17 @@ from urllib.parse import quote
 
 from functions.drain.work import drain
 from shared.aws.signal_tokens import signal_url
-from shared.commands.services import Services
+from shared.bootstrap import Services
 from shared.domain.actor import Actor
-from shared.domain.delivery import ledger_note
+from shared.domain.webhook.delivery import ledger_note
 from shared.http.auth import context_of
 from shared.http.openapi import document, every_operation
 from shared.http.operation import Operation, is_uuid_parameter
 from shared.ids import new_id
-from shared.runtime import run
-from tests.integration.api.graphs import DOUBLING
+from shared.platform.runtime import run
 from tests.integration.hostile.examples import Schema
 from tests.integration.http.client import Client, event
+from tests.integration.http.graphs import DOUBLING
 
 JsonObject = dict[str, Any]
 Handler = Callable[[JsonObject, Any], JsonObject]

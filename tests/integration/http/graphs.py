@@ -12,3 +12,14 @@ EDGE: dict[str, Any] = {"source": "hook", "target": "step"}
 def draft(name: str = "Flow", **fields: Any) -> dict[str, Any]:
     """A workflow's body: a webhook and one step, ready to publish."""
     return {"name": name, "nodes": [HOOK, STEP], "edges": [EDGE], **fields}
+
+
+DOUBLING: dict[str, Any] = {
+    "name": "double",
+    "nodes": [
+        {"id": "hook", "type": "webhook_trigger"},
+        {"id": "hand", "type": "manual_trigger"},
+        {"id": "double", "type": "transform", "parameters": {"value": "{% $trigger.body.n * 2 %}"}},
+    ],
+    "edges": [{"source": "hook", "target": "double"}, {"source": "hand", "target": "double"}],
+}

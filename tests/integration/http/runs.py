@@ -6,17 +6,17 @@ import hashlib
 import json
 from typing import Any
 
-from shared.commands.record import now, record
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.new_events import now, record
 from shared.domain.actor import Actor
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply, fold
-from shared.domain.execution_row import row
+from shared.domain.execution.fold import apply, fold
+from shared.domain.execution.row import row
+from shared.domain.execution.state import ExecutionState
 from shared.events.facts import ExecutionFact
 from shared.ids import new_id
+from shared.platform.runtime import run
 from shared.queue.job import ExecutionJob
 from shared.repositories.append import Append
-from shared.runtime import run
 
 
 def happen(wired: Services, tenant_id: str, execution_id: str, *facts: ExecutionFact) -> ExecutionState:

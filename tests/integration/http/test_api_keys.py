@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from functions.authorizer.app import handler as authorizer
-from shared.commands.create_api_key import CreateApiKey
-from shared.commands.services import services
-from shared.commands.use_api_key import use_api_key
+from shared.bootstrap import services
+from shared.commands.api_keys.create_api_key import CreateApiKey
+from shared.commands.api_keys.use_api_key import use_api_key
 from shared.domain.actor import Actor
-from shared.domain.api_key_text import key_parts
+from shared.domain.api_key_format import key_parts
 from shared.errors import StorageUnavailableError
 from shared.http.auth import actor_of
+from shared.platform.runtime import run
 from shared.repositories.api_keys import ApiKeyRepository
-from shared.runtime import run
 from tests.integration.http.client import Client
 
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from local.gateway import SupabaseGateway
-from shared.commands.services import Services
-from shared.domain.steps import MAX_REQUEST_STEPS
+from local.stack.gateway_process import SupabaseGateway
+from shared.bootstrap import Services
+from shared.domain.json.check_budget import MAX_REQUEST_STEPS
 from shared.domain.timestamps import unix_seconds
 from shared.ids import new_id
+from shared.platform.runtime import run
 from shared.repositories.run_append import FIRST_DUE_SECONDS
-from shared.runtime import run
-from tests.integration.api.graphs import DOUBLING
 from tests.integration.http.client import Answer, Client
+from tests.integration.http.graphs import DOUBLING
 
 
 def execute(client: Client, workflow: dict[str, Any], body: Any = None, **headers: str) -> Answer:
@@ -208,7 +208,7 @@ def test_run_survives_an_unreachable_queue(
 ) -> None:
     """Without Redis the run is accepted all the same: its row is due, and the sweep will find it."""
 
-    from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
+    from shared.commands.executions.execute_workflow import ExecuteWorkflow, execute_workflow
     from shared.domain.actor import Actor
     from shared.repositories.database import Database
     from shared.settings import settings

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from shared.commands.services import Services
+from shared.bootstrap import Services
 from shared.events.execution import ExecutionQueued, ExecutionStarted, ExecutionSucceeded
 from shared.events.node import NodeSkipped, NodeSucceeded
 from shared.ids import new_id
-from shared.queries.get_execution import get_execution
-from shared.queries.list_execution_events import list_execution_events
-from shared.runtime import loop, run
-from tests.integration.api.runs import append, deliver, happen
+from shared.platform.runtime import loop, run
+from shared.queries.executions.get_execution import get_execution
+from shared.queries.executions.list_execution_events import list_execution_events
 from tests.integration.http.client import Client
+from tests.integration.http.runs import append, deliver, happen
 
 DOUBLED = NodeSucceeded("double", 1, 42, ["out"], 1_767_225_600_000, [])
 SUCCEEDED = (ExecutionStarted(1, "hand"), DOUBLED, NodeSkipped("hook"), ExecutionSucceeded(42))

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 from redis.asyncio import Redis
 
-from shared.commands.services import Services, services
+from shared.bootstrap import Services, services
 from shared.http.api import Api
 from shared.http.operations.health import GET_HEALTH
 from shared.http.request import Request
 from shared.http.responses import Response
+from shared.platform.runtime import run
 from shared.queue.connection import connect
-from shared.runtime import run
 from shared.settings import Settings
 from tests.integration.http.client import Client, event
 from tests.integration.http.graphs import draft

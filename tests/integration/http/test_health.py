@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from shared.commands.services import services
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.tokens import LocalKeys
+from shared.bootstrap import services
 from shared.errors import UnavailableError
-from shared.events.record import NewEvent
+from shared.events.envelope import NewEvent
 from shared.http.version import VERSION
 from shared.ids import new_id
+from shared.platform.runtime import run
 from shared.queries.check_health import check_health
 from shared.repositories.append import Append
 from shared.repositories.database import Database
-from shared.runtime import run
 from tests.integration.http.client import Client, answer, event
+
+
+@pytest.fixture(scope="module")
+def supabase_gateway(
+    new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SupabaseGateway]:
+    """A gateway over a database of this module's own: it leaves rows that no event implies."""
+    folder = tmp_path_factory.mktemp("own")
+    gateway = SupabaseGateway(new_database(), LocalKeys.of(folder), folder / "gateway.log").start()
+    yield gateway
+    gateway.stop()
+
 
 NOWHERE = "http://127.0.0.1:9"
 

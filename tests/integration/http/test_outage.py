@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from local.process import free_port
-from shared.commands.services import Services
+from local.stack.process import free_port
+from shared.bootstrap import Services
 from shared.ids import new_id
 from tests.integration import wiring
-from tests.integration.api.graphs import DOUBLING
 from tests.integration.http.client import Client
+from tests.integration.http.graphs import DOUBLING
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import psycopg
 import pytest
 from supabase import Client as SupabaseClient
 
-from local import rebuild
-from local.gateway import SupabaseGateway
-from shared.commands.services import Services
+from local.stack.gateway_process import SupabaseGateway
+from local.tools import rebuild
+from shared.bootstrap import Services
 from shared.events.execution import ExecutionFailed, ExecutionStarted
-from tests.integration.api.graphs import DOUBLING
-from tests.integration.api.runs import happen
 from tests.integration.http.client import Client
+from tests.integration.http.graphs import DOUBLING
+from tests.integration.http.runs import happen
 
 
 @pytest.fixture

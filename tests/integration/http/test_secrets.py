@@ -7,12 +7,12 @@ import json
 import psycopg
 import pytest
 
-from local.gateway import SupabaseGateway
+from local.stack.gateway_process import SupabaseGateway
 from shared.aws.secrets import decrypt
-from shared.commands.services import services
+from shared.bootstrap import services
 from shared.domain.secret import secret_context
 from shared.errors import SecretUnreadableError
-from shared.runtime import run
+from shared.platform.runtime import run
 from tests.integration.http.client import Client
 
 VALUE = "a-value-that-nobody-sees"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.commands.go_live import go_live
-from shared.commands.services import Services
-from shared.runtime import run
+from shared.bootstrap import Services
+from shared.commands.webhooks.go_live import go_live
+from shared.platform.runtime import run
 from tests import custom_scheme
 from tests.integration.http.client import Answer, Client
 

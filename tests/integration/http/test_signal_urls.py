@@ -9,13 +9,13 @@ import pytest
 
 from functions.signals import app
 from shared.aws.signal_tokens import SignalToken, token_text
-from shared.commands.services import Services
+from shared.bootstrap import Services
 from shared.events.execution import ExecutionStarted
 from shared.events.node import NodeWaiting
 from shared.ids import new_id
-from shared.runtime import run
-from tests.integration.api.runs import happen
+from shared.platform.runtime import run
 from tests.integration.http.client import Client, event
+from tests.integration.http.runs import happen
 
 SCHEMA = {"type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"]}
 WAITING = NodeWaiting(

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from local.gateway import SupabaseGateway
-from local.redis import RedisServer
-from local.tokens import LocalKeys
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.redis import RedisServer
+from local.stack.tokens import LocalKeys
 
 ROOT = Path(__file__).parents[3]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from shared.commands.record import now, record
-from shared.commands.services import services
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.tokens import LocalKeys
+from shared.bootstrap import services
+from shared.commands.new_events import now, record
 from shared.domain.actor import Actor
 from shared.events.execution import ExecutionQueued
 from shared.http.openapi import document
 from shared.ids import new_id
+from shared.platform.runtime import run
 from shared.repositories.append import Append
-from shared.runtime import run
 from tests.integration.http.client import Client
 from tests.integration.http.graphs import draft
+
+
+@pytest.fixture(scope="module")
+def supabase_gateway(
+    new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SupabaseGateway]:
+    """A gateway over a database of this module's own: it leaves rows that no event implies."""
+    folder = tmp_path_factory.mktemp("own")
+    gateway = SupabaseGateway(new_database(), LocalKeys.of(folder), folder / "gateway.log").start()
+    yield gateway
+    gateway.stop()
+
 
 # Bodies with which an operation would succeed; operations that are not here take none.
 BODIES: dict[str, Any] = {

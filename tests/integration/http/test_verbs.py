@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from shared.commands.services import Services
+from shared.bootstrap import Services
 from shared.events.execution import ExecutionFailed, ExecutionStarted
 from shared.events.node import NodeFailed, NodeSkipped, NodeSucceeded
 from shared.ids import new_id
-from tests.integration.api.runs import happen
 from tests.integration.http.client import Client
+from tests.integration.http.runs import happen
 
 ERROR = {"code": "expression", "message": "/value: no"}
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from shared.commands.services import Services
+from shared.bootstrap import Services
 from shared.events.execution import ExecutionFailed, ExecutionStarted
 from shared.ids import derived_id
-from shared.runtime import loop, run
-from tests.integration.api.runs import append
+from shared.platform.runtime import loop, run
 from tests.integration.http.client import Client
+from tests.integration.http.runs import append
 
 
 def test_wait_answers_with_the_finished_run(client: Client, wired: Services, workflow: dict[str, Any]) -> None:

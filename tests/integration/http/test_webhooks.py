@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from shared.aws.secrets import decrypt
-from shared.commands.create_webhook import CreateWebhook, create_webhook
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.commands.webhooks.create_webhook import CreateWebhook, create_webhook
 from shared.domain.actor import Actor
-from shared.domain.provider import secret_context
+from shared.domain.webhook.provider_rules import secret_context
 from shared.ids import new_id
-from shared.runtime import run
-from shared.webhooks.catalog import provider_ids
-from shared.webhooks.provider_rules import provider_rules
+from shared.platform.runtime import run
+from shared.webhooks.providers.catalog import provider_ids
+from shared.webhooks.providers.rules import provider_rules
 from tests.custom_scheme import ASKED, SCHEME
 from tests.integration.http.client import Client
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from local.functions import FunctionServer
+from local.stack.functions import FunctionServer
 
 APP = '''
 import json, os, signal, subprocess, sys, time

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from local.clock import Clock
-from local.stack import LocalStack
+from local.stack.clock import Clock
+from local.stack.stack import LocalStack
 from shared.domain.timestamps import timestamp, unix_seconds
 
 DAY = 86_400.0

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from local.process import is_alive
+from local.stack.process import is_alive
 from tests.integration.local.sample_functions import RunningSample, running_sample, wait_until
 
 

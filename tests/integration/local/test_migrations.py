@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from local import migrations
-from local.postgres import PostgresServer
+from local.stack import migrations
+from local.stack.postgres import PostgresServer
 
 
 @pytest.fixture

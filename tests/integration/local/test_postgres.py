@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from local import unprivileged
-from local.postgres import PostgresServer
-from local.process import ServerError, accepts_connections, is_alive
+from local.stack import unprivileged
+from local.stack.postgres import PostgresServer
+from local.stack.process import ServerError, accepts_connections, is_alive
 
 
 def test_postgres_keeps_its_data_over_a_restart(tmp_path: Path, postgres_template: Path) -> None:
@@ -51,7 +51,7 @@ def test_postgres_on_a_port_in_use_is_reported(tmp_path: Path, postgres_template
 def test_postgres_ends_with_a_killed_parent(tmp_path: Path, postgres_template: Path) -> None:
     """A parent that is killed leaves no server behind."""
     code = (
-        "import sys, time; from pathlib import Path; from local.postgres import PostgresServer\n"
+        "import sys, time; from pathlib import Path; from local.stack.postgres import PostgresServer\n"
         "server = PostgresServer(Path(sys.argv[1]), template=Path(sys.argv[2]), durable=False).start()\n"
         "print(server.process.pid, flush=True); time.sleep(60)"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import redis
 
-from local.redis import RedisServer
+from local.stack.redis import RedisServer
 
 
 def test_redis_keeps_its_data_over_a_restart(tmp_path: Path) -> None:

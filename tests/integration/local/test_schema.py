@@ -8,11 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from local import migrations, schema
-from local.postgres import PostgresServer
-from local.schema_comments import Comments
-from local.schema_dump import DumpError, dump
-from local.schema_text import schema_text
+from local.stack import migrations
+from local.stack.postgres import PostgresServer
+from local.tools import schema
+from local.tools.schema_comments import Comments
+from local.tools.schema_dump import DumpError, dump
+from local.tools.schema_text import schema_text
 
 CHANGES = (
     "alter table public.api_keys add column note text",

@@ -19,8 +19,8 @@ import pytest
 from postgrest import APIError, CountMethod
 from supabase import Client, ClientOptions, create_client
 
-from local.process import accepts_connections, free_port, spawn, stop, wait_until
-from local.tokens import LocalKeys
+from local.stack.process import accepts_connections, free_port, spawn, stop, wait_until
+from local.stack.tokens import LocalKeys
 
 ALICE = "11111111-1111-4111-8111-111111111111"
 BOB = "22222222-2222-4222-8222-222222222222"
@@ -84,7 +84,7 @@ def served(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFac
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(SCHEMA.encode())
     (folder / "jwks.json").write_text(json.dumps(keys.gateway_keys()))
-    command: list[str | Path] = [sys.executable, "-m", "local.supabase", "--port", str(port)]
+    command: list[str | Path] = [sys.executable, "-m", "local.gateway", "--port", str(port)]
     command += ["--database-url", database_url.replace("postgres@", "authenticator@"), "--pool-size", "4"]
     command += ["--jwt-secret", keys.jwt_secret, "--jwks", folder / "jwks.json", "--require-apikey"]
     command += ["--publishable-key", PUBLISHABLE, "--secret-key", SECRET, "--max-rows", "20"]
@@ -461,7 +461,7 @@ def test_lost_connections_are_replaced(client: Client, database: psycopg.Connect
 
 def test_a_database_that_is_not_there_ends_the_start(tmp_path: Path) -> None:
     """The gateway says why it cannot start and exits with an error."""
-    command = [sys.executable, "-m", "local.supabase", "--database-url", f"postgresql://x@127.0.0.1:{free_port()}/x"]
+    command = [sys.executable, "-m", "local.gateway", "--database-url", f"postgresql://x@127.0.0.1:{free_port()}/x"]
     command += ["--jwt-secret", "x" * 32, "--port", str(free_port())]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert ended.returncode != 0

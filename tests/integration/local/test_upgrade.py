@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from local import migrations
-from local.postgres import PostgresServer
+from local.stack import migrations
+from local.stack.postgres import PostgresServer
 
 TENANT, WORKFLOW, WEBHOOK, EXECUTION = (f"00000000-0000-0000-0000-00000000000{n}" for n in range(1, 5))
 AT = "2026-11-20T10:00:00+00:00"

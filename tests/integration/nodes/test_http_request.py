@@ -15,7 +15,7 @@ import pytest
 from shared.nodes import outbound
 from shared.nodes.node_type import Completed, Effect, NodeError, Reach
 from shared.nodes.registry import node_type
-from shared.turns import LARGE_BYTES, Result, Turns
+from shared.platform.turns import LARGE_BYTES, Result, Turns
 from tests.integration.engine.sink import Sink, as_json
 
 TENANT = "0192aaaa-0000-7000-8000-000000000001"

@@ -14,9 +14,9 @@ import pytest
 
 from shared.aws import calls
 from shared.nodes import outbound
+from shared.nodes.dns_resolver import Resolver
 from shared.nodes.node_type import Completed, Effect, NodeError, Reach
 from shared.nodes.registry import node_type
-from shared.nodes.resolver import Resolver
 from tests.faults.freezing import silent_host, trickling_host
 from tests.integration.engine.sink import Sink
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from local.redis import RedisServer
-from shared.queue.execution_queue import ExecutionQueue
+from local.stack.redis import RedisServer
+from shared.queue.consumer import ExecutionQueue
 from shared.settings import Settings
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from local.redis import RedisServer
+from local.stack.redis import RedisServer
 from shared.errors import QueueUnavailableError
-from shared.queue.execution_queue import ExecutionQueue
-from shared.queue.inbox import Limit, Receipt
+from shared.queue.consumer import ExecutionQueue
+from shared.queue.producer import Limit, Receipt
 from shared.settings import Settings
 from tests.integration.queue.jobs import ONE, TWO, delivery, resume
 
@@ -183,7 +183,7 @@ async def test_accept_gives_up_on_a_server_that_does_not_answer(
     queue_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that accepts connections and says nothing holds an answer up for a moment only."""
-    monkeypatch.setattr("shared.queue.inbox.ACCEPT_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("shared.queue.producer.ACCEPT_TIMEOUT_SECONDS", 0.1)
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

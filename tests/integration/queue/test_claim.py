@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from shared.queue.execution_queue import MAX_STALLED, ExecutionQueue
+from shared.queue.consumer import MAX_STALLED, ExecutionQueue
 from shared.settings import Settings
 from tests.integration.queue.jobs import delivery, resume
 

@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from local.redis import RedisServer
-from shared.deadline import within
+from local.stack.redis import RedisServer
 from shared.errors import QueueUnavailableError
 from shared.ids import new_id
-from shared.queue.execution_queue import ExecutionQueue
+from shared.platform.deadline import within
+from shared.queue.consumer import ExecutionQueue
 from shared.settings import Settings
 from tests.faults.freezing import frozen, silent_host
 

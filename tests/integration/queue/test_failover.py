@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from local.redis import RedisServer
+from local.stack.redis import RedisServer
 from shared.ids import new_id
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.consumer import ExecutionQueue
 from shared.settings import Settings
 from tests.integration.queue.jobs import delivery
 

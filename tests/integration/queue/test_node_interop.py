@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shared.ids import derived_id
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.consumer import ExecutionQueue
 from shared.settings import Settings
 from tests.integration.queue.jobs import TENANT, delivery, resume
 

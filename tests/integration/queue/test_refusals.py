@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.errors import QueueError, QueueUnavailableError
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.consumer import ExecutionQueue
 from shared.settings import Settings
 from tests.integration.queue.jobs import delivery, resume
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.engine.upkeep import Upkeep
+from shared.engine.drain.lock_keeper import Upkeep
 from shared.ids import new_id
+from shared.platform.runtime import stop
 from shared.queue import wake
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.consumer import ExecutionQueue
 from shared.queue.job import ExecutionJob
-from shared.runtime import stop
 from shared.settings import Settings, settings
 from tests.integration.invoke_api import Lambda, invoke_api
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared.deadline import within
 from shared.errors import StorageUnavailableError
+from shared.platform.deadline import within
 from shared.repositories.database import Database
 from tests.faults.freezing import silent_host, trickling_host
 

@@ -12,8 +12,8 @@ import pytest
 
 from shared.errors import StreamConflictError
 from shared.events.codec import new_event
+from shared.events.envelope import NewEvent
 from shared.events.execution import ExecutionCancelled
-from shared.events.record import NewEvent
 from shared.ids import new_id
 from shared.repositories.append import Append
 from shared.repositories.database import Database

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from local.gateway import SupabaseGateway
-from local.postgres import PostgresServer
-from local.read_models import TABLES
-from local.rebuild import PAGE, connect, stored
-from local.tokens import LocalKeys
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.postgres import PostgresServer
+from local.stack.tokens import LocalKeys
+from local.tools.read_models import TABLES
+from local.tools.rebuild import PAGE, connect, stored
 from shared import repositories
 from shared.repositories.api_keys import ApiKeyRepository
 from shared.repositories.database import Database

@@ -14,10 +14,10 @@ from typing import Any, Literal
 import psycopg
 import pytest
 
-from local.gateway import SupabaseGateway
-from local.postgres import PostgresServer
-from local.tokens import LocalKeys
-from shared.events.record import NewEvent
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.postgres import PostgresServer
+from local.stack.tokens import LocalKeys
+from shared.events.envelope import NewEvent
 from shared.ids import new_id
 from shared.repositories.api_keys import ApiKeyRepository
 from shared.repositories.append import Append

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from local.gateway import SupabaseGateway
-from local.redis import RedisServer
-from local.tokens import LocalKeys
-from shared.commands.services import Services
+from local.stack.gateway_process import SupabaseGateway
+from local.stack.redis import RedisServer
+from local.stack.tokens import LocalKeys
+from shared.bootstrap import Services
 from shared.ids import new_id
 from tests.integration import wiring
 from tests.integration.webhooks.sender import Sender

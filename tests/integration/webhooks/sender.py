@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from functions.intake import app
-from shared.commands.create_webhook import CreateWebhook, create_webhook
-from shared.commands.create_workflow import CreateWorkflow, create_workflow
-from shared.commands.publish_workflow import publish_workflow
-from shared.commands.services import Services
-from shared.commands.update_webhook import UpdateWebhook, update_webhook
+from local.signing.deliveries import sign
+from shared.bootstrap import Services
+from shared.commands.webhooks.create_webhook import CreateWebhook, create_webhook
+from shared.commands.webhooks.update_webhook import UpdateWebhook, update_webhook
+from shared.commands.workflows.create_workflow import CreateWorkflow, create_workflow
+from shared.commands.workflows.publish_workflow import publish_workflow
 from shared.domain.actor import Actor
-from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
+from shared.engine.drain.delivery_log_writer import CarryingEvents, LedgerWriter
 from shared.ids import new_id
-from shared.runtime import run
-from shared.webhooks.catalog import provider
+from shared.platform.runtime import run
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.provider_rules import provider_rules
-from shared.webhooks.signing import sign
+from shared.webhooks.providers.catalog import provider
+from shared.webhooks.providers.rules import provider_rules
 
 GRAPH: dict[str, Any] = {
     "nodes": [

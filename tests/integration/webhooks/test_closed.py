@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from shared.commands.publish_workflow import publish_workflow
-from shared.commands.redeliver import redeliver
-from shared.commands.redeliver_many import RedeliverMany, redeliver_many
-from shared.commands.services import Services
-from shared.commands.unpublish_workflow import unpublish_workflow
+from shared.bootstrap import Services
+from shared.commands.webhooks.redeliver import redeliver
+from shared.commands.webhooks.redeliver_many import RedeliverMany, redeliver_many
+from shared.commands.workflows.publish_workflow import publish_workflow
+from shared.commands.workflows.unpublish_workflow import unpublish_workflow
 from shared.errors import UnprocessableError
 from shared.ids import new_id
-from shared.runtime import run
+from shared.platform.runtime import run
 from tests.integration.webhooks.sender import Sender, ledger, set_status
 
 FORGED = {"x-hub-signature-256": "sha256=" + "0" * 64, "x-github-event": "push"}
@@ -21,8 +21,8 @@ FORGED = {"x-hub-signature-256": "sha256=" + "0" * 64, "x-github-event": "push"}
 
 @pytest.fixture(autouse=True)
 def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.webhooks.hooks.MEMORY_SECONDS", 0.0)
-    monkeypatch.setattr("shared.webhooks.hooks.REFUSAL_MEMORY_SECONDS", 0.0)
+    monkeypatch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 0.0)
+    monkeypatch.setattr("shared.webhooks.intake.webhook_cache.REFUSAL_MEMORY_SECONDS", 0.0)
 
 
 def run_again(sender: Sender, **command: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from shared.webhooks.fetched_keys import MAX_DOCUMENT_BYTES, FetchedKeys, fetch_document
+from shared.webhooks.signatures.fetched_keys import MAX_DOCUMENT_BYTES, FetchedKeys, fetch_document
 
 
 class Site(BaseHTTPRequestHandler):
@@ -68,7 +68,7 @@ async def test_our_own_network_is_not_asked(host: str) -> None:
 
 async def test_made_up_places_push_no_key_out(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forged deliveries name places that are silent: those are forgotten first, so that real keys stay known."""
-    monkeypatch.setattr("shared.webhooks.fetched_keys.MAX_REMEMBERED", 3)
+    monkeypatch.setattr("shared.webhooks.signatures.fetched_keys.MAX_REMEMBERED", 3)
     keys, allowed = FetchedKeys(), frozenset({host})
     for path in ("/key", "/gone", "/gone?1", "/gone?2", "/gone?3", "/key"):
         await keys.document(f"http://{host}{path}", 60, allowed)

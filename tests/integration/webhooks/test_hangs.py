@@ -7,9 +7,9 @@ import time
 import pytest
 
 from functions.intake import app
-from shared.commands.services import Services
-from shared.queries.await_answer import await_answer
-from shared.runtime import run
+from shared.bootstrap import Services
+from shared.platform.runtime import run
+from shared.queries.executions.await_answer import await_answer
 from tests.custom_scheme import SCHEME
 from tests.faults.freezing import frozen
 from tests.integration.webhooks.conftest import Servers
@@ -48,9 +48,9 @@ def test_while_supabase_hangs_the_last_known_webhook_serves(
     sender: Sender, servers: Servers, monkeypatch: pytest.MonkeyPatch, is_warm: bool
 ) -> None:
     """From this process's memory, or from Redis; deliveries are queued, and only the first of them waits."""
-    monkeypatch.setattr("shared.queue.hints.FRESH_SECONDS", -1)
+    monkeypatch.setattr("shared.queue.cache.FRESH_SECONDS", -1)
     with monkeypatch.context() as patch:
-        patch.setattr("shared.webhooks.hooks.MEMORY_SECONDS", 0.0)
+        patch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 0.0)
         assert sender.send(b"before").status == 202
     if is_warm:
         run(sender.services.redis.delete(sender.services.hints._keys.webhook(sender.webhook_id)))

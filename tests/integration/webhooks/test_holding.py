@@ -16,16 +16,16 @@ import pytest
 
 from functions.drain.work import drain
 from functions.intake import app
-from local import rebuild
-from shared.commands.cancel_execution import CancelExecution, cancel_execution
-from shared.commands.create_workflow import CreateWorkflow, create_workflow
-from shared.commands.delete_webhook import delete_webhook
-from shared.commands.publish_workflow import publish_workflow
-from shared.commands.replay_execution import ReplayExecution, replay_execution
-from shared.commands.services import Services
-from shared.commands.unpublish_workflow import unpublish_workflow
+from local.tools import rebuild
+from shared.bootstrap import Services
+from shared.commands.executions.cancel_execution import CancelExecution, cancel_execution
+from shared.commands.executions.replay_execution import ReplayExecution, replay_execution
+from shared.commands.webhooks.delete_webhook import delete_webhook
+from shared.commands.workflows.create_workflow import CreateWorkflow, create_workflow
+from shared.commands.workflows.publish_workflow import publish_workflow
+from shared.commands.workflows.unpublish_workflow import unpublish_workflow
 from shared.errors import NotPublishedError
-from shared.runtime import run
+from shared.platform.runtime import run
 from tests.integration.invoke_api import invoke_api
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import GRAPH, Answer, Sender, ledger, set_status
@@ -33,8 +33,8 @@ from tests.integration.webhooks.sender import GRAPH, Answer, Sender, ledger, set
 
 @pytest.fixture(autouse=True)
 def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.webhooks.hooks.MEMORY_SECONDS", 0.0)
-    monkeypatch.setattr("shared.webhooks.hooks.REFUSAL_MEMORY_SECONDS", 0.0)
+    monkeypatch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 0.0)
+    monkeypatch.setattr("shared.webhooks.intake.webhook_cache.REFUSAL_MEMORY_SECONDS", 0.0)
 
 
 def activate(sender: Sender) -> None:
@@ -134,14 +134,14 @@ def test_other_bytes_under_a_held_deliverys_id_are_refused(wired: Services) -> N
 
 def test_more_than_a_webhook_may_hold_is_429(holding: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """By number and by bytes; a cancelled one makes room, and what is held stays."""
-    monkeypatch.setattr("shared.webhooks.spill.MAX_HELD", 2)
+    monkeypatch.setattr("shared.webhooks.intake.fallback_store.MAX_HELD", 2)
     first, second, third = (holding.send(body) for body in (b"1", b"2", b"3"))
     assert [first.status, second.status, third.status] == [202, 202, 429]
     assert int(third.headers["Retry-After"]) > 0
     run(cancel_execution(holding.services, holding.actor, first.json["execution_id"], CancelExecution()))
     assert holding.send(b"3").status == 202
-    monkeypatch.setattr("shared.webhooks.spill.MAX_HELD", 100)
-    monkeypatch.setattr("shared.webhooks.spill.MAX_HELD_BYTES", 100)
+    monkeypatch.setattr("shared.webhooks.intake.fallback_store.MAX_HELD", 100)
+    monkeypatch.setattr("shared.webhooks.intake.fallback_store.MAX_HELD_BYTES", 100)
     assert holding.send(b"x" * 200).status == 429
     assert "held_full" in [line["reason"] for line in ledger(holding)]
 
@@ -176,7 +176,7 @@ def test_a_delivery_that_meets_the_release_is_not_left_behind(holding: Sender) -
     """Whichever is first, the store sees the other: a process that still believes in the hold runs it at once."""
     run(holding.services.hints.webhook_config(holding.webhook_id))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.webhooks.hooks.MEMORY_SECONDS", 60.0)
+        patch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 60.0)
         assert holding.send(b"1").json["held"]
         set_status(holding, "active")
         answer = holding.send(b"2")
@@ -341,9 +341,9 @@ def _in_another_process(sender: Sender, status: str) -> None:
     """The change over connections of its own, on an event loop of its own."""
 
     async def change() -> None:
-        from shared.commands.update_webhook import UpdateWebhook, update_webhook
+        from shared.commands.webhooks.update_webhook import UpdateWebhook, update_webhook
         from shared.repositories.database import Database
-        from shared.webhooks.provider_rules import provider_rules
+        from shared.webhooks.providers.rules import provider_rules
 
         settings = sender.services.settings
         own = Services(Database(settings.supabase_url, settings.supabase_key), settings)

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from shared.aws.secrets import encrypt
-from shared.commands.services import Services
-from shared.commands.unpublish_workflow import unpublish_workflow
-from shared.commands.update_webhook import UpdateWebhook, update_webhook
-from shared.domain.provider import secret_context
+from shared.bootstrap import Services
+from shared.commands.webhooks.update_webhook import UpdateWebhook, update_webhook
+from shared.commands.workflows.unpublish_workflow import unpublish_workflow
+from shared.domain.webhook.provider_rules import secret_context
 from shared.ids import derived_id, is_uuid, new_id
-from shared.runtime import run
-from shared.webhooks import arrival
-from shared.webhooks.provider_rules import provider_rules
+from shared.platform.runtime import run
+from shared.webhooks.intake import request as arrival
+from shared.webhooks.providers.rules import provider_rules
 from tests.integration.webhooks.sender import Sender, ledger
 
 PUSH = Path(__file__).parents[3] / "events" / "intake" / "github_push.json"
@@ -154,8 +154,8 @@ def test_nobody_is_at_home_elsewhere(sender: Sender) -> None:
 
 def test_a_paused_webhook_is_gone_and_comes_back(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """410 while it is paused, within the time that a process remembers."""
-    monkeypatch.setattr("shared.webhooks.hooks.MEMORY_SECONDS", 0.0)
-    monkeypatch.setattr("shared.webhooks.hooks.REFUSAL_MEMORY_SECONDS", 0.0)
+    monkeypatch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 0.0)
+    monkeypatch.setattr("shared.webhooks.intake.webhook_cache.REFUSAL_MEMORY_SECONDS", 0.0)
     statuses = [sender.send(b"1").status]
     for status in ("paused", "active"):
         command = UpdateWebhook(name="h", workflow_id=sender.workflow_id, provider="github", status=status)

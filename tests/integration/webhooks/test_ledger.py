@@ -13,27 +13,27 @@ import pytest
 
 from functions.drain.work import drain
 from functions.intake import app
-from shared.commands.redeliver import redeliver
-from shared.commands.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret
-from shared.commands.services import Services
-from shared.domain.delivery import ledger_note, queued
-from shared.engine.ledger_writer import CarryingEvents
+from shared.bootstrap import Services
+from shared.commands.webhooks.redeliver import redeliver
+from shared.commands.webhooks.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret
+from shared.domain.webhook.delivery import ledger_note, queued
+from shared.engine.drain.delivery_log_writer import CarryingEvents
 from shared.errors import InvalidSignatureError, UnprocessableError
 from shared.http.responses import problem
 from shared.ids import new_id
-from shared.queries.get_delivery import get_delivery
+from shared.platform.runtime import run
+from shared.queries.webhooks.get_delivery import get_delivery
 from shared.queue.job import ExecutionJob
-from shared.runtime import run
-from shared.webhooks.catalog import provider_data
-from shared.webhooks.hooks import REFUSAL_MEMORY_SECONDS
-from shared.webhooks.provider_rules import provider_rules
-from shared.webhooks.spill import Spilled, spill
+from shared.webhooks.intake.fallback_store import Spilled, spill
+from shared.webhooks.intake.webhook_cache import REFUSAL_MEMORY_SECONDS
+from shared.webhooks.providers.catalog import provider_data
+from shared.webhooks.providers.rules import provider_rules
 from tests.integration.webhooks.sender import Sender, configure, ledger
 
 
 @pytest.fixture(autouse=True)
 def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.webhooks.hooks.MEMORY_SECONDS", 0.0)
+    monkeypatch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_duplicates_and_pings_have_lines(sender: Sender) -> None:
 
 def test_a_flood_becomes_a_count(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attacker cannot fill the disk: beyond the minute's lines, refusals are counted."""
-    monkeypatch.setattr("shared.queue.ledger.LINES_PER_MINUTE", 3)
+    monkeypatch.setattr("shared.queue.delivery_log.LINES_PER_MINUTE", 3)
     for number in range(10):
         sender.send(str(number).encode(), signed={})
     lines = ledger(sender)
@@ -159,8 +159,8 @@ def test_a_large_refused_body_is_kept(sender: Sender) -> None:
 
 def test_refused_bodies_are_bounded(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """What anybody can send fills no disk: beyond the hour's bytes bodies are not kept, beyond its lines they count."""
-    monkeypatch.setattr("shared.queue.ledger.REFUSED_BYTES_PER_HOUR", 100)
-    monkeypatch.setattr("shared.queue.ledger.REFUSED_LINES_PER_HOUR", 3)
+    monkeypatch.setattr("shared.queue.delivery_log.REFUSED_BYTES_PER_HOUR", 100)
+    monkeypatch.setattr("shared.queue.delivery_log.REFUSED_LINES_PER_HOUR", 3)
     for number in range(5):
         sender.send(b"%d" % number * 50, signed={})
     lines = sorted(ledger(sender), key=lambda line: line["received_at"])
@@ -200,8 +200,8 @@ def test_large_delivery_is_shown_by_its_bytes(sender: Sender) -> None:
 
 def test_what_was_proven_is_not_bounded_like_what_was_refused(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """A filtered delivery can be run again, however many were refused before it."""
-    monkeypatch.setattr("shared.queue.ledger.LINES_PER_MINUTE", 1)
-    monkeypatch.setattr("shared.queue.ledger.REFUSED_BYTES_PER_HOUR", 0)
+    monkeypatch.setattr("shared.queue.delivery_log.LINES_PER_MINUTE", 1)
+    monkeypatch.setattr("shared.queue.delivery_log.REFUSED_BYTES_PER_HOUR", 0)
     configure(sender, event_types=["push"])
     for _ in range(3):
         sender.send(b"0", signed={})
@@ -250,7 +250,7 @@ def test_without_a_commit_lines_are_written_on_their_own(sender: Sender) -> None
 
 def test_a_writer_that_dies_half_way_loses_and_doubles_nothing(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines and counts that were written but not forgotten are written again as the same rows."""
-    monkeypatch.setattr("shared.queue.ledger.LINES_PER_MINUTE", 1)
+    monkeypatch.setattr("shared.queue.delivery_log.LINES_PER_MINUTE", 1)
     services = sender.services
     for number in range(3):
         sender.send(b"%d" % number, signed={})

@@ -13,16 +13,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from shared.commands.services import Services
-from shared.commands.update_webhook import UpdateWebhook, update_webhook
-from shared.domain.delivery import ledger_note
-from shared.engine.ledger_writer import CarryingEvents, LedgerWriter
+from shared.bootstrap import Services
+from shared.commands.webhooks.update_webhook import UpdateWebhook, update_webhook
+from shared.domain.webhook.delivery import ledger_note
+from shared.engine.drain.delivery_log_writer import CarryingEvents, LedgerWriter
 from shared.errors import InvalidRequestError
 from shared.ids import new_id
+from shared.platform.runtime import run
 from shared.repositories.webhooks import WebhookRepository
-from shared.runtime import run
-from shared.webhooks.provider_rules import provider_rules
-from shared.webhooks.spill import spill
+from shared.webhooks.intake.fallback_store import spill
+from shared.webhooks.providers.rules import provider_rules
 from tests.custom_scheme import ASKED, SCHEME
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender, configure, ledger
@@ -43,7 +43,7 @@ GARBAGE = [
 
 @pytest.fixture(autouse=True)
 def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.webhooks.hooks.MEMORY_SECONDS", 0.0)
+    monkeypatch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 0.0)
 
 
 def line_of(sender: Sender, **changes: Any) -> dict[str, Any]:

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 
 from functions.drain import app as drain
-from shared.commands.cancel_execution import CancelExecution, cancel_execution
-from shared.commands.create_workflow import CreateWorkflow, create_workflow
-from shared.commands.execute_workflow import ExecuteWorkflow, execute_workflow
-from shared.commands.publish_workflow import publish_workflow
-from shared.commands.record import now, record
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply
-from shared.domain.execution_row import row
+from shared.commands.executions.cancel_execution import CancelExecution, cancel_execution
+from shared.commands.executions.execute_workflow import ExecuteWorkflow, execute_workflow
+from shared.commands.new_events import now, record
+from shared.commands.workflows.create_workflow import CreateWorkflow, create_workflow
+from shared.commands.workflows.publish_workflow import publish_workflow
+from shared.domain.execution.fold import apply
+from shared.domain.execution.row import row
+from shared.domain.execution.state import ExecutionState
 from shared.events.execution import ExecutionFailed, ExecutionQueued
 from shared.events.facts import ExecutionFact
 from shared.ids import new_id
 from shared.observability import flush
+from shared.platform.runtime import run
 from shared.queries.overdue import overdue
 from shared.repositories.append import Append
-from shared.runtime import run
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender
 

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.commands.services import Services
+from shared.bootstrap import Services
+from shared.platform.runtime import run
 from shared.repositories import database
-from shared.runtime import run
 from shared.settings import settings
-from shared.webhooks.spill import spill
+from shared.webhooks.intake.fallback_store import spill
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender
 
 
 @pytest.fixture(autouse=True)
 def _all_running_afterwards(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("shared.webhooks.detour.DETOUR_SECONDS", 0.0)
+    monkeypatch.setattr("shared.webhooks.intake.circuit_breaker.DETOUR_SECONDS", 0.0)
     yield
     if servers.redis.process is None:
         servers.redis.start()
@@ -97,7 +97,7 @@ def test_without_supabase_deliveries_are_queued(wired: Services, servers: Server
     sender = Sender.of(wired, "github")
     servers.supabase.stop()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.queue.hints.FRESH_SECONDS", -1)
+        patch.setattr("shared.queue.cache.FRESH_SECONDS", -1)
         assert sender.send().status == 202
     assert run(wired.queue.counts())["wait"] == 1
 
@@ -106,7 +106,7 @@ def test_redis_that_is_back_takes_deliveries_when_supabase_goes(
     wired: Services, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Going around Redis for a while after it failed is to be quick; it is no reason to refuse a delivery."""
-    monkeypatch.setattr("shared.webhooks.detour.DETOUR_SECONDS", 60.0)
+    monkeypatch.setattr("shared.webhooks.intake.circuit_breaker.DETOUR_SECONDS", 60.0)
     sender = Sender.of(wired, "github")
     assert sender.send(b"1").status == 202
     servers.redis.stop()

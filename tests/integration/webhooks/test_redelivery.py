@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from shared.commands.redeliver import redeliver
-from shared.commands.redeliver_many import RedeliverMany, redeliver_many
+from shared.commands.webhooks.redeliver import redeliver
+from shared.commands.webhooks.redeliver_many import RedeliverMany, redeliver_many
 from shared.errors import NotPublishedError
+from shared.platform.runtime import run
 from shared.repositories.rows import Keyset
-from shared.runtime import run
 from tests.integration.webhooks.sender import Sender, configure, ledger
 
 
 @pytest.fixture
 def filtered(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> Sender:
     """A sender of five deliveries that were filtered out, and one that was refused."""
-    monkeypatch.setattr("shared.webhooks.hooks.MEMORY_SECONDS", 0.0)
+    monkeypatch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 0.0)
     configure(sender, event_types=["push"])
     for number in range(5):
         assert sender.send(b'{"n": %d}' % number, x_github_event="issues").json == {"filtered": True}
@@ -83,7 +83,7 @@ def test_redeliveries_are_not_run_again(filtered: Sender) -> None:
 
 def test_what_was_not_kept_is_skipped_and_counted(filtered: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are run all the same."""
-    monkeypatch.setattr("shared.queue.ledger.MAX_WAITING_BYTES", 10)
+    monkeypatch.setattr("shared.queue.delivery_log.MAX_WAITING_BYTES", 10)
     filtered.send(b'{"n": 5, "more": "than ten bytes"}', x_github_event="issues")
     assert len(ledger(filtered)) == 7
     answer, _ = again(filtered, verdict="filtered")

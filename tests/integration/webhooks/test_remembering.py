@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 from psycopg import connect
 
-from shared.commands.publish_workflow import publish_workflow
-from shared.commands.services import Services
-from shared.commands.unpublish_workflow import unpublish_workflow
-from shared.commands.update_webhook import UpdateWebhook, update_webhook
+from shared.bootstrap import Services
+from shared.commands.webhooks.update_webhook import UpdateWebhook, update_webhook
+from shared.commands.workflows.publish_workflow import publish_workflow
+from shared.commands.workflows.unpublish_workflow import unpublish_workflow
+from shared.platform.runtime import run
 from shared.repositories.database import Database
-from shared.runtime import run
-from shared.webhooks.provider_rules import provider_rules
+from shared.webhooks.providers.rules import provider_rules
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender
 
@@ -106,7 +106,7 @@ def test_all_webhooks_of_a_workflow_are_remembered(
     sender: Sender, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many: page by page."""
-    monkeypatch.setattr("shared.commands.remember.PAGE", 7)
+    monkeypatch.setattr("shared.commands.write_through.PAGE", 7)
     with connect(servers.supabase.database_url, autocommit=True) as connection:
         connection.execute(
             "insert into webhooks (id, tenant_id, name, workflow_id, provider, stream_version) "

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from shared.commands.services import Services
+from shared.bootstrap import Services
 from shared.nodes import outbound
-from shared.nodes.resolver import Resolver
-from shared.runtime import run
+from shared.nodes.dns_resolver import Resolver
+from shared.platform.runtime import run
 from shared.settings import settings
 from tests.integration.webhooks.sender import Answer, Sender, ledger
 from tests.integration.webhooks.sns import CERTIFICATE, HOST, TOPIC, Sns, name_server, sns

@@ -6,9 +6,9 @@ import pytest
 from bullmq import Queue
 
 from functions.drain.work import drain
-from shared.commands.services import Services
-from shared.runtime import run
-from shared.webhooks.door import door_problems
+from shared.bootstrap import Services
+from shared.platform.runtime import run
+from shared.webhooks.acceptance import door_problems
 from tests.faults.freezing import frozen
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender, ledger

@@ -11,10 +11,10 @@ from bullmq import Queue, Worker
 from redis.asyncio import Redis
 
 from functions.drain.work import drain
-from shared.commands.services import Services
-from shared.commands.unpublish_workflow import unpublish_workflow
+from shared.bootstrap import Services
+from shared.commands.workflows.unpublish_workflow import unpublish_workflow
 from shared.ids import derived_id
-from shared.runtime import run
+from shared.platform.runtime import run
 from tests.faults.freezing import frozen
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Answer, Sender, ledger

@@ -11,11 +11,11 @@ import pytest
 
 from functions.drain.work import drain
 from functions.intake import app
-from shared.commands.publish_workflow import publish_workflow
-from shared.commands.services import Services
-from shared.commands.update_workflow import UpdateWorkflow, update_workflow
+from shared.bootstrap import Services
+from shared.commands.workflows.publish_workflow import publish_workflow
+from shared.commands.workflows.update_workflow import UpdateWorkflow, update_workflow
 from shared.errors import InvalidRequestError, UnprocessableError
-from shared.runtime import run
+from shared.platform.runtime import run
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Answer, Sender, configure
 
@@ -106,7 +106,7 @@ def test_duplicates_are_answered_the_same(waiting: Sender) -> None:
 
 def test_run_that_takes_longer_is_a_202_with_its_url(waiting: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on; whoever delivered can look it up."""
-    monkeypatch.setattr("shared.webhooks.waiting.MAX_WAIT_SECONDS", 0.6)
+    monkeypatch.setattr("shared.webhooks.intake.sync_response.MAX_WAIT_SECONDS", 0.6)
     graph(waiting, {"id": "d", "type": "delay", "parameters": {"seconds": 60}})
     (answer,) = deliver(waiting)
     assert (answer.status, answer.json["duplicate"]) == (202, False)
@@ -118,7 +118,7 @@ def test_without_redis_the_wait_ends_in_time(
     waiting: Sender, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Accepted by the store, which no drain of a lost Redis hears of at once: a 202, not an error."""
-    monkeypatch.setattr("shared.webhooks.waiting.MAX_WAIT_SECONDS", 0.6)
+    monkeypatch.setattr("shared.webhooks.intake.sync_response.MAX_WAIT_SECONDS", 0.6)
     graph(waiting, respond(body=1))
     servers.redis.stop()
     try:

@@ -10,8 +10,8 @@ import pytest
 from moto import mock_aws
 
 from shared.aws import secrets
-from shared.deadline import within
 from shared.errors import SecretUnreadableError, UnavailableError
+from shared.platform.deadline import within
 from shared.settings import settings
 from tests.faults.freezing import silent_host
 

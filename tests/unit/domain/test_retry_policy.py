@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.retry import Retrier, delay_seconds, parse_retrier
+from shared.domain.retry_policy import Retrier, delay_seconds, parse_retrier
 
 HTTP = Retrier(("http_5xx",), max_attempts=4, initial_interval_seconds=1, backoff_rate=2, max_interval_seconds=3)
 

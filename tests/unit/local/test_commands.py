@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from local import api_key, dev, rebuild, sink
-from local.process import free_port
+from local.stack import dev
+from local.stack.process import free_port
+from local.tools import api_key, rebuild, sink
 from shared.settings import settings
 
 

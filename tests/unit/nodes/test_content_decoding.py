@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.nodes.decoding import BodyDecoder
+from shared.nodes.content_decoding import BodyDecoder
 from shared.nodes.node_type import NodeError
 
 LIMIT = 1_048_576

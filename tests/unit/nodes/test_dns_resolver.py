@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import httpcore
 import pytest
 
-from shared.nodes.resolver import LOOKUPS_OF_A_TENANT, Resolver, system_lookup
+from shared.nodes.dns_resolver import LOOKUPS_OF_A_TENANT, Resolver, system_lookup
 from tests.faults.freezing import silent_name_server
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import httpcore
 import pytest
 
-from shared.nodes.addresses import is_public
-from shared.nodes.guarded import GuardedBackend, OutboundRefusedError
+from shared.nodes.dns_resolver import Resolver
+from shared.nodes.guarded_transport import GuardedBackend, OutboundRefusedError
 from shared.nodes.outbound import allowed_of
-from shared.nodes.resolver import Resolver
+from shared.nodes.public_addresses import is_public
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.graph import parse_graph
-from shared.engine.program import Program
+from shared.domain.workflow.graph import parse_graph
+from shared.engine.run.compiled_graph import Program
 from shared.errors import MAX_PROBLEMS, Problem
 from shared.nodes.validation import validate_graph
 

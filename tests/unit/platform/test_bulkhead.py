@@ -8,7 +8,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.bulkhead import Bulkhead, BulkheadThreads
+from shared.platform.bulkhead import Bulkhead, BulkheadThreads
 
 
 async def settle() -> None:

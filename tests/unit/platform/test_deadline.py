@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from shared.deadline import seconds_left, within
+from shared.platform.deadline import seconds_left, within
 
 
 def test_without_a_deadline_a_call_has_its_own() -> None:

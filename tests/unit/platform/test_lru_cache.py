@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.recently_used import RecentlyUsed
+from shared.platform.lru_cache import RecentlyUsed
 
 
 def test_what_was_not_used_for_longest_makes_room() -> None:

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from shared.runtime import stop
+from shared.platform.runtime import stop
 
 
 async def test_task_that_loses_a_cancellation_is_stopped_all_the_same() -> None:

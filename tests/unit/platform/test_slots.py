@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.engine import places as module
-from shared.engine.places import ASIDE_OF_A_TENANT, MAX_ASIDE, PATIENCE_SECONDS, Places, outside
+from shared.platform import slots as module
+from shared.platform.slots import ASIDE_OF_A_TENANT, MAX_ASIDE, PATIENCE_SECONDS, Places, outside
 
 SLOW = PATIENCE_SECONDS * 1.5
 

@@ -7,7 +7,7 @@ import random
 import pytest
 import snapshot_restore_py as runtime
 
-from shared.snapstart import modules, prepare
+from shared.platform.snapstart import modules, prepare
 
 
 def test_hooks_warm_drop_connections_and_reseed(monkeypatch: pytest.MonkeyPatch) -> None:

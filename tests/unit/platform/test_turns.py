@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from shared.turns import LARGE_BYTES, Turns
+from shared.platform.turns import LARGE_BYTES, Turns
 
 
 def busy(seconds: float) -> float:

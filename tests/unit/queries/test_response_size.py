@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.json_values import size_bytes
-from shared.queries._sizes import MAX_ANSWER_BYTES, fitting, omit_largest
+from shared.domain.json.values import size_bytes
+from shared.queries.response_size import MAX_ANSWER_BYTES, fitting, omit_largest
 
 # What Lambda takes, and the local stack with it.
 LAMBDA_BYTES = 6_291_556

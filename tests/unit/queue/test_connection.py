@@ -8,7 +8,7 @@ from redis.exceptions import DataError, ReadOnlyError, ResponseError
 
 from shared.errors import QueueError, QueueUnavailableError
 from shared.queue.connection import connect, in_our_terms
-from shared.queue.execution_queue import ExecutionQueue
+from shared.queue.consumer import ExecutionQueue
 from shared.queue.keys import OwnKeys
 from shared.settings import Settings
 from tests.integration.queue.jobs import TENANT

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from bullmq.scripts import Scripts
 
 from shared.queue.connection import connect
-from shared.queue.inbox import REMOVED, Inbox
 from shared.queue.job import JOB_NAME, ExecutionJob
+from shared.queue.producer import REMOVED, Inbox
 from shared.settings import Settings
 
 ID = "01930000-0000-7000-8000-000000000001"
@@ -40,6 +40,6 @@ def test_job_is_packed_as_bullmq_packs_it() -> None:
 
 def test_adding_does_without_the_package() -> None:
     """Its import is what a cold intake has no time for."""
-    code = "import sys, shared.queue.inbox; shared.queue.inbox._adding(); print('bullmq' in sys.modules)"
+    code = "import sys, shared.queue.producer; shared.queue.producer._adding(); print('bullmq' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

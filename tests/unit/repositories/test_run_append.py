@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply
-from shared.domain.execution_row import row
+from shared.domain.execution.fold import apply
+from shared.domain.execution.row import row
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import unix_seconds
 from shared.events.codec import new_event
 from shared.events.execution import ExecutionFailed, ExecutionQueued

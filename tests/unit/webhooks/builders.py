@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from shared.webhooks.catalog import provider, provider_data
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.provider import Provider
-from shared.webhooks.public_keys import load
-from shared.webhooks.verification import Verification, verify
+from shared.webhooks.providers.catalog import provider, provider_data
+from shared.webhooks.providers.provider import Provider
+from shared.webhooks.signatures.public_keys import load
+from shared.webhooks.signatures.verification import Verification, verify
 
 SAMPLES = Path(__file__).parents[3] / "events" / "intake"
 SECRET = "an-example-webhook-secret"

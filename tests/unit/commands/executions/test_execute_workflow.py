@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from shared.commands._new_run import NewRun
-from shared.commands.execute_workflow import ExecuteWorkflow
+from shared.commands.executions.execute_workflow import ExecuteWorkflow
+from shared.commands.executions.new_run import NewRun
 from shared.domain.actor import Actor
 
 

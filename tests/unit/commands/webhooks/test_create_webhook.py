@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.commands.create_webhook import CreateWebhook
+from shared.commands.webhooks.create_webhook import CreateWebhook
 
 BODY: dict[str, Any] = {"name": "w", "workflow_id": "0199C000-0000-7000-8000-0000000000AA", "provider": "github"}
 

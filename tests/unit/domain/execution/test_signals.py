@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply
-from shared.domain.steps import MAX_STEPS
+from shared.domain.execution.fold import apply
+from shared.domain.execution.state import ExecutionState
+from shared.domain.json.check_budget import MAX_STEPS
 from shared.errors import LimitExceededError
 from shared.events.execution import ExecutionCancelled, ExecutionQueued, ExecutionStarted, SignalReceived
 from shared.events.facts import ExecutionFact

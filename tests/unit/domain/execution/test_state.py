@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply
-from shared.domain.execution_row import row
-from shared.domain.execution_view import view
-from shared.domain.fates import decide, fate, outcome
-from shared.domain.graph import Graph, parse_graph
+from shared.domain.execution.fold import apply
+from shared.domain.execution.node_readiness import decide, fate, outcome
+from shared.domain.execution.row import row
+from shared.domain.execution.state import ExecutionState
+from shared.domain.execution.view import view
+from shared.domain.workflow.graph import Graph, parse_graph
 from shared.events.execution import (
     ExecutionCancelled,
     ExecutionFailed,

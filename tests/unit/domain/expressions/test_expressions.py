@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.expressions import (
+from shared.domain.expressions.expressions import (
     MAX_KEPT_CHARACTERS,
     MAX_SOURCE_CHARACTERS,
     UNDEFINED,
@@ -20,7 +20,7 @@ from shared.domain.expressions import (
     is_whole,
     split,
 )
-from shared.domain.templates import TemplateError, compile_template, cut, fill, reads
+from shared.domain.expressions.templates import TemplateError, compile_template, cut, fill, reads
 
 SCOPE: dict[str, Any] = {
     "trigger": {"body": {"n": 2, "name": "Ada", "none": None, "list": [{"id": 1, "x": 9}, {"id": 2}]}},

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.domain.expressions import ExpressionError, Source, compile_expression, split
-from shared.domain.quoting import Quoting
+from shared.domain.expressions.expressions import ExpressionError, Source, compile_expression, split
+from shared.domain.expressions.quoting import Quoting
 
 # What says the same, and takes a time that grows with the square of the text.
 PARTS = re.compile(r"%\}|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`|/\*.*?\*/", re.DOTALL)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.secret_references import masked, redacted, references, revealed, secret_named
+from shared.domain.expressions.secret_references import masked, redacted, references, revealed, secret_named
 
 PARAMETERS = {
     "url": "https://example.com/{% $secrets.path %}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.signal_urls import masked, revealed, signal_named, signal_names
+from shared.domain.expressions.signal_urls import masked, revealed, signal_named, signal_names
 
 PARAMETERS = {
     "to": "{% $trigger.body.to %}",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.bodies import parse_body
+from shared.domain.json.body_parsing import parse_body
 
 JSON, FORM = "application/json; charset=utf-8", "application/x-www-form-urlencoded"
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.json_schema import BOUNDS, TYPES, fits, mismatches, schema_problems
-from shared.domain.steps import Steps
+from shared.domain.json.check_budget import Steps
+from shared.domain.json.schema import BOUNDS, TYPES, fits, mismatches, schema_problems
 from shared.errors import LimitExceededError
 
 

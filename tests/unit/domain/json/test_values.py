@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.json_values import decoded, deeper_than, parse_json, pointer_of, storable
+from shared.domain.json.values import decoded, deeper_than, parse_json, pointer_of, storable
 from shared.errors import InvalidRequestError
 
 JSON = st.recursive(

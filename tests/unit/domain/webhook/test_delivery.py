@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.delivery import body_value
+from shared.domain.webhook.delivery import body_value
 
 
 @pytest.mark.parametrize(

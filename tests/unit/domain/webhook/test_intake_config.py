@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.intake_config import intake_config
+from shared.domain.webhook.intake_config import intake_config
 
 ROW: dict[str, Any] = {
     "id": "w",

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from shared.domain.provider import ProviderRules, new_secret, secret_problems
+from shared.domain.webhook.provider_rules import ProviderRules, new_secret, secret_problems
 
 TEXT = ProviderRules("text")
 WHSEC = ProviderRules("whsec", secret_prefixes=("whsec_",), base64_key=True)

@@ -7,8 +7,8 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.graph import MAX_EDGES, MAX_NODES, Edge, Graph, Node
-from shared.domain.reachability import Ancestors
+from shared.domain.workflow.graph import MAX_EDGES, MAX_NODES, Edge, Graph, Node
+from shared.domain.workflow.reachability import Ancestors
 
 NAMES = st.sampled_from("abcdefgh")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.schedule import ScheduleError, check_cron, check_timezone, next_tick, ticks_until
 from shared.domain.timestamps import unix_seconds
+from shared.domain.workflow.schedule import ScheduleError, check_cron, check_timezone, next_tick, ticks_until
 
 BERLIN = "Europe/Berlin"
 

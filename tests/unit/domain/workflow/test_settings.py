@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.workflow_settings import WorkflowSettings, parse_settings
+from shared.domain.workflow.settings import WorkflowSettings, parse_settings
 
 WORKFLOW_ID = "01933f0e-0000-7000-8000-000000000001"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.engine.growth import REST_SECONDS, SETTLE_SECONDS, Growth, Look
+from shared.engine.drain.autoscaler import REST_SECONDS, SETTLE_SECONDS, Growth, Look
 
 CONCURRENCY = 64
 

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from shared.engine.keepers import Keepers, keep_turning
+from shared.engine.drain.background_tasks import Keepers, keep_turning
 from shared.errors import QueueUnavailableError, StorageUnavailableError
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.engine.bisection import write_all
+from shared.engine.drain.bisection import write_all
 from shared.errors import InvalidRequestError, StorageUnavailableError
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.engine.suspects import MAX_PAUSE_SECONDS, pause_of
-from shared.queue.execution_queue import MAX_STALLED
+from shared.engine.drain.stalled_jobs import MAX_PAUSE_SECONDS, pause_of
+from shared.queue.consumer import MAX_STALLED
 from shared.queue.job import STALLED_TOO_OFTEN, ClaimedJob
 
 CLAIMED = ClaimedJob("id", "token", None, None, 0, 1, None)

@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
-from shared.domain.templates import compile_template, reads
-from shared.engine.expression_child import EvaluationError
-from shared.engine.expression_requests import Filled, GuardedTemplate, Level, Request, RunData
-from shared.engine.expressions import ExpressionGuard
+from shared.domain.expressions.templates import compile_template, reads
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.expressions.evaluator_process import EvaluationError
+from shared.engine.expressions.requests import Filled, GuardedTemplate, Level, Request, RunData
 
 # Few steps, each of them long: the library stops it by its time.
 SLOW = "{% ($s := $pad('', 1000000, 'ab'); [1..9000].$length($replace($s, 'a', 'c'))) %}"
@@ -51,7 +51,7 @@ async def value(guard: ExpressionGuard, text: str, trigger: Any = None) -> Any:
 def child() -> psutil.Process:
     """The guard's child process; one that an earlier test has killed may not be reaped yet."""
     alive = [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
-    return next(one for one in alive if "expression_process" in " ".join(one.cmdline()))
+    return next(one for one in alive if "evaluator_main" in " ".join(one.cmdline()))
 
 
 async def test_values_keep_their_types(guard: ExpressionGuard) -> None:

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.json_values import MAX_DEPTH
-from shared.domain.templates import compile_template, reads
-from shared.engine.expression_child import EvaluationError
-from shared.engine.expression_lane import Lane
-from shared.engine.expression_process import MAX_ANSWER_DEPTH, PROGRESS, Evaluator
-from shared.engine.expression_requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
-from shared.engine.expressions import ExpressionGuard
+from shared.domain.expressions.templates import compile_template, reads
+from shared.domain.json.values import MAX_DEPTH
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.expressions.evaluator_main import MAX_ANSWER_DEPTH, PROGRESS, Evaluator
+from shared.engine.expressions.evaluator_process import EvaluationError
+from shared.engine.expressions.request_queue import Lane
+from shared.engine.expressions.requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
 from shared.errors import UnavailableError
-from shared.runtime import run
+from shared.platform.runtime import run
 
 
 @pytest.fixture
@@ -193,4 +193,4 @@ async def test_start_that_one_gives_up_is_no_others() -> None:
 
 
 def _is_evaluator(one: psutil.Process) -> bool:
-    return one.status() != psutil.STATUS_ZOMBIE and "expression_process" in " ".join(one.cmdline())
+    return one.status() != psutil.STATUS_ZOMBIE and "evaluator_main" in " ".join(one.cmdline())

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from shared.engine.expression_child import EvaluationError
-from shared.engine.expression_requests import Filled, Request, RunData
-from shared.engine.expressions import ExpressionGuard
-from shared.turns import LARGE_BYTES
-from tests.unit.engine.test_expressions import SLOW, child, request, template
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.expressions.evaluator_process import EvaluationError
+from shared.engine.expressions.requests import Filled, Request, RunData
+from shared.platform.turns import LARGE_BYTES
+from tests.unit.engine.expressions.test_evaluator import SLOW, child, request, template
 
 
 @pytest.fixture

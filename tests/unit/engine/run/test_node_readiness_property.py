@@ -13,15 +13,16 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import apply, fold
-from shared.domain.fates import outcome
-from shared.domain.graph import parse_graph
-from shared.domain.paths import item_of, split_path
-from shared.engine.frontier import Frontier
-from shared.engine.program import Body
-from shared.engine.scopes import Scopes
+from shared.domain.execution.fold import apply, fold
+from shared.domain.execution.node_paths import item_of, split_path
+from shared.domain.execution.node_readiness import outcome
+from shared.domain.execution.state import ExecutionState
+from shared.domain.workflow.graph import parse_graph
+from shared.engine.run.compiled_graph import Body
+from shared.engine.run.ready_nodes import Frontier
+from shared.engine.run.scopes import Scopes
 from shared.events.codec import encode, event_type
+from shared.events.envelope import RecordedEvent
 from shared.events.execution import ExecutionFailed, ExecutionQueued, ExecutionStarted
 from shared.events.facts import ExecutionFact
 from shared.events.node import (
@@ -33,7 +34,6 @@ from shared.events.node import (
     NodeStarted,
     NodeSucceeded,
 )
-from shared.events.record import RecordedEvent
 
 HANDLES = ("out", "true", "false", "error")
 AT = "2026-11-01T00:00:00.000000Z"

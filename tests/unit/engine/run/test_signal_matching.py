@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from shared.domain.execution_fold import apply
-from shared.engine.judgement import judge
-from tests.unit.domain.test_signals import AT, after, sent, waits
+from shared.domain.execution.fold import apply
+from shared.engine.run.signal_matching import judge
+from tests.unit.domain.execution.test_signals import AT, after, sent, waits
 
 NODES = 5
 

@@ -14,30 +14,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.execution import ExecutionState
-from shared.domain.execution_fold import fold
-from shared.domain.map_items import MapItems
-from shared.domain.node_record import NodeRecord
+from shared.domain.execution.fold import fold
+from shared.domain.execution.map_items import MapItems
+from shared.domain.execution.node_record import NodeRecord
+from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp
-from shared.engine.attempts import Attempts
-from shared.engine.calls import CalledRuns, Calls
-from shared.engine.ending import Ending
-from shared.engine.expressions import ExpressionGuard
-from shared.engine.graphs import GraphLoader
-from shared.engine.journal import Journal
-from shared.engine.program import Program
-from shared.engine.recorder import Recorder
-from shared.engine.run import Run
-from shared.engine.verification import first_difference
+from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.run.child_runs import CalledRuns, Calls
+from shared.engine.run.compiled_graph import Program
+from shared.engine.run.completion import Ending
+from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.run.journal import Journal
+from shared.engine.run.node_runner import Attempts
+from shared.engine.run.recorder import Recorder
+from shared.engine.run.scheduler import Run
+from shared.engine.verify.verification import first_difference
 from shared.events.codec import new_event
 from shared.events.execution import ExecutionQueued, ExecutionStarted, SignalReceived
 from shared.ids import new_id
 from shared.nodes.node_type import Reach
+from shared.platform.runtime import run
 from shared.repositories.append import Append
 from shared.repositories.event_store import EventStoreRepository
-from shared.runtime import run
 from tests.unit.engine.memory_store import MemoryStore
-from tests.unit.engine.test_fates_property import examples
+from tests.unit.engine.run.test_node_readiness_property import examples
 
 JsonObject = dict[str, Any]
 

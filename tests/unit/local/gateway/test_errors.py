@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from local.supabase.errors import GatewayError, PostgresError, guc_headers
+from local.gateway.errors import GatewayError, PostgresError, guc_headers
 
 
 @pytest.mark.parametrize(

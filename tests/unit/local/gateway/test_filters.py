@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from postgrest.utils import sanitize_param
 
-from local.supabase.errors import GatewayError
-from local.supabase.fields import Field, ScanError, Scanner
-from local.supabase.filters import Condition, Group, condition, group
-from local.supabase.query import parse
-from local.supabase.sql import Clauses
+from local.gateway.errors import GatewayError
+from local.gateway.fields import Field, ScanError, Scanner
+from local.gateway.filters import Condition, Group, condition, group
+from local.gateway.query import parse
+from local.gateway.sql import Clauses
 
 # The client escapes nothing inside a quoted element, and does not quote for a space.
 plain = st.text(st.characters(exclude_characters='"\\ ', exclude_categories=["Cs"]), min_size=1)

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
+from local.signing.deliveries import sign, signed
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.scheme import compile_scheme
-from shared.webhooks.signing import sign, signed
-from shared.webhooks.verification import verify
-from shared.webhooks.words import Facts, parse_word
+from shared.webhooks.signatures.fields import Facts, parse_word
+from shared.webhooks.signatures.scheme import compile_scheme
+from shared.webhooks.signatures.verification import verify
 from tests.unit.webhooks.builders import fitted, good
 
 NOW = 1_700_000_000.0

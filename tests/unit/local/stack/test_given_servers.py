@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from local.process import ServerError
-from local.stack import LocalStack
+from local.stack.process import ServerError
+from local.stack.stack import LocalStack
 
 
 @pytest.fixture(autouse=True)

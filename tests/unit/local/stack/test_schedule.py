@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.intrinsics import TemplateError
-from local.schedule import next_time
+from local.stack.intrinsics import TemplateError
+from local.stack.schedule import next_time
 
 # A Wednesday.
 NOW = datetime(2026, 11, 25, 10, 17, 30, tzinfo=UTC)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from local.intrinsics import Resolver, TemplateError
-from local.template import Template, read_template
+from local.stack.intrinsics import Resolver, TemplateError
+from local.stack.template import Template, read_template
 
 FUNCTION = """
   {name}:
@@ -29,7 +29,7 @@ def read(tmp_path: Path, text: str) -> Template:
 
 def test_template_of_this_repository_can_be_run() -> None:
     """All its functions are found, with names that its own references lead to."""
-    template = read_template(Path(__file__).parents[3] / "template.yaml")
+    template = read_template(Path(__file__).parents[4] / "template.yaml")
     drain = template.functions["local-drain"]
     assert drain.environment["DRAIN_FUNCTION_NAME"] == "local-drain:live"
     assert [schedule.expression for schedule in drain.schedules] == ["rate(1 minute)"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local.artifacts import BuildError, build_function, folder_of, interpreter, sizes
+from local.tools.artifacts import BuildError, build_function, folder_of, interpreter, sizes
 
 MINOR = "%d.%d" % sys.version_info[:2]  # noqa: UP031 -- the slice fills the format
 

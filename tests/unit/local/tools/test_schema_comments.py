@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from local.schema_comments import Comments
+from local.tools.schema_comments import Comments
 
 FIRST = """\
 -- What the file begins with.

@@ -15,16 +15,16 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from local.send import prepared
-from shared.domain.provider import new_secret
-from shared.webhooks.catalog import provider, provider_data, provider_ids
+from local.tools.send import prepared
+from shared.domain.webhook.provider_rules import new_secret
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.diagnosis import diagnose
-from shared.webhooks.examination import examine
-from shared.webhooks.provider import Provider
-from shared.webhooks.provider_rules import provider_rules
-from shared.webhooks.public_keys import load
-from shared.webhooks.scheme import Scheme
+from shared.webhooks.intake.diagnosis import diagnose
+from shared.webhooks.intake.examination import examine
+from shared.webhooks.providers.catalog import provider, provider_data, provider_ids
+from shared.webhooks.providers.provider import Provider
+from shared.webhooks.providers.rules import provider_rules
+from shared.webhooks.signatures.public_keys import load
+from shared.webhooks.signatures.scheme import Scheme
 from tests.unit.webhooks.builders import vector
 
 URL = "https://hooks.example.com/webhooks/01930000-0000-7000-8000-0000000000a1/x"

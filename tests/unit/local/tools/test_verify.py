@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from local.verify import run
-from shared.webhooks.catalog import provider_data, provider_ids
+from local.tools.verify import run
+from shared.webhooks.providers.catalog import provider_data, provider_ids
 
 SIGNATURE = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
 GITHUB: dict[str, Any] = {

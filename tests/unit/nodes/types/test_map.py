@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.nodes.map import NODE, Map
+from shared.nodes.types.map import NODE, Map
 from tests.unit.nodes.test_validation import HOOK, problems
 
 BODY = "/nodes/2/parameters/body"

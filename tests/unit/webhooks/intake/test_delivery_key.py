@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.identity import delivery_key, event_type
+from shared.webhooks.intake.delivery_key import delivery_key, event_type
 from tests.unit.webhooks.builders import fitted
 
 GITHUB = fitted("github")

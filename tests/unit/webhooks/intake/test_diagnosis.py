@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.diagnosis import diagnose
-from shared.webhooks.verification import verify
+from shared.webhooks.intake.diagnosis import diagnose
+from shared.webhooks.signatures.verification import verify
 from tests.unit.webhooks.builders import fitted, good
 
 NOW = 1_700_000_000.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from shared.errors import QueueError, QueueUnavailableError
 from shared.ids import new_id
-from shared.webhooks import hook_memory
-from shared.webhooks.detour import Detour
-from shared.webhooks.hook_memory import HookMemory
-from shared.webhooks.hooks import Hook
+from shared.webhooks.intake import process_cache as hook_memory
+from shared.webhooks.intake.circuit_breaker import Detour
+from shared.webhooks.intake.process_cache import HookMemory
+from shared.webhooks.intake.webhook_cache import Hook
 
 
 def a_hook(webhook_id: str) -> Hook:

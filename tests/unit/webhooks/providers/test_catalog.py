@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from local.catalog import providers_page
-from shared.domain.provider import new_secret, secret_problems
-from shared.webhooks.catalog import provider, provider_data, provider_ids
-from shared.webhooks.catalog_view import catalog
+from local.signing.deliveries import sign
+from local.tools.catalog import providers_page
+from shared.domain.webhook.provider_rules import new_secret, secret_problems
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.identity import delivery_key, event_type
-from shared.webhooks.provider_rules import provider_rules
-from shared.webhooks.signing import sign
-from shared.webhooks.verification import verify
+from shared.webhooks.intake.delivery_key import delivery_key, event_type
+from shared.webhooks.providers.catalog import provider, provider_data, provider_ids
+from shared.webhooks.providers.catalog_view import catalog
+from shared.webhooks.providers.rules import provider_rules
+from shared.webhooks.signatures.verification import verify
 from tests.unit.webhooks.builders import SAMPLES, fitted, good, sample, vector, verdict
 
 PROVIDERS = provider_ids()

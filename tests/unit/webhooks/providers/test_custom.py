@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import Problem
-from shared.webhooks.catalog import provider_data
-from shared.webhooks.configuration import config_problems
-from shared.webhooks.custom import MAX_CHARACTERS
+from shared.webhooks.acceptance import takes_event
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.diagnosis import diagnose
-from shared.webhooks.door import takes_event
-from shared.webhooks.examination import examine
-from shared.webhooks.provider import Provider, fit
-from shared.webhooks.shapes import CLASSES, parse_shape
-from shared.webhooks.work import LEAST_BYTES, TIMES_SENT, Work
+from shared.webhooks.intake.diagnosis import diagnose
+from shared.webhooks.intake.examination import examine
+from shared.webhooks.providers.catalog import provider_data
+from shared.webhooks.providers.configuration import config_problems
+from shared.webhooks.providers.custom import MAX_CHARACTERS
+from shared.webhooks.providers.provider import Provider, fit
+from shared.webhooks.providers.shapes import CLASSES, parse_shape
+from shared.webhooks.work_budget import LEAST_BYTES, TIMES_SENT, Work
 from tests.custom_scheme import ASKED, SCHEME
 
 CUSTOM = provider_data("custom") or {}

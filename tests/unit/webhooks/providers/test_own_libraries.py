@@ -18,11 +18,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+from local.signing.deliveries import sign
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.signing import sign
-from shared.webhooks.verification import verify
-from tests.unit.webhooks import own_libraries as theirs
+from shared.webhooks.signatures.verification import verify
 from tests.unit.webhooks.builders import fitted, good
+from tests.unit.webhooks.providers import own_libraries as theirs
 
 # Libraries warn about Python's future, which is theirs to deal with.
 pytestmark = [pytest.mark.filterwarnings("ignore")]

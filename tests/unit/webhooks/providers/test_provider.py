@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from shared.webhooks.answer import Answer
-from shared.webhooks.catalog import provider_data
-from shared.webhooks.configuration import config_problems
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.handshake import answer, parse_handshake
-from shared.webhooks.scheme import compile_scheme
-from shared.webhooks.template import parse_template
-from shared.webhooks.words import Facts, parse_source
+from shared.webhooks.providers.catalog import provider_data
+from shared.webhooks.providers.configuration import config_problems
+from shared.webhooks.providers.handshake import answer, parse_handshake
+from shared.webhooks.response import Answer
+from shared.webhooks.signatures.fields import Facts, parse_source
+from shared.webhooks.signatures.scheme import compile_scheme
+from shared.webhooks.signatures.template import parse_template
 from tests.unit.webhooks.builders import fitted
 
 GENERIC = provider_data("generic_hmac") or {}
@@ -112,9 +112,9 @@ def test_a_scheme_outside_the_grammar_is_refused(change: dict[str, Any]) -> None
 
 def test_pairs_are_read_from_one_header() -> None:
     """`t=…,v1=…,v1=…` carries the time and several signatures; two times contradict each other."""
-    from shared.webhooks.provider import fit
-    from shared.webhooks.signing import sign
-    from shared.webhooks.verification import verify
+    from local.signing.deliveries import sign
+    from shared.webhooks.providers.provider import fit
+    from shared.webhooks.signatures.verification import verify
 
     data = {
         "id": "pairs",

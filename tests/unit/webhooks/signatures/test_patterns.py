@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from shared.webhooks.catalog import provider_data, provider_ids
-from shared.webhooks.fetch import compiled_pattern
-from shared.webhooks.fetched_keys import keys_in_document
+from shared.webhooks.providers.catalog import provider_data, provider_ids
+from shared.webhooks.signatures.fetch import compiled_pattern
+from shared.webhooks.signatures.fetched_keys import keys_in_document
 
 REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT)
 ALLOWED = {sre.LITERAL, sre.NOT_LITERAL, sre.IN, sre.ANY, sre.SUBPATTERN, sre.BRANCH, sre.CATEGORY, sre.AT, *REPEATS}

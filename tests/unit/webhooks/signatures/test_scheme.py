@@ -14,15 +14,15 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from shared.webhooks.configuration import config_problems
+from local.signing.deliveries import sign
+from local.signing.private_keys import sign_with
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.examination import examine
-from shared.webhooks.private_keys import sign_with
-from shared.webhooks.provider import Provider, fit
-from shared.webhooks.public_keys import ed25519_key
-from shared.webhooks.signing import sign
-from shared.webhooks.transforms import MAX_INFLATED_BYTES
-from shared.webhooks.verification import verify
+from shared.webhooks.intake.examination import examine
+from shared.webhooks.providers.configuration import config_problems
+from shared.webhooks.providers.provider import Provider, fit
+from shared.webhooks.signatures.public_keys import ed25519_key
+from shared.webhooks.signatures.transforms import MAX_INFLATED_BYTES
+from shared.webhooks.signatures.verification import verify
 from tests.unit.webhooks.builders import fitted
 
 NOW = 1_700_000_000.0
@@ -345,7 +345,7 @@ def test_a_token_stands_where_the_configuration_says(config: dict[str, Any], del
 )
 def test_keys_are_fetched_from_the_providers_hosts_alone(url: str) -> None:
     """A delivery that names another place has no key."""
-    from shared.webhooks.words import Facts
+    from shared.webhooks.signatures.fields import Facts
 
     fetch = {
         "url": "{header:Cert}",

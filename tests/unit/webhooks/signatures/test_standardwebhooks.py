@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
+from local.signing.deliveries import sign
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.signing import sign
-from shared.webhooks.verification import verify
+from shared.webhooks.signatures.verification import verify
 from tests.unit.webhooks.builders import fitted
 
 bodies = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), st.integers(), max_size=3)

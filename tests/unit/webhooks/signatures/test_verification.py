@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from shared.webhooks.clock import UNITS, WRITTEN
+from local.signing.deliveries import sign
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.signing import sign
-from shared.webhooks.verification import verify
+from shared.webhooks.signatures.timestamps import UNITS, WRITTEN
+from shared.webhooks.signatures.verification import verify
 from tests.unit.webhooks.builders import fitted, good
 
 NOW = 1_700_000_000.0
@@ -166,6 +166,6 @@ def test_the_body_is_taken_as_bytes() -> None:
 @pytest.mark.parametrize("text", ["AAA", "AB==", "A A=", "AA=A", "QQ==\n", "_-8="])
 def test_base64_has_one_form(text: str) -> None:
     """Texts that a lenient decoder would take for the same bytes are refused."""
-    from shared.webhooks.encodings import DECODERS
+    from shared.webhooks.signatures.encodings import DECODERS
 
     assert DECODERS["base64"](text) is None

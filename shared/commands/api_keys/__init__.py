@@ -1,0 +1,1 @@
+"""Commands about API keys: one file, one command, named after it."""

@@ -1,0 +1,1 @@
+"""Commands about secrets: one file, one command, named after it; `changes` has what they share."""

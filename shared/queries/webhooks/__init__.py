@@ -1,0 +1,1 @@
+"""Queries about webhooks and their deliveries: one file, one question, named after it."""

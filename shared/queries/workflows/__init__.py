@@ -1,0 +1,1 @@
+"""Queries about workflows, their versions and schedules: one file, one question, named after it."""
