@@ -11,10 +11,10 @@ from shared.settings import Settings, settings
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from shared.queue.cache import Hints
-    from shared.queue.consumer import ExecutionQueue
-    from shared.queue.producer import Inbox
-    from shared.queue.reply_channel import Answers
+    from shared.queue.cache import ConfigCache
+    from shared.queue.consumer import JobConsumer
+    from shared.queue.producer import JobProducer
+    from shared.queue.reply_channel import ReplyChannel
     from shared.repositories.api_keys import ApiKeyRepository
     from shared.repositories.event_store import EventStoreRepository
     from shared.repositories.executions import ExecutionRepository
@@ -55,7 +55,7 @@ class Services:
 
     @cached_property
     def webhooks(self) -> WebhookRepository:
-        """Webhooks and their ledger."""
+        """Webhooks and their delivery log."""
         from shared.repositories.webhooks import WebhookRepository
 
         return WebhookRepository(self.database)
@@ -82,34 +82,34 @@ class Services:
         return connect(self.settings)
 
     @cached_property
-    def hints(self) -> Hints:
+    def config_cache(self) -> ConfigCache:
         """What Redis remembers of workflows and webhooks; without BullMQ, which is the slowest import of all."""
-        from shared.queue.cache import Hints
+        from shared.queue.cache import ConfigCache
         from shared.queue.keys import OwnKeys
 
-        return Hints(self.redis, OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name))
+        return ConfigCache(self.redis, OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name))
 
     @cached_property
-    def answers(self) -> Answers:
+    def replies(self) -> ReplyChannel:
         """Answers on their way to those who wait for a run."""
         from shared.queue.keys import OwnKeys
-        from shared.queue.reply_channel import Answers
+        from shared.queue.reply_channel import ReplyChannel
 
-        return Answers(self.redis, OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name))
+        return ReplyChannel(self.redis, OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name))
 
     @cached_property
-    def inbox(self) -> Inbox:
+    def producer(self) -> JobProducer:
         """The queue for those who only add to it."""
-        from shared.queue.producer import Inbox
+        from shared.queue.producer import JobProducer
 
-        return Inbox(self.redis, self.settings)
+        return JobProducer(self.redis, self.settings)
 
     @cached_property
-    def queue(self) -> ExecutionQueue:
+    def queue(self) -> JobConsumer:
         """The queue for those who take from it."""
-        from shared.queue.consumer import ExecutionQueue
+        from shared.queue.consumer import JobConsumer
 
-        return ExecutionQueue(self.redis, self.settings)
+        return JobConsumer(self.redis, self.settings)
 
     @cached_property
     def schedules(self) -> ScheduleRepository:

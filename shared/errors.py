@@ -45,12 +45,12 @@ class Problem:
 
     pointer: str
     message: str
-    hint: str | None = None
+    suggestion: str | None = None
 
     def as_json(self) -> dict[str, str]:
         """The problem as `{pointer, message, hint?}`."""
         found = {"pointer": self.pointer, "message": self.message}
-        return {**found, "hint": self.hint} if self.hint else found
+        return {**found, "hint": self.suggestion} if self.suggestion else found
 
 
 class WorkflowEngineError(Exception):

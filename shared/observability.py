@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from shared.tracing import Cause, current, note
+from shared.tracing import CorrelationContext, current_context, set_context
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -82,7 +82,7 @@ def edge_logger(service: str) -> Logger:
 def begin(service: str, event: Mapping[str, Any]) -> None:
     """What an HTTP function does first: notes the request as the cause of all that follows, in log lines too."""
     count_cold_start(service)
-    note(Cause.of_request(event))
+    set_context(CorrelationContext.of_request(event))
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def _add_fields(record: logging.LogRecord) -> bool:
     """A filter that drops nothing. What a line says itself stays."""
     for name, value in (_fields.get() or {}).items():
         record.__dict__.setdefault(name, value)
-    if (cause := current()) is not None:
+    if (cause := current_context()) is not None:
         record.__dict__.setdefault("correlation_id", cause.correlation_id)
     return True
 

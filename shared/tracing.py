@@ -18,7 +18,7 @@ _ROOT = re.compile(r"Root=(1-[0-9a-f]{8}-[0-9a-f]{24})")
 _PARENT = re.compile(r"Parent=([0-9a-f]{16})")
 
 
-class Cause(NamedTuple):
+class CorrelationContext(NamedTuple):
     """`correlation_id` is the first request's id; `trace` is X-Ray's header, `Root=…` with `Parent=…;Sampled=…` where
     they are known, and unset where nobody traces."""
 
@@ -26,7 +26,7 @@ class Cause(NamedTuple):
     trace: str | None = None
 
     @classmethod
-    def of_request(cls, event: Mapping[str, Any]) -> Cause | None:
+    def of_request(cls, event: Mapping[str, Any]) -> CorrelationContext | None:
         """The cause of what an HTTP API's event asks for; `None` for an event that says no id."""
         request_id = (event.get("requestContext") or {}).get("requestId")
         if not request_id:
@@ -36,7 +36,7 @@ class Cause(NamedTuple):
         return cls(str(request_id), _trace(os.environ.get("_X_AMZN_TRACE_ID") or headers.get("x-amzn-trace-id") or ""))
 
     @classmethod
-    def of(cls, metadata: Mapping[str, Any], otherwise: str) -> Cause:
+    def of(cls, metadata: Mapping[str, Any], otherwise: str) -> CorrelationContext:
         """The cause that an event's metadata or a delivery states; `otherwise` is the id where it states none."""
         return cls(metadata.get("correlation_id") or otherwise, metadata.get("trace"))
 
@@ -62,15 +62,15 @@ class Cause(NamedTuple):
         }
 
 
-_current: ContextVar[Cause | None] = ContextVar("cause", default=None)
+_current: ContextVar[CorrelationContext | None] = ContextVar("cause", default=None)
 
 
-def note(cause: Cause | None) -> None:
+def set_context(cause: CorrelationContext | None) -> None:
     """From here on, in this task and those it starts, `cause` is what led to what happens."""
     _current.set(cause)
 
 
-def current() -> Cause | None:
+def current_context() -> CorrelationContext | None:
     """What led to this; `None` where nobody has noted it."""
     return _current.get()
 

@@ -9,65 +9,67 @@ from dataclasses import asdict
 from functools import cache, partial
 
 from shared.bootstrap import services
-from shared.commands.enqueue_resume import hint
+from shared.commands.enqueue_resume import enqueue_resume
 from shared.domain.execution.run_budget import RunBudget
-from shared.engine.drain.background_tasks import Keepers
-from shared.engine.drain.delivery_log_writer import CarryingEvents, LedgerWriter
+from shared.engine.drain.background_tasks import BackgroundTasks
+from shared.engine.drain.delivery_log_writer import BatchingEventStore, DeliveryLogWriter
 from shared.engine.drain.loop import Drain
 from shared.engine.drain.metrics import DrainMeter
 from shared.engine.drain.schedules import Schedules
-from shared.engine.expressions.evaluator import expression_guard
-from shared.engine.run.executor import Engine
-from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.expressions.evaluator import expression_evaluator
+from shared.engine.run.executor import RunExecutor
+from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import Journal
-from shared.engine.run.memory_limiter import Memory
+from shared.engine.run.memory_limiter import MemoryLimiter
 from shared.engine.run.secret_reader import SecretReader
 from shared.errors import WorkflowEngineError
 from shared.ids import new_id
-from shared.nodes.node_type import Reach
+from shared.nodes.node_type import EffectPermissions
 from shared.observability import emit
 from shared.platform.deadline import within
 
 logger = logging.getLogger(__name__)
-# Lines of the ledger that are left this close to the end are the next drain's.
-LEDGER_RESERVE_SECONDS = 3.0
+# Entries of the delivery log that are left this close to the end are the next drain's.
+LOG_RESERVE_SECONDS = 3.0
 
 
 async def drain(remaining_seconds: Callable[[], float], waking: str | None = None) -> dict[str, int]:
     """How many jobs were completed, delayed, failed, swept and handed back. `waking` is the token in the invocation of
     whoever woke this drain."""
-    name, parts, guard = new_id(), services(), expression_guard()
-    events = CarryingEvents(parts.database)
+    name, parts, guard = new_id(), services(), expression_evaluator()
+    events = BatchingEventStore(parts.database)
     journal = Journal(events)
-    reach = Reach(parts.settings.outbound_allow, parts.settings.aws_allow, secret_reader(), _signal_url)
-    tell, hints = parts.answers.tell, partial(hint, parts)
+    permissions = EffectPermissions(
+        parts.settings.outbound_allow, parts.settings.aws_allow, secret_reader(), _signal_url
+    )
+    publish, notify_resume = parts.replies.publish, partial(enqueue_resume, parts)
     budget = RunBudget(parts.settings.run_max_facts, parts.settings.run_max_bytes)
-    memory = Memory(parts.settings.drain_max_bytes)
-    engine = Engine(
+    memory = MemoryLimiter(parts.settings.drain_max_bytes)
+    engine = RunExecutor(
         parts.events,
         journal,
         graph_loader(),
         guard,
         name,
-        reach,
-        tell=tell,
-        hint=hints,
+        permissions,
+        publish=publish,
+        notify_resume=notify_resume,
         budget=budget,
         memory=memory,
     )
     schedules = Schedules(parts.events, journal, parts.schedules, name, engine.clock)
     work = Drain(parts.queue, parts.executions, schedules, engine, parts.settings, name, remaining_seconds, waking)
-    writer = LedgerWriter(parts.queue, parts.webhooks, events, name)
+    writer = DeliveryLogWriter(parts.queue, parts.webhooks, events, name)
     meter = DrainMeter(work)
-    keepers = Keepers(work.leave)
-    keepers.start("ledger", writer.keep())
-    keepers.start("meter", meter.keep())
+    background = BackgroundTasks(work.leave)
+    background.start("ledger", writer.run_forever())
+    background.start("meter", meter.run_forever())
     try:
         summary = asdict(await work.run())
     finally:
-        await keepers.stop()
+        await background.stop()
         with within(max(0.0, remaining_seconds() - 1)):
-            while await writer.write() and remaining_seconds() > LEDGER_RESERVE_SECONDS:
+            while await writer.write() and remaining_seconds() > LOG_RESERVE_SECONDS:
                 pass
         meter.finish()
     logger.info("drained", extra=summary)
@@ -98,6 +100,6 @@ def secret_reader() -> SecretReader:
 
 
 @cache
-def graph_loader() -> GraphLoader:
+def graph_loader() -> GraphCache:
     """This process's programs; versions never change, so they are kept between invocations."""
-    return GraphLoader(services().workflows, services().hints, expression_guard())
+    return GraphCache(services().workflows, services().config_cache, expression_evaluator())

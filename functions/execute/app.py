@@ -21,7 +21,7 @@ READ_SECONDS = 1.5
 async def execute(request: Request) -> Response:
     seconds = wait_seconds(request.headers)
     command, key = request.body(ExecuteWorkflow), idempotency_key(request.headers)
-    started = await execute_workflow(services(), request.actor, request.id, command, key, awaited=seconds > 0)
+    started = await execute_workflow(services(), request.actor, request.id, command, key, client_is_waiting=seconds > 0)
     if seconds and (answer := await _answer(request, started, seconds)) is not None:
         return answer
     location = f"/api/executions/{started}"
@@ -36,10 +36,10 @@ async def _answer(request: Request, execution_id: str, seconds: float) -> Respon
 
     found, run = services(), (request.tenant_id, execution_id)
     seconds = seconds_left(seconds + READ_SECONDS) - READ_SECONDS
-    if not await await_answer(found.answers, found.events, found.executions, *run, seconds):
+    if not await await_answer(found.replies, found.events, found.executions, *run, seconds):
         return None
     try:
-        return ok(await get_execution(found.events, found.workflows, found.inbox.peek, *run))
+        return ok(await get_execution(found.events, found.workflows, found.producer.peek, *run))
     except StorageUnavailableError:
         return None
 

@@ -16,7 +16,7 @@ from shared.queue.job import ExecutionJob
 
 async def peek(execution_id: str) -> ExecutionJob | None:
     """The run's job in the queue, whose client is imported only when a run has no events yet."""
-    return await services().inbox.peek(execution_id)
+    return await services().producer.peek(execution_id)
 
 
 async def list_all(request: Request) -> Response:

@@ -14,12 +14,12 @@ from shared.http.responses import Response, accepted, ok
 
 async def verify(request: Request) -> Response:
     """Whether the run can be derived again."""
-    from shared.engine.expressions.evaluator import expression_guard  # the engine, which reading a run does without
+    from shared.engine.expressions.evaluator import expression_evaluator  # the engine, which reading a run does without
     from shared.engine.verify.verify_execution import verify_execution
 
     found = services()
     verified = verify_execution(
-        found.events, found.workflows, expression_guard(), found.inbox.peek, request.tenant_id, request.id
+        found.events, found.workflows, expression_evaluator(), found.producer.peek, request.tenant_id, request.id
     )
     return ok(await verified)
 
@@ -40,10 +40,10 @@ async def replay(request: Request) -> Response:
     """A new run of what started this one, or what it would be."""
     command, key = request.body(ReplayExecution), idempotency_key(request.headers)
     if command.mode == "dry_run":
-        from shared.engine.expressions.evaluator import expression_guard
+        from shared.engine.expressions.evaluator import expression_evaluator
         from shared.engine.verify.dry_run import dry_run
 
-        return ok(await dry_run(services(), expression_guard(), request.actor, request.id, command))
+        return ok(await dry_run(services(), expression_evaluator(), request.actor, request.id, command))
     return _started(request, await replay_execution(services(), request.actor, request.id, command, key), "queued")
 
 

@@ -13,7 +13,7 @@ from shared.observability import begin
 from shared.platform.runtime import run
 from shared.platform.snapstart import modules, prepare
 from shared.webhooks.intake.pipeline import Intake
-from shared.webhooks.intake.request import Arrival
+from shared.webhooks.intake.request import WebhookRequest
 from shared.webhooks.response import Answer
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 async def handle(event: dict[str, Any]) -> dict[str, Any]:
     """The same, on the caller's event loop."""
     try:
-        answer = await intake().take(Arrival.of(event))
+        answer = await intake().take(WebhookRequest.of(event))
     except WorkflowEngineError as error:
         answer = refusal(error)
     except Exception:  # the function's edge: the sender gets a problem, and tries again

@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 from shared.domain.expressions.templates import compile_template, reads
-from shared.engine.expressions.evaluator import expression_guard
+from shared.engine.expressions.evaluator import expression_evaluator
 from shared.engine.expressions.evaluator_process import EvaluationError
-from shared.engine.expressions.requests import GuardedTemplate, Level, Request, RunData
+from shared.engine.expressions.requests import EvaluatedTemplate, Level, Request, RunData
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,8 @@ async def filters_out(expression: str, trigger: dict[str, Any]) -> str | None:
     """Why the expression, like `{% $trigger.body.n > 1 %}`, keeps a delivery out; `None` where it holds.
 
     A path that leads nowhere does not hold. An expression that fails, or gives something other than true or false,
-    keeps the delivery out too: what was not run can be run again from the ledger, what was run cannot be taken back.
+    keeps the delivery out too: what was not run can be run again from the delivery log, what was run cannot be taken
+    back.
     """
     template, data = _template(expression), RunData()
     names = [name for name in ("trigger",) if name in template.reads]
@@ -29,18 +30,18 @@ async def filters_out(expression: str, trigger: dict[str, Any]) -> str | None:
     level = Level(data, names, [], lambda _: trigger, lambda _: None)
     request = Request(template, level, [], now, 0)
     try:
-        value = (await expression_guard().fill(request)).parameters.get("value")
+        value = (await expression_evaluator().fill(request)).parameters.get("value")
     except EvaluationError as error:
         logger.info("filter_failed", extra={"error": error.message})
         return f"filter_failed: {error.message}"
     finally:
-        expression_guard().forget(data)
+        expression_evaluator().forget(data)
     if value is None or isinstance(value, bool):
         return None if value else "filter"
     return f"filter_failed: it gave {KINDS.get(type(value), 'a number')}, not true or false"
 
 
 @lru_cache(maxsize=256)
-def _template(expression: str) -> GuardedTemplate:
+def _template(expression: str) -> EvaluatedTemplate:
     parameters = {"value": expression}
-    return GuardedTemplate(parameters, reads(compile_template(parameters)))
+    return EvaluatedTemplate(parameters, reads(compile_template(parameters)))

@@ -1,4 +1,4 @@
-"""The ledger, and running a delivery of it again."""
+"""The delivery log, and running a delivery of it again."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-from local.signing.field_writer import chosen, put, put_in_items, swapped
+from local.signing.field_writer import chosen, put_in_items, swapped, write_field
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.providers.provider import Provider
 from shared.webhooks.signatures.encodings import ENCODERS
-from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.json_path import parse_path, values
 from shared.webhooks.signatures.scheme import Scheme, Signature
 from shared.webhooks.signatures.timestamps import WRITTEN
@@ -55,8 +55,8 @@ def signed(provider: Provider, delivery: Delivery, secret: str, now: float) -> D
     pairs = _pairs(scheme, signature, delivery, timestamp)
     if place.startswith("header:"):
         proof = _proof(scheme, signature, delivery, secret, timestamp, pairs)
-        return put(delivery, place.partition("|")[0], proof)
-    delivery = put(delivery, place, PLACEHOLDER)
+        return write_field(delivery, place.partition("|")[0], proof)
+    delivery = write_field(delivery, place, PLACEHOLDER)
     return swapped(delivery, place, PLACEHOLDER, _proof(scheme, signature, delivery, secret, timestamp, pairs))
 
 
@@ -68,7 +68,9 @@ def _timed(scheme: Scheme, delivery: Delivery, now: float) -> tuple[Delivery, st
     if timestamp.unit == "opaque":
         return delivery, "" if timestamp.from_signature else timestamp.source(delivery) or ""
     text = WRITTEN[timestamp.unit](now)
-    return delivery if timestamp.from_signature else put(delivery, chosen([timestamp.place], delivery), text), text
+    return delivery if timestamp.from_signature else write_field(
+        delivery, chosen([timestamp.place], delivery), text
+    ), text
 
 
 def _pairs(scheme: Scheme, signature: Signature, delivery: Delivery, timestamp: str | None) -> Pairs:
@@ -76,7 +78,7 @@ def _pairs(scheme: Scheme, signature: Signature, delivery: Delivery, timestamp: 
     name = "t"
     if scheme.timestamp is not None and scheme.timestamp.from_signature:
         name = scheme.timestamp.place.removeprefix("signature:")
-    facts = Facts(delivery)
+    facts = SignatureContext(delivery)
     before = next((text for source in signature.sources if (text := source.as_text(facts)) is not None), None)
     if before is not None and signature.format == "pairs":
         written(signature, before, facts)
@@ -116,7 +118,7 @@ def _digest(
     asymmetric = scheme.kind == "asymmetric"
     keys = [(secret, secret.encode())] if asymmetric else keys_of(scheme.key, [secret], delivery)
     for text, key in keys:
-        facts = Facts(delivery, timestamp, pairs, text, key, item)
+        facts = SignatureContext(delivery, timestamp, pairs, text, key, item)
         facts.lets = scheme.lets
         for content in scheme.contents:
             if any(word.as_text(facts) is None for word, _ in content.equal):

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.signatures.fields import parse_word
+from shared.webhooks.signatures.fields import parse_field
 from shared.webhooks.signatures.json_path import Step, parse_path, values
 
 
@@ -20,7 +20,7 @@ def chosen(places: Sequence[str], delivery: Delivery) -> str:
     return next((each for each in found if _stands(each, delivery)), found[0])
 
 
-def put(delivery: Delivery, place: str, text: str) -> Delivery:
+def write_field(delivery: Delivery, place: str, text: str) -> Delivery:
     """The delivery with the text at a place like `header:X-Id`, `query:id`, `json:a.b`, `form:id` or
     `form:data|json:id`; `ValueError` where its body is not of that form."""
     base, *inner = place.split("|")
@@ -59,7 +59,7 @@ def put_in_items(delivery: Delivery, items: str, texts: Sequence[tuple[Any, str]
 
 
 def _stands(place: str, delivery: Delivery) -> bool:
-    return parse_word(place)(delivery) is not None
+    return parse_field(place)(delivery) is not None
 
 
 def _in_json(body: bytes, path: str, text: str) -> bytes:

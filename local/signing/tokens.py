@@ -7,11 +7,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from local.signing.field_writer import chosen, put
+from local.signing.field_writer import chosen, write_field
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.providers.provider import Provider
 from shared.webhooks.signatures.encodings import ENCODERS
-from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.jwt import HMACS, PUBLIC
 from shared.webhooks.signatures.scheme import Scheme
 from shared.webhooks.signatures.timestamps import WRITTEN
@@ -31,7 +31,7 @@ def with_token(provider: Provider, delivery: Delivery, secret: str, now: float) 
     second = "" if scheme.detached else write(json.dumps(claims).encode())
     content = first.encode() + b"." + (delivery.body if scheme.detached else second.encode())
     token = f"{scheme.signature.prefix}{first}.{second}.{write(_signature(scheme, delivery, secret, content))}"
-    return replace(delivery, body=token.encode()) if place == "body" else put(delivery, place, token)
+    return replace(delivery, body=token.encode()) if place == "body" else write_field(delivery, place, token)
 
 
 def _head(scheme: Scheme, now: float) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _head(scheme: Scheme, now: float) -> dict[str, Any]:
 
 
 def _claims(scheme: Scheme, delivery: Delivery, now: float, said: Any) -> dict[str, Any]:
-    facts = Facts(delivery)
+    facts = SignatureContext(delivery)
     facts.lets = scheme.lets
     claims: dict[str, Any] = dict(said) if isinstance(said, dict) else {}
     claims |= {"iat": int(now), "nbf": int(now), "exp": int(now) + LIFETIME_SECONDS}

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from local.signing.field_writer import chosen, put
+from local.signing.field_writer import chosen, write_field
 from shared.domain.webhook.delivery import JWT, body_value
 from shared.ids import new_id
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.providers.provider import fitted_data
 from shared.webhooks.signatures.encodings import ENCODERS
-from shared.webhooks.signatures.fields import parse_word
+from shared.webhooks.signatures.fields import parse_field
 
 JSON = "application/json"
 
@@ -74,7 +74,7 @@ def _typed(delivery: Delivery, fitted: Mapping[str, Any], event: str) -> Deliver
         raise ValueError(f"{fitted['title']} does not say what type an event has.")
     parts = event.split(".", len(places) - 1) if len(places) > 1 else [event]
     for place, part in zip(places, parts, strict=False):
-        delivery = put(delivery, chosen([place], delivery), part)
+        delivery = write_field(delivery, chosen([place], delivery), part)
     return delivery
 
 
@@ -83,10 +83,10 @@ def _new(delivery: Delivery, fitted: Mapping[str, Any]) -> Delivery:
     for place in _texts(fitted.get("delivery", {}).get("id", ())):
         at = chosen([place], delivery)
         if at.startswith(("header:", "query:", "json:", "form:")) and not _is_derived(at):
-            old = parse_word(at)(delivery)
-            return put(delivery, at, str(time.time_ns()) if old is not None and old.isdigit() else new_id())
+            old = parse_field(at)(delivery)
+            return write_field(delivery, at, str(time.time_ns()) if old is not None and old.isdigit() else new_id())
     unidentified = {b"{": "json:sample_id", b"[": "json:[].sample_id"}.get(delivery.body[:1])
-    return put(delivery, unidentified, new_id()) if unidentified else delivery
+    return write_field(delivery, unidentified, new_id()) if unidentified else delivery
 
 
 def _is_derived(place: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from shared.aws.secrets import encrypt
 from shared.bootstrap import Services, services
 from shared.commands.executions.execute_workflow import ExecuteWorkflow, execute_workflow
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.commands.secrets.set_secret import SetSecret, set_secret
 from shared.commands.workflows.publish_workflow import publish_workflow
 from shared.domain import api_key
@@ -74,14 +74,14 @@ async def _workflow(parts: Services) -> None:
     fact = WorkflowCreated("Deploy on push", None, NODES, EDGES, ["ci"], {})
     made = workflow_fold.apply(None, fact, TENANT, WORKFLOW, happened_at)
     versions = (workflow.version_row(made),)
-    events, row = record(ACTOR, happened_at, fact), workflow.row(made)
+    events, row = new_events(ACTOR, happened_at, fact), workflow.row(made)
     await parts.events.append_one(Append(TENANT, WORKFLOW, "workflow", 0, events, row, versions))
 
 
 async def _webhook(parts: Services, provider: str, webhook_id: str, secret: str) -> None:
     happened_at = now()
     fact = WebhookCreated(provider, WORKFLOW, "hook", provider, {}, "active")
-    events, made = record(ACTOR, happened_at, fact), webhook.apply(None, fact, TENANT, webhook_id, happened_at)
+    events, made = new_events(ACTOR, happened_at, fact), webhook.apply(None, fact, TENANT, webhook_id, happened_at)
     sealed = {"secret": await encrypt(secret, secret_context(TENANT, webhook_id))}
     await parts.events.append_one(Append(TENANT, webhook_id, "webhook", 0, events, webhook.row(made), secret=sealed))
 
@@ -89,7 +89,7 @@ async def _webhook(parts: Services, provider: str, webhook_id: str, secret: str)
 async def _api_key(parts: Services) -> None:
     happened_at = now()
     fact = ApiKeyCreated("The samples'", "admin", [], None)
-    events, made = record(ACTOR, happened_at, fact), api_key.apply(None, fact, TENANT, API_KEY, happened_at)
+    events, made = new_events(ACTOR, happened_at, fact), api_key.apply(None, fact, TENANT, API_KEY, happened_at)
     hashed = {"key_hash": hash_of("A" * 43)}
     await parts.events.append_one(Append(TENANT, API_KEY, "api_key", 0, events, api_key.row(made), secret=hashed))
 

@@ -26,7 +26,7 @@ from shared.webhooks.providers.catalog import provider_data
 from shared.webhooks.providers.configuration import options_of
 from shared.webhooks.providers.handshake import HandshakeAnswer
 from shared.webhooks.signatures.fetched_keys import keys_in_document
-from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.scheme import Scheme
 from shared.webhooks.signatures.timestamps import UNITS
 
@@ -151,7 +151,7 @@ def _public_keys(
         return []
     # A place that the delivery names must be the provider's; one that the file or configuration names is not asked.
     named = any(word.startswith(("header:", "json:")) for word in scheme.fetch.url.words)
-    if named and scheme.fetch.url_for(Facts(delivery)) is None:
+    if named and scheme.fetch.url_for(SignatureContext(delivery)) is None:
         return []
     documents = [aux[name] for name in DOCUMENTS if name in aux] or list(secrets)
     found: list[Any] = []

@@ -10,7 +10,7 @@ from shared.domain.timestamps import timestamp
 from shared.events.codec import new_event
 from shared.events.envelope import NewEvent
 from shared.ids import new_id
-from shared.tracing import Cause, current
+from shared.tracing import CorrelationContext, current_context
 
 if TYPE_CHECKING:
     from shared.events.facts import Fact
@@ -21,8 +21,8 @@ def now() -> str:
     return timestamp(time.time())
 
 
-def record(actor: Actor, happened_at: str, *facts: Fact) -> tuple[NewEvent, ...]:
+def new_events(actor: Actor, happened_at: str, *facts: Fact) -> tuple[NewEvent, ...]:
     """The events of facts that `actor` caused at `happened_at`, with the request that led to them."""
-    cause = current() or Cause(new_id())
+    cause = current_context() or CorrelationContext(new_id())
     metadata = {"actor": actor.name, **cause.metadata()}
     return tuple(new_event(new_id(), fact, happened_at, metadata) for fact in facts)

@@ -14,7 +14,7 @@ Outcome = TypeVar("Outcome")
 ATTEMPTS = 8
 
 
-async def repeated_on_conflict(attempt: Callable[[], Awaitable[Outcome]]) -> Outcome:
+async def retry_on_conflict(attempt: Callable[[], Awaitable[Outcome]]) -> Outcome:
     """What `attempt` yields; it reads afresh each time, so a conflict means only that it has to look again.
 
     Raises `StreamConflictError` when it was overtaken every time.

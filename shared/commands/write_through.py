@@ -27,7 +27,7 @@ async def remember_workflow(services: Services, tenant_id: str, workflow_id: str
         workflow = await services.workflows.get(tenant_id, workflow_id)
         if workflow is not None:
             published = workflow["published_version"] or 0
-            await services.hints.remember_published(workflow_id, published, workflow["stream_version"])
+            await services.config_cache.remember_published(workflow_id, published, workflow["stream_version"])
         page, last = await services.webhooks.of_workflow(tenant_id, workflow_id, PAGE), None
         while page:
             await _remember_page(services, tenant_id, workflow_id, [row["id"] for row in page], last)
@@ -43,12 +43,12 @@ async def _remember_page(
     services: Services, tenant_id: str, workflow_id: str, webhook_ids: list[str], last: str | None
 ) -> None:
     """Looks at what is remembered before it reads what is stored, as `remember_webhook` does."""
-    seen = dict(zip(webhook_ids, await services.hints.webhook_configs(webhook_ids), strict=True))
+    seen = dict(zip(webhook_ids, await services.config_cache.webhook_configs(webhook_ids), strict=True))
     workflow = await services.workflows.get(tenant_id, workflow_id) or {}
     rows = await services.webhooks.of_workflow(tenant_id, workflow_id, PAGE, last)
     published = {"published_version": workflow.get("published_version")}
     found = [(row["id"], intake_config({**row, **published}), seen[row["id"]]) for row in rows if row["id"] in seen]
-    missed = await services.hints.refill_webhooks(found) if found else []
+    missed = await services.config_cache.refill_webhooks(found) if found else []
     # Those that are not the workflow's any more were written by whoever has changed that.
     for webhook_id in missed:
         await remember_webhook(services, webhook_id)
@@ -58,10 +58,10 @@ async def remember_webhook(services: Services, webhook_id: str) -> None:
     """Writes one webhook through as it is stored now; a deleted one as missing."""
     try:
         for _ in range(ATTEMPTS):
-            seen = await services.hints.webhook_config(webhook_id)
+            seen = await services.config_cache.webhook_config(webhook_id)
             row = await services.webhooks.for_intake(webhook_id)
-            if await services.hints.refill_webhook(webhook_id, intake_config(row) if row else None, seen):
+            if await services.config_cache.refill_webhook(webhook_id, intake_config(row) if row else None, seen):
                 return
-        await services.hints.forget_webhook(webhook_id)
+        await services.config_cache.forget_webhook(webhook_id)
     except (QueueUnavailableError, QueueError):
         logger.warning("hints_not_written", extra={"webhook_id": webhook_id})

@@ -39,7 +39,7 @@ class WebhookSecretRotated:
 
 @dataclass(frozen=True, slots=True)
 class WebhookDeleted:
-    """The webhook was removed; its deliveries stay in the ledger."""
+    """The webhook was removed; its deliveries stay in the delivery log."""
 
 
 WebhookFact = WebhookCreated | WebhookUpdated | WebhookSecretRotated | WebhookDeleted

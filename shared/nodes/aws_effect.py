@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from shared.domain.glob import fits
-from shared.nodes.node_type import Effect, NodeError
+from shared.nodes.node_type import EffectContext, NodeError
 
 Arn = Annotated[str, Field(max_length=2_048, pattern=r"^arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]+:\d{12}:.+$")]
 
@@ -26,9 +26,9 @@ def is_allowed(tenant_id: str, resource: str, entries: Iterable[str]) -> bool:
     return is_line and any(tenant in (tenant_id, "*") and fits(resource, pattern) for tenant, _, pattern in given)
 
 
-async def aws_call(effect: Effect, resource: str, service: str, operation: str, **arguments: Any) -> Any:
+async def aws_call(effect: EffectContext, resource: str, service: str, operation: str, **arguments: Any) -> Any:
     """What the service answers; a resource that is not the tenant's, and every failure, raises `NodeError`."""
-    if not is_allowed(effect.tenant_id, resource, effect.reach.aws):
+    if not is_allowed(effect.tenant_id, resource, effect.permissions.aws):
         raise NodeError("aws_refused", f"{resource} is not among the resources that this tenant's workflows may use.")
     from shared.aws.calls import AwsCallError, call
 

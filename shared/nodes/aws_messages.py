@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from shared.nodes.aws_effect import given, said
-from shared.nodes.node_type import Completed, Effect
+from shared.nodes.node_type import Completed, EffectContext
 
 
 def _attribute_names(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def message_text(message: Any) -> str:
 
 
 def message_arguments(
-    effect: Effect,
+    effect: EffectContext,
     destination: str,
     attributes: Attributes | None,
     group_id: GroupId | None,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import httpcore
 
 from shared.platform.bulkhead import BulkheadThreads
-from shared.platform.lru_cache import RecentlyUsed
+from shared.platform.lru_cache import LruCache
 
 LOOKUP_SECONDS = 5.0
 # How long addresses are used again: the system's resolver does not say how long they hold.
@@ -52,7 +52,7 @@ class Resolver:
         """`lookup` gives a name's addresses and may block; after `lookup_seconds` nobody waits for it any more."""
         self._lookup, self._lookup_seconds = lookup, lookup_seconds
         self._threads = BulkheadThreads(MAX_LOOKUPS, LOOKUPS_OF_A_TENANT, "resolver")
-        self._known: RecentlyUsed[_Name, _Answer] = RecentlyUsed(MAX_REMEMBERED)
+        self._known: LruCache[_Name, _Answer] = LruCache(MAX_REMEMBERED)
         self._under_way: dict[_Name, asyncio.Task[tuple[str, ...]]] = {}
 
     async def addresses(self, tenant_id: str, host: str) -> tuple[str, ...]:

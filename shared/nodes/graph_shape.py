@@ -36,8 +36,8 @@ def shape_problems(graph: Graph, pointer: str) -> Iterator[Problem]:
     """What is wrong with a workflow's graph as a whole; `pointer` is where the graph stands."""
     triggers = [node.id for node in graph.nodes.values() if is_trigger(node)]
     if not triggers:
-        hint = "Add a webhook_trigger, a schedule_trigger or a manual_trigger."
-        yield Problem(f"{pointer}/nodes", "The workflow has no trigger, so nothing could start it.", hint)
+        suggestion = "Add a webhook_trigger, a schedule_trigger or a manual_trigger."
+        yield Problem(f"{pointer}/nodes", "The workflow has no trigger, so nothing could start it.", suggestion)
     yield from _cycle_problems(graph, pointer)
     reachable = set(triggers)
     open_nodes = list(triggers)

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from shared.domain.execution.run_error import run_error
 from shared.domain.json.values import pointer_of, size_bytes
 from shared.domain.workflow.graph import Graph
-from shared.platform.turns import Turns
+from shared.platform.turns import ComputeTurns
 
 JsonObject = dict[str, Any]
 
@@ -75,7 +75,7 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class NodeInputs:
     """The live predecessors' ids, in the order of the edges, and each one's output; the signal that ended a wait.
     `size_bytes` is what the outputs take together."""
 
@@ -106,7 +106,7 @@ async def no_signal_urls(_tenant_id: str, _execution_id: str, name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class EffectPermissions:
     """What this deployment lets effects reach besides the public internet, by entries `tenant_id=…`: private hosts, and
     resources on AWS. `secrets` gives a tenant's by name, `signal_url` that of a run's signal; what they cannot give
     raises `NodeError`."""
@@ -118,7 +118,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class EffectContext:
     """What an effect may know: on whose behalf it acts, under which key, how long it may take, what it may reach, the
     secrets that its node names, and the turns in which it reads what is large."""
 
@@ -126,9 +126,9 @@ class Effect:
     idempotency_key: str
     timeout_seconds: float
     now: Callable[[], float]
-    reach: Reach = Reach()
+    permissions: EffectPermissions = EffectPermissions()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    turns: Turns = field(default_factory=Turns, repr=False)
+    turns: ComputeTurns = field(default_factory=ComputeTurns, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class MapPlan:
     """How a map runs its items: how many there are, how many at once, how many may fail, how many are enough."""
 
     total: int
@@ -190,11 +190,11 @@ class NodeType:
     title: str
     parameters: type[Parameters]
     handles: Callable[[JsonObject], Sequence[str]] = field(default=lambda _parameters: ("out",))
-    run: Callable[[Any, Inputs], Completed] | None = None
-    perform: Callable[[Any, Effect], Awaitable[Completed]] | None = None
+    run: Callable[[Any, NodeInputs], Completed] | None = None
+    perform: Callable[[Any, EffectContext], Awaitable[Completed]] | None = None
     wait: Callable[[Any, float], Wait] | None = None
     body: Callable[[JsonObject], Graph] | None = None
-    spread: Callable[[Any], Spread] | None = None
+    spread: Callable[[Any], MapPlan] | None = None
     call: Callable[[Any], Call] | None = None
     complete: Callable[[JsonObject], JsonObject] = field(default=lambda resolved: resolved)
     needs: tuple[str, ...] = ()
@@ -222,12 +222,12 @@ class NodeType:
             code = "expression" if any(one["type"] == "condition" for one in details) else "invalid_parameters"
             raise NodeError(code, "; ".join(_sentence(one) for one in details[:5])) from None
 
-    def yields(self, parameters: Any, inputs: Inputs) -> Completed:
+    def compute(self, parameters: Any, inputs: NodeInputs) -> Completed:
         """What a pure node yields; one that fails, or yields too much, raises `NodeError`."""
         assert self.run is not None, f"{self.name} is not pure"
         return self._bounded(parameters, self.run(parameters, inputs))
 
-    async def achieves(self, parameters: Any, effect: Effect) -> Completed:
+    async def perform_effect(self, parameters: Any, effect: EffectContext) -> Completed:
         """What an effect yields once it has happened; the same goes for it."""
         assert self.perform is not None, f"{self.name} is no effect"
         return self._bounded(parameters, await self.perform(parameters, effect))

@@ -153,7 +153,7 @@ def _drawn_body(place: _Place, map_id: str, drawn: JsonObject, pointer: str) -> 
         yield Problem(pointer, f"Maps stand in one another at most {MAX_DEPTH} deep.", "Call a workflow instead.")
         return
     graph, problems = parse_graph(drawn.get("nodes"), drawn.get("edges", []))
-    yield from (Problem(pointer + one.pointer, one.message, one.hint) for one in problems)
+    yield from (Problem(pointer + one.pointer, one.message, one.suggestion) for one in problems)
     if graph is not None:
         yield from _graph(place.within(graph, pointer, map_id))
 
@@ -243,8 +243,8 @@ def _credentials(compiled: Compiled, pointer: str) -> Iterator[Problem]:
         yield Problem(pointer, "A secret is put in as it is.", "Write {% $secrets.name %} and nothing else in it.")
     of_run = compiled.reads.get("execution")
     if isinstance(of_run, dict) and MARK in of_run:
-        hint = "Write {% $execution.signal_urls.name %} and nothing else in it."
-        yield Problem(pointer, "A signal's URL is put in as it is.", hint)
+        suggestion = "Write {% $execution.signal_urls.name %} and nothing else in it."
+        yield Problem(pointer, "A signal's URL is put in as it is.", suggestion)
 
 
 def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Iterator[Problem]:
@@ -252,8 +252,8 @@ def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Itera
         if name == "secrets":
             continue  # said by itself
         yield Problem(pointer, f"Nothing is called ${name}.", nearest(f"${name}", [f"${known}" for known in SCOPE]))
-    for message, hint in context_problems(compiled):
-        yield Problem(pointer, message, hint)
+    for message, suggestion in context_problems(compiled):
+        yield Problem(pointer, message, suggestion)
     if place.outer is None:
         for name in ITEM_SCOPE:
             if name in compiled.reads:
@@ -281,5 +281,5 @@ def _handle(node: Node, handle: str, pointer: str) -> Iterator[Problem]:
             message = f"The node {node.id!r} never chooses its error handle."
             yield Problem(pointer, message, 'Set its on_error to "route".')
     elif handle not in known:
-        hint = nearest(handle, known) if known else "Nothing comes after it, except at its error handle."
-        yield Problem(pointer, f"The node {node.id!r} has no handle {handle!r}.", hint)
+        suggestion = nearest(handle, known) if known else "Nothing comes after it, except at its error handle."
+        yield Problem(pointer, f"The node {node.id!r} has no handle {handle!r}.", suggestion)

@@ -10,7 +10,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class RecentlyUsed(Generic[K, V]):
+class LruCache(Generic[K, V]):
     """Values by key with a weight each; those that were not used for longest make room for new ones.
 
     The newest value is kept whatever it weighs. What was put here a moment ago may be gone: hold on to what you need.

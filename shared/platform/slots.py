@@ -29,12 +29,12 @@ BACK_PER_SECOND = 100.0
 BACK_BYTES_PER_SECOND = 4_194_304.0
 
 
-class Places:
+class Slots:
     """One drain's; belongs to one event loop."""
 
-    def __init__(self, places: int) -> None:
-        """`places` is how many runs are worked on at once."""
-        self.total = places
+    def __init__(self, slots: int) -> None:
+        """`slots` is how many runs are worked on at once."""
+        self.total = slots
         self.at_work = 0
         # Set when a place has become free: whoever waits for one clears it first.
         self.freed = asyncio.Event()
@@ -67,7 +67,7 @@ class Places:
 
     @contextmanager
     def run_of(self, tenant_id: str) -> Iterator[None]:
-        """A block that works on a run of the tenant's, in a place: `outside` in it can set it aside."""
+        """A block that works on a run of the tenant's, in a place: `waiting_outside` in it can set it aside."""
         run = _Run(self, tenant_id)
         token = _run.set(run)
         try:
@@ -123,8 +123,8 @@ class Places:
 class _Run:
     """One run at work: how much it waits for, whether it is set aside, and whether it was to be and is not."""
 
-    def __init__(self, places: Places, tenant_id: str) -> None:
-        self._places, self._tenant_id = places, tenant_id
+    def __init__(self, slots: Slots, tenant_id: str) -> None:
+        self._slots, self._tenant_id = slots, tenant_id
         self._waits, self._since = 0, 0.0
         self._most = ASIDE_OF_A_TENANT
         self._is_aside = self._is_stuck = False
@@ -156,7 +156,7 @@ class _Run:
             return
         left = self._since + PATIENCE_SECONDS - self._loop.time()
         if left <= 0:
-            self._is_aside = self._places.set_aside(self._tenant_id, self._most)
+            self._is_aside = self._slots.set_aside(self._tenant_id, self._most)
             self._keep(not self._is_aside)
         if not self._is_aside:
             self._timer = self._loop.call_later(left if left > 0 else PATIENCE_SECONDS, self._look)
@@ -165,19 +165,19 @@ class _Run:
         self._keep(False)
         if self._is_aside:
             self._is_aside = False
-            self._places.come_back(self._tenant_id)
+            self._slots.come_back(self._tenant_id)
 
     def _keep(self, is_stuck: bool) -> None:
         if is_stuck != self._is_stuck:
             self._is_stuck = is_stuck
-            self._places.keep(self._tenant_id, 1 if is_stuck else -1)
+            self._slots.keep(self._tenant_id, 1 if is_stuck else -1)
 
 
 _run: ContextVar[_Run | None] = ContextVar("run", default=None)
 
 
 @contextmanager
-def outside(most: int = ASIDE_OF_A_TENANT) -> Iterator[None]:
+def waiting_outside(most: int = ASIDE_OF_A_TENANT) -> Iterator[None]:
     """A block that waits for a server outside, or for others' ends, on behalf of the run at work; so many of its
     tenant's may be aside when this one is to be."""
     run = _run.get()

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 LARGE_BYTES = 262_144
 
 
-class Turns:
+class ComputeTurns:
     """Those of one event loop."""
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ class RememberedWebhook(NamedTuple):
     is_fresh: bool
 
 
-class Hints:
+class ConfigCache:
     """Published versions and webhooks as intake needs them. Every method raises `QueueUnavailableError`."""
 
     def __init__(self, client: Redis, keys: OwnKeys) -> None:

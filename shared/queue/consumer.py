@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 
 from shared.queue.connection import CALL_SECONDS, connect, in_time
 from shared.queue.job import PUT_OFF_FIELD, ClaimedJob, claimed_job
-from shared.queue.producer import Inbox, bullmq_scripts
+from shared.queue.producer import JobProducer, bullmq_scripts
 from shared.queue.scripts import ScriptRunner
 from shared.settings import Settings
 
@@ -42,7 +42,7 @@ _JOB_GONE = (-1, -2, -3, -6)  # missing job, missing lock, not active, somebody 
 _IN_FLOW = {-4: "The job's flow has pending children.", -9: "The job's flow has failed children."}
 
 
-class ExecutionQueue(Inbox):
+class JobConsumer(JobProducer):
     """One process's way to the queue. Every method raises `QueueUnavailableError` while Redis cannot be reached."""
 
     def __init__(self, client: Redis, settings: Settings) -> None:
@@ -78,7 +78,7 @@ class ExecutionQueue(Inbox):
             _, awaited = await pipeline.execute()
         return bool(awaited)
 
-    async def keep_awaited(self, execution_id: str) -> None:
+    async def remember_waiting_client(self, execution_id: str) -> None:
         """Remembers that somebody waits for the answer of an execution which now waits itself."""
         async with in_time():
             await self._client.set(self._keys.awaited(execution_id), "1", ex=AWAITED_SECONDS)

@@ -1,7 +1,7 @@
-"""Lines for the ledger: intake leaves them in Redis, a drain writes them. Floods become counts.
+"""Entries for the delivery log: intake leaves them in Redis, a drain writes them. Floods become counts.
 
-What a sender has proven may fill the ledger as far as it likes; what anybody can send is bounded: per webhook 60 lines
-a minute, 600 lines and 8 MB of bodies an hour. Beyond that, lines are counted and bodies are not kept.
+What a sender has proven may fill the delivery log as far as it likes; what anybody can send is bounded: per webhook 60
+lines a minute, 600 lines and 8 MB of bodies an hour. Beyond that, lines are counted and bodies are not kept.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ BATCH_COUNTS = 500
 WRITER_SECONDS = 15
 _ID_OF = {name: re.compile(rf'"{name}": ?"([0-9a-f-]{{36}})"') for name in ("tenant_id", "webhook_id")}
 # A delivery that is refused is answered no later for being noted.
-NOTE_TIMEOUT_SECONDS = 0.5
+LOG_TIMEOUT_SECONDS = 0.5
 
 _NOTE, _TAKE, _FINISH = (
     (Path(__file__).parent / "lua" / name).read_text("utf-8")
@@ -59,7 +59,7 @@ class Refused(NamedTuple):
     webhook_id: str | None = None
 
 
-class Notes(NamedTuple):
+class LogBatch(NamedTuple):
     """Lines that are being written, with their bodies where those are kept, and counts of floods as lines: always the
     same for the same notes. `refused` is what is no line; `taken` is how many places of the list all these are, and
     `counted` the counts' fields. `more`: others wait."""
@@ -72,7 +72,7 @@ class Notes(NamedTuple):
     more: bool
 
 
-class Ledger:
+class DeliveryLog:
     """The lines. Every method raises `QueueUnavailableError`."""
 
     def __init__(self, client: Redis, keys: OwnKeys) -> None:
@@ -80,7 +80,7 @@ class Ledger:
         self._client = client
         self._keys = keys
 
-    async def note(self, row: DeliveryLogEntry, body: str = "") -> bool:
+    async def log_delivery(self, row: DeliveryLogEntry, body: str = "") -> bool:
         """Whether a drain should be woken, since none is live: leaves a row of `webhook_deliveries`, with its body in
         base64. Of those who ask, one in ten seconds is told to."""
         from shared.domain.webhook.delivery_log import PROVEN  # most deliveries leave none
@@ -102,13 +102,13 @@ class Ledger:
         text = json.dumps(row, separators=(",", ":"))
         lines = LINES_PER_MINUTE if refused else PROVEN_LINES_PER_MINUTE
         limits = (MAX_WAITING_BYTES, "1" if refused else "", REFUSED_LINES_PER_HOUR, REFUSED_BYTES_PER_HOUR)
-        async with in_time(NOTE_TIMEOUT_SECONDS):
+        async with in_time(LOG_TIMEOUT_SECONDS):
             woken: Any = await self._client.eval(
                 _NOTE, len(names), *names, text, field, lines, MAX_WAITING, _body_key(row), body, *limits
             )
         return bool(woken)
 
-    async def take_notes(self, writer: str, share: float = 1.0) -> Notes | None:
+    async def take_entries(self, writer: str, share: float = 1.0) -> LogBatch | None:
         """What `writer` alone is to write now, about this share of what is written at once; `None` while another
         writes, or when there is nothing."""
         from shared.domain.webhook.delivery_log import parse_log_entry
@@ -130,18 +130,18 @@ class Ledger:
                 line["body"] = body
         counted = dict(zip(taken[1][::2], taken[1][1::2], strict=True))
         more = taken[3] > places or taken[4] > len(counted) or bool(taken[5])
-        return Notes(lines, _counts(counted, taken[2], refused), refused, places, list(counted), more)
+        return LogBatch(lines, _counts(counted, taken[2], refused), refused, places, list(counted), more)
 
-    async def finish_notes(self, writer: str, notes: Notes) -> bool:
+    async def finish_entries(self, writer: str, batch: LogBatch) -> bool:
         """Whether what has been written is forgotten. A writer that took too long forgets nothing: its rows are there,
         and writing them again changes nothing."""
         keys = self._keys
         names = (keys.ledger, keys.ledger_taken, keys.ledger_writer, keys.ledger_bodies, keys.ledger_bytes)
-        bodies = {_body_key(line) for line in notes.lines if line["size_bytes"]}
-        forgotten = (*notes.counted, *bodies)
+        bodies = {_body_key(line) for line in batch.lines if line["size_bytes"]}
+        forgotten = (*batch.counted, *bodies)
         async with in_time():
             done: Any = await self._client.eval(
-                _FINISH, len(names), *names, writer, notes.taken, len(notes.counted), *forgotten
+                _FINISH, len(names), *names, writer, batch.taken, len(batch.counted), *forgotten
             )
         return bool(done)
 

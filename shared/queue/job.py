@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from shared.domain.json.values import may_be_unstorable
 from shared.ids import derived_id, is_uuid
-from shared.tracing import Cause
+from shared.tracing import CorrelationContext
 
 if TYPE_CHECKING:
     from shared.domain.webhook.delivery import DeliveryRecord
@@ -25,7 +25,7 @@ class ExecutionJob(NamedTuple):
 
     `delivery`: start it from `delivery`. `resume`: continue what its events say. `start`: a job that another
     BullMQ client added, which starts the published version by hand from `start`, `{workflow_id, input}`.
-    `awaited`: somebody waits for the answer.
+    `client_is_waiting`: somebody waits for the answer.
     """
 
     tenant_id: str
@@ -33,7 +33,7 @@ class ExecutionJob(NamedTuple):
     kind: Literal["delivery", "resume", "start"]
     delivery: DeliveryRecord | None = None
     start: dict[str, Any] | None = None
-    awaited: bool = False
+    client_is_waiting: bool = False
 
     @property
     def delivered(self) -> DeliveryRecord:
@@ -46,9 +46,9 @@ class ExecutionJob(NamedTuple):
         return self._replace(delivery={**self.delivered, "delivery_id": delivery_id})
 
     @property
-    def cause(self) -> Cause:
+    def cause(self) -> CorrelationContext:
         """What led to a run that this job starts."""
-        return Cause.of(self.delivery or {}, self.execution_id)
+        return CorrelationContext.of(self.delivery or {}, self.execution_id)
 
     def data(self) -> dict[str, Any]:
         """The BullMQ job's data."""
@@ -57,7 +57,7 @@ class ExecutionJob(NamedTuple):
             found["delivery"] = self.delivery
         if self.start is not None:
             found["start"] = self.start
-        if self.awaited:
+        if self.client_is_waiting:
             found["awaited"] = True
         return found
 

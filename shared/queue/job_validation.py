@@ -35,7 +35,7 @@ def _is_truth(value: Any) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    # What the ledger's column holds.
+    # What the delivery log's column holds.
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 

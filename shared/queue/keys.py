@@ -69,7 +69,7 @@ class OwnKeys(NamedTuple):
 
     @property
     def ledger_writer(self) -> str:
-        """The drain that is just writing the ledger."""
+        """The drain that is just writing the delivery log."""
         return f"{self.base}:ledger-writer"
 
     @property

@@ -13,7 +13,7 @@ from shared.queue.scripts import ScriptRunner
 WAKING_SECONDS = 3.0
 
 
-class Presence:
+class LiveDrains:
     """The announcements of drains. Every method raises `QueueUnavailableError`."""
 
     def __init__(self, client: Redis, scripts: ScriptRunner, keys: OwnKeys) -> None:

@@ -19,12 +19,12 @@ import msgpack
 from redis.asyncio import Redis
 
 from shared.ids import is_uuid
-from shared.queue.cache import Hints
+from shared.queue.cache import ConfigCache
 from shared.queue.connection import in_time
-from shared.queue.delivery_log import Ledger
+from shared.queue.delivery_log import DeliveryLog
 from shared.queue.job import JOB_NAME, ExecutionJob, parse_job
 from shared.queue.keys import OwnKeys
-from shared.queue.live_drains import Presence
+from shared.queue.live_drains import LiveDrains
 from shared.queue.scripts import ScriptRunner
 from shared.settings import Settings
 
@@ -62,16 +62,16 @@ class Receipt(NamedTuple):
     unpublished: bool = False
 
 
-class Inbox(Hints, Presence, Ledger):
+class JobProducer(ConfigCache, LiveDrains, DeliveryLog):
     """Adds jobs. Every method raises `QueueUnavailableError` while Redis cannot be reached."""
 
     def __init__(self, client: Redis, settings: Settings, scripts: Mapping[str, str] | None = None) -> None:
         """Uses `client`, which belongs to the running event loop; `scripts` are run besides those for adding."""
         keys = OwnKeys.of(settings.queue_prefix, settings.queue_name)
         runner = ScriptRunner(client, {**_adding(), **(scripts or {})})
-        Hints.__init__(self, client, keys)
-        Presence.__init__(self, client, runner, keys)
-        Ledger.__init__(self, client, keys)
+        ConfigCache.__init__(self, client, keys)
+        LiveDrains.__init__(self, client, runner, keys)
+        DeliveryLog.__init__(self, client, keys)
         self._delivery_memory_seconds = settings.delivery_memory_seconds
         self._base = f"{settings.queue_prefix}:{settings.queue_name}"
         self._add_keys = [f"{self._base}:{name}" for name in _ADD_KEYS]

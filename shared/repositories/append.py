@@ -45,8 +45,8 @@ class Append(NamedTuple):
     `expected_version` is the stream's version that the writer has seen (0: the stream must not exist). `row` is the
     aggregate as it is after the events, for its read model; `versions` are rows of `workflow_versions`; `secret` holds
     the columns of the row that are no facts (`secret`, `previous_secret`, `key_hash`, `value`); `deliveries` are rows
-    of the webhook ledger; `calls` are the runs that a waiting execution waits for, and `awaiting_id` is the one that
-    waits for this one, which has ended. `encoded` are the events' payloads, where they have been encoded already.
+    of the webhook delivery log; `calls` are the runs that a waiting execution waits for, and `awaiting_id` is the one
+    that waits for this one, which has ended. `encoded` are the events' payloads, where they have been encoded already.
     """
 
     tenant_id: str

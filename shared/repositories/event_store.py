@@ -36,9 +36,9 @@ class EventStoreRepository:
     async def append(self, appends: Sequence[Append], lines: Sequence[DeliveryLogEntry] = ()) -> list[Appended]:
         """What became of each append, in order: all are judged on their own in one call and one transaction.
 
-        `lines` are rows of the ledger for deliveries that started no run; they are written whatever becomes of the
-        appends. Repeating a call changes nothing and answers `duplicate`. A stream may stand in a call once, else it
-        raises `ValueError`; a database that is out of reach raises `StorageUnavailableError`.
+        `lines` are rows of the delivery log for deliveries that started no run; they are written whatever becomes of
+        the appends. Repeating a call changes nothing and answers `duplicate`. A stream may stand in a call once, else
+        it raises `ValueError`; a database that is out of reach raises `StorageUnavailableError`.
         """
         if len({append.stream_id for append in appends}) != len(appends):
             raise ValueError("A stream may stand in a call once; join its appends or send them one after another.")
@@ -136,7 +136,7 @@ class EventStoreRepository:
         events = [event_of(row) for row in await self._database.rpc("read_outcomes", argument)]
         return {event.stream_id: event for event in events}
 
-    async def rest(
+    async def set_wake_up(
         self, tenant_id: str, execution_id: str, stream_version: int, wake_at: str | None, calls: Sequence[str]
     ) -> None:
         """Says when a waiting execution is to be looked at again, unless it has got any further; `calls` as in an

@@ -1,4 +1,4 @@
-"""Webhooks and the ledger of their deliveries."""
+"""Webhooks and the delivery log of their deliveries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DELIVERY = (
     "id,webhook_id,received_at,verdict,reason,delivery_key,event_type,execution_id,method,headers,query,body_sha256,"
     "size_bytes,count,verified"
 )
-# The ledger tells a redelivery from what a provider sent by how its delivery key begins.
+# The delivery log tells a redelivery from what a provider sent by how its delivery key begins.
 REDELIVERY_PREFIX = "redelivery:"
 
 
@@ -87,8 +87,8 @@ class WebhookRepository:
         event_type: str | None = None,
         redeliveries: bool = True,
     ) -> Rows:
-        """The webhook's ledger, newest first; `before.created_at` is the last seen `received_at`. `since` (inclusive)
-        and `until` (exclusive) bound it. Without `redeliveries`, only what the provider sent."""
+        """The webhook's delivery log, newest first; `before.created_at` is the last seen `received_at`. `since`
+        (inclusive) and `until` (exclusive) bound it. Without `redeliveries`, only what the provider sent."""
 
         def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
             query = query.eq("tenant_id", tenant_id).eq("webhook_id", webhook_id)

@@ -60,7 +60,7 @@ def is_stored(config: Mapping[str, Any]) -> bool:
     return config.get("durability") == STORED
 
 
-def door_problems(config: Mapping[str, Any]) -> list[Problem]:
+def option_problems(config: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with the options of the door, with pointers into the configuration."""
     problems = [
         Problem(pointer_of(name), "Write a list of texts.")

@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
-from shared.webhooks.work_budget import Work
+from shared.webhooks.work_budget import WorkBudget
 
 MAX_FORM_FIELDS = 1000
 
@@ -35,10 +35,10 @@ class Delivery:
     protected: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def work(self) -> Work:
+    def work(self) -> WorkBudget:
         """What may still be done to read it."""
         around = (*self.headers.values(), *self.query.values(), self.raw_query)
-        return Work(len(self.body) + sum(map(len, around)))
+        return WorkBudget(len(self.body) + sum(map(len, around)))
 
     @cached_property
     def json(self) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class Table:
+class TomlTable:
     """One table; every reader raises `ValueError` that says what to write."""
 
     def __init__(self, name: str, data: object) -> None:

@@ -16,7 +16,7 @@ TIMES_INFLATED = 4
 STEP_BYTES = 64
 
 
-class Work:
+class WorkBudget:
     """What may still be done for one request. Once there is nothing left, whatever is read is not there."""
 
     __slots__ = ("_is_inflated", "_left", "_light")

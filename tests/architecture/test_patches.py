@@ -40,7 +40,7 @@ def test_a_replaced_part_is_found() -> None:
     source = """
 from unittest import mock
 from unittest.mock import patch
-monkeypatch.setattr("shared.queue.delivery_log.Ledger.note", None)
+monkeypatch.setattr("shared.queue.delivery_log.DeliveryLog.note", None)
 monkeypatch.setattr(wired.queue, "complete", None)
 monkeypatch.setattr("shared.queue.delivery_log.LINES_PER_MINUTE", 1)
 monkeypatch.setattr(time, "monotonic", None)

@@ -2,7 +2,7 @@
 
 For each attack of `tests/bench/attacks.py`, on a stack of its own: the victim's latency while nothing else happens, and
 the same while the attack lasts. Another tenant's 99th percentile shall stay below twice the idle one, or one second
-where that is more; its deliveries shall be taken, its runs shall end, and its ledger shall be written.
+where that is more; its deliveries shall be taken, its runs shall end, and its delivery log shall be written.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def _nesting(levels: int) -> list[dict[str, Any]]:
 
 
 async def poisoned_ledger_line(attacker: Attacker) -> str:
-    """A filter that is plain ASCII and yields NUL as the reason of a line in the delivery ledger."""
+    """A filter that is plain ASCII and yields NUL as the reason of a line in the delivery log."""
     workflow = await attacker.publish(HOOK, node("end", "transform", {"value": 1}))
     path = await attacker.webhook(workflow, filter=r"{% $error('\u0000') %}")
     bodies = (b"[%d]" % number for number in count())

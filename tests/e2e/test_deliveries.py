@@ -1,4 +1,4 @@
-"""From a signed delivery to its run and its line in the ledger, on the running stack."""
+"""From a signed delivery to its run and its line in the delivery log, on the running stack."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def test_run_is_there_from_its_202_on(http: httpx.Client, webhook: dict[str, Any
 
 
 def test_ledger_shows_the_delivery_with_its_body(http: httpx.Client, webhook: dict[str, Any]) -> None:
-    """The ledger says what came, what became of it and which run it started; the one delivery has its body too."""
+    """The delivery log says what came, what became of it and which run it started; the one delivery has its body
+    too."""
     delivered = deliver(webhook, {"n": 4})
     finished(http, delivered["execution_id"])
     path = f"/api/webhooks/{webhook['id']}/deliveries"

@@ -45,7 +45,7 @@ def send(webhook: dict[str, Any], *options: str) -> int:
 
 
 def lines(http: httpx.Client, webhook: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """The ledger, oldest first, once it has so many lines."""
+    """The delivery log, oldest first, once it has so many lines."""
     deadline, found = time.monotonic() + 20, []
     while len(found) < count and time.monotonic() < deadline:
         found = http.get(f"/api/webhooks/{webhook['id']}/deliveries").json()["items"]

@@ -23,7 +23,7 @@ from local.stack.redis import RedisServer
 from local.stack.stack import LocalStack
 from local.stack.tokens import LocalKeys
 from shared.bootstrap import Services
-from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.ids import new_id
 from shared.nodes import outbound
 from shared.repositories.database import Database
@@ -146,7 +146,7 @@ async def site(own_gateway: SupabaseGateway, redis_server: RedisServer) -> Async
         }
         settings = Settings.from_environment(environment)
         services = Services(Database(settings.supabase_url, settings.supabase_key), settings)
-        guard = ExpressionGuard()
+        guard = ExpressionEvaluator()
         yield Site(Bench(services, guard, tenant_id), sink, environment)
         await guard.close()
         await services.close()

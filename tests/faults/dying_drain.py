@@ -16,17 +16,17 @@ from functools import partial
 from typing import Any, NoReturn
 
 from shared.bootstrap import Services
-from shared.commands.enqueue_resume import hint
-from shared.engine.drain.delivery_log_writer import CarryingEvents
+from shared.commands.enqueue_resume import enqueue_resume
+from shared.engine.drain.delivery_log_writer import BatchingEventStore
 from shared.engine.drain.loop import Drain
 from shared.engine.drain.schedules import Schedules
-from shared.engine.expressions.evaluator import ExpressionGuard
-from shared.engine.run.executor import Engine
-from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.expressions.evaluator import ExpressionEvaluator
+from shared.engine.run.executor import RunExecutor
+from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import Journal
 from shared.ids import new_id
-from shared.nodes.node_type import Reach
-from shared.queue.consumer import ExecutionQueue
+from shared.nodes.node_type import EffectPermissions
+from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob
 from shared.repositories.append import Append, Appended
 from shared.repositories.database import Database
@@ -43,7 +43,7 @@ def die() -> NoReturn:
     raise AssertionError("SIGKILL cannot be survived")
 
 
-class DiesAtAppend(CarryingEvents):
+class DiesAtAppend(BatchingEventStore):
     """Dies before, or right after, the first append that the point is about."""
 
     def __init__(self, database: Database, is_fatal: Callable[[Append], bool], is_after: bool) -> None:
@@ -60,7 +60,7 @@ class DiesAtAppend(CarryingEvents):
         return appended
 
 
-class DiesAfterClaim(ExecutionQueue):
+class DiesAfterClaim(JobConsumer):
     """Dies with a job in hand that nothing has been done about."""
 
     async def claim(self, token: str) -> ClaimedJob | None:
@@ -68,7 +68,7 @@ class DiesAfterClaim(ExecutionQueue):
         return claimed if claimed is None else die()
 
 
-class DiesBeforeAcknowledge(ExecutionQueue):
+class DiesBeforeAcknowledge(JobConsumer):
     """Dies when everything about a job is durable but the queue has not been told."""
 
     async def complete(self, claimed: ClaimedJob, fetch_next: bool = True) -> ClaimedJob | None:
@@ -112,7 +112,7 @@ EVENTS: Mapping[str, tuple[Callable[[Append], bool], bool]] = {
     "before_end_of_run": (has("ExecutionSucceeded"), False),
     "after_end_of_run": (has("ExecutionSucceeded"), True),
 }
-QUEUES: Mapping[str, type[ExecutionQueue]] = {
+QUEUES: Mapping[str, type[JobConsumer]] = {
     "after_claim": DiesAfterClaim,
     "before_resume": DiesAfterClaim,
     "before_acknowledge": DiesBeforeAcknowledge,
@@ -125,13 +125,15 @@ async def main(point: str) -> None:
     """Drains until the point is reached."""
     settings = Settings.from_environment(os.environ)
     parts = Services(Database(settings.supabase_url, settings.supabase_key), settings)
-    events = DiesAtAppend(parts.database, *EVENTS[point]) if point in EVENTS else CarryingEvents(parts.database)
-    queue = QUEUES.get(point, ExecutionQueue)(parts.redis, settings)
+    events = DiesAtAppend(parts.database, *EVENTS[point]) if point in EVENTS else BatchingEventStore(parts.database)
+    queue = QUEUES.get(point, JobConsumer)(parts.redis, settings)
     executions = SWEEPS.get(point, ExecutionRepository)(parts.database)
-    guard = ExpressionGuard()
-    graphs = GraphLoader(parts.workflows, parts.hints, guard)
-    journal, reach = Journal(events), Reach(settings.outbound_allow)
-    engine = Engine(parts.events, journal, graphs, guard, "dying", reach, hint=partial(hint, parts))
+    guard = ExpressionEvaluator()
+    graphs = GraphCache(parts.workflows, parts.config_cache, guard)
+    journal, permissions = Journal(events), EffectPermissions(settings.outbound_allow)
+    engine = RunExecutor(
+        parts.events, journal, graphs, guard, "dying", permissions, notify_resume=partial(enqueue_resume, parts)
+    )
     schedules = Schedules(parts.events, journal, parts.schedules, "dying", time.time)
     ends_at = time.monotonic() + SECONDS
     await Drain(queue, executions, schedules, engine, settings, new_id(), lambda: ends_at - time.monotonic()).run()

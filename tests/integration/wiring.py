@@ -13,7 +13,7 @@ from functions.intake import app
 from local.stack.gateway_process import SupabaseGateway
 from local.stack.redis import RedisServer
 from shared.bootstrap import Services, services
-from shared.engine.expressions.evaluator import expression_guard
+from shared.engine.expressions.evaluator import expression_evaluator
 from shared.platform.runtime import run
 from shared.repositories import database
 from shared.settings import settings
@@ -51,11 +51,11 @@ def wired(environment: Mapping[str, str]) -> Iterator[Services]:
 def _close() -> None:
     if services.cache_info().currsize:
         run(services().close())
-    if expression_guard.cache_info().currsize:
-        run(expression_guard().close())
+    if expression_evaluator.cache_info().currsize:
+        run(expression_evaluator().close())
     app.intake.cache_clear()
     work.graph_loader.cache_clear()
-    expression_guard.cache_clear()
+    expression_evaluator.cache_clear()
     services.cache_clear()
     settings.cache_clear()
     database._database = None

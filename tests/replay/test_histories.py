@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from shared.domain.execution.fold import fold
-from shared.engine.expressions.evaluator import ExpressionGuard
-from shared.engine.run.compiled_graph import Program
+from shared.engine.expressions.evaluator import ExpressionEvaluator
+from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.verify.verification import first_difference
 from shared.events.envelope import RecordedEvent
 from shared.events.facts import ExecutionFact
@@ -25,9 +25,9 @@ HISTORIES = sorted(Path(__file__).parent.glob("*.json"))
 
 
 @pytest.fixture(scope="module")
-def guard() -> Iterator[ExpressionGuard]:
+def guard() -> Iterator[ExpressionEvaluator]:
     """A child process for expressions, for all histories."""
-    guard = ExpressionGuard()
+    guard = ExpressionEvaluator()
     yield guard
     run(guard.close())
 
@@ -38,10 +38,10 @@ def _loaded(path: Path) -> tuple[dict[str, Any], list[RecordedEvent]]:
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
-def test_history_is_derived_again(guard: ExpressionGuard, path: Path) -> None:
+def test_history_is_derived_again(guard: ExpressionEvaluator, path: Path) -> None:
     """Each recorded fact is the one that today's code would record there, and the run ends as it did."""
     history, events = _loaded(path)
-    difference = run(first_difference(events, Program.from_row(history["workflow"]), guard))
+    difference = run(first_difference(events, CompiledWorkflow.from_row(history["workflow"]), guard))
     assert difference is None, difference.as_json()
     state = fold(events)
     assert state is not None

@@ -15,7 +15,7 @@ from shared import observability
 from shared.domain.webhook.delivery_log import Verdict
 from shared.engine.drain.delivery_log_writer import count_deliveries
 from shared.observability import UNITS, begin, count, count_cold_start, edge_logger, emit, flush, highest, mean, tagged
-from shared.tracing import note
+from shared.tracing import set_context
 
 
 def test_metrics_are_lines_of_the_embedded_format(
@@ -71,7 +71,8 @@ def test_what_happens_often_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys:
 def test_every_verdict_has_a_metric(
     verdict: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Lines of the ledger are counted under their verdict; a line that stands for a flood counts for all of it."""
+    """Entries of the delivery log are counted under their verdict; a line that stands for a flood counts for all of
+    it."""
     monkeypatch.setenv("METRICS_NAMESPACE", "engine")
     flush()
     capsys.readouterr()
@@ -93,7 +94,7 @@ def test_log_lines_say_what_led_to_them(monkeypatch: pytest.MonkeyPatch, capsys:
             logger.info("request", status=200)
             logging.getLogger("nodes").warning("odd", extra={"execution_id": "its own"})
     finally:
-        note(None)
+        set_context(None)
         logging.getLogger().removeHandler(runtime)
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (line["correlation_id"], line["execution_id"], line["node_id"]) == ("JKJaXmPLvHcESHA=", "e", "n")

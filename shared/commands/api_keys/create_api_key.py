@@ -10,7 +10,7 @@ from pydantic import Field
 
 from shared.bootstrap import Services
 from shared.commands.command import Command, Moment, Name
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.domain import api_key as api_keys
 from shared.domain.actor import Actor, Role, Scope
 from shared.domain.api_key import ApiKey
@@ -59,7 +59,7 @@ async def create_api_key(services: Services, actor: Actor, command: CreateApiKey
             stream_id=key_id,
             stream_type="api_key",
             expected_version=0,
-            events=record(actor, happened_at, fact),
+            events=new_events(actor, happened_at, fact),
             row=api_keys.row(created),
             secret={"key_hash": hash_of(secret)},
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shared.bootstrap import Services
-from shared.commands.new_events import now, record
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.new_events import new_events, now
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.domain import api_key as api_keys
 from shared.domain.actor import Actor
 from shared.domain.api_key import ApiKey
@@ -34,9 +34,9 @@ async def revoke_api_key(services: Services, actor: Actor, api_key_id: str) -> N
                 stream_id=api_key_id,
                 stream_type="api_key",
                 expected_version=before.stream_version,
-                events=record(actor, happened_at, fact),
+                events=new_events(actor, happened_at, fact),
                 row=api_keys.row(after),
             )
         )
 
-    await repeated_on_conflict(attempt)
+    await retry_on_conflict(attempt)

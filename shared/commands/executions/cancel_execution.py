@@ -6,10 +6,10 @@ from pydantic import Field
 
 from shared.bootstrap import Services
 from shared.commands.command import Command
-from shared.commands.enqueue_resume import hint
+from shared.commands.enqueue_resume import enqueue_resume
 from shared.commands.executions.loading import begun_delivery
-from shared.commands.new_events import now, record
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.new_events import new_events, now
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.domain.actor import Actor
 from shared.domain.execution.fold import apply, fold
 from shared.domain.execution.state import ExecutionState
@@ -47,16 +47,16 @@ async def cancel_execution(
             raise ExecutionFinishedError(f"The execution has {state.status} and can no longer change.")
         fact, happened_at = ExecutionCancelled(command.reason), now()
         apply(state, fact, happened_at)
-        await services.events.append_one(run_append(state, record(actor, happened_at, fact)))
+        await services.events.append_one(run_append(state, new_events(actor, happened_at, fact)))
         emit(CANCELLED, service="executions")
         return state
 
-    state = await repeated_on_conflict(attempt)
+    state = await retry_on_conflict(attempt)
     if state.has_called:
         reason = f"The execution {execution_id}, which called this one, was cancelled."
         await services.events.cancel_called(actor.tenant_id, execution_id, reason, actor.name, now(), itself=False)
     if state.awaiting_id is not None:
-        await hint(services, actor.tenant_id, state.awaiting_id, again=True)
+        await enqueue_resume(services, actor.tenant_id, state.awaiting_id, again=True)
     return state
 
 
@@ -67,10 +67,10 @@ async def _cancel_queued(
 
     The drain that claims its job afterwards finds the run ended.
     """
-    state, begun, ledger = await begun_delivery(services, actor, execution_id)
+    state, begun, entry = await begun_delivery(services, actor, execution_id)
     fact, happened_at = ExecutionCancelled(command.reason), now()
     apply(state, fact, happened_at)
-    events = [*begun, *record(actor, happened_at, fact)]
-    await services.events.append_one(run_append(state, events, deliveries=(ledger,)))
+    events = [*begun, *new_events(actor, happened_at, fact)]
+    await services.events.append_one(run_append(state, events, deliveries=(entry,)))
     emit(CANCELLED, service="executions")
     return state

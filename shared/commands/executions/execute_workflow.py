@@ -10,7 +10,7 @@ from shared.bootstrap import Services
 from shared.commands.command import Command
 from shared.commands.executions.chosen_version import chosen_version
 from shared.commands.executions.new_run import NewRun
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor
 from shared.errors import UnprocessableError
@@ -38,10 +38,10 @@ async def execute_workflow(
     workflow_id: str,
     command: ExecuteWorkflow,
     idempotency_key: str | None = None,
-    awaited: bool = False,
+    client_is_waiting: bool = False,
 ) -> str:
-    """The id of the run that was started, or of the one that this key has started before. `awaited`: the caller is
-    going to wait for its answer.
+    """The id of the run that was started, or of the one that this key has started before. `client_is_waiting`: the
+    caller is going to wait for its answer.
 
     Raises `NotFoundError`, `NotPublishedError`, `InvalidGraphError` for a draft that cannot run, `UnprocessableError`
     for an input that does not fit the trigger's schema, or is too large to be held against it
@@ -59,7 +59,7 @@ async def execute_workflow(
         workflow_version=version["version"],
         trigger=trigger_of("manual", command.input),
     )
-    await run.begin(services, actor, record(actor, now(), fact), awaited)
+    await run.begin(services, actor, new_events(actor, now(), fact), client_is_waiting)
     return run.execution_id
 
 
@@ -69,8 +69,8 @@ def _check_input(version: Row, given: Any) -> None:
     schema = (trigger.get("parameters") or {}).get("input_schema")
     if schema is None:
         return
-    from shared.domain.json.check_budget import MAX_REQUEST_STEPS, Steps
+    from shared.domain.json.check_budget import MAX_REQUEST_STEPS, CheckBudget
     from shared.domain.json.schema import mismatches  # most workflows do without
 
-    if problems := tuple(mismatches(schema, given, "input", steps=Steps(MAX_REQUEST_STEPS))):
+    if problems := tuple(mismatches(schema, given, "input", steps=CheckBudget(MAX_REQUEST_STEPS))):
         raise UnprocessableError("The input is not what the workflow wants.", problems=problems)

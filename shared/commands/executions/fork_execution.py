@@ -15,7 +15,7 @@ from shared.commands.executions.chosen_version import chosen_version
 from shared.commands.executions.loading import known_run
 from shared.commands.executions.new_run import NewRun
 from shared.commands.executions.pinned_version import pinned_version, version_graph, version_settings
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor
 from shared.domain.execution.fork import kept_events, kept_nodes
@@ -90,14 +90,14 @@ def _first_events(
     """Queued, started, what is kept, and the output that was given."""
     happened_at = now()
     queued = ExecutionQueued(state.workflow_id, started.workflow_version, state.trigger, forked_from=state.id)
-    found = list(record(actor, happened_at, queued, started))
+    found = list(new_events(actor, happened_at, queued, started))
     for one in copies:
         origin = {"execution_id": one.stream_id, "sequence_number": one.sequence_number}
         metadata = {**one.metadata, "copied_from": origin}
         found.append(NewEvent(new_id(), one.event_type, one.timestamp, one.payload, metadata))
     if command.has_output:
         fact = NodeSucceeded(command.from_node, 1, command.output, ["out"], int(time.time() * 1000), [])
-        (given,) = record(actor, happened_at, fact)
+        (given,) = new_events(actor, happened_at, fact)
         found.append(replace(given, metadata={**given.metadata, "given": True}))
     return found
 
@@ -106,10 +106,10 @@ def _place(graph: Graph, state: ExecutionState, command: ForkExecution) -> Itera
     """What is wrong with the node, and with the output that it is given."""
     name = command.from_node
     if name not in graph.nodes:
-        hint = nearest(name, graph.nodes)
+        suggestion = nearest(name, graph.nodes)
         if "[" in name:
-            hint = "A run is forked from a node of its own, such as the map that this one is in."
-        yield Problem("/from_node", f"There is no node {name!r} in this version.", hint)
+            suggestion = "A run is forked from a node of its own, such as the map that this one is in."
+        yield Problem("/from_node", f"There is no node {name!r} in this version.", suggestion)
         return
     node = graph.nodes[name]
     kind = node_type(node.type)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shared.bootstrap import Services
-from shared.commands.new_events import record
+from shared.commands.new_events import new_events
 from shared.domain.actor import Actor
 from shared.domain.execution.fold import apply, fold
 from shared.domain.execution.state import ExecutionState
-from shared.domain.webhook.delivery import ledger_row, queued
+from shared.domain.webhook.delivery import entry_of_run, queued
 from shared.errors import NotFoundError, StreamConflictError
 from shared.events.envelope import NewEvent, RecordedEvent
 
@@ -31,12 +31,12 @@ async def known_run(
 async def begun_delivery(
     services: Services, actor: Actor, execution_id: str
 ) -> tuple[ExecutionState, tuple[NewEvent, ...], DeliveryLogEntry]:
-    """The queued run of a delivery that is in Redis alone, the event that begins it, and its row of the ledger.
+    """The queued run of a delivery that is in Redis alone, the event that begins it, and its row of the delivery log.
 
     Nothing is appended. Raises `NotFoundError` where there is no such run, and `StreamConflictError` where a drain has
     begun it meanwhile.
     """
-    job = await services.inbox.peek(execution_id)
+    job = await services.producer.peek(execution_id)
     if job is None or job.delivery is None or job.tenant_id != actor.tenant_id:
         if await services.events.read_stream(actor.tenant_id, execution_id, limit=1):
             raise StreamConflictError
@@ -44,4 +44,4 @@ async def begun_delivery(
     fact, received_at = queued(job.delivery), job.delivery["received_at"]
     state = ExecutionState(execution_id, actor.tenant_id)
     apply(state, fact, received_at)
-    return state, record(actor, received_at, fact), ledger_row(job.delivery, actor.tenant_id, execution_id)
+    return state, new_events(actor, received_at, fact), entry_of_run(job.delivery, actor.tenant_id, execution_id)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from shared.bootstrap import Services
-from shared.commands.enqueue_resume import hint
+from shared.commands.enqueue_resume import enqueue_resume
 from shared.domain.actor import Actor
 from shared.errors import IdempotencyConflictError, StreamConflictError
 from shared.events.envelope import NewEvent
@@ -48,11 +48,11 @@ class NewRun(NamedTuple):
         services: Services,
         actor: Actor,
         events: Sequence[NewEvent],
-        awaited: bool = False,
+        client_is_waiting: bool = False,
         stored_payloads: frozenset[str] = frozenset(),
     ) -> None:
-        """Appends the run's first events, unless the same request was faster. `awaited`: somebody waits for the run's
-        answer; `stored_payloads` are hashes of payloads that need not be sent again."""
+        """Appends the run's first events, unless the same request was faster. `client_is_waiting`: somebody waits for
+        the run's answer; `stored_payloads` are hashes of payloads that need not be sent again."""
         first, *others = events
         first = replace(first, metadata={**first.metadata, "request_sha256": self.fingerprint})
         append = first_append(actor.tenant_id, self.execution_id, [first, *others], stored_payloads=stored_payloads)
@@ -62,4 +62,4 @@ class NewRun(NamedTuple):
             # Another request with this key was faster; without a key, the id is new and cannot be taken.
             await self.has_begun(services, actor)
             return
-        await hint(services, actor.tenant_id, self.execution_id, awaited=awaited)
+        await enqueue_resume(services, actor.tenant_id, self.execution_id, client_is_waiting=client_is_waiting)

@@ -6,11 +6,11 @@ import contextlib
 import time
 
 from shared.bootstrap import Services
-from shared.commands.enqueue_resume import hint
+from shared.commands.enqueue_resume import enqueue_resume
 from shared.commands.executions.loading import known_run
 from shared.commands.executions.pinned_version import pinned_version, version_graph, version_settings
-from shared.commands.new_events import now, record
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.new_events import new_events, now
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.domain.actor import Actor
 from shared.domain.execution.fold import apply
 from shared.domain.execution.node_paths import split_path
@@ -40,11 +40,11 @@ async def redrive_execution(services: Services, actor: Actor, execution_id: str)
             raise ExecutionFinishedError("The execution has succeeded; fork or replay it instead.")
         fact, happened_at = await _redriven(services, actor, state), now()
         apply(state, fact, happened_at)
-        await services.events.append_one(run_append(state, record(actor, happened_at, fact), wake_at=happened_at))
+        await services.events.append_one(run_append(state, new_events(actor, happened_at, fact), wake_at=happened_at))
         return state
 
-    state = await repeated_on_conflict(attempt)
-    await hint(services, actor.tenant_id, execution_id)
+    state = await retry_on_conflict(attempt)
+    await enqueue_resume(services, actor.tenant_id, execution_id)
     return state
 
 

@@ -12,7 +12,7 @@ from shared.commands.executions.chosen_version import chosen_version
 from shared.commands.executions.loading import known_run
 from shared.commands.executions.new_run import NewRun
 from shared.commands.executions.pinned_version import version_graph
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor
 from shared.errors import Problem, UnprocessableError
@@ -58,7 +58,7 @@ async def replay_execution(
     if trigger_for(version_graph(version), trigger) is None:
         raise no_trigger(number)
     fact = ExecutionQueued(workflow.id, number, trigger, replayed_from=execution_id)
-    await run.begin(services, actor, record(actor, now(), fact))
+    await run.begin(services, actor, new_events(actor, now(), fact))
     return run.execution_id
 
 

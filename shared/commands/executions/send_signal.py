@@ -11,15 +11,15 @@ from pydantic import Field
 
 from shared.bootstrap import Services
 from shared.commands.command import Command
-from shared.commands.enqueue_resume import hint
+from shared.commands.enqueue_resume import enqueue_resume
 from shared.commands.executions.loading import begun_delivery
-from shared.commands.new_events import now, record
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.new_events import new_events, now
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.domain.actor import Actor
 from shared.domain.execution.fold import apply, fold
 from shared.domain.execution.run_budget import RunBudget
 from shared.domain.execution.state import ExecutionState
-from shared.domain.json.check_budget import Steps
+from shared.domain.json.check_budget import CheckBudget
 from shared.domain.json.schema import mismatches
 from shared.domain.json.values import size_bytes
 from shared.errors import (
@@ -65,24 +65,24 @@ async def send_signal(
 
     async def attempt() -> ExecutionState:
         begun: tuple[NewEvent, ...] = ()
-        ledger = None
+        entry = None
         state = fold(await services.events.read_all(actor.tenant_id, execution_id))
         if state is None:
-            state, begun, ledger = await begun_delivery(services, actor, execution_id)
+            state, begun, entry = await begun_delivery(services, actor, execution_id)
         if _is_repeated(state, fact):
             return state
         _refuse_more(services, state, fact)
         received = replace(fact, node_id=_taker(state, fact))
         happened_at = now()
         apply(state, received, happened_at)
-        events = [*begun, *record(actor, happened_at, received)]
-        lines = (ledger,) if ledger else ()
+        events = [*begun, *new_events(actor, happened_at, received)]
+        lines = (entry,) if entry else ()
         await services.events.append_one(run_append(state, events, await _wake_at(services, state), lines))
         return state
 
-    state = await repeated_on_conflict(attempt)
+    state = await retry_on_conflict(attempt)
     if state.status == "waiting":
-        await hint(services, actor.tenant_id, execution_id, again=True)
+        await enqueue_resume(services, actor.tenant_id, execution_id, again=True)
     return state
 
 
@@ -106,7 +106,7 @@ def _taker(state: ExecutionState, fact: SignalReceived) -> str | None:
     """The path of the waiting node that takes the signal; `None` where all that it fits have one already, or none
     waits for it. Each schema is held against the payload once, however many nodes have it."""
     waiting = state.signals.waiting_for(fact.name)
-    steps, refusals, fitting = Steps(), dict[str, list[Problem]](), set[str]()
+    steps, refusals, fitting = CheckBudget(), dict[str, list[Problem]](), set[str]()
     for path in sorted(waiting, key=lambda path: (state.signals.is_due(path), path)):
         schema = (waiting[path].parameters or {}).get("schema")
         text = json.dumps(schema)

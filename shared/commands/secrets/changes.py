@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from shared.bootstrap import Services
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.domain import secret as secrets
 from shared.domain.actor import Actor
 from shared.domain.expressions.secret_references import NAME_PATTERN
@@ -36,7 +36,7 @@ async def append(
             stream_id=secret_id,
             stream_type="secret",
             expected_version=before.stream_version if before is not None else 0,
-            events=record(actor, happened_at, fact),
+            events=new_events(actor, happened_at, fact),
             row=secrets.row(after),
             secret={"value": value},
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.bootstrap import Services
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.commands.secrets.changes import append, load
 from shared.domain.actor import Actor
 from shared.errors import NotFoundError
@@ -23,4 +23,4 @@ async def delete_secret(services: Services, actor: Actor, name: str) -> None:
         if before.status != "deleted":
             await append(services, actor, name, before, SecretDeleted(), None)
 
-    await repeated_on_conflict(attempt)
+    await retry_on_conflict(attempt)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from shared.bootstrap import Services
 from shared.commands.command import Command
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.commands.secrets.changes import append, load
 from shared.domain.actor import Actor
 from shared.domain.secret import Secret, secret_context
@@ -40,4 +40,4 @@ async def set_secret(services: Services, actor: Actor, name: str, command: SetSe
             raise UnprocessableError(f"A tenant may have {MAX_SECRETS} secrets; delete one first.")
         return await append(services, actor, name, before, SecretSet(name), value)
 
-    return await repeated_on_conflict(attempt)
+    return await retry_on_conflict(attempt)

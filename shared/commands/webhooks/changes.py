@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr
 from shared.aws.secrets import decrypt, encrypt
 from shared.bootstrap import Services
 from shared.commands.command import Command, Name, Uuid
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.domain.actor import Actor
 from shared.domain.webhook import state as webhook
 from shared.domain.webhook.provider_rules import (
@@ -58,7 +58,8 @@ async def check(services: Services, tenant_id: str, command: WebhookDescription,
     else:
         problems += secret_problems(rules, command.given_secret)
         problems += [
-            Problem(f"/config{each.pointer}", each.message, each.hint) for each in rules.config_problems(command.config)
+            Problem(f"/config{each.pointer}", each.message, each.suggestion)
+            for each in rules.config_problems(command.config)
         ]
     workflow = await services.workflows.get(tenant_id, command.workflow_id)
     if workflow is None or workflow["status"] == "archived":
@@ -142,7 +143,7 @@ async def append(
             stream_id=before.id,
             stream_type="webhook",
             expected_version=before.stream_version,
-            events=record(actor, happened_at, *facts),
+            events=new_events(actor, happened_at, *facts),
             row=webhook.row(after),
             secret={
                 "secret": await sealed(actor.tenant_id, before.id, secret),

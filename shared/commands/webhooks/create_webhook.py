@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from shared.bootstrap import Services
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.commands.webhooks.changes import WebhookDescription, check, generated_secret, sealed, status_of
 from shared.commands.write_through import remember_webhook
 from shared.domain.actor import Actor
@@ -57,7 +57,7 @@ async def create_webhook(
             stream_id=webhook_id,
             stream_type="webhook",
             expected_version=0,
-            events=record(actor, happened_at, fact),
+            events=new_events(actor, happened_at, fact),
             row=row,
             secret={"secret": await sealed(actor.tenant_id, webhook_id, secret)} if secret else None,
         )

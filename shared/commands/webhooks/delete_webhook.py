@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shared.bootstrap import Services
-from shared.commands.enqueue_resume import wake
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.enqueue_resume import request_drain
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.commands.webhooks.changes import append, held_workflows, load
 from shared.commands.write_through import remember_webhook
 from shared.domain.actor import Actor
@@ -20,7 +20,7 @@ async def delete_webhook(services: Services, actor: Actor, webhook_id: str) -> N
         await append(services, actor, current, [WebhookDeleted()])
         return releases
 
-    has_released = await repeated_on_conflict(attempt)
+    has_released = await retry_on_conflict(attempt)
     await remember_webhook(services, webhook_id)
     if has_released:
-        await wake(services)
+        await request_drain(services)

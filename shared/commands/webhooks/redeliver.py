@@ -1,4 +1,4 @@
-"""Run a delivery of the ledger again."""
+"""Run a delivery of the delivery log again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from shared.bootstrap import Services
 from shared.commands.command import Command
-from shared.commands.enqueue_resume import hint
+from shared.commands.enqueue_resume import enqueue_resume
 from shared.commands.webhooks.redelivery import has_verified, published_webhook, redelivery
 from shared.domain.actor import Actor
 from shared.errors import NotFoundError, Problem, UnprocessableError
@@ -49,5 +49,5 @@ async def redeliver(
     if found is None:
         raise UnprocessableError("The body of this delivery was not kept.")
     await services.events.append([found.append])
-    await hint(services, actor.tenant_id, found.execution_id)
+    await enqueue_resume(services, actor.tenant_id, found.execution_id)
     return {"execution_id": found.execution_id, "delivery_id": found.delivery_id}

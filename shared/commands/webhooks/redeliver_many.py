@@ -1,4 +1,4 @@
-"""Run many deliveries of the ledger again."""
+"""Run many deliveries of the delivery log again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from shared.bootstrap import Services
 from shared.commands.command import Command, Moment
-from shared.commands.enqueue_resume import hint
+from shared.commands.enqueue_resume import enqueue_resume
 from shared.commands.webhooks.redelivery import Redelivery, has_verified, published_webhook, redelivery
 from shared.domain.actor import Actor
 from shared.domain.webhook.delivery_log import Verdict
@@ -79,7 +79,7 @@ async def redeliver_many(
                         "delivery_id": each.delivery_id,
                     }
                 )
-    await hint(services, actor.tenant_id, *(item["execution_id"] for item in items))
+    await enqueue_resume(services, actor.tenant_id, *(item["execution_id"] for item in items))
     unverified = len(rows) - len(proven)
     answer = {"redelivered": len(items), "skipped": len(proven) - len(items), "unverified": unverified, "items": items}
     return answer, Keyset(rows[-1]["received_at"], rows[-1]["id"]) if following else None

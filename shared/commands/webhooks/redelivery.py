@@ -1,4 +1,4 @@
-"""A delivery of the ledger as a new run: what the commands that run one or many again share."""
+"""A delivery of the delivery log as a new run: what the commands that run one or many again share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.bootstrap import Services
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.commands.webhooks.changes import load
 from shared.domain.actor import Actor
-from shared.domain.webhook.delivery import body_value, ledger_row, queued_with
+from shared.domain.webhook.delivery import body_value, entry_of_run, queued_with
 from shared.domain.webhook.state import Webhook
 from shared.errors import NotPublishedError
 from shared.ids import derived_id, new_id
@@ -79,8 +79,8 @@ async def redelivery(
         "size_bytes": delivery["size_bytes"],
         "verified": has_verified(delivery),
     }
-    events = record(actor, happened_at, queued_with(again, content.body))
-    line = ledger_row(again, actor.tenant_id, execution_id)
+    events = new_events(actor, happened_at, queued_with(again, content.body))
+    line = entry_of_run(again, actor.tenant_id, execution_id)
     append = first_append(actor.tenant_id, execution_id, events, deliveries=(line,))
     return Redelivery(execution_id, delivery_id, append, delivery["size_bytes"])
 

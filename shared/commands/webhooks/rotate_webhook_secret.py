@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 
 from shared.bootstrap import Services
 from shared.commands.command import Command
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.commands.webhooks.changes import append, generated_secret, load
 from shared.commands.write_through import remember_webhook
 from shared.domain.actor import Actor
@@ -55,6 +55,6 @@ async def rotate_webhook_secret(
         changed = await append(services, actor, current, [fact], secret, previous_secret=previous)
         return changed.previous_secret_expires_at
 
-    expires_at = await repeated_on_conflict(attempt)
+    expires_at = await retry_on_conflict(attempt)
     await remember_webhook(services, webhook_id)
     return {"id": webhook_id, "secret": secret, "previous_secret_expires_at": expires_at}

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from shared.bootstrap import Services
 from shared.commands.command import Moment
-from shared.commands.enqueue_resume import wake
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.enqueue_resume import request_drain
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.commands.replacement import HINT, SHOWN, Replacement, changed_problems
 from shared.commands.webhooks.changes import (
     WebhookDescription,
@@ -70,10 +70,10 @@ async def update_webhook(
         changed = await append(services, actor, current, facts, command.given_secret)
         return {**webhook.row(changed), "last_triggered_at": last_triggered_at}, bool(held)
 
-    row, has_released = await repeated_on_conflict(attempt)
+    row, has_released = await retry_on_conflict(attempt)
     await remember_webhook(services, webhook_id)
     if has_released:
-        await wake(services)
+        await request_drain(services)
     return row
 
 

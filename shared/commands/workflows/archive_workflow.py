@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.bootstrap import Services
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.commands.workflows.changes import append
 from shared.commands.workflows.loading import load
 from shared.commands.write_through import remember_workflow
@@ -19,5 +19,5 @@ async def archive_workflow(services: Services, actor: Actor, workflow_id: str) -
         if workflow.status != "archived":
             await append(services, actor, workflow, workflow_id, [WorkflowArchived()])
 
-    await repeated_on_conflict(attempt)
+    await retry_on_conflict(attempt)
     await remember_workflow(services, actor.tenant_id, workflow_id)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.bootstrap import Services
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.domain.actor import Actor
 from shared.domain.workflow.fold import apply
 from shared.domain.workflow.schedule_rows import schedule_rows
@@ -30,7 +30,7 @@ async def append(
             stream_id=workflow_id,
             stream_type="workflow",
             expected_version=before.stream_version if before else 0,
-            events=record(actor, happened_at, *facts),
+            events=new_events(actor, happened_at, *facts),
             row=row(after) | _schedules(before, after, happened_at),
             versions=_versions(before, after, happened_at),
         )

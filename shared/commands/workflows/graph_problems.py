@@ -54,9 +54,9 @@ async def _reference_problems(
     if not named:
         return []
     known = await services.workflows.known(tenant_id, {workflow_id for _, workflow_id in named})
-    hint = "GET /api/workflows lists those that there are."
+    suggestion = "GET /api/workflows lists those that there are."
     return [
-        Problem(pointer, f"There is no workflow {workflow_id}.", hint)
+        Problem(pointer, f"There is no workflow {workflow_id}.", suggestion)
         for pointer, workflow_id in named
         if workflow_id not in known
     ]

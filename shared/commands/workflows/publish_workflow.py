@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.bootstrap import Services
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.commands.workflows.changes import append
 from shared.commands.workflows.loading import load, refuse_archived
 from shared.commands.write_through import remember_workflow
@@ -29,6 +29,6 @@ async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -
         await refuse_invalid(services, actor.tenant_id, workflow.nodes, workflow.edges, workflow.settings)
         return await append(services, actor, workflow, workflow_id, [WorkflowPublished(workflow.version)])
 
-    workflow = await repeated_on_conflict(attempt)
+    workflow = await retry_on_conflict(attempt)
     await remember_workflow(services, actor.tenant_id, workflow_id)
     return workflow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.bootstrap import Services
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.commands.workflows.changes import append
 from shared.commands.workflows.loading import load, refuse_archived
 from shared.commands.write_through import remember_workflow
@@ -25,6 +25,6 @@ async def unpublish_workflow(services: Services, actor: Actor, workflow_id: str)
             return workflow
         return await append(services, actor, workflow, workflow_id, [WorkflowUnpublished()])
 
-    workflow = await repeated_on_conflict(attempt)
+    workflow = await retry_on_conflict(attempt)
     await remember_workflow(services, actor.tenant_id, workflow_id)
     return workflow

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from shared.bootstrap import Services
-from shared.commands.optimistic_retry import repeated_on_conflict
+from shared.commands.optimistic_retry import retry_on_conflict
 from shared.commands.replacement import SHOWN, Replacement, changed_problems
 from shared.commands.workflows.changes import append
 from shared.commands.workflows.draft import WorkflowDraft
@@ -49,4 +49,4 @@ async def update_workflow(
             raise InvalidRequestError("The workflow cannot be saved like this.", problems=tuple(problems))
         return await append(services, actor, workflow, workflow_id, [fact])
 
-    return await repeated_on_conflict(attempt)
+    return await retry_on_conflict(attempt)

@@ -55,9 +55,9 @@ def _node_succeeded(state: ExecutionState, fact: NodeSucceeded, happened_at: str
     taken = fact.signal
     if taken is None and record.signal is not None and "out" in fact.handles:
         # The facts of former versions do not say which one it was.
-        from shared.domain.json.check_budget import UNLIMITED, Steps
+        from shared.domain.json.check_budget import UNLIMITED, CheckBudget
 
-        taken = state.signals.number_for(fact.node_id, Steps(UNLIMITED))
+        taken = state.signals.number_for(fact.node_id, CheckBudget(UNLIMITED))
     if taken is not None:
         state.signals.take(taken)
     if record.items is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shared.domain.execution.node_record import NodeRecord
-    from shared.domain.json.check_budget import Steps
+    from shared.domain.json.check_budget import CheckBudget
     from shared.events.execution import SignalReceived
 
 
@@ -56,11 +56,11 @@ class Signals:
         may be looked at in one go."""
         if not self._open:
             return False
-        from shared.domain.json.check_budget import MAX_STEPS, Steps  # most runs wait for no signal
+        from shared.domain.json.check_budget import MAX_STEPS, CheckBudget  # most runs wait for no signal
 
         left = MAX_STEPS
         for path in list(self._open):
-            steps = Steps()
+            steps = CheckBudget()
             self._judge(path, steps)
             left -= steps.limit - steps.left
             if left <= 0:
@@ -130,7 +130,7 @@ class Signals:
             self._break_promise(path)
             self._reopen(path)
 
-    def look(self, path: str, name: str, schema: Any, steps: Steps) -> int:
+    def look(self, path: str, name: str, schema: Any, steps: CheckBudget) -> int:
         """How many signals a node that is about to wait passes over; the one after these, if any, is promised to it.
 
         More than `steps` raise `LimitExceededError`.
@@ -142,7 +142,7 @@ class Signals:
         self._judge(path)
         return path in self.promised or path in self._refused
 
-    def number_for(self, path: str, steps: Steps | None = None) -> int | None:
+    def number_for(self, path: str, steps: CheckBudget | None = None) -> int | None:
         """The number of the kept signal that a waiting node takes: the first one of its name that fits its schema and
         that is promised to no other. More than `steps` raise `LimitExceededError`."""
         self._judge(path, steps)
@@ -154,22 +154,22 @@ class Signals:
         """The kept signal of this number."""
         return self._kept[number]
 
-    def _judge(self, path: str, steps: Steps | None = None) -> None:
+    def _judge(self, path: str, steps: CheckBudget | None = None) -> None:
         name = self._open.pop(path, None) if self._open else None
         if name is None or path in self.promised:
             return
-        from shared.domain.json.check_budget import Steps  # most runs wait for no signal
+        from shared.domain.json.check_budget import CheckBudget  # most runs wait for no signal
         from shared.errors import LimitExceededError
 
         record = self._waiting[name][path]
         schema = (record.parameters or {}).get("schema")
         try:
-            record.passed_over = self._look(path, name, schema, record.passed_over, steps or Steps())
+            record.passed_over = self._look(path, name, schema, record.passed_over, steps or CheckBudget())
         except LimitExceededError as error:
             self._refused[path] = error
             self._news.append(path)
 
-    def _look(self, path: str, name: str, schema: Any, after: int, steps: Steps) -> int:
+    def _look(self, path: str, name: str, schema: Any, after: int, steps: CheckBudget) -> int:
         from shared.domain.json.schema import fits  # as above
 
         for number, signal in self._kept.items():

@@ -17,7 +17,7 @@ from typing import Any, Final
 from jlens import Expression, JlensError
 
 from shared.domain.expressions.quoting import MARK, Quoting
-from shared.platform.lru_cache import RecentlyUsed
+from shared.platform.lru_cache import LruCache
 
 # What an expression may name; `reads` tells which of them, and which fields in them, one does. An item and its index
 # there are in a map's body alone.
@@ -96,7 +96,7 @@ class Compiled:
         return self._exists[0]
 
 
-_kept: RecentlyUsed[str, Compiled] = RecentlyUsed(MAX_KEPT_CHARACTERS)
+_kept: LruCache[str, Compiled] = LruCache(MAX_KEPT_CHARACTERS)
 # A drain compiles large graphs in a thread.
 _lock = Lock()
 

@@ -15,7 +15,7 @@ MAX_REQUEST_STEPS = 200_000
 UNLIMITED = 2**63
 
 
-class Steps:
+class CheckBudget:
     """What is left of so many steps."""
 
     __slots__ = ("left", "limit")

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.domain.json.check_budget import Steps
+from shared.domain.json.check_budget import CheckBudget
 
 # What is nested more deeply never came through the API, and Python's own stack is not without end.
 MAX_NESTING = 200
 
 
-class Canonical:
+class ValueInterner:
     """The numbers of the values of one comparison, which must stay as they are while it lasts."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: CheckBudget) -> None:
         """Each value that is numbered is one of `steps`."""
         self._steps = steps
         self._numbers: dict[str, int] = {}

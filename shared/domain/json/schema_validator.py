@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from shared.domain.json.check_budget import Steps
-from shared.domain.json.interning import Canonical
+from shared.domain.json.check_budget import CheckBudget
+from shared.domain.json.interning import ValueInterner
 from shared.domain.json.schema import BOUNDS, TYPES
 from shared.domain.json.values import pointer_of
 from shared.errors import Problem
@@ -23,7 +23,7 @@ class _Rules:
 
     __slots__ = ("bounds", "items", "listed", "named", "others", "properties", "required", "types")
 
-    def __init__(self, schema: JsonObject, steps: Steps, canonical: Canonical) -> None:
+    def __init__(self, schema: JsonObject, steps: CheckBudget, canonical: ValueInterner) -> None:
         names = schema.get("type", [])
         self.types = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
         self.required = tuple(dict.fromkeys(schema.get("required", ())))
@@ -39,10 +39,10 @@ class _Rules:
 class SchemaCheck:
     """Checks that share their steps; schemas and values must stay as they are meanwhile."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: CheckBudget) -> None:
         """More than `steps` raise `LimitExceededError`, wherever a check has come to by then."""
         self._steps = steps
-        self._canonical = Canonical(steps)
+        self._canonical = ValueInterner(steps)
         self._rules: dict[int, _Rules] = {}
 
     def mismatches(self, schema: JsonObject | bool, value: Any, *path: str | int) -> Iterator[Problem]:

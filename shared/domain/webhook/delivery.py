@@ -1,4 +1,4 @@
-"""What an accepted delivery becomes: the first fact of its run, and its line in the ledger."""
+"""What an accepted delivery becomes: the first fact of its run, and its line in the delivery log."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def queued_with(delivery: Mapping[str, Any], body: Any) -> ExecutionQueued:
     )
 
 
-def ledger_row(
+def entry_of_run(
     delivery: Mapping[str, Any], tenant_id: str, execution_id: str, verdict: str = "accepted"
 ) -> DeliveryLogEntry:
     """The line of a delivery that starts a run, with its `body` in base64 where the webhook keeps raw bytes."""
@@ -123,7 +123,7 @@ def ledger_row(
     return row
 
 
-def ledger_note(
+def entry_without_run(
     delivery: Mapping[str, Any], tenant_id: str, verdict: str, reason: str | None, verified: bool
 ) -> DeliveryLogEntry:
     """The line of a delivery that started no run; `verified` says whether it passed its webhook's check."""

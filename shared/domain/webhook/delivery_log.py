@@ -1,4 +1,5 @@
-"""The ledger's lines: what became of each delivery. Made here alone, so that no text gets in that no database keeps."""
+"""The delivery log's entries: what became of each delivery. Made here alone, so that no text gets in that no database
+keeps."""
 
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ def secret_problems(rules: ProviderRules, secret: str | None) -> list[Problem]:
         return []
     kind = "hex" if rules.hex_key else "base64" if rules.base64_key else "their own"
     form = rules.form or f"{''.join(rules.secret_prefixes)}<{kind}>"
-    hint = rules.where or "Leave it out to have one generated."
-    return [Problem("/secret", f"Secrets of {rules.id} have the form {form}.", hint)]
+    suggestion = rules.where or "Leave it out to have one generated."
+    return [Problem("/secret", f"Secrets of {rules.id} have the form {form}.", suggestion)]
 
 
 def missing_secret(rules: ProviderRules) -> Problem:

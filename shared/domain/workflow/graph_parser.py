@@ -138,8 +138,8 @@ class _Fields:
     def __init__(self, fields: JsonObject, where: Any, problems: list[Problem]) -> None:
         self.fields, self.where, self.problems = fields, where, problems
 
-    def refuse(self, name: str, message: str, hint: str | None = None) -> None:
-        self.problems.append(Problem(self.where(name), message, hint))
+    def refuse(self, name: str, message: str, suggestion: str | None = None) -> None:
+        self.problems.append(Problem(self.where(name), message, suggestion))
 
     def refuse_unknown(self, message: str, known: tuple[str, ...]) -> None:
         for name in islice((each for each in self.fields if each not in known), MAX_PROBLEMS):
@@ -178,8 +178,8 @@ class _Fields:
         value = self.fields.get(name)
         if value is None or value in known:
             return value
-        hint = nearest(value, known) if isinstance(value, str) else None
-        self.refuse(name, f"Must be one of {', '.join(known)}.", hint)
+        suggestion = nearest(value, known) if isinstance(value, str) else None
+        self.refuse(name, f"Must be one of {', '.join(known)}.", suggestion)
         return None
 
 

@@ -39,9 +39,9 @@ def parse_settings(settings: Mapping[str, Any]) -> tuple[WorkflowSettings, list[
         problems.append(Problem("/settings/error_workflow_id", "Must be the id of a workflow, a UUID."))
         error_workflow_id = None
     for name in settings:
-        hint = nearest(name, known) if name not in known else None
-        if hint is not None and hint.startswith("Did"):
-            problems.append(Problem(f"/settings{pointer_of(name)}", "There is no such setting.", hint))
+        suggestion = nearest(name, known) if name not in known else None
+        if suggestion is not None and suggestion.startswith("Did"):
+            problems.append(Problem(f"/settings{pointer_of(name)}", "There is no such setting.", suggestion))
     return WorkflowSettings(timeout_seconds, error_workflow_id), problems
 
 

@@ -24,32 +24,32 @@ WORTHWHILE = 1.1
 REST_SECONDS = 60.0
 
 
-class Look(NamedTuple):
+class Sample(NamedTuple):
     """One second's: `at` in seconds of a clock that only goes forward, `finished` jobs and how often something was
     `unavailable` since this drain began, the share of its places in use, and of all, jobs `waiting`, drains `live`."""
 
     at: float
     finished: int
     unavailable: int
-    places_used: float
+    slots_used: float
     waiting: int
     live: int
 
 
-class Growth:
+class ScalingPolicy:
     """One drain's."""
 
     def __init__(self, concurrency: int) -> None:
         """`concurrency` is how many jobs a drain has at work at a time."""
         self._concurrency = concurrency
-        self._looks: deque[Look] = deque()
-        self._asked: tuple[Look, float] | None = None
+        self._looks: deque[Sample] = deque()
+        self._asked: tuple[Sample, float] | None = None
 
-    def is_due(self, look: Look) -> bool:
+    def is_due(self, look: Sample) -> bool:
         """Whether another drain is to be started now; the answer yes is remembered as done."""
         first = self._since(look)
         seconds = look.at - first.at
-        if seconds < MIN_WINDOW_SECONDS or look.places_used < FULL or look.unavailable > first.unavailable:
+        if seconds < MIN_WINDOW_SECONDS or look.slots_used < FULL or look.unavailable > first.unavailable:
             return False
         # All drains draw from one queue, so they are about equally fast.
         per_second = (look.finished - first.finished) / seconds * max(1, look.live)
@@ -60,14 +60,14 @@ class Growth:
         self._asked = look, per_second
         return True
 
-    def _since(self, look: Look) -> Look:
+    def _since(self, look: Sample) -> Sample:
         """The look at the beginning of the window that ends with this one."""
         self._looks.append(look)
         while look.at - self._looks[0].at > WINDOW_SECONDS:  # a window's ends
             self._looks.popleft()
         return self._looks[0]
 
-    def _may_ask(self, look: Look, per_second: float) -> bool:
+    def _may_ask(self, look: Sample, per_second: float) -> bool:
         if self._asked is None:
             return True
         before, per_second_before = self._asked

@@ -1,5 +1,5 @@
 """What a drain does beside its runs, each in a task that goes on until it is stopped: lock renewal, recovery, the
-sweep, growth, the delivery ledger, metrics.
+sweep, growth, the delivery log, metrics.
 
 A turn that fails is logged and counted, and the next turn comes. A keeper that ends although nobody has stopped it
 takes the drain with it, loudly: a drain that renews no locks, or that sweeps nothing, looks healthy and is not.
@@ -26,7 +26,7 @@ FAILED_TURN_PAUSE_SECONDS = 1.0
 TURN_SECONDS = 60.0
 
 
-async def keep_turning(
+async def run_periodically(
     name: str,
     turn: Callable[[], Awaitable[float]],
     deadline_seconds: float = TURN_SECONDS,
@@ -52,7 +52,7 @@ async def keep_turning(
         await asyncio.sleep(pause)
 
 
-class Keepers:
+class BackgroundTasks:
     """Tasks that are there until `stop`."""
 
     def __init__(self, on_death: Callable[[str], None]) -> None:

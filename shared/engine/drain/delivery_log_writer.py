@@ -1,4 +1,4 @@
-"""Writes the ledger's lines that intake left in Redis: once a second at most, in batches, one drain at a time.
+"""Writes the delivery log's entries that intake left in Redis: once a second at most, in batches, one drain at a time.
 
 While runs are being committed, lines go with their group commit; a call of their own is for when nothing else is
 written, and for bodies that would hold the runs up. A line that the database refuses is put aside alone: the log names
@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import get_args
 
 from shared.domain.webhook.delivery_log import DeliveryLogEntry, Verdict
-from shared.engine.drain.background_tasks import keep_turning
+from shared.engine.drain.background_tasks import run_periodically
 from shared.engine.run.journal import LARGE_BYTES
 from shared.errors import UnavailableError
 from shared.observability import count
-from shared.queue.consumer import ExecutionQueue
-from shared.queue.delivery_log import Notes
+from shared.queue.consumer import JobConsumer
+from shared.queue.delivery_log import LogBatch
 from shared.repositories.append import Append, Appended
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.webhooks import WebhookRepository
@@ -36,8 +36,8 @@ CARRIED_BYTES = 65_536
 _METRICS = {verdict: f"Deliveries{verdict.title().replace('_', '')}" for verdict in get_args(Verdict)}
 
 
-class CarryingEvents(EventStoreRepository):
-    """The event store; what it appends takes lines of the ledger along, unless it is large and takes
+class BatchingEventStore(EventStoreRepository):
+    """The event store; what it appends takes entries of the delivery log along, unless it is large and takes
     the store long."""
 
     _waiting: tuple[Sequence[DeliveryLogEntry], asyncio.Future[bool]] | None = None
@@ -79,18 +79,18 @@ class CarryingEvents(EventStoreRepository):
             _settle(future, False)
 
 
-class LedgerWriter:
+class DeliveryLogWriter:
     """One drain's writer."""
 
-    def __init__(self, queue: ExecutionQueue, webhooks: WebhookRepository, events: CarryingEvents, name: str) -> None:
+    def __init__(self, queue: JobConsumer, webhooks: WebhookRepository, events: BatchingEventStore, name: str) -> None:
         """`events` is what the drain's runs are committed through; `name` is the drain's alone."""
         self._queue, self._webhooks, self._events, self._name = queue, webhooks, events, name
         # How much is taken at once, of what is as a rule.
         self._share = 1.0
 
-    async def keep(self) -> None:
+    async def run_forever(self) -> None:
         """Writes until it is cancelled."""
-        await keep_turning("ledger", self._turn)
+        await run_periodically("ledger", self._turn)
 
     async def _turn(self) -> float:
         return 0.0 if await self.write() else PAUSE_SECONDS
@@ -103,24 +103,24 @@ class LedgerWriter:
         """
         is_done = False
         try:
-            notes = await self._queue.take_notes(self._name, self._share)
-            if notes is None:
+            batch = await self._queue.take_entries(self._name, self._share)
+            if batch is None:
                 is_done = True
                 return False
-            await self._write(notes)
-            is_done = await self._queue.finish_notes(self._name, notes)
+            await self._write(batch)
+            is_done = await self._queue.finish_entries(self._name, batch)
         except UnavailableError:
             # The lines stay where they are; another turn writes them, or another drain.
             return False
-        except Exception:  # the ledger is no reason for a drain to end; another turn tries again
+        except Exception:  # the delivery log is no reason for a drain to end; another turn tries again
             logger.exception("ledger_not_written")
             return False
         finally:
             self._share = min(1.0, self._share * 2) if is_done else max(LEAST_SHARE, self._share / 4)
-        return notes.more or not is_done
+        return batch.more or not is_done
 
-    async def _write(self, notes: Notes) -> None:
-        rows = [*notes.lines, *notes.counts]
+    async def _write(self, batch: LogBatch) -> None:
+        rows = [*batch.lines, *batch.counts]
         is_light = sum(len(line.get("body", "")) for line in rows) <= CARRIED_BYTES
         refused: set[str] = set()
 
@@ -135,7 +135,7 @@ class LedgerWriter:
 
             await write_all(rows, self._webhooks.record, put_aside)
         count_deliveries([line for line in rows if line["id"] not in refused])
-        for each in notes.refused:
+        for each in batch.refused:
             _put_aside(each.tenant_id, each.webhook_id, each.why)
 
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.engine.drain.background_tasks import FAILED_TURN_PAUSE_SECONDS, keep_turning
-from shared.queue.consumer import ExecutionQueue
+from shared.engine.drain.background_tasks import FAILED_TURN_PAUSE_SECONDS, run_periodically
+from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob
 from shared.queue.wake import wake_drain
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from shared.engine.drain.autoscaler import Growth
+    from shared.engine.drain.autoscaler import ScalingPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +27,12 @@ PACE_SECONDS = 1.0
 Progress = tuple[int, int, float]
 
 
-class Upkeep:
+class LockKeeper:
     """One drain's. While Redis is out of reach each part waits for its next turn."""
 
     def __init__(
         self,
-        queue: ExecutionQueue,
+        queue: JobConsumer,
         settings: Settings,
         name: str,
         active: Mapping[str, ClaimedJob],
@@ -50,18 +50,18 @@ class Upkeep:
         """Renews locks and presence until it is cancelled."""
         turn = self._settings.lock_seconds / 3
         # One that hangs is given up, so that the next comes before the locks expire.
-        await keep_turning("locks", self._renew, turn, min(turn, FAILED_TURN_PAUSE_SECONDS))
+        await run_periodically("locks", self._renew, turn, min(turn, FAILED_TURN_PAUSE_SECONDS))
 
     async def keep_recovering(self) -> None:
         """Brings back dead drains' jobs, once their locks have expired, until it is cancelled."""
-        await keep_turning("recovery", self._recover)
+        await run_periodically("recovery", self._recover)
 
-    async def keep_pace(self) -> None:
+    async def keep_scaling(self) -> None:
         """Starts another drain whenever that would help, until it is cancelled."""
         await asyncio.sleep(PACE_SECONDS)
-        from shared.engine.drain.autoscaler import Growth  # the first runs do not wait for it
+        from shared.engine.drain.autoscaler import ScalingPolicy  # the first runs do not wait for it
 
-        await keep_turning("pace", partial(self._grow, Growth(self._settings.drain_concurrency)))
+        await run_periodically("pace", partial(self._scale, ScalingPolicy(self._settings.drain_concurrency)))
 
     async def announce(self) -> int:
         """How many drains are live, now that this one has said so. Raises `QueueUnavailableError`."""
@@ -86,12 +86,12 @@ class Upkeep:
             logger.warning("jobs_recovered", extra={"job_ids": recovered})
         return self._settings.lock_seconds
 
-    async def _grow(self, growth: Growth) -> float:
-        from shared.engine.drain.autoscaler import Look
+    async def _scale(self, growth: ScalingPolicy) -> float:
+        from shared.engine.drain.autoscaler import Sample
 
         waiting, live = (await self._queue.counts())["wait"], await self._queue.live_drains()
-        finished, unavailable, places_used = self._progress()
-        look = Look(time.monotonic(), finished, unavailable, places_used, waiting, live)
+        finished, unavailable, slots_used = self._progress()
+        look = Sample(time.monotonic(), finished, unavailable, slots_used, waiting, live)
         if live < self._settings.max_drains and growth.is_due(look):
             await wake_drain(self._queue)
         return PACE_SECONDS

@@ -15,19 +15,19 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from shared.engine.drain.background_tasks import Keepers
-from shared.engine.drain.lock_keeper import Progress, Upkeep
+from shared.engine.drain.background_tasks import BackgroundTasks
+from shared.engine.drain.lock_keeper import LockKeeper, Progress
 from shared.engine.drain.schedules import Schedules
 from shared.engine.drain.summary import Summary
 from shared.engine.drain.sweep import Sweep
 from shared.engine.drain.worker import Worker
-from shared.engine.run.executor import Engine
+from shared.engine.run.executor import RunExecutor
 from shared.errors import KeeperDiedError, QueueUnavailableError
 from shared.ids import new_id
 from shared.platform.deadline import within
 from shared.platform.runtime import STOP_SECONDS, stop
-from shared.platform.slots import Places
-from shared.queue.consumer import ExecutionQueue
+from shared.platform.slots import Slots
+from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob
 from shared.queue.wake import wake_drain
 from shared.repositories.executions import ExecutionRepository
@@ -55,10 +55,10 @@ class Drain:
 
     def __init__(
         self,
-        queue: ExecutionQueue,
+        queue: JobConsumer,
         executions: ExecutionRepository,
         schedules: Schedules,
-        engine: Engine,
+        engine: RunExecutor,
         settings: Settings,
         name: str,
         remaining_seconds: Callable[[], float],
@@ -75,11 +75,13 @@ class Drain:
         # Until when an idle drain waits for jobs that somebody else has.
         self._waits_until: float | None = None
         self.summary = Summary()
-        self._places = Places(settings.drain_concurrency)
-        self._worker = Worker(queue, engine, self._takes_more, self.summary, self._places)
-        self._upkeep = Upkeep(queue, settings, name, self._worker.active, self._is_leaving, self._progress, waking)
+        self._slots = Slots(settings.drain_concurrency)
+        self._worker = Worker(queue, engine, self._takes_more, self.summary, self._slots)
+        self._lock_keeper = LockKeeper(
+            queue, settings, name, self._worker.active, self._is_leaving, self._progress, waking
+        )
         self._sweep = Sweep(
-            queue, executions, schedules, engine, settings.lease_seconds, self._start, self.summary, self._places
+            queue, executions, schedules, engine, settings.lease_seconds, self._start, self.summary, self._slots
         )
 
     async def run(self) -> Summary:
@@ -90,11 +92,11 @@ class Drain:
         """
         if await self._is_one_too_many():
             return self.summary
-        seekers, holders = Keepers(self.leave), Keepers(self.leave)
-        holders.start("locks", self._upkeep.keep_locks())
-        seekers.start("recovery", self._upkeep.keep_recovering())
-        seekers.start("sweep", self._sweep.keep())
-        seekers.start("pace", self._upkeep.keep_pace())
+        seekers, holders = BackgroundTasks(self.leave), BackgroundTasks(self.leave)
+        holders.start("locks", self._lock_keeper.keep_locks())
+        seekers.start("recovery", self._lock_keeper.keep_recovering())
+        seekers.start("sweep", self._sweep.run_forever())
+        seekers.start("pace", self._lock_keeper.keep_scaling())
         try:
             while True:
                 await self._claim_until_idle()
@@ -115,7 +117,7 @@ class Drain:
         """Whether there are as many drains as there may be without this one: its schedule does not count them, and
         wakings may cross. Then it has withdrawn."""
         try:
-            if await self._upkeep.announce() <= self._settings.max_drains:
+            if await self._lock_keeper.announce() <= self._settings.max_drains:
                 return False
             await self._queue.withdraw(self._name)
         except QueueUnavailableError:
@@ -133,15 +135,15 @@ class Drain:
         """Returns when no job has come for the linger time and none is running, or when time is short."""
         idle_since = time.monotonic()
         while not self._is_leaving():
-            if not self._places.free:
-                await self._wait_for_a_place()
+            if not self._slots.free:
+                await self._wait_for_a_slot()
                 continue
             try:
                 found = await self._claim()
                 if not found:
                     await self._queue.wait_for_job(min(IDLE_TURN_SECONDS, self._settings.drain_linger_seconds))
             except QueueUnavailableError:
-                # Redis is a hint: what has started is found by the sweep meanwhile.
+                # Redis is not the source of truth: what has started is found by the sweep meanwhile.
                 found = False
                 await asyncio.sleep(UNAVAILABLE_PAUSE_SECONDS)
             except Exception:  # the edge: what is running goes on, and the next claim may fare better
@@ -158,7 +160,7 @@ class Drain:
 
         Claims share a round trip, yet each costs Redis a script: as long as all are answered their number doubles.
         """
-        claims = (self._queue.claim(new_id()) for _ in range(min(self._places.free, self._claims)))
+        claims = (self._queue.claim(new_id()) for _ in range(min(self._slots.free, self._claims)))
         claimed = await asyncio.gather(*claims, return_exceptions=True)
         found = [job for job in claimed if isinstance(job, ClaimedJob)]
         self._claims = min(self._claims * 2, MAX_CLAIMS) if len(found) == len(claimed) else 1
@@ -170,10 +172,10 @@ class Drain:
                 raise failure
         return bool(found)
 
-    async def _wait_for_a_place(self) -> None:
+    async def _wait_for_a_slot(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(IDLE_TURN_SECONDS):
-                await self._places.one_free()
+                await self._slots.one_free()
 
     async def _is_done(self) -> bool:
         """Whether the drain may leave: it withdraws, then looks once more, for a job added meanwhile woke nobody."""
@@ -183,7 +185,7 @@ class Drain:
             await self._queue.withdraw(self._name)
             if not await self._claim():
                 return True
-            await self._upkeep.announce()
+            await self._lock_keeper.announce()
         except QueueUnavailableError:
             return True
         except Exception:  # the edge: what another claim may have found is waited for
@@ -204,30 +206,30 @@ class Drain:
         return time.monotonic() < self._waits_until
 
     @property
-    def places_used(self) -> float:
+    def slots_used(self) -> float:
         """The share of its places that are at work now."""
-        return min(1.0, self._places.at_work / self._places.total)
+        return min(1.0, self._slots.at_work / self._slots.total)
 
     def _progress(self) -> Progress:
         done = self.summary.completed + self.summary.delayed + self.summary.failed
-        return done, self._worker.unavailable, self.places_used
+        return done, self._worker.unavailable, self.slots_used
 
     def _is_leaving(self) -> bool:
         return self._stopping or self._dead_keeper is not None or self._remaining() <= self._reserve
 
     def _takes_more(self) -> bool:
         # More may be at work than there are places, when what was set aside goes on.
-        return not self._is_leaving() and self._places.at_work <= self._places.total
+        return not self._is_leaving() and self._slots.at_work <= self._slots.total
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._fibers.add(task)
-        self._places.take()
+        self._slots.take()
         task.add_done_callback(self._ended)
 
     def _ended(self, fiber: asyncio.Task[None]) -> None:
         self._fibers.discard(fiber)
-        self._places.give_back()
+        self._slots.give_back()
 
     # -- leaving -----------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
-from shared.engine.drain.background_tasks import keep_turning
+from shared.engine.drain.background_tasks import run_periodically
 from shared.engine.drain.loop import Drain
 from shared.observability import count, flush, mean
 
@@ -31,12 +31,12 @@ class DrainMeter:
         self._since, self._cpu_since = time.monotonic(), time.process_time()
         self._began = self._since
 
-    async def keep(self) -> None:
+    async def run_forever(self) -> None:
         """Looks and tells until it is cancelled."""
-        await keep_turning("meter", self._look)
+        await run_periodically("meter", self._look)
 
     async def _look(self) -> float:
-        mean("DrainPlacesPercent", 100 * self._work.places_used)
+        mean("DrainPlacesPercent", 100 * self._work.slots_used)
         if time.monotonic() - self._since >= LINE_SECONDS:
             self._tell()
         return LOOK_SECONDS

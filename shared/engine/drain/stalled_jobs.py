@@ -21,7 +21,7 @@ FIRST_PAUSE_SECONDS = 2.0
 MAX_PAUSE_SECONDS = 60.0
 
 
-def pause_of(claimed: ClaimedJob) -> float:
+def stall_backoff(claimed: ClaimedJob) -> float:
     """For how many seconds a claimed job is to be put off because of the drains that died over it; 0 for not at all,
     or not again."""
     if not claimed.is_suspect:

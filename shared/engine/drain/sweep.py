@@ -7,14 +7,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from shared.domain.timestamps import timestamp
-from shared.engine.drain.background_tasks import keep_turning
+from shared.engine.drain.background_tasks import run_periodically
 from shared.engine.drain.schedules import Schedules
 from shared.engine.drain.summary import Summary
-from shared.engine.run.executor import Engine
+from shared.engine.run.executor import RunExecutor
 from shared.errors import QueueUnavailableError, UnavailableError
 from shared.observability import count
-from shared.platform.slots import Places
-from shared.queue.consumer import ExecutionQueue
+from shared.platform.slots import Slots
+from shared.queue.consumer import JobConsumer
 from shared.queue.job import ExecutionJob
 from shared.repositories.executions import ExecutionRepository
 
@@ -33,23 +33,23 @@ class Sweep:
 
     def __init__(
         self,
-        queue: ExecutionQueue,
+        queue: JobConsumer,
         executions: ExecutionRepository,
         schedules: Schedules,
-        engine: Engine,
+        engine: RunExecutor,
         lease_seconds: float,
         start: Start,
         summary: Summary,
-        places: Places,
+        slots: Slots,
     ) -> None:
         """A run that is brought back is nobody else's for `lease_seconds`. `start` makes work one of the drain's
-        fibers, in one of its `places`; `summary` is added to."""
+        fibers, in one of its `slots`; `summary` is added to."""
         self._queue, self._executions, self._schedules, self._engine = queue, executions, schedules, engine
-        self._lease_seconds, self._start, self._summary, self._places = lease_seconds, start, summary, places
+        self._lease_seconds, self._start, self._summary, self._slots = lease_seconds, start, summary, slots
 
-    async def keep(self) -> None:
+    async def run_forever(self) -> None:
         """Sweeps until it is cancelled."""
-        await keep_turning("sweep", self._sweep, failed_pause_seconds=SWEEP_SECONDS)
+        await run_periodically("sweep", self._sweep, failed_pause_seconds=SWEEP_SECONDS)
 
     async def _sweep(self) -> float:
         """The seconds until the next sweep: what is due is enqueued or, where Redis is out of reach, run here."""
@@ -71,12 +71,12 @@ class Sweep:
             for job in jobs:
                 # As many at once as there are places: thousands may be due. Those that this turn is too short for have
                 # their leases, which bring them back.
-                await self._places.one_free()
+                await self._slots.one_free()
                 self._start(self._run_here(job))
 
     async def _run_here(self, job: ExecutionJob) -> None:
         try:
-            with self._places.run_of(job.tenant_id):
+            with self._slots.run_of(job.tenant_id):
                 await self._engine.execute(job)
         except UnavailableError:
             logger.warning("run_unavailable", extra={"execution_id": job.execution_id})

@@ -9,11 +9,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from shared.engine.drain.summary import Summary
-from shared.engine.run.executor import Engine
+from shared.engine.run.executor import RunExecutor
 from shared.errors import JobRefusedError, QueueError, QueueUnavailableError, UnavailableError
 from shared.observability import count, highest
-from shared.platform.slots import Places
-from shared.queue.consumer import ExecutionQueue
+from shared.platform.slots import Slots
+from shared.queue.consumer import JobConsumer
 from shared.queue.job import STALLED_TOO_OFTEN, ClaimedJob, ExecutionJob
 
 logger = logging.getLogger(__name__)
@@ -31,16 +31,16 @@ class Worker:
 
     def __init__(
         self,
-        queue: ExecutionQueue,
-        engine: Engine,
+        queue: JobConsumer,
+        engine: RunExecutor,
         takes_more: Callable[[], bool],
         summary: Summary,
-        places: Places | None = None,
+        slots: Slots | None = None,
     ) -> None:
-        """`takes_more` says whether a job that is done with may hand over the next; `summary` is added to; `places` are
+        """`takes_more` says whether a job that is done with may hand over the next; `summary` is added to; `slots` are
         the drain's."""
         self._queue, self._engine, self._takes_more, self._summary = queue, engine, takes_more, summary
-        self._places = places or Places(1)
+        self._slots = slots or Slots(1)
         # By the token that a job is locked under: each fiber has its own, and one job at a time. The job's id would
         # not do, for a run that comes back at once is claimed by one fiber while another is still leaving it.
         self.active: dict[str, ClaimedJob] = {}
@@ -74,9 +74,9 @@ class Worker:
         if claimed.is_suspect:
             return await self._put_off(claimed)
         if claimed.deferred_failure is None and (
-            pause := self._places.pause_of(claimed.job.tenant_id, _size(claimed.job))
+            pause := self._slots.pause_of(claimed.job.tenant_id, _size(claimed.job))
         ):
-            return await self._delay(claimed, pause)
+            return await self._nack(claimed, pause)
         try:
             if claimed.deferred_failure is not None:
                 await self._engine.fail(claimed.job, *_given_up(claimed.deferred_failure))
@@ -91,28 +91,28 @@ class Worker:
             return await self._fail(claimed, error.detail, is_kept=True)
         except UnavailableError:
             self.unavailable += 1
-            return await self._delay(claimed, UNAVAILABLE_PAUSE_SECONDS)
+            return await self._nack(claimed, UNAVAILABLE_PAUSE_SECONDS)
         except Exception as error:  # noqa: BLE001  # the edge: one run's error is not the drain's, and is logged
-            return await self._mishap(claimed, claimed.job, error)
+            return await self._handle_crash(claimed, claimed.job, error)
         if timer is not None and timer <= LONGEST_DELAY_SECONDS:
-            return await self._delay(claimed, timer)
+            return await self._nack(claimed, timer)
         self._summary.completed += 1
         following = self._handed_over(claimed, await self._queue.complete(claimed, self._takes_more()))
         if timer == math.inf:
-            await self._come_back(claimed.job)
+            await self._reenqueue_if_signalled(claimed.job)
         return following
 
     async def _execute(self, job: ExecutionJob, is_first: bool) -> float | None:
         """As the engine's; that somebody waits for the run's answer is not forgotten while it waits itself."""
         if job.kind == "resume" and await self._queue.resume(job.execution_id):
-            job = job._replace(awaited=True)
-        with self._places.run_of(job.tenant_id):
+            job = job._replace(client_is_waiting=True)
+        with self._slots.run_of(job.tenant_id):
             timer = await self._engine.execute(job, is_first)
-        if timer == math.inf and job.awaited:
-            await self._queue.keep_awaited(job.execution_id)
+        if timer == math.inf and job.client_is_waiting:
+            await self._queue.remember_waiting_client(job.execution_id)
         return timer
 
-    async def _come_back(self, job: ExecutionJob) -> None:
+    async def _reenqueue_if_signalled(self, job: ExecutionJob) -> None:
         """Enqueues a run again that somebody signalled while its job was there, when nobody else could."""
         try:
             if await self._queue.is_wanted_again(job.execution_id):
@@ -132,13 +132,13 @@ class Worker:
         return following
 
     async def _put_off(self, claimed: ClaimedJob) -> ClaimedJob | None:
-        from shared.engine.drain.stalled_jobs import pause_of  # few jobs lose two drains
+        from shared.engine.drain.stalled_jobs import stall_backoff  # few jobs lose two drains
 
-        pause = pause_of(claimed)
+        pause = stall_backoff(claimed)
         logger.warning("job_put_off", extra={"job_id": claimed.id, "stalled": claimed.stalled, "seconds": pause})
-        return await self._delay(claimed, pause, for_stall=True)
+        return await self._nack(claimed, pause, for_stall=True)
 
-    async def _delay(self, claimed: ClaimedJob, seconds: float, for_stall: bool = False) -> ClaimedJob | None:
+    async def _nack(self, claimed: ClaimedJob, seconds: float, for_stall: bool = False) -> ClaimedJob | None:
         self._summary.delayed += 1
         await self._queue.delay(claimed, seconds, for_stall)
         self._handed_over(claimed, None)
@@ -151,16 +151,16 @@ class Worker:
         following = await self._queue.fail(claimed, reason, self._takes_more(), is_kept=is_kept)
         return self._handed_over(claimed, following)
 
-    async def _mishap(self, claimed: ClaimedJob, job: ExecutionJob, error: Exception) -> ClaimedJob | None:
+    async def _handle_crash(self, claimed: ClaimedJob, job: ExecutionJob, error: Exception) -> ClaimedJob | None:
         logger.exception("run_error", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
         if await self._queue.count_error(job.execution_id) < MAX_INTERNAL_ERRORS:
-            return await self._delay(claimed, ERROR_PAUSE_SECONDS)
+            return await self._nack(claimed, ERROR_PAUSE_SECONDS)
         is_kept = False
         try:
             await self._engine.fail(job, "internal_error", "The engine met an error of its own; it has been logged.")
         except UnavailableError:
             self.unavailable += 1
-            return await self._delay(claimed, UNAVAILABLE_PAUSE_SECONDS)
+            return await self._nack(claimed, UNAVAILABLE_PAUSE_SECONDS)
         except Exception:  # the last resort: the job must leave the queue
             logger.exception("run_not_failed", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
             # What would begin a run is nowhere else, and is not thrown away; one that has begun needs its id free.

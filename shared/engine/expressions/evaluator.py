@@ -12,10 +12,10 @@ import itertools
 from functools import cache
 
 from shared.engine.expressions.evaluator_process import MAX_RESIDENT_BYTES
-from shared.engine.expressions.request_queue import Lane
-from shared.engine.expressions.requests import Filled, GuardedTemplate, Request, RunData, Waiting
-from shared.platform.slots import outside
-from shared.platform.turns import LARGE_BYTES, Turns
+from shared.engine.expressions.request_queue import RequestQueue
+from shared.engine.expressions.requests import EvaluatedTemplate, Filled, Request, RunData, Waiting
+from shared.platform.slots import waiting_outside
+from shared.platform.turns import LARGE_BYTES, ComputeTurns
 
 # How long a request may wait for its answer, others' turns included. What holds a child is ended after two seconds;
 # this is for whatever else there may be.
@@ -29,19 +29,19 @@ APART_SECONDS = 10.0
 PEACE_SECONDS = 1.0
 
 
-class ExpressionGuard:
+class ExpressionEvaluator:
     """Two lanes and who is in which. Belongs to one event loop."""
 
     def __init__(self, longest_seconds: float = LONGEST_SECONDS, max_resident_bytes: int = MAX_RESIDENT_BYTES) -> None:
         """A request is answered within `longest_seconds`, others' turns included, or fails with `timeout`. A child that
         holds more than `max_resident_bytes` is replaced."""
         self._longest_seconds = longest_seconds
-        self._shared, self._apart = Lane(self, max_resident_bytes), Lane(self, max_resident_bytes)
+        self._shared, self._apart = RequestQueue(self, max_resident_bytes), RequestQueue(self, max_resident_bytes)
         self._waiting: dict[int, Waiting] = {}
         # Large requests that are to be sent once more.
         self._turning: set[asyncio.Task[None]] = set()
         # Those of the drain, as far as it has any: a run's other long computations take theirs among these.
-        self.turns, self._numbers = Turns(), itertools.count(1)
+        self.turns, self._numbers = ComputeTurns(), itertools.count(1)
         self._deadline: asyncio.TimerHandle | None = None
         # Until when a tenant is apart, and when the shared child was last replaced, by the loop's clock.
         self._apart_until: dict[str, float] = {}
@@ -56,7 +56,7 @@ class ExpressionGuard:
         if self._deadline is None:
             self._deadline = loop.call_later(self._longest_seconds, self._expire)
         try:
-            with outside():  # others' evaluations may take a second each
+            with waiting_outside():  # others' evaluations may take a second each
                 if request.size_bytes < LARGE_BYTES:
                     self._lane(request.tenant_id, waiting.since).add(number, waiting)
                 else:
@@ -71,7 +71,7 @@ class ExpressionGuard:
         """The run is over: its data may be dropped."""
         self.moved(run)
 
-    def drop(self, template: GuardedTemplate) -> None:
+    def drop(self, template: EvaluatedTemplate) -> None:
         """The template is no longer used: it may be dropped."""
         self.moved(template)
 
@@ -94,7 +94,7 @@ class ExpressionGuard:
         """Whether any tenant is or was apart of late."""
         return bool(self._apart_until)
 
-    def moved(self, what: RunData | GuardedTemplate) -> None:
+    def moved(self, what: RunData | EvaluatedTemplate) -> None:
         """Lets the child that has it drop it."""
         for lane in (self._shared, self._apart):
             if isinstance(what, RunData):
@@ -108,7 +108,7 @@ class ExpressionGuard:
         self._turning.add(task)
         task.add_done_callback(self._turning.discard)
 
-    def held(self, lane: Lane, tenant_id: str, seconds: float) -> None:
+    def held(self, lane: RequestQueue, tenant_id: str, seconds: float) -> None:
         """Takes a tenant apart that holds the shared child while others wait; one that is apart stays there."""
         now = asyncio.get_running_loop().time()
         if lane is self._apart:
@@ -133,7 +133,7 @@ class ExpressionGuard:
         now = asyncio.get_running_loop().time()
         self._lane(waiting.request.tenant_id, now).add(number, waiting, at_once=True)
 
-    def _lane(self, tenant_id: str, now: float) -> Lane:
+    def _lane(self, tenant_id: str, now: float) -> RequestQueue:
         until = self._apart_until.get(tenant_id)
         if until is None:
             return self._shared
@@ -156,6 +156,6 @@ class ExpressionGuard:
 
 
 @cache
-def expression_guard() -> ExpressionGuard:
+def expression_evaluator() -> ExpressionEvaluator:
     """This process's guard; its child starts with the first evaluation and stays warm between invocations."""
-    return ExpressionGuard()
+    return ExpressionEvaluator()

@@ -48,11 +48,11 @@ class Owner(Protocol):
     def looked(self, number: int, now: float) -> None:
         """Learns which evaluation the child is at (0: at none), by the loop's clock."""
 
-    def died(self, child: Child, guilty: int, verdict: EvaluationError | None) -> None:
+    def died(self, child: EvaluatorProcess, guilty: int, verdict: EvaluationError | None) -> None:
         """Learns that the child is gone, in which evaluation (0: in none), and why it was killed if it was."""
 
 
-class Child(asyncio.Protocol):
+class EvaluatorProcess(asyncio.Protocol):
     """One child process: its socket, its progress, and when it was last seen to move on."""
 
     transport: asyncio.Transport
@@ -69,7 +69,7 @@ class Child(asyncio.Protocol):
         self._verdict: EvaluationError | None = None
 
     @classmethod
-    async def start(cls, owner: Owner, max_resident_bytes: int = MAX_RESIDENT_BYTES) -> Child:
+    async def start(cls, owner: Owner, max_resident_bytes: int = MAX_RESIDENT_BYTES) -> EvaluatorProcess:
         """A new child, connected, which may hold so much memory. Its environment is empty: what it evaluates comes from
         outside."""
         with ExitStack() as unless_started:

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from shared.domain.json.values import decoded
 from shared.engine.expressions.evaluator_main import HEADER
-from shared.engine.expressions.evaluator_process import MAX_RESIDENT_BYTES, Child, EvaluationError
-from shared.engine.expressions.requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
+from shared.engine.expressions.evaluator_process import MAX_RESIDENT_BYTES, EvaluationError, EvaluatorProcess
+from shared.engine.expressions.requests import EvaluatedTemplate, Filled, Level, Request, RunData, Waiting
 from shared.errors import UnavailableError
 from shared.platform.turns import LARGE_BYTES
 
@@ -40,17 +40,17 @@ _generations = itertools.count(1)
 class Owner(Protocol):
     """Who is told what happens in a lane."""
 
-    def moved(self, what: RunData | GuardedTemplate) -> None:
+    def moved(self, what: RunData | EvaluatedTemplate) -> None:
         """Learns that this is about to be given to another child than the one that has it."""
 
     def again(self, number: int, waiting: Waiting) -> None:
         """Has a large request added once more, in its turn."""
 
-    def held(self, lane: Lane, tenant_id: str, seconds: float) -> None:
+    def held(self, lane: RequestQueue, tenant_id: str, seconds: float) -> None:
         """Learns that the lane's child has been seen at nothing but this tenant's evaluations for so long."""
 
 
-class Lane:
+class RequestQueue:
     """One child process and the evaluations that wait for it. Belongs to one event loop."""
 
     def __init__(self, owner: Owner, max_resident_bytes: int = MAX_RESIDENT_BYTES) -> None:
@@ -59,7 +59,7 @@ class Lane:
         self._waiting: dict[int, Waiting] = {}
         self._unsent: list[int] = []
         self._generation = 0
-        self._child: Child | None = None
+        self._child: EvaluatorProcess | None = None
         self._starting: asyncio.Task[None] | None = None
         self._forget: list[int] = []
         self._drop: list[int] = []
@@ -100,7 +100,7 @@ class Lane:
         if run.generation == self._generation:
             self._forget.append(run.number)
 
-    def drop(self, template: GuardedTemplate) -> None:
+    def drop(self, template: EvaluatedTemplate) -> None:
         """The child may drop the template, if it is this one that has it."""
         if template.generation == self._generation:
             self._drop.append(template.number)
@@ -133,7 +133,7 @@ class Lane:
         numbers, self._unsent = self._unsent, []
         self._write(self._child, numbers)
 
-    def _write(self, child: Child, numbers: Sequence[int]) -> None:
+    def _write(self, child: EvaluatorProcess, numbers: Sequence[int]) -> None:
         frames = []
         for number in numbers:
             encoded = self._encoded(number)
@@ -199,7 +199,7 @@ class Lane:
             self._generation = next(_generations)
             self._forget.clear()
             self._drop.clear()
-            self._child = await Child.start(self, self._max_resident_bytes)
+            self._child = await EvaluatorProcess.start(self, self._max_resident_bytes)
         except Exception as error:  # whatever it is, whoever waits is told, and the next one has it tried anew
             logger.exception("expressions_not_started")
             self._give_up(f"No process for expressions can be started: {error}")
@@ -254,7 +254,7 @@ class Lane:
         """Whether any evaluation is with the child."""
         return bool(self._waiting)
 
-    def died(self, child: Child, guilty: int, verdict: EvaluationError | None) -> None:
+    def died(self, child: EvaluatorProcess, guilty: int, verdict: EvaluationError | None) -> None:
         """The child is gone: the evaluation that it died of fails, the others go to the next one."""
         if child is not self._child:
             return

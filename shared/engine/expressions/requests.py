@@ -17,7 +17,7 @@ _run_numbers = itertools.count(1)
 
 
 @dataclass(slots=True)
-class GuardedTemplate:
+class EvaluatedTemplate:
     """A node's parameters with expressions, and the generation of the child that has been given them."""
 
     parameters: JsonObject
@@ -84,7 +84,7 @@ class Request:
     and `size_bytes` is what it may have to bring along at the most.
     """
 
-    template: GuardedTemplate
+    template: EvaluatedTemplate
     level: Level
     sources: Sequence[str] | None
     now_milliseconds: int

@@ -15,7 +15,7 @@ from typing import Any
 from shared.domain.execution.node_paths import item_of, split_path
 from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import MAX_DURATION_SECONDS, timestamp, unix_seconds
-from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import Journal
 from shared.engine.run.recorder import Recorder
 from shared.engine.run.scopes import Step
@@ -28,11 +28,11 @@ from shared.ids import derived_id, new_id
 from shared.nodes.node_type import Call, Completed, NodeError
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.run_append import first_append
-from shared.tracing import Cause, current
+from shared.tracing import CorrelationContext, current_context
 
 JsonObject = dict[str, Any]
 # Tells a drain to look at runs of a tenant.
-Hint = Callable[..., Awaitable[None]]
+ResumeNotifier = Callable[..., Awaitable[None]]
 
 MAX_DEPTH = 10
 # So many runs come of one, however they call one another.
@@ -41,7 +41,7 @@ MAX_CALLED = 100_000
 NOT_CALLABLE = frozenset({"not_published", "invalid_graph"})
 
 
-def called_id(state: ExecutionState, path: str, attempt: int) -> str:
+def child_run_id(state: ExecutionState, path: str, attempt: int) -> str:
     """The id of the run that this attempt of a node calls; within a map, this attempt of its item."""
     rounds: list[str] = []
     prefix = split_path(path)[0]
@@ -84,21 +84,21 @@ def _callers(state: ExecutionState, step: Step) -> int:
         scope = scope.outer
 
 
-class CalledRuns:
+class ChildRuns:
     """Starts runs for others and reads how they ended; shared by all runs of a drain."""
 
     def __init__(
         self,
         events: EventStoreRepository,
         journal: Journal,
-        graphs: GraphLoader,
+        graphs: GraphCache,
         actor: str,
         clock: Callable[[], float],
-        hint: Hint | None,
+        notify_resume: ResumeNotifier | None,
     ) -> None:
-        """`actor` stands in the metadata of what is written; without `hint`, the sweep finds the runs."""
+        """`actor` stands in the metadata of what is written; without `notify_resume`, the sweep finds the runs."""
         self._events, self._journal, self._graphs = events, journal, graphs
-        self._actor, self._clock, self._hint = actor, clock, hint
+        self._actor, self._clock, self._notify_resume = actor, clock, notify_resume
 
     async def version(self, tenant_id: str, workflow_id: str) -> int:
         """The version that a run called now is pinned to; `NodeError` where there is none that runs."""
@@ -114,17 +114,17 @@ class CalledRuns:
     async def start(self, tenant_id: str, execution_id: str, fact: ExecutionQueued) -> None:
         """Returns when the run is durable and a drain has been told of it."""
         # What led to the caller led to this.
-        cause = current() or Cause(execution_id)
+        cause = current_context() or CorrelationContext(execution_id)
         metadata = {"actor": self._actor, **cause.metadata()}
         event = new_event(new_id(), fact, timestamp(self._clock()), metadata)
         # A conflict says that it was started before.
         await self._journal.append(first_append(tenant_id, execution_id, [event]))
-        await self.hint(tenant_id, execution_id)
+        await self.notify_resume(tenant_id, execution_id)
 
-    async def hint(self, tenant_id: str, execution_id: str, again: bool = False) -> None:
+    async def notify_resume(self, tenant_id: str, execution_id: str, again: bool = False) -> None:
         """Tells a drain to look at this run now; `again`: something has happened that it waits for."""
-        if self._hint is not None:
-            await self._hint(tenant_id, execution_id, again=again)
+        if self._notify_resume is not None:
+            await self._notify_resume(tenant_id, execution_id, again=again)
 
     async def outcomes(self, tenant_id: str, execution_ids: Sequence[str]) -> dict[str, RecordedEvent]:
         """The last event of each of these runs that has ended, by its id."""
@@ -136,15 +136,15 @@ class CalledRuns:
         await self._events.cancel_called(tenant_id, execution_id, reason, self._actor, happened_at, itself=itself)
 
 
-class Calls:
+class RunCalls:
     """What the nodes of one run call."""
 
-    def __init__(self, recorder: Recorder, runs: CalledRuns) -> None:
+    def __init__(self, recorder: Recorder, runs: ChildRuns) -> None:
         self._recorder, self._state, self._runs = recorder, recorder.state, runs
         self._ended: dict[str, RecordedEvent] = {}
         self._newly_ended: list[str] = []
 
-    async def look(self) -> None:
+    async def find_ended(self) -> None:
         """Finds out which of the runs that nodes wait for have ended."""
         unknown = {called: path for path, called in self._state.calls.items() if called not in self._ended}
         if unknown:
@@ -169,7 +169,7 @@ class Calls:
         """
         if step.path in self._state.calls:
             return await self._end_of_wait(step.path)
-        called = called_id(self._state, step.path, given.attempt)
+        called = child_run_id(self._state, step.path, given.attempt)
         calls_left = room_below(self._state, step)
         version = await self._begin(call, given)
         caller = {

@@ -15,7 +15,7 @@ from shared.domain.expressions.signal_urls import signal_names
 from shared.domain.expressions.templates import Literal, TemplateError, compile_template, reads
 from shared.domain.workflow.graph import Graph, Node, parse_graph
 from shared.domain.workflow.settings import WorkflowSettings, parse_settings
-from shared.engine.expressions.requests import GuardedTemplate
+from shared.engine.expressions.requests import EvaluatedTemplate
 from shared.errors import InvalidGraphError, Problem
 from shared.nodes.graph_shape import trigger_for
 from shared.nodes.node_type import DEFAULT_TIMEOUT_SECONDS, MAX_EFFECT_TIMEOUT_SECONDS, NodeType
@@ -28,7 +28,7 @@ EVERY_NODE = ""
 
 
 @dataclass(frozen=True, slots=True)
-class ProgramNode:
+class CompiledNode:
     """A node and its type. `parameters` are those that are filled in, and `template` is unset where they hold no
     expression; `body` is a map's. `secrets` are the names of those that an effect uses, and `secret_places` say where
     they stand among its parameters, which hold placeholders; `signals` are those whose URLs it uses."""
@@ -36,8 +36,8 @@ class ProgramNode:
     node: Node
     type: NodeType
     parameters: JsonObject
-    template: GuardedTemplate | None
-    body: Body | None = None
+    template: EvaluatedTemplate | None
+    body: CompiledGraph | None = None
     secrets: tuple[str, ...] = ()
     secret_places: tuple[Reference, ...] = ()
     signals: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class ProgramNode:
         return min(self.node.timeout_seconds or DEFAULT_TIMEOUT_SECONDS, MAX_EFFECT_TIMEOUT_SECONDS)
 
 
-class Body:
+class CompiledGraph:
     """A graph ready to run: a workflow's own, or that of a map, which is run for each item.
 
     `output_reads` is what is read of each node's output, and `scope_reads` what is read of the rest of the scope, both
@@ -72,7 +72,7 @@ class Body:
         """Compiles every template; an unknown type or an expression that does not compile raises
         `InvalidGraphError`."""
         self.graph = graph
-        self.nodes: Mapping[str, ProgramNode] = {name: _compile(node) for name, node in graph.nodes.items()}
+        self.nodes: Mapping[str, CompiledNode] = {name: _compile(node) for name, node in graph.nodes.items()}
         inner = [one.body for one in self.nodes.values() if one.body is not None]
         self.callers: tuple[str, ...] = tuple(
             name
@@ -89,17 +89,17 @@ class Body:
         self.output_reads = {name: read for name, read in found.items() if name in graph.nodes}
         self.free_reads = {name: read for name, read in found.items() if name not in graph.nodes}
 
-    def templates(self) -> Iterator[GuardedTemplate]:
+    def templates(self) -> Iterator[EvaluatedTemplate]:
         """Every template, those of the maps within included."""
         yield from self._own_templates()
         for one in self.nodes.values():
             if one.body is not None:
                 yield from one.body.templates()
 
-    def _own_templates(self) -> list[GuardedTemplate]:
+    def _own_templates(self) -> list[EvaluatedTemplate]:
         return [one.template for one in self.nodes.values() if one.template is not None]
 
-    def _node_reads(self, inner: Sequence[Body]) -> Mapping[str, Any]:
+    def _node_reads(self, inner: Sequence[CompiledGraph]) -> Mapping[str, Any]:
         found: dict[str, list[Any]] = {}
         for name, one in self.nodes.items():
             read_here = one.template.reads if one.template is not None else {}
@@ -123,19 +123,19 @@ class Body:
         return {source: _united([{"x": read} for read in specs])["x"] for source, specs in found.items()}
 
 
-class Program(Body):
+class CompiledWorkflow(CompiledGraph):
     """A version of a workflow, ready to run; shared by all its runs."""
 
     __slots__ = ("_entries", "settings", "version", "workflow_id")
 
     def __init__(self, workflow_id: str, version: int, graph: Graph, settings: WorkflowSettings | None = None) -> None:
-        """Compiles the graph, as `Body` does."""
+        """Compiles the graph, as `CompiledGraph` does."""
         super().__init__(graph)
         self.workflow_id, self.version, self.settings = workflow_id, version, settings or WorkflowSettings()
         self._entries: dict[tuple[str | None, str | None], str | None] = {}
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Program:
+    def from_row(cls, row: Mapping[str, Any]) -> CompiledWorkflow:
         """The program of a row of `workflow_versions`; a graph that cannot run raises `InvalidGraphError`."""
         graph, problems = parse_graph(row["nodes"], row["edges"])
         if graph is None:
@@ -151,7 +151,7 @@ class Program(Body):
         return self._entries[asked]
 
 
-def _compile(node: Node) -> ProgramNode:
+def _compile(node: Node) -> CompiledNode:
     try:
         kind = node_type(node.type)
         parameters = {name: value for name, value in node.parameters.items() if name not in kind.verbatim}
@@ -163,12 +163,12 @@ def _compile(node: Node) -> ProgramNode:
     except (KeyError, TemplateError) as error:
         problem = Problem("/nodes", f"The node {node.id!r} cannot run: {error}.")
         raise InvalidGraphError(problem.message, problems=(problem,)) from error
-    body = None if kind.body is None or node.disabled else Body(kind.body(node.parameters))
+    body = None if kind.body is None or node.disabled else CompiledGraph(kind.body(node.parameters))
     named = [*(name for place in places for name in place.names), *kind.secrets(node.parameters)]
     secrets = tuple(dict.fromkeys(named))
     is_filled = not isinstance(template, Literal) and not node.disabled
-    guarded = GuardedTemplate(parameters, reads(template)) if is_filled else None
-    return ProgramNode(node, kind, parameters, guarded, body, secrets, places, signals)
+    guarded = EvaluatedTemplate(parameters, reads(template)) if is_filled else None
+    return CompiledNode(node, kind, parameters, guarded, body, secrets, places, signals)
 
 
 def _united(specs: list[JsonObject]) -> JsonObject:

@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.domain.execution.node_record import UNTOUCHED
 from shared.domain.workflow.settings import WorkflowSettings
-from shared.engine.run.child_runs import CalledRuns
+from shared.engine.run.child_runs import ChildRuns
 from shared.engine.run.recorder import Recorder
 from shared.events.execution import (
     ErrorWorkflowStarted,
@@ -28,10 +28,10 @@ JsonObject = dict[str, Any]
 logger = logging.getLogger(__name__)
 
 
-class Ending:
+class RunCompletion:
     """The end of one run."""
 
-    def __init__(self, recorder: Recorder, settings: WorkflowSettings, runs: CalledRuns) -> None:
+    def __init__(self, recorder: Recorder, settings: WorkflowSettings, runs: ChildRuns) -> None:
         """`settings` are those of the version that the run is pinned to."""
         self._recorder, self._state, self._settings, self._runs = recorder, recorder.state, settings, runs
 
@@ -54,11 +54,11 @@ class Ending:
     async def end(self, fact: ExecutionSucceeded | ExecutionFailed) -> None:
         """Returns when the run has ended so, durably."""
         if isinstance(fact, ExecutionFailed):
-            await self._tell_error_workflow(fact.error)
+            await self._start_error_workflow(fact.error)
         self._recorder.record(fact)
         await self._recorder.durable()
 
-    async def _tell_error_workflow(self, error: JsonObject) -> None:
+    async def _start_error_workflow(self, error: JsonObject) -> None:
         """Starts the error workflow, unless this run, or one above it, is that of an error workflow itself."""
         state, workflow_id = self._state, self._settings.error_workflow_id
         if workflow_id is None or state.handles_error:
@@ -77,11 +77,11 @@ class Ending:
         caller = {"node_id": None, "depth": state.depth, "is_awaited": False, "handles_error": True}
         if state.calls_left is not None:
             caller["calls_left"] = state.calls_left
-        trigger = trigger_of("error", self._told(error))
+        trigger = trigger_of("error", self.error_workflow_input(error))
         fact = ExecutionQueued(run.workflow_id, run.workflow_version, trigger, parent_id=state.id, caller=caller)
         await self._runs.start(state.tenant_id, run.execution_id, fact)
 
-    def _told(self, error: JsonObject) -> JsonObject:
+    def error_workflow_input(self, error: JsonObject) -> JsonObject:
         state, node_id = self._state, error.get("node_id")
         found: JsonObject = {
             "execution": {

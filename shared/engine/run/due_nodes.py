@@ -8,14 +8,14 @@ from heapq import heappop, heappush
 
 from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import unix_seconds
-from shared.engine.run.child_runs import Calls
+from shared.engine.run.child_runs import RunCalls
 from shared.engine.run.node_runner import LONGEST_WAIT_SECONDS
 
 
-class Due:
+class DueNodes:
     """Of one run, while it is driven."""
 
-    def __init__(self, state: ExecutionState, calls: Calls, busy: Container[str]) -> None:
+    def __init__(self, state: ExecutionState, calls: RunCalls, busy: Container[str]) -> None:
         """`busy` are the paths of nodes that are being worked on: they need not be looked at."""
         self._state, self._calls, self._busy = state, calls, busy
         state.newly_waiting()

@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from shared.domain.json.values import size_bytes
-from shared.engine.expressions.evaluator import ExpressionGuard
-from shared.engine.run.compiled_graph import Program
+from shared.engine.expressions.evaluator import ExpressionEvaluator
+from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.errors import QueueError, QueueUnavailableError
 from shared.platform.bulkhead import BulkheadThreads
-from shared.platform.lru_cache import RecentlyUsed
-from shared.platform.slots import outside
-from shared.queue.cache import Hints
+from shared.platform.lru_cache import LruCache
+from shared.platform.slots import waiting_outside
+from shared.queue.cache import ConfigCache
 from shared.repositories.workflows import WorkflowRepository
 
 logger = logging.getLogger(__name__)
@@ -33,33 +33,33 @@ Key = tuple[str, str, int]
 T = TypeVar("T")
 
 
-class GraphLoader:
+class GraphCache:
     """Versions never change, so their programs are kept; which one is published is asked again each second."""
 
     def __init__(
         self,
         workflows: WorkflowRepository,
-        hints: Hints,
-        guard: ExpressionGuard,
+        config_cache: ConfigCache,
+        guard: ExpressionEvaluator,
         max_graph_bytes: int = MAX_GRAPH_BYTES,
         max_published: int = MAX_PUBLISHED,
     ) -> None:
-        """Graphs come from `workflows`; what is published from `hints`, or else from `workflows`. Of both, what was
-        used last is kept: programs of so many bytes of graphs, and the versions of so many workflows."""
-        self._workflows, self._hints, self._guard = workflows, hints, guard
-        self._programs: RecentlyUsed[Key, Program] = RecentlyUsed(max_graph_bytes)
-        self._published: RecentlyUsed[tuple[str, str], tuple[float, int | None]] = RecentlyUsed(max_published)
+        """Graphs come from `workflows`; what is published from `config_cache`, or else from `workflows`. Of both, what
+        was used last is kept: programs of so many bytes of graphs, and the versions of so many workflows."""
+        self._workflows, self._config_cache, self._guard = workflows, config_cache, guard
+        self._programs: LruCache[Key, CompiledWorkflow] = LruCache(max_graph_bytes)
+        self._published: LruCache[tuple[str, str], tuple[float, int | None]] = LruCache(max_published)
         # One after the other: they share one interpreter with the loop.
         self._compiling = BulkheadThreads(1, 1, "compile")
         self._loading: dict[object, asyncio.Task[Any]] = {}
 
-    async def program(self, tenant_id: str, workflow_id: str, version: int) -> Program | None:
+    async def program(self, tenant_id: str, workflow_id: str, version: int) -> CompiledWorkflow | None:
         """The program of a version; `None` when the tenant has none such. One that cannot run raises
         `InvalidGraphError`."""
         key = (tenant_id, workflow_id, version)
         program = self._programs.get(key)
         if program is None:
-            with outside():  # others' large graphs may be compiled before it
+            with waiting_outside():  # others' large graphs may be compiled before it
                 program = await self._once(key, lambda: self._load(key))
         return program
 
@@ -85,22 +85,22 @@ class GraphLoader:
         found: T = await asyncio.shield(task)
         return found
 
-    async def _load(self, key: Key) -> Program | None:
+    async def _load(self, key: Key) -> CompiledWorkflow | None:
         row = await self._workflows.version(*key)
         if row is None:
             return None
         graph_bytes = size_bytes([row["nodes"], row["edges"]])
         if graph_bytes < LARGE_GRAPH_BYTES:
-            program = Program.from_row(row)
+            program = CompiledWorkflow.from_row(row)
         else:
-            program = await self._compiling.run(key[0], partial(Program.from_row, row))
+            program = await self._compiling.run(key[0], partial(CompiledWorkflow.from_row, row))
         for dropped in self._programs.put(key, program, graph_bytes):
             for template in dropped.templates():
                 self._guard.drop(template)
         return program
 
     async def _ask(self, key: tuple[str, str]) -> int | None:
-        version = await self._hinted(key[1])
+        version = await self._from_config_cache(key[1])
         if version is None:
             row = await self._workflows.get(*key)
             version = (row or {}).get("published_version") or 0
@@ -109,14 +109,14 @@ class GraphLoader:
         self._published.put(key, (time.monotonic(), version or None))
         return version or None
 
-    async def _hinted(self, workflow_id: str) -> int | None:
+    async def _from_config_cache(self, workflow_id: str) -> int | None:
         try:
-            return (await self._hints.published_versions([workflow_id])).get(workflow_id)
+            return (await self._config_cache.published_versions([workflow_id])).get(workflow_id)
         except (QueueUnavailableError, QueueError):
             return None
 
     async def _remember(self, workflow_id: str, version: int) -> None:
         try:
-            await self._hints.refill_published(workflow_id, version)
+            await self._config_cache.refill_published(workflow_id, version)
         except (QueueUnavailableError, QueueError):
             logger.warning("published_version_not_remembered", extra={"workflow_id": workflow_id})

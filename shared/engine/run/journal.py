@@ -18,7 +18,7 @@ from typing import Any
 
 from shared.errors import RunLimitError, StorageUnavailableError
 from shared.observability import count, mean
-from shared.platform.slots import LARGE_ASIDE_OF_A_TENANT, outside
+from shared.platform.slots import LARGE_ASIDE_OF_A_TENANT, waiting_outside
 from shared.repositories.append import Append, Appended, encoded
 from shared.repositories.event_store import EventStoreRepository
 
@@ -74,7 +74,7 @@ class Journal:
         self._start_writer()
         if append.size_bytes < LARGE_BYTES:
             return await future
-        with outside(LARGE_ASIDE_OF_A_TENANT):  # others' may be written before it
+        with waiting_outside(LARGE_ASIDE_OF_A_TENANT):  # others' may be written before it
             return await future
 
     def _start_writer(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from shared.platform.bulkhead import Bulkhead
-from shared.platform.slots import LARGE_ASIDE_OF_A_TENANT, outside
+from shared.platform.slots import LARGE_ASIDE_OF_A_TENANT, waiting_outside
 
 # Below this a run is none of those that are waited for.
 LARGE_BYTES = 2_097_152
@@ -23,22 +23,22 @@ FLOOD = 3
 MAX_READ_AT_ONCE = 5
 
 
-class Memory:
+class MemoryLimiter:
     """One drain's. Belongs to one event loop."""
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         """`max_bytes` are what the large runs may hold together before all but the first of them wait."""
         self.held_bytes = 0
         self._max_bytes = max_bytes
-        self._large: dict[Share, int] = {}
+        self._large: dict[MemoryShare, int] = {}
         self._waiting: list[asyncio.Future[None]] = []
         self.reading = Bulkhead(MAX_READ_AT_ONCE, MAX_READ_AT_ONCE)
 
-    def share(self, tenant_id: str) -> Share:
+    def share(self, tenant_id: str) -> MemoryShare:
         """The share of a tenant's run, empty so far; close it when the run is not at work any more."""
-        return Share(self, tenant_id)
+        return MemoryShare(self, tenant_id)
 
-    def is_full_for(self, share: Share, size_bytes: int) -> bool:
+    def is_full_for(self, share: MemoryShare, size_bytes: int) -> bool:
         """Whether this run is to wait where it holds so much."""
         held_bytes = self.held_bytes - self._large.get(share, 0) + size_bytes
         if size_bytes < LARGE_BYTES or held_bytes <= self._max_bytes or share is next(iter(self._large), share):
@@ -48,7 +48,7 @@ class Memory:
         own = (other for other in self._large if other.tenant_id == share.tenant_id)
         return share is not next(own, share)
 
-    def hold(self, share: Share, size_bytes: int) -> None:
+    def hold(self, share: MemoryShare, size_bytes: int) -> None:
         """Takes in what a run holds now: more than before, or nothing any more."""
         before = self._large.pop(share, 0) if size_bytes == 0 else self._large.get(share, 0)
         if size_bytes >= LARGE_BYTES:
@@ -62,7 +62,7 @@ class Memory:
                 if not future.done():
                     future.set_result(None)
 
-    def held_by(self, share: Share) -> int:
+    def held_by(self, share: MemoryShare) -> int:
         """What a large run holds; 0 for a small one."""
         return self._large.get(share, 0)
 
@@ -73,12 +73,12 @@ class Memory:
         await future
 
 
-class Share:
+class MemoryShare:
     """What one run of a tenant's holds."""
 
     __slots__ = ("_memory", "tenant_id")
 
-    def __init__(self, memory: Memory, tenant_id: str) -> None:
+    def __init__(self, memory: MemoryLimiter, tenant_id: str) -> None:
         self._memory, self.tenant_id = memory, tenant_id
 
     def hold(self, size_bytes: int) -> None:
@@ -104,7 +104,7 @@ class Share:
         if not self._memory.is_full_for(self, size_bytes):
             return
         # Whoever holds the room may wait for a slow server.
-        with outside(LARGE_ASIDE_OF_A_TENANT):
+        with waiting_outside(LARGE_ASIDE_OF_A_TENANT):
             while self._memory.is_full_for(self, size_bytes):
                 await self._memory.less()
 

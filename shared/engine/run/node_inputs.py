@@ -16,15 +16,15 @@ from shared.domain.execution.state import ExecutionState
 from shared.domain.expressions.expressions import ITEM_SCOPE, seed_of
 from shared.domain.expressions.templates import cut
 from shared.domain.json.values import MAX_DEPTH, deeper_than
-from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.engine.expressions.evaluator_process import EvaluationError
-from shared.engine.expressions.requests import GuardedTemplate, Level, Request
-from shared.engine.run.compiled_graph import Program
+from shared.engine.expressions.requests import EvaluatedTemplate, Level, Request
+from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.run.scopes import Scope, Scopes, Step
 from shared.errors import LimitExceededError
 from shared.events.node import NodeSucceeded
 from shared.ids import derived_id
-from shared.nodes.node_type import MAX_JOINED_BYTES, Completed, Inputs, NodeError, Signal, Wait
+from shared.nodes.node_type import MAX_JOINED_BYTES, Completed, NodeError, NodeInputs, Signal, Wait
 
 JsonObject = dict[str, Any]
 
@@ -36,10 +36,10 @@ _TIMEOUT = frozenset({"D1012", "timeout"})
 _LIMIT = frozenset({"U1001", "U1006", "D1011", "limit"})
 
 
-class Resolution:
+class NodeInputResolver:
     """One run's nodes with what they are given, as the run's state has it now."""
 
-    def __init__(self, state: ExecutionState, program: Program, guard: ExpressionGuard) -> None:
+    def __init__(self, state: ExecutionState, program: CompiledWorkflow, guard: ExpressionEvaluator) -> None:
         """Expressions are evaluated by `guard`, which keeps what it is given of the run until `close`."""
         self._state, self._guard = state, guard
         # Off where a fact is derived that was recorded before outputs had a greatest depth and size.
@@ -54,11 +54,11 @@ class Resolution:
         """The ids of the live predecessors, in the order of the edges."""
         return live_sources(step.scope.body.graph, self._state, step.one.node.id, step.scope.prefix)
 
-    def inputs(self, step: Step) -> Inputs:
+    def inputs(self, step: Step) -> NodeInputs:
         """What a pure node runs on beside its parameters."""
         sources, prefix = self.sources(step), step.scope.prefix
         outputs = {source: self._state.nodes[prefix + source].output for source in sources}
-        return Inputs(tuple(sources), outputs, self.signal(step.path), self._state.joined_bytes(sources, prefix))
+        return NodeInputs(tuple(sources), outputs, self.signal(step.path), self._state.joined_bytes(sources, prefix))
 
     def signal(self, path: str) -> Signal | None:
         """What has come for a node that waits for a signal; where it is too large to be judged it raises
@@ -73,10 +73,10 @@ class Resolution:
         """How many of the signals received so far a node that is about to wait passes over; raises as `signal`."""
         if wait.signal is None:
             return None
-        from shared.domain.json.check_budget import Steps  # most runs wait for no signal
+        from shared.domain.json.check_budget import CheckBudget  # most runs wait for no signal
 
         try:
-            return self._state.signals.look(path, wait.signal, parameters.get("schema"), Steps())
+            return self._state.signals.look(path, wait.signal, parameters.get("schema"), CheckBudget())
         except LimitExceededError as error:
             raise NodeError(error.code, error.detail) from error
 
@@ -84,7 +84,7 @@ class Resolution:
         """The idempotency key of what the effect at a path sends: the same in every attempt."""
         return derived_id("effect", self._state.id, path)
 
-    async def filled(self, step: Step, now: int) -> tuple[JsonObject, list[str], int]:
+    async def resolve(self, step: Step, now: int) -> tuple[JsonObject, list[str], int]:
         """The node's parameters, the pointers of those that led nowhere, and the moment (Unix milliseconds) at which
         they were filled in: `now`, unless that has been recorded. Raises as `fill` does.
 
@@ -166,7 +166,7 @@ class Resolution:
             raise NodeError("limit", f"The output is nested more than {MAX_DEPTH} levels deep.")
 
     def _level(
-        self, scope: Scope, node_id: str, template: GuardedTemplate, names: list[str], sources: Sequence[str] = ()
+        self, scope: Scope, node_id: str, template: EvaluatedTemplate, names: list[str], sources: Sequence[str] = ()
     ) -> Level:
         """What a template reads of one of the graphs that it stands in, there at `node_id`."""
         body, prefix = scope.body, scope.prefix

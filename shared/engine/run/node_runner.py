@@ -11,17 +11,17 @@ from typing import Any
 from shared.domain.execution.node_record import UNTOUCHED
 from shared.domain.retry_policy import delay_seconds
 from shared.domain.timestamps import timestamp, unix_seconds
-from shared.engine.expressions.evaluator import ExpressionGuard
-from shared.engine.run.child_runs import Calls
-from shared.engine.run.compiled_graph import Program
-from shared.engine.run.node_inputs import Resolution, interrupted, items_failed
+from shared.engine.expressions.evaluator import ExpressionEvaluator
+from shared.engine.run.child_runs import RunCalls
+from shared.engine.run.compiled_graph import CompiledWorkflow
+from shared.engine.run.node_inputs import NodeInputResolver, interrupted, items_failed
 from shared.engine.run.recorder import Recorder
 from shared.engine.run.scopes import Step
-from shared.engine.run.secret_injection import perform
+from shared.engine.run.secret_injection import perform_with_secrets
 from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeWaiting
-from shared.nodes.node_type import Completed, Effect, NodeError, Reach, Spread, Wait
+from shared.nodes.node_type import Completed, EffectContext, EffectPermissions, MapPlan, NodeError, Wait
 from shared.observability import tagged
-from shared.platform.slots import outside
+from shared.platform.slots import waiting_outside
 
 JsonObject = dict[str, Any]
 
@@ -31,17 +31,22 @@ logger = logging.getLogger(__name__)
 LONGEST_WAIT_SECONDS = 2.0
 
 
-class Attempts(Resolution):
+class NodeRunner(NodeInputResolver):
     """The nodes of one run, each to be run once at a time."""
 
     def __init__(
-        self, recorder: Recorder, program: Program, guard: ExpressionGuard, reach: Reach, calls: Calls
+        self,
+        recorder: Recorder,
+        program: CompiledWorkflow,
+        guard: ExpressionEvaluator,
+        permissions: EffectPermissions,
+        calls: RunCalls,
     ) -> None:
         """What every node of the run shares."""
         super().__init__(recorder.state, program, guard)
-        self._recorder, self._reach, self.calls = recorder, reach, calls
+        self._recorder, self._permissions, self.calls = recorder, permissions, calls
 
-    async def settle(self, path: str) -> None:
+    async def run_to_completion(self, path: str) -> None:
         """Makes the node's attempts until it is settled or a map whose items are to be run, or until it waits for
         longer than a drain should."""
         step, record = self.scopes.step(path), self._state.nodes.get(path, UNTOUCHED)
@@ -90,7 +95,7 @@ class Attempts(Resolution):
         if one.node.disabled:
             self._succeed(step, attempt, Completed(output_of=tuple(self.sources(step))), moment, [])
             return
-        resolved, undefined, evaluated_at = await self.filled(step, moment)
+        resolved, undefined, evaluated_at = await self.resolve(step, moment)
         if one.type.spread is not None:
             self._refuse_width(step, one.type.spread(one.type.parse(resolved)))
             self._recorder.record(MapStarted(path, attempt, one.type.complete(resolved), evaluated_at, undefined))
@@ -126,12 +131,12 @@ class Attempts(Resolution):
         # The rule that all else rests on: nothing leaves before everything it depends on is durable.
         await self._recorder.durable()
         tenant_id, now, turns = self._state.tenant_id, self._recorder.clock, self._guard.turns
-        effect = Effect(tenant_id, key, one.timeout_seconds, now, self._reach, turns=turns)
-        with tagged(node_id=path), outside():
-            completed = await perform(one, resolved, effect, self._state.id)
+        effect = EffectContext(tenant_id, key, one.timeout_seconds, now, self._permissions, turns=turns)
+        with tagged(node_id=path), waiting_outside():
+            completed = await perform_with_secrets(one, resolved, effect, self._state.id)
         self._succeed(step, attempt, completed, evaluated_at, undefined)
 
-    def _refuse_width(self, step: Step, spread: Spread) -> None:
+    def _refuse_width(self, step: Step, spread: MapPlan) -> None:
         """Refuses a map whose items need more facts than the run has left, before the first of them does anything."""
         assert step.one.body is not None, "only a map has items"
         if spread.min_successful is None:
@@ -151,7 +156,7 @@ class Attempts(Resolution):
                 return
         inputs = self.inputs(step)
         self._recorder.record(
-            self.success(step, attempt, kind.yields(parameters, inputs), evaluated_at, undefined, inputs.signal)
+            self.success(step, attempt, kind.compute(parameters, inputs), evaluated_at, undefined, inputs.signal)
         )
 
     async def _waited(self, wait: Wait, fact: NodeWaiting) -> bool:

@@ -7,15 +7,15 @@ from shared.domain.execution.state import ExecutionState
 from shared.events.execution import ErrorWorkflowStarted
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
-from shared.tracing import Cause
+from shared.tracing import CorrelationContext
 
 # An error workflow is told of a failure right before it; only signals may have come since.
 LAST_FACTS = 20
 
 
-async def unfolded(
+async def partial_fold(
     events: EventStoreRepository, executions: ExecutionRepository, tenant_id: str, execution_id: str
-) -> tuple[ExecutionState, Cause] | None:
+) -> tuple[ExecutionState, CorrelationContext] | None:
     """The run without its nodes, and what caused it; `None` when there is none such.
 
     It knows who started it and who waits for it, how far it has come, and whether its error workflow has been told: an
@@ -32,7 +32,7 @@ async def unfolded(
     state.started_at, state.finished_at = row["started_at"], row["finished_at"]
     if state.started_at is not None:
         state.error_run = await _error_run(events, state)
-    return state, Cause.of(first[0].metadata, execution_id)
+    return state, CorrelationContext.of(first[0].metadata, execution_id)
 
 
 async def _error_run(events: EventStoreRepository, state: ExecutionState) -> ErrorWorkflowStarted | None:

@@ -17,7 +17,7 @@ from shared.domain.execution.node_readiness import decide, item_outcome
 from shared.domain.execution.state import SETTLED, ExecutionState
 from shared.engine.run.scopes import Scope, Scopes
 from shared.events.node import NodeSkipped
-from shared.nodes.node_type import Spread
+from shared.nodes.node_type import MapPlan
 
 if TYPE_CHECKING:
     from shared.events.facts import ExecutionFact
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _OpenMap:
-    spread: Spread
+    spread: MapPlan
     items: MapItems
     under_way: set[int]
     following: int = 0
@@ -43,7 +43,7 @@ class _OpenMap:
         return found
 
 
-class Frontier:
+class ReadyNodes:
     """What is ready in one run; told of every node that anything has become of."""
 
     def __init__(

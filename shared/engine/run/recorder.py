@@ -12,7 +12,7 @@ from shared.domain.execution.run_budget import DEFAULT_BUDGET, RunBudget
 from shared.domain.execution.state import LEASE_SECONDS, ExecutionState
 from shared.domain.timestamps import timestamp
 from shared.engine.run.journal import Journal
-from shared.engine.run.memory_limiter import Share
+from shared.engine.run.memory_limiter import MemoryShare
 from shared.errors import StreamConflictError
 from shared.events.codec import new_event
 from shared.events.envelope import NewEvent
@@ -21,11 +21,11 @@ from shared.ids import new_id
 from shared.repositories.append import StoredPayload, stored_payload
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.run_append import run_append
-from shared.tracing import Cause, current
+from shared.tracing import CorrelationContext, current_context
 
 if TYPE_CHECKING:
     from shared.domain.webhook.delivery_log import DeliveryLogEntry
-    from shared.engine.run.sync_reply import Promise
+    from shared.engine.run.sync_reply import SyncReply
     from shared.events.facts import ExecutionFact
 
 JsonObject = dict[str, Any]
@@ -53,11 +53,11 @@ class Recorder:
         deliveries: tuple[DeliveryLogEntry, ...] = (),
         budget: RunBudget = DEFAULT_BUDGET,
     ) -> None:
-        """`actor` stands in each event's metadata; `deliveries` are ledger rows that go with the first append; `budget`
-        is what the run may record."""
+        """`actor` stands in each event's metadata; `deliveries` are delivery log rows that go with the first append;
+        `budget` is what the run may record."""
         self.state, self.clock, self._budget = state, clock, budget
         self._events, self._journal, self._deliveries = events, journal, deliveries
-        cause = current() or Cause(state.id)
+        cause = current_context() or CorrelationContext(state.id)
         self._about = {"actor": actor, "correlation_id": cause.correlation_id}
         # The first event alone has the trace; whoever goes on with the run finds it there.
         self._first = cause.metadata() if state.stream_version == 0 else {}
@@ -76,9 +76,9 @@ class Recorder:
         # What the stored row says of when somebody must look again, as far as it was written here.
         self._row_wake_at: str | None = None
         # Set where the run is one of several that share a drain's memory.
-        self.share: Share | None = None
+        self.share: MemoryShare | None = None
         # Set where somebody waits for the run's answer.
-        self.promise: Promise | None = None
+        self.sync_reply: SyncReply | None = None
 
     @property
     def unsaved(self) -> int:
@@ -111,8 +111,8 @@ class Recorder:
         apply(self.state, fact, happened_at, encoded.size_bytes)
         self._first = {}
         self._recorded += 1
-        if self.promise is not None:
-            self.promise.recorded(self._recorded)
+        if self.sync_reply is not None:
+            self.sync_reply.on_recorded(self._recorded)
         if isinstance(fact, NodeStarted):
             heappush(self._timeouts, (-self._timeout_seconds(fact.node_id), fact.node_id))
         self._unsaved.append(event)
@@ -139,7 +139,7 @@ class Recorder:
     @property
     def owes_answer(self) -> bool:
         """Whether somebody waits for an answer that is recorded and not durable yet."""
-        return self.promise is not None and self.promise.is_due
+        return self.sync_reply is not None and self.sync_reply.is_due
 
     async def durable(self) -> None:
         """Returns when every fact recorded so far is durable; somebody else's facts raise `StreamConflictError`."""
@@ -158,7 +158,7 @@ class Recorder:
                     self._broken = error if isinstance(error, Exception) else StreamConflictError()
                     raise
 
-    async def rest(self) -> None:
+    async def park(self) -> None:
         """Returns when the row of this waiting run, whose facts are durable, says when it is to be looked at again.
 
         It does after an append at rest. After one while nodes were at work, or when the sweep has brought the run here
@@ -167,7 +167,7 @@ class Recorder:
         state = self.state
         if self._row_wake_at != state.wake_at:
             calls = tuple(state.calls.values())
-            await self._events.rest(state.tenant_id, state.id, self._stored_version, state.wake_at, calls)
+            await self._events.set_wake_up(state.tenant_id, state.id, self._stored_version, state.wake_at, calls)
 
     async def _write(self) -> None:
         for _ in range(MAX_REBASES):
@@ -183,8 +183,8 @@ class Recorder:
                 self._row_wake_at = None if is_at_work else append.row["wake_at"]
                 del self._unsaved[: len(append.events)], self._encoded[: len(append.events)]
                 self.unsaved_bytes -= sum(one.size_bytes for one in append.encoded)
-                if self.promise is not None:
-                    await self.promise.saved(self._saved)
+                if self.sync_reply is not None:
+                    await self.sync_reply.on_committed(self._saved)
                 return
             await self._rebase()
         raise StreamConflictError
@@ -200,9 +200,9 @@ class Recorder:
             raise StreamConflictError
         for one in others:
             apply_event(self.state, one)
-        from shared.engine.run.signal_matching import judge  # most runs receive no signal
+        from shared.engine.run.signal_matching import match_signals  # most runs receive no signal
 
-        await judge(self.state.signals)
+        await match_signals(self.state.signals)
 
     def _wake_at(self) -> str | None:
         while self._timeouts and self._timeouts[0][1] not in self.state.running:

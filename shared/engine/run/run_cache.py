@@ -13,11 +13,11 @@ from shared.domain.execution.fold import apply_event
 from shared.domain.execution.run_budget import RunBudget
 from shared.domain.execution.state import ExecutionState
 from shared.events.envelope import RecordedEvent
-from shared.platform.lru_cache import RecentlyUsed
-from shared.platform.turns import Turns
+from shared.platform.lru_cache import LruCache
+from shared.platform.turns import ComputeTurns
 from shared.repositories.event_store import READ_LIMIT, EventStoreRepository, event_of
 from shared.repositories.payload import size_bytes as stored_bytes
-from shared.tracing import Cause
+from shared.tracing import CorrelationContext
 
 # Below so many events a run is as easily read again.
 LONG = 200
@@ -28,21 +28,21 @@ PART_BYTES = 524_288
 # What a state takes for each fact beside its payload.
 BYTES_OF_A_FACT = 500
 
-Known = tuple[ExecutionState, Cause]
+CachedRun = tuple[ExecutionState, CorrelationContext]
 
 
-class WaitingRuns:
+class RunCache:
     """The states of this drain's long runs, each in one run's hands at a time."""
 
     def __init__(
-        self, events: EventStoreRepository, budget: RunBudget, turns: Turns, max_kept_bytes: int = MAX_KEPT_BYTES
+        self, events: EventStoreRepository, budget: RunBudget, turns: ComputeTurns, max_kept_bytes: int = MAX_KEPT_BYTES
     ) -> None:
         """Reads through `events`, what is large in `turns`; no run beyond `budget` is read to its end. Of the runs,
         those that were at work last are kept, as long as their facts have so many bytes together."""
         self._events, self._budget, self._turns = events, budget, turns
-        self._kept: RecentlyUsed[tuple[str, str], Known] = RecentlyUsed(max_kept_bytes)
+        self._kept: LruCache[tuple[str, str], CachedRun] = LruCache(max_kept_bytes)
 
-    async def load(self, tenant_id: str, execution_id: str) -> Known | None:
+    async def load(self, tenant_id: str, execution_id: str) -> CachedRun | None:
         """The run after all of its events, and what caused it; `None` when there is none such.
 
         The state is the caller's alone until it is given back. One that is beyond its budget raises `RunLimitError`.
@@ -53,7 +53,10 @@ class WaitingRuns:
             after = 0 if known is None else known[0].stream_version
             rows = await self._events.read_rows(tenant_id, execution_id, after)
             if rows and known is None:
-                known = ExecutionState(execution_id, tenant_id), Cause.of(rows[0]["metadata"], execution_id)
+                known = (
+                    ExecutionState(execution_id, tenant_id),
+                    CorrelationContext.of(rows[0]["metadata"], execution_id),
+                )
             if known is None:
                 return None
             is_read = len(rows) < READ_LIMIT
@@ -72,7 +75,7 @@ class WaitingRuns:
                 self._budget.refuse(state)
                 begin, size_bytes = end, 0
 
-    def keep(self, state: ExecutionState, cause: Cause) -> None:
+    def keep(self, state: ExecutionState, cause: CorrelationContext) -> None:
         """Keeps the state of a run that waits, all of whose facts are durable, if it is a long one."""
         if state.is_terminal or state.stream_version < LONG:
             return

@@ -12,12 +12,12 @@ import math
 
 from shared.domain.execution.node_readiness import outcome
 from shared.domain.timestamps import unix_seconds
-from shared.engine.run.compiled_graph import Program
-from shared.engine.run.completion import Ending
-from shared.engine.run.due_nodes import Due
+from shared.engine.run.compiled_graph import CompiledWorkflow
+from shared.engine.run.completion import RunCompletion
+from shared.engine.run.due_nodes import DueNodes
 from shared.engine.run.journal import MAX_BYTES
-from shared.engine.run.node_runner import Attempts
-from shared.engine.run.ready_nodes import Frontier
+from shared.engine.run.node_runner import NodeRunner
+from shared.engine.run.ready_nodes import ReadyNodes
 from shared.engine.run.recorder import Recorder
 
 # So many facts of nodes that need no storage are stored at once, so that a crash costs no more than these.
@@ -26,26 +26,28 @@ MAX_UNSAVED = 500
 LONGEST_APPEND = 4_000
 
 
-class Run:
+class NodeScheduler:
     """One execution, driven from where its facts leave off."""
 
-    def __init__(self, recorder: Recorder, program: Program, attempts: Attempts, ending: Ending) -> None:
+    def __init__(
+        self, recorder: Recorder, program: CompiledWorkflow, runner: NodeRunner, completion: RunCompletion
+    ) -> None:
         """`recorder` holds the facts so far, the start included."""
-        self._recorder, self._program, self._attempts, self._ending = recorder, program, attempts, ending
-        self._state, self._scopes, self._calls = recorder.state, attempts.scopes, attempts.calls
-        self._frontier = Frontier(self._state, self._scopes, recorder.record, attempts.end_map)
+        self._recorder, self._program, self._runner, self._completion = recorder, program, runner, completion
+        self._state, self._scopes, self._calls = recorder.state, runner.scopes, runner.calls
+        self._ready_nodes = ReadyNodes(self._state, self._scopes, recorder.record, runner.end_map)
         # By path, numbered in the order in which they were started; `_finished` are the paths of those that have ended.
         self._tasks: dict[str, tuple[int, asyncio.Task[None]]] = {}
         self._started = 0
         self._finished: list[str] = []
         self._woken = asyncio.Event()
-        self._due = Due(self._state, self._calls, self._tasks)
+        self._due = DueNodes(self._state, self._calls, self._tasks)
         self._is_cut_off = False
         self._saving: asyncio.Task[None] | None = None
         self._answering: asyncio.Task[None] | None = None
         recorder.watch(self._scopes.timeout_seconds)
 
-    async def drive(self) -> float | None:
+    async def run_until_blocked(self) -> float | None:
         """The seconds until the run's next timer, infinity when it waits for somebody else, `None` when it has ended.
         All of it is durable.
 
@@ -53,16 +55,16 @@ class Run:
         """
         try:
             if self._state.signals.is_any_open:
-                from shared.engine.run.signal_matching import judge  # most runs wait for no signal
+                from shared.engine.run.signal_matching import match_signals  # most runs wait for no signal
 
-                await judge(self._state.signals)
-            await self._calls.look()
+                await match_signals(self._state.signals)
+            await self._calls.find_ended()
             running = self._state.running
             started = [path for path in self._state.nodes if path in running] if running else []
-            await self._nodes([*started, *self._due_now(), *self._frontier.begun()])
+            await self._nodes([*started, *self._due_now(), *self._ready_nodes.begun()])
             while self._state.waiting and not self._is_late():
                 await self._recorder.durable()
-                await self._calls.look()
+                await self._calls.find_ended()
                 due = self._due_now()
                 if not due:
                     break
@@ -71,28 +73,28 @@ class Run:
         finally:
             await self._abandon()
         if self._is_late():
-            await self._ending.time_out()
+            await self._completion.time_out()
             return None
         if self._state.waiting:
-            await self._recorder.rest()
+            await self._recorder.park()
             if self._state.calls or self._state.signals.is_awaited:
                 # No delayed job may stand in the way of the one that a signal or a called run adds; the row's time is
                 # enough.
                 return math.inf
             first = unix_seconds(self._state.next_timer or "")
             return max(0.0, min(first, self._state.deadline_at or first) - self._recorder.clock())
-        await self._ending.end(outcome(self._program.graph, self._state))
+        await self._completion.end(outcome(self._program.graph, self._state))
         return None
 
     async def _nodes(self, ready: list[str]) -> None:
         self._recorder.is_busy = True
         while ready or self._tasks:
             await self._recorder.room()
-            if self._ending.is_overdue:
+            if self._completion.is_overdue:
                 self._is_cut_off = True
                 break
             if len(ready) == 1 and not self._tasks and self._needs_no_task(ready[0]):
-                await self._attempts.settle(ready[0])
+                await self._runner.run_to_completion(ready[0])
                 done = ready
             else:
                 for path in ready:
@@ -100,7 +102,7 @@ class Run:
                     self._tasks[path] = self._started, asyncio.create_task(self._settle(path))
                 done = await self._next_done()
             self._due.offer(done)
-            ready = [*self._frontier.following(done), *self._due_now()]
+            ready = [*self._ready_nodes.following(done), *self._due_now()]
             if self._recorder.unsaved >= LONGEST_APPEND or self._recorder.unsaved_bytes >= MAX_BYTES:
                 await self._recorder.durable()
             elif self._recorder.unsaved >= MAX_UNSAVED:
@@ -116,7 +118,7 @@ class Run:
 
     async def _settle(self, path: str) -> None:
         try:
-            await self._attempts.settle(path)
+            await self._runner.run_to_completion(path)
         finally:
             self._finished.append(path)
             # In the loop's next turn: what else ends in this one is followed together.
@@ -159,7 +161,7 @@ class Run:
 
     def _is_late(self) -> bool:
         """Whether the run's time is up with something left to do."""
-        return self._is_cut_off or (bool(self._state.waiting) and self._ending.is_overdue)
+        return self._is_cut_off or (bool(self._state.waiting) and self._completion.is_overdue)
 
     async def _abandon(self) -> None:
         """Stops what is still under way; after a normal end that is nothing but a save."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from shared.domain.execution.node_paths import item_of, split_path
 from shared.engine.expressions.requests import RunData
-from shared.engine.run.compiled_graph import Body, ProgramNode
+from shared.engine.run.compiled_graph import CompiledGraph, CompiledNode
 
 
 @dataclass(slots=True)
@@ -15,7 +15,7 @@ class Scope:
     """One graph being run. `outer` is where the map stands whose item this is; `data` is what the expressions'
     process has been given of it; `steps` are the nodes that have been asked for, by id."""
 
-    body: Body
+    body: CompiledGraph
     prefix: str = ""
     outer: Scope | None = None
     data: RunData = field(default_factory=RunData)
@@ -27,14 +27,14 @@ class Step:
     """One node where it stands. `path` is its name in facts and in the run's state."""
 
     path: str
-    one: ProgramNode
+    one: CompiledNode
     scope: Scope
 
 
 class Scopes:
     """The scopes of one run: its own, and one for each item under way, made when it is first asked for."""
 
-    def __init__(self, body: Body, dropped: Callable[[Scope], None] = lambda _scope: None) -> None:
+    def __init__(self, body: CompiledGraph, dropped: Callable[[Scope], None] = lambda _scope: None) -> None:
         """`dropped` is told of each scope that is forgotten."""
         self.root = Scope(body)
         self._dropped = dropped

@@ -7,7 +7,7 @@ import asyncio
 from shared.domain.execution.signals import Signals
 
 
-async def judge(signals: Signals) -> None:
+async def match_signals(signals: Signals) -> None:
     """Returns when it is known which waiting node takes what has been received.
 
     One node's look holds the event loop up no longer than an evaluation of an expression may. Of hundreds of nodes

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 
-from shared.engine.run.child_runs import CalledRuns
-from shared.engine.run.compiled_graph import Program
-from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.run.child_runs import ChildRuns
+from shared.engine.run.compiled_graph import CompiledWorkflow
+from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.recorder import Recorder
 from shared.errors import InvalidGraphError, JobRefusedError
 from shared.events.execution import ExecutionCancelled, ExecutionFailed, ExecutionStarted
 
 
-class Beginning:
+class RunStart:
     """That of all runs of a drain."""
 
-    def __init__(self, graphs: GraphLoader, runs: CalledRuns) -> None:
+    def __init__(self, graphs: GraphCache, runs: ChildRuns) -> None:
         """`runs` knows how those ended that have called others."""
         self._graphs, self._runs = graphs, runs
 
-    async def program(self, recorder: Recorder) -> Program | None:
+    async def program(self, recorder: Recorder) -> CompiledWorkflow | None:
         """The program of a run that has started, now or before; `None` for one that has ended instead, as recorded.
 
         A job of a workflow that its tenant does not have raises `JobRefusedError`.
@@ -32,7 +32,7 @@ class Beginning:
         if not recorder.is_stored and not await self._graphs.is_known(state.tenant_id, state.workflow_id):
             raise JobRefusedError(f"The tenant {state.tenant_id} has no workflow {state.workflow_id}.")
 
-    async def known_program(self, recorder: Recorder) -> Program | None:
+    async def known_program(self, recorder: Recorder) -> CompiledWorkflow | None:
         """The program of a run that has started, where it can be read."""
         state = recorder.state
         if state.started_at is None or state.workflow_version is None:
@@ -53,7 +53,7 @@ class Beginning:
         recorder.record(ExecutionCancelled("The run that called this one has ended."))
         return True
 
-    async def _started(self, recorder: Recorder) -> Program | None:
+    async def _started(self, recorder: Recorder) -> CompiledWorkflow | None:
         """The program of a run that has started; a run that cannot start is recorded as failed."""
         state = recorder.state
         version = state.workflow_version

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.engine.run.child_runs import NOT_CALLABLE, called_id, room_below
-from shared.engine.verify.context import ImpossibleError, Premises
+from shared.engine.run.child_runs import NOT_CALLABLE, child_run_id, room_below
+from shared.engine.verify.context import DerivationContext, UnderivableError
 from shared.events.node import NodeStarted, NodeSucceeded, NodeWaiting
 from shared.nodes.node_type import Call, NodeError
 
 
 async def derived_call(
-    given: Premises, recorded: NodeStarted | NodeWaiting | NodeSucceeded
+    given: DerivationContext, recorded: NodeStarted | NodeWaiting | NodeSucceeded
 ) -> NodeStarted | NodeWaiting | NodeSucceeded:
     """The beginning of a call, of its wait or its success, whichever is recorded.
 
-    Where it may not stand it raises `ImpossibleError`; a call that fails instead raises `NodeError`.
+    Where it may not stand it raises `UnderivableError`; a call that fails instead raises `NodeError`.
     """
     kind = given.step.one.type
     assert kind.call is not None, "a node that calls"
-    resolved, _, evaluated_at = await given.resolution.filled(given.step, recorded.evaluated_at)
+    resolved, _, evaluated_at = await given.node_inputs.resolve(given.step, recorded.evaluated_at)
     call = kind.call(kind.parse(resolved))
     found: NodeStarted | NodeWaiting | NodeSucceeded | None
     if isinstance(recorded, NodeSucceeded):
@@ -31,11 +31,11 @@ async def derived_call(
         right = replace(recorded, attempt=given.record.attempt, parameters=resolved, evaluated_at=evaluated_at)
         found = _started(given, right) if isinstance(right, NodeStarted) else _waiting(given, call, right)
     if found is None:
-        raise ImpossibleError("The node's call has not come so far.")
+        raise UnderivableError("The node's call has not come so far.")
     return found
 
 
-def call_code(given: Premises, code: str) -> str | None:
+def call_code(given: DerivationContext, code: str) -> str | None:
     """The code with which a call with parameters that fit fails where `code` is recorded, `None` where it does not."""
     if _is_under_way(given):
         return code
@@ -48,26 +48,26 @@ def call_code(given: Premises, code: str) -> str | None:
     return code if was_full or code in NOT_CALLABLE else None
 
 
-def _is_under_way(given: Premises) -> bool:
+def _is_under_way(given: DerivationContext) -> bool:
     """Whether the call has begun, so that what becomes of it comes from outside."""
     return given.is_running or given.step.path in given.state.calls
 
 
-def _started(given: Premises, recorded: NodeStarted) -> NodeStarted | None:
+def _started(given: DerivationContext, recorded: NodeStarted) -> NodeStarted | None:
     room_below(given.state, given.step)
     is_new = not _is_under_way(given) and recorded.workflow_version is not None
     return replace(recorded, idempotency_key=None) if is_new else None
 
 
-def _waiting(given: Premises, call: Call, recorded: NodeWaiting) -> NodeWaiting | None:
+def _waiting(given: DerivationContext, call: Call, recorded: NodeWaiting) -> NodeWaiting | None:
     if not given.is_running or not call.wait:
         return None
-    return replace(recorded, signal=None, execution_id=called_id(given.state, given.step.path, recorded.attempt))
+    return replace(recorded, signal=None, execution_id=child_run_id(given.state, given.step.path, recorded.attempt))
 
 
-def _ended(given: Premises, call: Call, recorded: NodeSucceeded) -> NodeSucceeded | None:
+def _ended(given: DerivationContext, call: Call, recorded: NodeSucceeded) -> NodeSucceeded | None:
     state, record, path = given.state, given.record, given.step.path
     if not _is_under_way(given) or call.wait != (path in state.calls):
         return None
-    output = recorded.output if call.wait else {"execution_id": called_id(state, path, record.attempts)}
+    output = recorded.output if call.wait else {"execution_id": child_run_id(state, path, record.attempts)}
     return replace(recorded, output=output, handles=["out"], attempt=record.attempts)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared.domain.execution.node_record import NodeRecord
 from shared.domain.execution.state import ExecutionState
-from shared.engine.run.node_inputs import Resolution
+from shared.engine.run.node_inputs import NodeInputResolver
 from shared.engine.run.scopes import Step
 
 # An event loop's timers may come a little early.
@@ -15,16 +15,16 @@ EARLY_SECONDS = 0.1
 LATE_SECONDS = 5.0
 
 
-class ImpossibleError(Exception):
+class UnderivableError(Exception):
     """No such fact may stand here, and why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Premises:
-    """The run's state, and in it a node that has not settled; `resolution` is over the same state."""
+class DerivationContext:
+    """The run's state, and in it a node that has not settled; `node_inputs` is over the same state."""
 
     state: ExecutionState
-    resolution: Resolution
+    node_inputs: NodeInputResolver
     step: Step
     record: NodeRecord
 
@@ -34,13 +34,13 @@ class Premises:
         return self.record.status == "running"
 
     def map_succeeded(self) -> bool:
-        """Whether the map succeeded, now that its last item has ended; before that it raises `ImpossibleError`."""
+        """Whether the map succeeded, now that its last item has ended; before that it raises `UnderivableError`."""
         record, kind = self.record, self.step.one.type
         if not record.is_open_map or record.items is None or record.items.under_way:
-            raise ImpossibleError("The map was not over.")
+            raise UnderivableError("The map was not over.")
         assert kind.spread is not None, "only a map has items"
         spread = kind.spread(kind.parse(record.parameters or {}))
         succeeded, failed = len(record.items.outputs), len(record.items.errors)
         if succeeded + failed < spread.total and not spread.is_decided(succeeded, failed):
-            raise ImpossibleError("The map was not over: there were more items.")
+            raise UnderivableError("The map was not over: there were more items.")
         return spread.is_success(succeeded, failed)

@@ -14,10 +14,10 @@ from shared.domain.execution.node_readiness import fate, item_outcome, outcome
 from shared.domain.execution.redrive import redriven_nodes
 from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import unix_seconds
-from shared.engine.run.compiled_graph import Program
-from shared.engine.run.node_inputs import Resolution
+from shared.engine.run.compiled_graph import CompiledWorkflow
+from shared.engine.run.node_inputs import NodeInputResolver
 from shared.engine.run.scopes import Scope
-from shared.engine.verify.context import EARLY_SECONDS, ImpossibleError
+from shared.engine.verify.context import EARLY_SECONDS, UnderivableError
 from shared.engine.verify.node_derivation import NodeDerivation
 from shared.events.execution import (
     ErrorWorkflowStarted,
@@ -43,15 +43,17 @@ _NO_GRAPH = frozenset({"not_published", "invalid_graph"})
 class Derivation:
     """One run's facts, derived from the state in which the facts before them leave it."""
 
-    def __init__(self, state: ExecutionState, program: Program | None, resolution: Resolution | None) -> None:
-        """`program` and `resolution` are unset for a run that was never started."""
-        self._state, self._program, self._resolution = state, program, resolution
-        self._nodes = NodeDerivation(state, resolution) if resolution is not None else None
+    def __init__(
+        self, state: ExecutionState, program: CompiledWorkflow | None, node_inputs: NodeInputResolver | None
+    ) -> None:
+        """`program` and `node_inputs` are unset for a run that was never started."""
+        self._state, self._program, self._node_inputs = state, program, node_inputs
+        self._nodes = NodeDerivation(state, node_inputs) if node_inputs is not None else None
 
     async def fact(self, recorded: ExecutionFact, happened_at: str) -> ExecutionFact:
         """The fact that should stand where `recorded` does.
 
-        Where no such fact may, it raises `ImpossibleError`; an expression that took too long to be derived again
+        Where no such fact may, it raises `UnderivableError`; an expression that took too long to be derived again
         raises `UnavailableError`.
         """
         state = self._state
@@ -82,9 +84,9 @@ class Derivation:
     def _redriven(self, recorded: ExecutionRedriven) -> ExecutionFact:
         if self._state.phase not in ("failed", "cancelled") or not recorded.calls.keys() <= set(recorded.nodes):
             return _impossible("Only a run that has failed or was cancelled can be redriven.")
-        if self._resolution is None:
+        if self._node_inputs is None:
             return ExecutionRedriven([])
-        scopes = self._resolution.scopes
+        scopes = self._node_inputs.scopes
         nodes = redriven_nodes(lambda prefix: scopes.at(prefix).body.graph, self._state)
         state = self._state
         calls = {
@@ -140,13 +142,13 @@ class Derivation:
         return deadline_at is not None and unix_seconds(happened_at) >= deadline_at - EARLY_SECONDS
 
     def _item(self, recorded: ItemSucceeded | ItemFailed) -> ExecutionFact:
-        assert self._resolution is not None, "a run that has started has a program"
+        assert self._node_inputs is not None, "a run that has started has a program"
         scope = self._scope(f"{recorded.node_id}[{recorded.index}].")
         graph, prefix = scope.body.graph, scope.prefix
         open_nodes = [node_id for node_id in graph.nodes if not self._state.is_settled(prefix + node_id)]
         if open_nodes:
             return _impossible(f"The item was not over: {open_nodes[0]!r} was not settled.")
-        self._resolution.scopes.drop(prefix)
+        self._node_inputs.scopes.drop(prefix)
         return item_outcome(graph, self._state, prefix)
 
     def _scope(self, prefix: str) -> Scope:
@@ -166,4 +168,4 @@ class Derivation:
 
 
 def _impossible(reason: str) -> ExecutionFact:
-    raise ImpossibleError(reason)
+    raise UnderivableError(reason)

@@ -17,9 +17,9 @@ from shared.domain.execution.fold import apply
 from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp
 from shared.domain.workflow.graph import Graph
-from shared.engine.expressions.evaluator import ExpressionGuard
-from shared.engine.run.compiled_graph import Program
-from shared.engine.verify.dry_run_nodes import Answers, Rehearsal
+from shared.engine.expressions.evaluator import ExpressionEvaluator
+from shared.engine.run.compiled_graph import CompiledWorkflow
+from shared.engine.verify.dry_run_nodes import DryRunNodes, RecordedOutcomes
 from shared.engine.verify.verification import LONGEST_SECONDS
 from shared.errors import UnprocessableError
 from shared.events.execution import ExecutionQueued, ExecutionStarted
@@ -32,7 +32,7 @@ LARGE_BYTES = 65_536
 
 
 async def dry_run(
-    services: Services, guard: ExpressionGuard, actor: Actor, execution_id: str, command: ReplayExecution
+    services: Services, guard: ExpressionEvaluator, actor: Actor, execution_id: str, command: ReplayExecution
 ) -> JsonObject:
     """The comparison of the run with what the version makes of it, as `shared.domain.execution.comparison.compared` has
     it.
@@ -44,34 +44,36 @@ async def dry_run(
     original = await known_run(services, actor, execution_id, events)
     workflow = await load(services, actor, original.workflow_id)
     version = await chosen_version(services, workflow, command.version)
-    program = Program.from_row(version)
+    program = CompiledWorkflow.from_row(version)
     before = await _recorded_program(services, original, program)
     state = _started(original, program, command.trigger(original.trigger))
-    rehearsal = Rehearsal(state, program, guard, Answers(events, before))
+    dry_run_nodes = DryRunNodes(state, program, guard, RecordedOutcomes(events, before))
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
-            await rehearsal.run()
+            await dry_run_nodes.run()
     except TimeoutError as error:
         message = "The execution does more than can be tried within a request; replay it live instead."
         raise UnprocessableError(message) from error
     finally:
-        rehearsal.close()
+        dry_run_nodes.close()
         for template in program.templates():
             guard.drop(template)
     return _fitted(compared(original, before.graph if before else Graph([], []), state, program.graph))
 
 
-async def _recorded_program(services: Services, original: ExecutionState, chosen: Program) -> Program | None:
+async def _recorded_program(
+    services: Services, original: ExecutionState, chosen: CompiledWorkflow
+) -> CompiledWorkflow | None:
     """The program that the run is pinned to, if it is yet."""
     if original.workflow_version is None:
         return None
     if original.workflow_version == chosen.version:
         return chosen
     row = await services.workflows.version(original.tenant_id, original.workflow_id, original.workflow_version)
-    return Program.from_row(row) if row else None
+    return CompiledWorkflow.from_row(row) if row else None
 
 
-def _started(original: ExecutionState, program: Program, trigger: JsonObject) -> ExecutionState:
+def _started(original: ExecutionState, program: CompiledWorkflow, trigger: JsonObject) -> ExecutionState:
     """A run of the same id and the same moments, so that expressions see what they saw."""
     node_id = program.trigger_for(trigger)
     if node_id is None:

@@ -16,10 +16,10 @@ from shared.domain.execution.fold import apply, execution_fact
 from shared.domain.execution.node_readiness import outcome
 from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp
-from shared.engine.expressions.evaluator import ExpressionGuard
-from shared.engine.run.compiled_graph import Body, Program
-from shared.engine.run.node_inputs import Resolution, items_failed
-from shared.engine.run.ready_nodes import Frontier
+from shared.engine.expressions.evaluator import ExpressionEvaluator
+from shared.engine.run.compiled_graph import CompiledGraph, CompiledWorkflow
+from shared.engine.run.node_inputs import NodeInputResolver, items_failed
+from shared.engine.run.ready_nodes import ReadyNodes
 from shared.engine.run.scopes import Step
 from shared.events.envelope import RecordedEvent
 from shared.events.node import MapStarted, NodeFailed, NodeStarted, NodeSucceeded, NodeWaiting
@@ -38,19 +38,19 @@ _INDEX = re.compile(r"\[\d+\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RecordedOutcome:
     """How a node ended in the recorded run, and the clock (Unix milliseconds) that its expressions saw."""
 
     fact: NodeSucceeded | NodeFailed
     evaluated_at: int
 
 
-class Answers:
+class RecordedOutcomes:
     """What a run recorded, by the paths of its nodes."""
 
-    def __init__(self, events: Iterable[RecordedEvent], program: Program | None) -> None:
+    def __init__(self, events: Iterable[RecordedEvent], program: CompiledWorkflow | None) -> None:
         """`program` is the recorded run's."""
-        self._found: dict[str, Answer] = {}
+        self._found: dict[str, RecordedOutcome] = {}
         self._types = dict(_types(program)) if program is not None else {}
         began: dict[str, int] = {}
         for event in events:
@@ -58,31 +58,33 @@ class Answers:
             if isinstance(fact, (NodeStarted, NodeWaiting, MapStarted)):
                 began[fact.node_id] = fact.evaluated_at
             elif isinstance(fact, (NodeSucceeded, NodeFailed)):
-                self._found[fact.node_id] = Answer(fact, began.get(fact.node_id, fact.evaluated_at))
+                self._found[fact.node_id] = RecordedOutcome(fact, began.get(fact.node_id, fact.evaluated_at))
 
-    def of(self, step: Step) -> Answer | None:
+    def of(self, step: Step) -> RecordedOutcome | None:
         """The answer to a node; `None` where it never ended, or was of another type."""
         if self._types.get(_INDEX.sub("", step.path)) != step.one.node.type:
             return None
         return self._found.get(step.path)
 
 
-class Rehearsal(Resolution):
+class DryRunNodes(NodeInputResolver):
     """One run's nodes."""
 
-    def __init__(self, state: ExecutionState, program: Program, guard: ExpressionGuard, answers: Answers) -> None:
+    def __init__(
+        self, state: ExecutionState, program: CompiledWorkflow, guard: ExpressionEvaluator, answers: RecordedOutcomes
+    ) -> None:
         """`state` is that of a run which has started; `answers` are those of the recorded one."""
         super().__init__(state, program, guard)
         self._program, self._answers = program, answers
 
     async def run(self) -> None:
         """Takes the run as far as it comes: to its end, or to nodes that nothing recorded answers for."""
-        frontier = Frontier(self._state, self.scopes, self._record, self._end_map)
-        ready = frontier.begun()
+        ready_nodes = ReadyNodes(self._state, self.scopes, self._record, self._end_map)
+        ready = ready_nodes.begun()
         while ready:
             for path in ready:
                 await self._settle(self.scopes.step(path))
-            ready = frontier.following(ready)
+            ready = ready_nodes.following(ready)
         if not self._state.waiting:
             self._record(outcome(self._program.graph, self._state))
 
@@ -95,7 +97,7 @@ class Rehearsal(Resolution):
         except NodeError as error:
             self._fail(step, error)
 
-    async def _attempt(self, step: Step, answer: Answer | None, evaluated_at: int) -> None:
+    async def _attempt(self, step: Step, answer: RecordedOutcome | None, evaluated_at: int) -> None:
         one, path = step.one, step.path
         if one.node.disabled:
             self._record(self.success(step, 1, Completed(output_of=tuple(self.sources(step))), evaluated_at, []))
@@ -106,7 +108,7 @@ class Rehearsal(Resolution):
         if one.type.spread is not None:
             self._record(MapStarted(path, 1, one.type.complete(resolved), evaluated_at, undefined))
         elif one.type.run is not None and not self._asks_for_signal(step, parameters, evaluated_at):
-            completed = one.type.yields(parameters, self.inputs(step))
+            completed = one.type.compute(parameters, self.inputs(step))
             self._record(self.success(step, 1, completed, evaluated_at, undefined))
         else:
             if one.type.perform is not None:
@@ -119,7 +121,7 @@ class Rehearsal(Resolution):
         wait = step.one.type.wait
         return wait is not None and wait(parameters, evaluated_at / 1000).signal is not None
 
-    def _answer(self, step: Step, answer: Answer | None, unanswered: NodeWaiting) -> None:
+    def _answer(self, step: Step, answer: RecordedOutcome | None, unanswered: NodeWaiting) -> None:
         if answer is None:
             self._record(unanswered)
         elif isinstance(answer.fact, NodeFailed):
@@ -148,7 +150,7 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
-def _types(body: Body, prefix: str = "") -> Iterable[tuple[str, str]]:
+def _types(body: CompiledGraph, prefix: str = "") -> Iterable[tuple[str, str]]:
     for node_id, one in body.nodes.items():
         yield prefix + node_id, one.node.type
         if one.body is not None:

@@ -9,18 +9,18 @@ from shared.domain.retry_policy import LONGEST_RETRY_AFTER_SECONDS, delay_second
 from shared.domain.timestamps import unix_seconds
 from shared.engine.run.node_inputs import interrupted
 from shared.engine.verify.call_derivation import call_code
-from shared.engine.verify.context import LATE_SECONDS, ImpossibleError, Premises
+from shared.engine.verify.context import LATE_SECONDS, DerivationContext, UnderivableError
 from shared.errors import UnavailableError
 from shared.events.node import NodeFailed, NodeRetryScheduled
 from shared.nodes.node_type import Completed, NodeError
 
 
 async def derived_failure(
-    given: Premises, recorded: NodeFailed | NodeRetryScheduled, happened_at: str
+    given: DerivationContext, recorded: NodeFailed | NodeRetryScheduled, happened_at: str
 ) -> NodeFailed | NodeRetryScheduled:
     """The failure that should stand where `recorded` does, with its error as it stands: only the code is derived.
 
-    Where none may stand it raises `ImpossibleError`; an expression that took too long to be derived again raises
+    Where none may stand it raises `UnderivableError`; an expression that took too long to be derived again raises
     `UnavailableError`.
     """
     one, attempt = given.step.one, given.record.attempt
@@ -31,26 +31,26 @@ async def derived_failure(
         given, recorded.error, int(unix_seconds(happened_at) * 1000) if evaluated_at is None else evaluated_at
     )
     if found != code:
-        raise ImpossibleError(f"The node fails with {found}." if found else "The node does not fail.")
+        raise UnderivableError(f"The node fails with {found}." if found else "The node does not fail.")
     longest = delay_seconds(one.node.retry, code, attempt - given.record.attempts_before, 1.0)
     if isinstance(recorded, NodeFailed):
         if longest is not None:
-            raise ImpossibleError("A retrier says that the node is attempted again.")
+            raise UnderivableError("A retrier says that the node is attempted again.")
         return replace(recorded, attempt=attempt, handled=one.node.on_error)
     is_answered = one.is_effect and given.is_running
     if longest is None or recorded.delay_seconds > max(longest, LONGEST_RETRY_AFTER_SECONDS * is_answered):
-        raise ImpossibleError("No retrier says that the node is attempted again after so long.")
+        raise UnderivableError("No retrier says that the node is attempted again after so long.")
     late = unix_seconds(recorded.retry_at) - recorded.delay_seconds - unix_seconds(happened_at)
     if abs(late) > LATE_SECONDS:
-        raise ImpossibleError("The next attempt is not when its delay is over.")
+        raise UnderivableError("The next attempt is not when its delay is over.")
     return replace(recorded, attempt=attempt)
 
 
-async def _code(given: Premises, error: dict[str, Any], now: int) -> str | None:
+async def _code(given: DerivationContext, error: dict[str, Any], now: int) -> str | None:
     """The code with which the node fails, `None` where it does not; its expressions see `now`."""
     one, code = given.step.one, str(error.get("code"))
     if one.node.disabled:
-        return _success_code(given, Completed(output_of=tuple(given.resolution.sources(given.step))))
+        return _success_code(given, Completed(output_of=tuple(given.node_inputs.sources(given.step))))
     if one.is_effect and given.is_running:
         # It comes from outside; but only what is sent at most once is given up without an answer.
         return code if code != interrupted().code or one.node.delivery == "at_most_once" else None
@@ -59,15 +59,15 @@ async def _code(given: Premises, error: dict[str, Any], now: int) -> str | None:
     if "jsonata" in (error.get("details") or {}) and code in ("timeout", "limit"):
         return code  # it depends on the machine
     try:
-        resolved, _, _ = await given.resolution.filled(given.step, now)
+        resolved, _, _ = await given.node_inputs.resolve(given.step, now)
         parameters = one.type.parse(resolved)
         if one.type.call is not None:
             return call_code(given, code)
         if one.type.wait is not None and given.record.wake_at is None:
             moment = now if given.record.evaluated_at is None else given.record.evaluated_at
-            given.resolution.passed_over(given.step.path, one.type.wait(parameters, moment / 1000), resolved)
+            given.node_inputs.passed_over(given.step.path, one.type.wait(parameters, moment / 1000), resolved)
         if one.type.run is not None:
-            return _success_code(given, one.type.yields(parameters, given.resolution.inputs(given.step)))
+            return _success_code(given, one.type.compute(parameters, given.node_inputs.inputs(given.step)))
     except NodeError as failure:
         if failure.code == "timeout":
             raise UnavailableError("An expression took too long to be derived again; try again.") from failure
@@ -75,10 +75,10 @@ async def _code(given: Premises, error: dict[str, Any], now: int) -> str | None:
     return None
 
 
-def _success_code(given: Premises, completed: Completed) -> str | None:
+def _success_code(given: DerivationContext, completed: Completed) -> str | None:
     """The code with which the node fails although it has got so far, `None` where it succeeds."""
     try:
-        given.resolution.success(given.step, given.record.attempt, completed, 0, [])
+        given.node_inputs.success(given.step, given.record.attempt, completed, 0, [])
     except NodeError as failure:
         return failure.code
     return None

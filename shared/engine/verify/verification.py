@@ -15,10 +15,10 @@ from typing import Any
 from shared.domain.execution.fold import apply, execution_fact
 from shared.domain.execution.state import ExecutionState
 from shared.domain.json.values import same_json
-from shared.engine.expressions.evaluator import ExpressionGuard
-from shared.engine.run.compiled_graph import Program
-from shared.engine.run.node_inputs import Resolution
-from shared.engine.verify.context import ImpossibleError
+from shared.engine.expressions.evaluator import ExpressionEvaluator
+from shared.engine.run.compiled_graph import CompiledWorkflow
+from shared.engine.run.node_inputs import NodeInputResolver
+from shared.engine.verify.context import UnderivableError
 from shared.engine.verify.derivation import Derivation
 from shared.errors import UnprocessableError
 from shared.events.codec import BOUNDED_OUTPUTS_VERSION, encode, event_type
@@ -53,7 +53,7 @@ class Difference:
 
 
 async def first_difference(
-    events: Iterable[RecordedEvent], program: Program | None, guard: ExpressionGuard
+    events: Iterable[RecordedEvent], program: CompiledWorkflow | None, guard: ExpressionEvaluator
 ) -> Difference | None:
     """The first event that today's code would not have recorded there; `None` when there is none such.
 
@@ -82,24 +82,24 @@ async def first_difference(
 class _Verification:
     """The run as the events so far leave it."""
 
-    def __init__(self, first: RecordedEvent, program: Program | None, guard: ExpressionGuard) -> None:
+    def __init__(self, first: RecordedEvent, program: CompiledWorkflow | None, guard: ExpressionEvaluator) -> None:
         self._state = ExecutionState(first.stream_id, first.tenant_id)
-        self._resolution = Resolution(self._state, program, guard) if program is not None else None
-        self._derivation = Derivation(self._state, program, self._resolution)
+        self._node_inputs = NodeInputResolver(self._state, program, guard) if program is not None else None
+        self._derivation = Derivation(self._state, program, self._node_inputs)
 
     def close(self) -> None:
         """Lets go of what the expressions' process was given."""
-        if self._resolution is not None:
-            self._resolution.close()
+        if self._node_inputs is not None:
+            self._node_inputs.close()
 
     async def difference(self, event: RecordedEvent) -> Difference | None:
         """What is wrong with the next event; it is taken into the state when nothing is."""
         fact, happened_at = execution_fact(event)
-        if self._resolution is not None and event.event_type == "NodeSucceeded":
-            self._resolution.bounds_outputs = event.metadata.get("schema_version", 1) >= BOUNDED_OUTPUTS_VERSION
+        if self._node_inputs is not None and event.event_type == "NodeSucceeded":
+            self._node_inputs.bounds_outputs = event.metadata.get("schema_version", 1) >= BOUNDED_OUTPUTS_VERSION
         try:
             expected = fact if self._is_copied(event) else await self._derivation.fact(fact, happened_at)
-        except ImpossibleError as refusal:
+        except UnderivableError as refusal:
             return Difference(event, None, str(refusal))
         if type(expected) is not type(fact):
             return Difference(event, encode(expected), f"It should be {event_type(expected)}.")

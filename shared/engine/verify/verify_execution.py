@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from shared.engine.expressions.evaluator import ExpressionGuard
-from shared.engine.run.compiled_graph import Program
+from shared.engine.expressions.evaluator import ExpressionEvaluator
+from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.verify.verification import Difference, first_difference
 from shared.errors import InvalidGraphError, NotFoundError
 from shared.events.envelope import RecordedEvent
@@ -21,7 +21,7 @@ JsonObject = dict[str, Any]
 async def verify_execution(
     events: EventStoreRepository,
     workflows: WorkflowRepository,
-    guard: ExpressionGuard,
+    guard: ExpressionEvaluator,
     peek: Peek,
     tenant_id: str,
     execution_id: str,
@@ -63,7 +63,9 @@ def _first_broken(events: Sequence[RecordedEvent], link: int | None) -> int | No
     return min(found, default=None)
 
 
-async def _program(workflows: WorkflowRepository, tenant_id: str, events: Sequence[RecordedEvent]) -> Program | None:
+async def _program(
+    workflows: WorkflowRepository, tenant_id: str, events: Sequence[RecordedEvent]
+) -> CompiledWorkflow | None:
     """The program that the run was started on; `None` where it was not, or where its graph cannot run."""
     started = next((event.payload for event in events if event.event_type == "ExecutionStarted"), None)
     asked = started or (events[0].payload if events else {})
@@ -71,6 +73,6 @@ async def _program(workflows: WorkflowRepository, tenant_id: str, events: Sequen
         return None
     row = await workflows.version(tenant_id, events[0].payload["workflow_id"], asked["workflow_version"])
     try:
-        return Program.from_row(row) if row else None
+        return CompiledWorkflow.from_row(row) if row else None
     except InvalidGraphError:
         return None

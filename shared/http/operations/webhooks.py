@@ -95,12 +95,12 @@ LIST_DELIVERIES = Operation(
     method="GET",
     path="/api/webhooks/{id}/deliveries",
     summary="List deliveries",
-    description="The ledger, newest first.",
+    description="The delivery log, newest first.",
     tag=TAG,
     role="viewer",
     scope="webhooks:read",
     query="webhooks:ListDeliveries",
-    answers={200: Answer("A page of the ledger", "webhooks:DeliveryPage")},
+    answers={200: Answer("A page of the delivery log", "webhooks:DeliveryPage")},
 )
 GET_DELIVERY = Operation(
     id="get_delivery",

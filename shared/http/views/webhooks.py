@@ -110,7 +110,7 @@ class RedeliveriesView(View):
 
 
 class DeliveryPage(View):
-    """A page of the ledger."""
+    """A page of the delivery log."""
 
     items: list[DeliveryView]
     next_cursor: str | None

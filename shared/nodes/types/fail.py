@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.nodes.node_type import Completed, Inputs, NodeError, NodeType, Parameters
+from shared.nodes.node_type import Completed, NodeError, NodeInputs, NodeType, Parameters
 
 
 class Fail(Parameters):
@@ -16,7 +16,7 @@ class Fail(Parameters):
     message: Annotated[str, Field(max_length=10_000)] = "The workflow failed here."
 
 
-def _run(parameters: Fail, _inputs: Inputs) -> Completed:
+def _run(parameters: Fail, _inputs: NodeInputs) -> Completed:
     raise NodeError(parameters.code, parameters.message)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.nodes.node_type import Completed, Condition, Inputs, NodeType, Parameters
+from shared.nodes.node_type import Completed, Condition, NodeInputs, NodeType, Parameters
 
 
 class Filter(Parameters):
@@ -11,7 +11,7 @@ class Filter(Parameters):
     condition: Condition
 
 
-def _run(parameters: Filter, inputs: Inputs) -> Completed:
+def _run(parameters: Filter, inputs: NodeInputs) -> Completed:
     return Completed(handles=("out",) if parameters.condition else (), output_of=inputs.sources)
 
 

@@ -24,7 +24,7 @@ from shared.nodes.http_response import Received, completed, received
 from shared.nodes.node_type import (
     MAX_OUTPUT_BYTES,
     Completed,
-    Effect,
+    EffectContext,
     JsonObject,
     NodeError,
     NodeType,
@@ -32,7 +32,7 @@ from shared.nodes.node_type import (
     is_drawn,
 )
 from shared.nodes.outbound import allowed_of, outbound
-from shared.tracing import current
+from shared.tracing import current_context
 
 USER_AGENT = "workflow-engine/1"
 IDEMPOTENCY_HEADER = "idempotency-key"
@@ -120,9 +120,11 @@ def _output_bytes(parameters: HttpRequest) -> int:
     return max(MAX_OUTPUT_BYTES, parameters.max_response_bytes * 3 // 2)
 
 
-async def _perform(parameters: HttpRequest, effect: Effect) -> Completed:
+async def _perform(parameters: HttpRequest, effect: EffectContext) -> Completed:
     try:
-        async with outbound().client(effect.tenant_id, allowed_of(effect.tenant_id, effect.reach.outbound)) as client:
+        async with outbound().client(
+            effect.tenant_id, allowed_of(effect.tenant_id, effect.permissions.outbound)
+        ) as client:
             # The node's time begins here: until it is its turn, nobody has been asked anything.
             async with asyncio.timeout(effect.timeout_seconds):
                 answer = await _sent(client, parameters, effect)
@@ -137,7 +139,7 @@ async def _perform(parameters: HttpRequest, effect: Effect) -> Completed:
     return await effect.turns.take(effect.tenant_id, partial(completed, parameters, answer), len(answer.raw))
 
 
-async def _sent(client: httpx.AsyncClient, parameters: HttpRequest, effect: Effect) -> Received:
+async def _sent(client: httpx.AsyncClient, parameters: HttpRequest, effect: EffectContext) -> Received:
     request = _request(client, parameters, effect)
     follow = parameters.follow_redirects and not effect.secrets
     response = await client.send(request, stream=True, follow_redirects=follow)
@@ -147,9 +149,9 @@ async def _sent(client: httpx.AsyncClient, parameters: HttpRequest, effect: Effe
         await response.aclose()
 
 
-def _request(client: httpx.AsyncClient, parameters: HttpRequest, effect: Effect) -> httpx.Request:
+def _request(client: httpx.AsyncClient, parameters: HttpRequest, effect: EffectContext) -> httpx.Request:
     headers = {"user-agent": USER_AGENT, IDEMPOTENCY_HEADER: effect.idempotency_key}
-    if (cause := current()) is not None:
+    if (cause := current_context()) is not None:
         headers |= cause.headers(effect.idempotency_key)
     content = None
     if parameters.body is not None:

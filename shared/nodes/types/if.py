@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from shared.nodes.node_type import Completed, Condition, Inputs, NodeType, Parameters
+from shared.nodes.node_type import Completed, Condition, NodeInputs, NodeType, Parameters
 
 
 class If(Parameters):
@@ -12,7 +12,7 @@ class If(Parameters):
     condition: Condition
 
 
-def _run(parameters: If, inputs: Inputs) -> Completed:
+def _run(parameters: If, inputs: NodeInputs) -> Completed:
     return Completed(handles=("true" if parameters.condition else "false",), output_of=inputs.sources)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from shared.domain.json.body_parsing import read_json
 from shared.errors import InvalidRequestError
 from shared.nodes.aws_effect import Arn, aws_call, given, said
-from shared.nodes.node_type import Completed, Effect, NodeError, NodeType, Parameters
+from shared.nodes.node_type import Completed, EffectContext, NodeError, NodeType, Parameters
 
 
 class InvokeLambda(Parameters):
@@ -29,7 +29,7 @@ class InvokeLambda(Parameters):
     invocation_type: Literal["RequestResponse", "Event"] = "RequestResponse"
 
 
-async def _perform(parameters: InvokeLambda, effect: Effect) -> Completed:
+async def _perform(parameters: InvokeLambda, effect: EffectContext) -> Completed:
     waits = parameters.invocation_type == "RequestResponse"
     context = json.dumps({"custom": {"idempotency_key": effect.idempotency_key}}).encode()
     answer = await aws_call(

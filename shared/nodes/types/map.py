@@ -20,7 +20,7 @@ from pydantic import Field
 
 from shared.domain.workflow.graph import Graph, Node, parse_graph
 from shared.errors import InvalidGraphError
-from shared.nodes.node_type import JsonObject, NodeType, Parameters, Spread
+from shared.nodes.node_type import JsonObject, MapPlan, NodeType, Parameters
 
 MAX_ITEMS = 10_000
 MAX_CONCURRENCY = 100
@@ -47,7 +47,7 @@ def _complete(resolved: JsonObject) -> JsonObject:
     return {**resolved, "items": items if isinstance(items, list) else [items]}
 
 
-def _spread(parameters: Map) -> Spread:
+def _spread(parameters: Map) -> MapPlan:
     total, enough = len(parameters.items), parameters.min_successful
     limits = []
     if parameters.tolerated_failure_count is not None:
@@ -56,7 +56,7 @@ def _spread(parameters: Map) -> Spread:
         limits.append(math.floor(total * parameters.tolerated_failure_percentage / 100))
     if not limits:
         limits.append(0 if enough is None else total - enough)
-    return Spread(total, parameters.max_concurrency, min(limits), enough)
+    return MapPlan(total, parameters.max_concurrency, min(limits), enough)
 
 
 def _body(parameters: JsonObject) -> Graph:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from shared.nodes.node_type import MAX_JOINED_BYTES, Completed, Inputs, NodeError, NodeType, Parameters
+from shared.nodes.node_type import MAX_JOINED_BYTES, Completed, NodeError, NodeInputs, NodeType, Parameters
 
 
 class Merge(Parameters):
@@ -13,7 +13,7 @@ class Merge(Parameters):
     mode: Literal["list", "object", "first"] = "list"
 
 
-def _run(parameters: Merge, inputs: Inputs) -> Completed:
+def _run(parameters: Merge, inputs: NodeInputs) -> Completed:
     if parameters.mode == "first":
         return Completed(output_of=inputs.sources[:1])
     if inputs.size_bytes > MAX_JOINED_BYTES:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from shared.nodes.aws_effect import Arn, aws_call, given
 from shared.nodes.aws_messages import Attributes, GroupId, message_arguments, message_text, sent
-from shared.nodes.node_type import Completed, Effect, NodeType, Parameters
+from shared.nodes.node_type import Completed, EffectContext, NodeType, Parameters
 
 
 class PublishSns(Parameters):
@@ -26,7 +26,7 @@ class PublishSns(Parameters):
     message_deduplication_id: GroupId | None = None
 
 
-async def _perform(parameters: PublishSns, effect: Effect) -> Completed:
+async def _perform(parameters: PublishSns, effect: EffectContext) -> Completed:
     topic = parameters.topic_arn
     answer = await aws_call(
         effect,

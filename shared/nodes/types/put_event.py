@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from shared.nodes.aws_effect import Arn, aws_call, said
-from shared.nodes.node_type import Completed, Effect, NodeError, NodeType, Parameters
+from shared.nodes.node_type import Completed, EffectContext, NodeError, NodeType, Parameters
 
 
 def _source(text: str) -> str:
@@ -31,7 +31,7 @@ class PutEvent(Parameters):
     resources: Annotated[list[str], Field(max_length=10)] = Field(default_factory=list)
 
 
-async def _perform(parameters: PutEvent, effect: Effect) -> Completed:
+async def _perform(parameters: PutEvent, effect: EffectContext) -> Completed:
     entry = {
         "EventBusName": parameters.event_bus_name,
         "Source": parameters.source,

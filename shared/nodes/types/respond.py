@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from shared.domain.response import FORBIDDEN_HEADERS
-from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters, is_drawn
+from shared.nodes.node_type import Completed, NodeInputs, NodeType, Parameters, is_drawn
 
 CONTENT_TYPE = "content-type"
 MAX_HEADERS = 50
@@ -46,7 +46,7 @@ class Respond(Parameters):
         return self
 
 
-def _run(parameters: Respond, _inputs: Inputs) -> Completed:
+def _run(parameters: Respond, _inputs: NodeInputs) -> Completed:
     answer = {"status": parameters.status, "headers": parameters.headers, "body": parameters.body}
     return Completed(answer, responds=True)
 

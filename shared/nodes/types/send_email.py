@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from shared.nodes.aws_effect import aws_call, given, said
-from shared.nodes.node_type import Completed, Effect, NodeType, Parameters
+from shared.nodes.node_type import Completed, EffectContext, NodeType, Parameters
 
 MAX_RECIPIENTS = 50
 
@@ -82,7 +82,7 @@ class SendEmail(Parameters):
     reply_to_addresses: Addresses = Field(default_factory=list)
 
 
-async def _perform(parameters: SendEmail, effect: Effect) -> Completed:
+async def _perform(parameters: SendEmail, effect: EffectContext) -> Completed:
     simple = parameters.content.simple
     body = given(Text=_text(simple.body.text), Html=_text(simple.body.html))
     answer = await aws_call(

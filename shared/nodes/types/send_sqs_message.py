@@ -13,7 +13,7 @@ from pydantic import Field
 
 from shared.nodes.aws_effect import aws_call, given
 from shared.nodes.aws_messages import Attributes, GroupId, message_arguments, message_text, sent
-from shared.nodes.node_type import Completed, Effect, NodeType, Parameters
+from shared.nodes.node_type import Completed, EffectContext, NodeType, Parameters
 
 
 class SendSqsMessage(Parameters):
@@ -27,7 +27,7 @@ class SendSqsMessage(Parameters):
     message_deduplication_id: GroupId | None = None
 
 
-async def _perform(parameters: SendSqsMessage, effect: Effect) -> Completed:
+async def _perform(parameters: SendSqsMessage, effect: EffectContext) -> Completed:
     url = parameters.queue_url
     answer = await aws_call(
         effect,

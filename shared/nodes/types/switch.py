@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.nodes.node_type import Completed, Condition, Inputs, JsonObject, NodeType, Parameters
+from shared.nodes.node_type import Completed, Condition, JsonObject, NodeInputs, NodeType, Parameters
 
 DEFAULT_HANDLE = "default"
 
@@ -31,7 +31,7 @@ def _handles(parameters: JsonObject) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(handle for handle in drawn if isinstance(handle, str)), DEFAULT_HANDLE]))
 
 
-def _run(parameters: Switch, inputs: Inputs) -> Completed:
+def _run(parameters: Switch, inputs: NodeInputs) -> Completed:
     chosen = dict.fromkeys(case.handle for case in parameters.cases if case.when) or {DEFAULT_HANDLE: None}
     handles = tuple(chosen) if parameters.mode == "all" else tuple(chosen)[:1]
     return Completed(handles=handles, output_of=inputs.sources)

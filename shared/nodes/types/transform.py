@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters
+from shared.nodes.node_type import Completed, NodeInputs, NodeType, Parameters
 
 
 class Transform(Parameters):
@@ -13,7 +13,7 @@ class Transform(Parameters):
     value: Any = None
 
 
-def _run(parameters: Transform, _inputs: Inputs) -> Completed:
+def _run(parameters: Transform, _inputs: NodeInputs) -> Completed:
     return Completed(parameters.value)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.domain.timestamps import MAX_DURATION_SECONDS
-from shared.nodes.node_type import Completed, Inputs, NodeType, Parameters, Schema, Wait
+from shared.nodes.node_type import Completed, NodeInputs, NodeType, Parameters, Schema, Wait
 
 
 class WaitForSignal(Parameters):
@@ -26,7 +26,7 @@ def _wait(parameters: WaitForSignal, now: float) -> Wait:
     return Wait(now + parameters.timeout_seconds, parameters.name)
 
 
-def _run(_parameters: WaitForSignal, inputs: Inputs) -> Completed:
+def _run(_parameters: WaitForSignal, inputs: NodeInputs) -> Completed:
     if inputs.signal is None:
         return Completed(handles=("timeout",))
     return Completed(inputs.signal.payload)

@@ -11,7 +11,7 @@ from shared.domain.execution.fold import fold
 from shared.domain.response import answer_of
 from shared.errors import QueueError, QueueUnavailableError, StorageUnavailableError
 from shared.platform.deadline import within
-from shared.queue.reply_channel import Answers
+from shared.queue.reply_channel import ReplyChannel
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
 
@@ -23,7 +23,7 @@ STORE_SECONDS = 2.0
 
 
 async def await_answer(
-    answers: Answers,
+    answers: ReplyChannel,
     events: EventStoreRepository,
     executions: ExecutionRepository,
     tenant_id: str,
@@ -54,7 +54,7 @@ async def await_answer(
     return None
 
 
-async def _told(answers: Answers, execution_id: str, seconds: float) -> dict[str, Any] | None:
+async def _told(answers: ReplyChannel, execution_id: str, seconds: float) -> dict[str, Any] | None:
     try:
         text = await answers.wait(execution_id, seconds)
     except (QueueUnavailableError, QueueError):

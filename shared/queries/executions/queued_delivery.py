@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from shared.domain.webhook.delivery import DeliveryRecord
 from shared.queue.job import ExecutionJob
 
-# How a job is looked up: `Inbox.peek`.
+# How a job is looked up: `JobProducer.peek`.
 Peek = Callable[[str], Awaitable[ExecutionJob | None]]
 
 

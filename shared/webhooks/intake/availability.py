@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal
 from shared.errors import GoneError
 
 if TYPE_CHECKING:
-    from shared.webhooks.intake.webhook_cache import Hook
+    from shared.webhooks.intake.webhook_cache import CachedWebhook
 
-# Verdicts of the ledger.
+# Verdicts of the delivery log.
 Closed = Literal["paused", "unpublished"]
 
 
-def closed_by(hook: Hook) -> Closed | None:
+def closed_by(hook: CachedWebhook) -> Closed | None:
     """Why the webhook takes nothing; `None` where it does. One that holds its deliveries takes them in any case."""
     if not hook.is_active:
         return "paused"

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from shared.errors import QueueError, QueueUnavailableError
 
 # After Redis failed, deliveries go around it for this long; each attempt could hold an answer up for a second or two.
-DETOUR_SECONDS = 2.0
+CIRCUIT_OPEN_SECONDS = 2.0
 # A Redis that refuses says so at once, one that hangs costs its deadline: twice as long each time, up to this.
-LONGEST_DETOUR_SECONDS = 16.0
+MAX_CIRCUIT_OPEN_SECONDS = 16.0
 
 
-class Detour:
+class CircuitBreaker:
     """Whether Redis is gone around just now. One per process, for all that intake asks of Redis."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,7 +31,9 @@ class Detour:
         if isinstance(error, QueueError):
             return
         self._hangs = self._hangs + 1 if isinstance(error.__cause__, TimeoutError) else 0
-        longer = min(DETOUR_SECONDS * 2.0 ** max(0, self._hangs - 1), max(LONGEST_DETOUR_SECONDS, DETOUR_SECONDS))
+        longer = min(
+            CIRCUIT_OPEN_SECONDS * 2.0 ** max(0, self._hangs - 1), max(MAX_CIRCUIT_OPEN_SECONDS, CIRCUIT_OPEN_SECONDS)
+        )
         self._until = self._clock() + longer
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""Lines for the ledger of deliveries that start no run: left in Redis, where a drain finds and writes them."""
+"""Entries for the delivery log of deliveries that start no run: left in Redis, where a drain finds and writes them."""
 
 from __future__ import annotations
 
@@ -6,39 +6,41 @@ import base64
 import logging
 
 from shared.bootstrap import Services
-from shared.domain.webhook.delivery import DeliveryRecord, body_bytes, ledger_note
+from shared.domain.webhook.delivery import DeliveryRecord, body_bytes, entry_without_run
 from shared.errors import QueueError, QueueUnavailableError
-from shared.webhooks.intake.circuit_breaker import Detour
-from shared.webhooks.intake.webhook_cache import Hook
+from shared.webhooks.intake.circuit_breaker import CircuitBreaker
+from shared.webhooks.intake.webhook_cache import CachedWebhook
 
 logger = logging.getLogger(__name__)
 
 
-class LedgerNotes:
+class IntakeLog:
     """Leaves lines. One per process."""
 
-    def __init__(self, services: Services, detour: Detour) -> None:
+    def __init__(self, services: Services, circuit: CircuitBreaker) -> None:
         """Uses the process's services, and its way around a Redis that has failed."""
-        self._services, self._detour = services, detour
+        self._services, self._circuit = services, circuit
 
-    async def note(
-        self, hook: Hook, facts: DeliveryRecord, verdict: str, reason: str | None, verified: bool | None = None
+    async def log_delivery(
+        self, hook: CachedWebhook, facts: DeliveryRecord, verdict: str, reason: str | None, verified: bool | None = None
     ) -> None:
         """Leaves a line. What Redis does not take in time is not recorded. `verified` unset is what the verdict
         says."""
         from shared.domain.webhook.delivery_log import PROVEN  # most deliveries start a run
 
-        row = ledger_note(facts, hook.tenant_id, verdict, reason, verdict in PROVEN if verified is None else verified)
-        if self._detour.is_open:
+        row = entry_without_run(
+            facts, hook.tenant_id, verdict, reason, verdict in PROVEN if verified is None else verified
+        )
+        if self._circuit.is_open:
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
             return
         try:
-            should_wake = await self._services.inbox.note(row, base64.b64encode(body_bytes(facts)).decode())
+            should_wake = await self._services.producer.log_delivery(row, base64.b64encode(body_bytes(facts)).decode())
         except (QueueUnavailableError, QueueError) as error:
-            self._detour.begin(error)
+            self._circuit.begin(error)
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
         else:
             if should_wake:
-                from shared.commands.enqueue_resume import wake  # as a rule one is live
+                from shared.commands.enqueue_resume import request_drain  # as a rule one is live
 
-                await wake(self._services)
+                await request_drain(self._services)

@@ -21,7 +21,7 @@ MAX_GUESSED_BYTES = 65_536
 def diagnose(
     provider: Provider, delivery: Delivery, secrets: Sequence[str], now: float, reason: str
 ) -> tuple[str, str]:
-    """The ledger's verdict and the reason, sharper than the verification's own `reason` where one can tell."""
+    """The delivery log's verdict and the reason, sharper than the verification's own `reason` where one can tell."""
     kind = reason.partition(":")[0]
     if kind in ("timestamp_too_old", "timestamp_in_future"):
         return "rejected_stale", reason

@@ -23,42 +23,42 @@ from shared.queue.job import ExecutionJob
 from shared.queue.producer import Limit, Receipt
 from shared.webhooks.acceptance import is_stored
 from shared.webhooks.intake.availability import gone
-from shared.webhooks.intake.circuit_breaker import Detour
-from shared.webhooks.intake.delivery_log import LedgerNotes
+from shared.webhooks.intake.circuit_breaker import CircuitBreaker
+from shared.webhooks.intake.delivery_log import IntakeLog
 from shared.webhooks.intake.timeouts import LONG_SECONDS, SHORT_SECONDS
-from shared.webhooks.intake.webhook_cache import Hook
+from shared.webhooks.intake.webhook_cache import CachedWebhook
 from shared.webhooks.response import Answer, json_answer
 
 if TYPE_CHECKING:
-    from shared.webhooks.intake.fallback_store import Spilled
+    from shared.webhooks.intake.fallback_store import StoredRun
 
 logger = logging.getLogger(__name__)
 
 
-class Handover:
+class Enqueuer:
     """To Redis, and to Supabase while Redis is out of reach. One per process."""
 
-    def __init__(self, services: Services, detour: Detour, notes: LedgerNotes) -> None:
-        """Uses the process's services, and its way around a Redis that has failed; `notes` takes what starts no run."""
-        self._services, self._detour, self._notes = services, detour, notes
+    def __init__(self, services: Services, circuit: CircuitBreaker, log: IntakeLog) -> None:
+        """Uses the process's services, and its way around a Redis that has failed; `log` takes what starts no run."""
+        self._services, self._circuit, self._log = services, circuit, log
 
-    async def accept(self, hook: Hook, job: ExecutionJob) -> Answer:
+    async def accept(self, hook: CachedWebhook, job: ExecutionJob) -> Answer:
         """The answer to a delivery of which a run will come, or came already. `ThrottledError` over a limit,
         `ConflictError` for other bytes under the same key, `GoneError` where the workflow has just been unpublished,
         `StorageUnavailableError` when nobody takes it.
 
         A webhook whose deliveries are to be `stored` is answered when the store has this one too.
         """
-        if not self._detour.is_open:
+        if not self._circuit.is_open:
             try:
                 taken = await self._queue(hook, job)
             except (QueueUnavailableError, QueueError) as error:
-                self._begin_detour(job, error)
+                self._open_circuit(job, error)
             else:
                 return _answer(job, await self._stored(job, taken) if is_stored(hook.config) else taken)
-            return _answer(job, await self._spill(job))
+            return _answer(job, await self._store(job))
         try:
-            return _answer(job, await self._spill(job))
+            return _answer(job, await self._store(job))
         except StorageUnavailableError:
             if is_stored(hook.config):
                 raise
@@ -69,7 +69,7 @@ class Handover:
                 pass
             raise
 
-    async def hold(self, hook: Hook, job: ExecutionJob) -> Answer | str:
+    async def hold(self, hook: CachedWebhook, job: ExecutionJob) -> Answer | str:
         """The answer to a delivery that runs when its webhook is active again; the webhook's present status where it
         does not hold deliveries any more. `ThrottledError` over a limit or where it holds as many as it may,
         `ConflictError` for other bytes under the same key, `StorageUnavailableError` where the store does not take it.
@@ -82,49 +82,49 @@ class Handover:
             with within(LONG_SECONDS):
                 held = await hold(self._services.events, hook.id, job)
         except ThrottledError:
-            await self._notes.note(hook, job.delivered, "throttled", "held_full")
+            await self._log.log_delivery(hook, job.delivered, "throttled", "held_full")
             raise
         if isinstance(held, str):
             return held
         if held.mismatch:
             raise _contradiction(job)
         if held.duplicate:
-            await self._notes.note(hook, job.delivered, "duplicate", None)
+            await self._log.log_delivery(hook, job.delivered, "duplicate", None)
         else:
             emit({"DeliveriesHeld": 1}, service="intake")
         return _answer(job, held, held=True)
 
-    async def _queue(self, hook: Hook, job: ExecutionJob) -> Receipt:
+    async def _queue(self, hook: CachedWebhook, job: ExecutionJob) -> Receipt:
         limits = self._limits(hook)
-        receipt = await self._services.inbox.accept(job, job.delivered["body_sha256"], limits)
+        receipt = await self._services.producer.accept(job, job.delivered["body_sha256"], limits)
         if receipt.duplicate and receipt.job_is_gone:
             receipt = await self._taken_again(job, receipt, limits)
-        self._detour.end()
+        self._circuit.end()
         if receipt.unpublished:
-            await self._notes.note(hook, job.delivered, "unpublished", None)
+            await self._log.log_delivery(hook, job.delivered, "unpublished", None)
             raise gone("unpublished")
         if receipt.retry_after_seconds is not None:
             raise await self._throttled(hook, job.delivered, receipt.retry_after_seconds)
         if receipt.mismatch:
-            await self._notes.note(hook, job.delivered, "duplicate", "other_bytes_under_the_same_key")
+            await self._log.log_delivery(hook, job.delivered, "duplicate", "other_bytes_under_the_same_key")
             raise _contradiction(job)
         if receipt.duplicate:
-            await self._notes.note(hook, job.delivered, "duplicate", None)
+            await self._log.log_delivery(hook, job.delivered, "duplicate", None)
         if not receipt.live_drain:
-            from shared.commands.enqueue_resume import wake  # as a rule one is live
+            from shared.commands.enqueue_resume import request_drain  # as a rule one is live
 
-            await wake(self._services)
+            await request_drain(self._services)
         return receipt
 
-    async def _stored(self, job: ExecutionJob, receipt: Receipt) -> Spilled:
+    async def _stored(self, job: ExecutionJob, receipt: Receipt) -> StoredRun:
         """What the store says of a delivery that the queue has taken. A drain may have been faster; a repetition is
         stored as well, for the first attempt may have failed right here."""
         from shared.repositories.run_append import FIRST_DUE_SECONDS
-        from shared.webhooks.intake.fallback_store import spill
+        from shared.webhooks.intake.fallback_store import store_run
 
         first = job.accepted_as(receipt.delivery_id)
         with within(LONG_SECONDS):
-            stored = await spill(self._services.events, first, FIRST_DUE_SECONDS)
+            stored = await store_run(self._services.events, first, FIRST_DUE_SECONDS)
         if stored.mismatch:
             raise _contradiction(job)
         return replace(stored, duplicate=stored.duplicate or receipt.duplicate)
@@ -144,43 +144,43 @@ class Handover:
         except StorageUnavailableError:
             is_known = False
         first = job.accepted_as(receipt.delivery_id)
-        again = await self._services.inbox.accept(first, job.delivered["body_sha256"], limits, put_back=True)
+        again = await self._services.producer.accept(first, job.delivered["body_sha256"], limits, put_back=True)
         logger.warning("delivery_put_back", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
         return again if is_known else again._replace(duplicate=not again.mismatch)
 
-    async def _spill(self, job: ExecutionJob) -> Spilled:
-        from shared.webhooks.intake.fallback_store import spill
+    async def _store(self, job: ExecutionJob) -> StoredRun:
+        from shared.webhooks.intake.fallback_store import store_run
 
         with within(LONG_SECONDS):
-            spilled = await spill(self._services.events, job)
+            spilled = await store_run(self._services.events, job)
         if spilled.mismatch:
             raise _contradiction(job)
         if not spilled.duplicate:
             emit({"DeliveriesSpilled": 1}, service="intake")
         return spilled
 
-    def _begin_detour(self, job: ExecutionJob, error: QueueUnavailableError | QueueError) -> None:
-        self._detour.begin(error)
+    def _open_circuit(self, job: ExecutionJob, error: QueueUnavailableError | QueueError) -> None:
+        self._circuit.begin(error)
         cause = type(error.__cause__).__name__
         logger.warning("queue_unreachable", extra={"execution_id": job.execution_id, "error": cause})
 
-    async def _must_wait(self, hook: Hook) -> float | None:
+    async def _must_wait(self, hook: CachedWebhook) -> float | None:
         """In how many seconds a delivery that goes around the queue may come again; `None` where it may come now, or
         where Redis, which counts, is out of reach."""
-        if self._detour.is_open:
+        if self._circuit.is_open:
             return None
         try:
-            return await self._services.inbox.throttle(self._limits(hook))
+            return await self._services.producer.throttle(self._limits(hook))
         except (QueueUnavailableError, QueueError) as error:
-            self._detour.begin(error)
+            self._circuit.begin(error)
             return None
 
-    async def _throttled(self, hook: Hook, facts: DeliveryRecord, seconds: float) -> ThrottledError:
+    async def _throttled(self, hook: CachedWebhook, facts: DeliveryRecord, seconds: float) -> ThrottledError:
         """The refusal of a delivery over a limit, recorded."""
-        await self._notes.note(hook, facts, "throttled", None)
+        await self._log.log_delivery(hook, facts, "throttled", None)
         return ThrottledError(retry_after_seconds=max(1, math.ceil(seconds)))
 
-    def _limits(self, hook: Hook) -> list[Limit]:
+    def _limits(self, hook: CachedWebhook) -> list[Limit]:
         """The limits of this webhook and of its tenant."""
         limits = []
         if own := hook.config.get("rate_limit"):
@@ -191,7 +191,7 @@ class Handover:
         return limits
 
 
-def _answer(job: ExecutionJob, taken: Receipt | Spilled, **more: bool) -> Answer:
+def _answer(job: ExecutionJob, taken: Receipt | StoredRun, **more: bool) -> Answer:
     ids = {"execution_id": job.execution_id, "delivery_id": taken.delivery_id}
     return json_answer(200 if taken.duplicate else 202, {**ids, "duplicate": taken.duplicate, **more})
 

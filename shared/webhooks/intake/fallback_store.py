@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from shared.domain.webhook.delivery import ledger_row, queued
+from shared.domain.webhook.delivery import entry_of_run, queued
 from shared.errors import ThrottledError
 from shared.events.codec import new_event
 from shared.ids import new_id
@@ -26,7 +26,7 @@ FULL_RETRY_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Spilled:
+class StoredRun:
     """What became of a spilled delivery, in the terms of the queue's receipt."""
 
     delivery_id: str
@@ -34,7 +34,7 @@ class Spilled:
     mismatch: bool
 
 
-async def spill(events: EventStoreRepository, job: ExecutionJob, due_in_seconds: float = 0.0) -> Spilled:
+async def store_run(events: EventStoreRepository, job: ExecutionJob, due_in_seconds: float = 0.0) -> StoredRun:
     """The receipt of a delivery that the drain's sweep will find: at once, unless the queue has it too.
     `StorageUnavailableError` when Supabase is out of reach."""
     append, trigger = _first(job, "accepted", due_in_seconds)
@@ -42,7 +42,7 @@ async def spill(events: EventStoreRepository, job: ExecutionJob, due_in_seconds:
     return await _outcome(events, job, trigger, appended)
 
 
-async def hold(events: EventStoreRepository, webhook_id: str, job: ExecutionJob) -> Spilled | str:
+async def hold(events: EventStoreRepository, webhook_id: str, job: ExecutionJob) -> StoredRun | str:
     """The receipt of a delivery that runs when its webhook is active again; the webhook's present status where it does
     not hold deliveries any more. `ThrottledError` where it holds as many as it may."""
     append, trigger = _first(job, "held")
@@ -55,22 +55,22 @@ async def hold(events: EventStoreRepository, webhook_id: str, job: ExecutionJob)
 
 
 def _first(job: ExecutionJob, verdict: str, due_in_seconds: float = 0.0) -> tuple[Append, dict[str, Any]]:
-    """The append of the run's first fact and its line of the ledger; and what triggers the run."""
+    """The append of the run's first fact and its entries of the delivery log; and what triggers the run."""
     delivery, fact = job.delivered, queued(job.delivered)
     metadata = {"actor": f"webhook:{delivery['webhook_id']}", **job.cause.metadata()}
     event = new_event(new_id(), fact, delivery["received_at"], metadata)
-    lines = (ledger_row(delivery, job.tenant_id, job.execution_id, verdict),)
+    lines = (entry_of_run(delivery, job.tenant_id, job.execution_id, verdict),)
     return first_append(job.tenant_id, job.execution_id, [event], lines, due_in_seconds=due_in_seconds), fact.trigger
 
 
 async def _outcome(
     events: EventStoreRepository, job: ExecutionJob, trigger: dict[str, Any], appended: Appended
-) -> Spilled:
+) -> StoredRun:
     delivery_id = job.delivered["delivery_id"]
     if appended.status != "conflict":
-        return Spilled(delivery_id, duplicate=False, mismatch=False)
+        return StoredRun(delivery_id, duplicate=False, mismatch=False)
     first = (await events.read_stream(job.tenant_id, job.execution_id, limit=1))[0].payload["trigger"]
     same = first["body"] == trigger["body"]
     # Its own id means that the queue took it after all and answered too late: it has even begun to run.
     repeated = first["delivery_id"] == delivery_id
-    return Spilled(first["delivery_id"], duplicate=same and not repeated, mismatch=not same)
+    return StoredRun(first["delivery_id"], duplicate=same and not repeated, mismatch=not same)

@@ -17,13 +17,13 @@ from shared.queue.job import ExecutionJob
 from shared.webhooks.acceptance import takes_address, takes_event
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.intake.availability import closed_by, gone
-from shared.webhooks.intake.circuit_breaker import Detour
-from shared.webhooks.intake.delivery_log import LedgerNotes
-from shared.webhooks.intake.enqueue import Handover
+from shared.webhooks.intake.circuit_breaker import CircuitBreaker
+from shared.webhooks.intake.delivery_log import IntakeLog
+from shared.webhooks.intake.enqueue import Enqueuer
 from shared.webhooks.intake.examination import Examination, examine
-from shared.webhooks.intake.request import Arrival, facts_of, job_of
+from shared.webhooks.intake.request import WebhookRequest, delivery_record_of, job_of
 from shared.webhooks.intake.timeouts import LONG_SECONDS
-from shared.webhooks.intake.webhook_cache import Hook, Hooks
+from shared.webhooks.intake.webhook_cache import CachedWebhook, WebhookCache
 from shared.webhooks.providers.provider import Provider
 from shared.webhooks.providers.provider_reply import replied
 from shared.webhooks.response import Answer, json_answer
@@ -44,42 +44,42 @@ class Intake:
         a run, if it does."""
         self._filters_out = filters_out
         self._services = services
-        detour = Detour()
-        self._hooks, self._notes = Hooks(services, detour), LedgerNotes(services, detour)
-        self._handover = Handover(services, detour, self._notes)
+        circuit = CircuitBreaker()
+        self._hooks, self._log = WebhookCache(services, circuit), IntakeLog(services, circuit)
+        self._enqueuer = Enqueuer(services, circuit, self._log)
 
-    async def take(self, arrival: Arrival) -> Answer:
+    async def take(self, request: WebhookRequest) -> Answer:
         """The answer to a request; refusals are raised as the errors of the API's contract.
 
         Whatever the webhook's state, a request is verified first: what is forged is refused alike, and until something
         has verified nobody learns of a webhook whose workflow is not published.
         """
-        hook = await self._match(arrival)
-        delivery, now = arrival.delivery(hook, self._services.settings.public_url), time.time()
-        provider, examined = await self._examined(hook, delivery, arrival.source_ip, now)
+        hook = await self._match(request)
+        delivery, now = request.delivery(hook, self._services.settings.public_url), time.time()
+        provider, examined = await self._examined(hook, delivery, request.source_ip, now)
         if examined.handshake is not None:
             return await self._shake(hook, delivery, now, examined)
         assert examined.verification is not None, "neither is refused"
-        job = job_of(hook, provider, delivery, examined.verification.timestamp, facts_of(hook, delivery, now))
+        job = job_of(hook, provider, delivery, examined.verification.timestamp, delivery_record_of(hook, delivery, now))
         if closed := closed_by(hook):
-            await self._notes.note(hook, job.delivered, closed, None)
+            await self._log.log_delivery(hook, job.delivered, closed, None)
             raise gone(closed)
         if hook.provider_id == "custom" and not hook.config.get("live"):
             return await self._go_live(hook)
         if (reason := await self._kept_out(hook, job.delivered)) is not None:
-            await self._notes.note(hook, job.delivered, "filtered", reason)
+            await self._log.log_delivery(hook, job.delivered, "filtered", reason)
             return json_answer(200, {"filtered": True})
         if hook.is_holding and (held := await self._held(hook, job)) is not None:
             return replied(hook, delivery, held)
         try:
-            accepted = await self._handover.accept(hook, job)
+            accepted = await self._enqueuer.accept(hook, job)
         except GoneError:
             self._hooks.forget(hook.id)
             raise
-        return await self._run_answer(arrival, job, accepted, now) or replied(hook, delivery, accepted)
+        return await self._run_answer(request, job, accepted, now) or replied(hook, delivery, accepted)
 
     async def _examined(
-        self, hook: Hook, delivery: Delivery, source_ip: str, now: float
+        self, hook: CachedWebhook, delivery: Delivery, source_ip: str, now: float
     ) -> tuple[Provider, Examination]:
         """The webhook's provider, and a handshake or a delivery that has verified; anything else is refused."""
         if not takes_address(hook.config, source_ip):
@@ -99,7 +99,7 @@ class Intake:
             raise await self._refused(hook, delivery, now, examined.verification.reason)
         return provider, examined
 
-    async def _go_live(self, hook: Hook) -> Answer:
+    async def _go_live(self, hook: CachedWebhook) -> Answer:
         from shared.commands.webhooks.go_live import go_live
 
         with within(LONG_SECONDS):
@@ -107,43 +107,43 @@ class Intake:
         self._hooks.forget(hook.id)
         return json_answer(200, {"verified": True, "live": True})
 
-    async def _kept_out(self, hook: Hook, delivery: DeliveryRecord) -> str | None:
+    async def _kept_out(self, hook: CachedWebhook, delivery: DeliveryRecord) -> str | None:
         """Why the webhook does not ask for this delivery; `None` where it does."""
         if not takes_event(hook.config, delivery["event_type"]):
             return "event_types"
         expression = hook.config.get("filter")
         return await self._filters_out(expression, queued(delivery).trigger) if expression else None
 
-    async def _held(self, hook: Hook, job: ExecutionJob) -> Answer | None:
+    async def _held(self, hook: CachedWebhook, job: ExecutionJob) -> Answer | None:
         """The answer to a delivery that is kept until the webhook is active again; `None` where it already is."""
-        held = await self._handover.hold(hook, job)
+        held = await self._enqueuer.hold(hook, job)
         if not isinstance(held, str):
             return held
         # Whoever changed the status has not told everybody yet.
         self._hooks.forget(hook.id)
         if held == "active":
             return None
-        await self._notes.note(hook, job.delivered, "paused", None)
+        await self._log.log_delivery(hook, job.delivered, "paused", None)
         raise gone("paused")
 
     async def _run_answer(
-        self, arrival: Arrival, job: ExecutionJob, accepted: Answer, arrived_at: float
+        self, request: WebhookRequest, job: ExecutionJob, accepted: Answer, arrived_at: float
     ) -> Answer | None:
         """What the run responds; `None` where the webhook does not want that."""
-        if not job.awaited:
+        if not job.client_is_waiting:
             return None
         from shared.webhooks.intake.sync_response import MAX_WAIT_SECONDS, run_answer  # what other webhooks do without
 
-        base = self._services.settings.public_url or f"https://{arrival.headers.get('host', '')}"
+        base = self._services.settings.public_url or f"https://{request.headers.get('host', '')}"
         left = arrived_at + MAX_WAIT_SECONDS - time.time()
         return await run_answer(self._services, job, accepted, base, left)
 
-    async def _shake(self, hook: Hook, delivery: Delivery, now: float, examined: Examination) -> Answer:
+    async def _shake(self, hook: CachedWebhook, delivery: Delivery, now: float, examined: Examination) -> Answer:
         """The answer to a handshake, after what it asks for has been done."""
         found, verified = examined.handshake, examined.verification is not None
         assert found is not None, "only handshakes come here"
         if closed := closed_by(hook):
-            await self._notes.note(hook, facts_of(hook, delivery, now), "handshake", closed, verified)
+            await self._log.log_delivery(hook, delivery_record_of(hook, delivery, now), "handshake", closed, verified)
             raise gone(closed) if verified or hook.is_published else NotFoundError(NO_WEBHOOK)
         if found.stores is not None:
             from shared.commands.webhooks.keep_handshake_secret import keep_handshake_secret
@@ -160,7 +160,7 @@ class Intake:
             if await fetch_document(found.fetch, self._reachable(hook)) is None:
                 raise await self._refused(hook, delivery, now, "handshake_refused: its URL did not answer")
         reason = None if found.accepted else "refused"
-        await self._notes.note(hook, facts_of(hook, delivery, now), "handshake", reason, verified)
+        await self._log.log_delivery(hook, delivery_record_of(hook, delivery, now), "handshake", reason, verified)
         return found.answer
 
     @cached_property
@@ -170,17 +170,17 @@ class Intake:
 
         return FetchedKeys()
 
-    async def _fetched_keys(self, hook: Hook, provider: Provider, delivery: Delivery, now: float) -> list[Any]:
+    async def _fetched_keys(self, hook: CachedWebhook, provider: Provider, delivery: Delivery, now: float) -> list[Any]:
         return await self._keys.find(provider.scheme, delivery, now, self._reachable(hook))
 
-    def _reachable(self, hook: Hook) -> frozenset[str]:
+    def _reachable(self, hook: CachedWebhook) -> frozenset[str]:
         """The hosts that this webhook's tenant may reach although they are not public."""
         from shared.nodes.outbound import allowed_of  # with httpx, which only providers of public keys need
 
         return allowed_of(hook.tenant_id, self._services.settings.outbound_allow)
 
     async def _refused(
-        self, hook: Hook, delivery: Delivery, now: float, reason: str
+        self, hook: CachedWebhook, delivery: Delivery, now: float, reason: str
     ) -> InvalidSignatureError | NotFoundError:
         """The refusal, recorded. The reason is for the webhook's owner; a sender who must guess learns nothing, not
         even that there is a webhook where its workflow is not published."""
@@ -190,18 +190,18 @@ class Intake:
 
             verdict, reason = diagnose(hook.provider, delivery, hook.usable_secrets(now), now, reason)
         logger.info("delivery_refused", extra={"webhook_id": hook.id, "tenant_id": hook.tenant_id, "reason": reason})
-        await self._notes.note(hook, facts_of(hook, delivery, now), verdict, reason)
+        await self._log.log_delivery(hook, delivery_record_of(hook, delivery, now), verdict, reason)
         return InvalidSignatureError() if hook.is_published else NotFoundError(NO_WEBHOOK)
 
-    async def _match(self, arrival: Arrival) -> Hook:
-        hook = await self._hooks.find(arrival.webhook_id) if is_uuid(arrival.webhook_id) else None
+    async def _match(self, request: WebhookRequest) -> CachedWebhook:
+        hook = await self._hooks.find(request.webhook_id) if is_uuid(request.webhook_id) else None
         if hook is None:
             raise NotFoundError(NO_WEBHOOK)
-        if hook.provider_id != arrival.provider_id:
-            reason = f"wrong_provider_path: {arrival.provider_id[:64]}"
-            await self._notes.note(hook, self._arrived(hook, arrival), "rejected_malformed", reason)
+        if hook.provider_id != request.provider_id:
+            reason = f"wrong_provider_path: {request.provider_id[:64]}"
+            await self._log.log_delivery(hook, self._arrived(hook, request), "rejected_malformed", reason)
             raise NotFoundError(NO_WEBHOOK)
         return hook
 
-    def _arrived(self, hook: Hook, arrival: Arrival) -> DeliveryRecord:
-        return facts_of(hook, arrival.delivery(hook, self._services.settings.public_url), time.time())
+    def _arrived(self, hook: CachedWebhook, request: WebhookRequest) -> DeliveryRecord:
+        return delivery_record_of(hook, request.delivery(hook, self._services.settings.public_url), time.time())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.platform.lru_cache import RecentlyUsed
+from shared.platform.lru_cache import LruCache
 
 if TYPE_CHECKING:
-    from shared.webhooks.intake.webhook_cache import Hook
+    from shared.webhooks.intake.webhook_cache import CachedWebhook
 
-MAX_HOOKS = 1000
+MAX_WEBHOOKS = 1000
 # Ids that nobody has: anybody can make them up, so they have a place of their own and push no webhook out.
 MAX_UNKNOWN = 200
 
@@ -19,7 +19,7 @@ class Remembered(NamedTuple):
     """A webhook, or `None` for none such; `until` is the monotonic time up to which it is believed unasked."""
 
     until: float
-    hook: Hook | None
+    hook: CachedWebhook | None
 
     @property
     def is_fresh(self) -> bool:
@@ -27,19 +27,19 @@ class Remembered(NamedTuple):
         return time.monotonic() < self.until
 
 
-class HookMemory:
+class ProcessCache:
     """The webhooks that were used last."""
 
     def __init__(self) -> None:
         """Nothing is known."""
-        self._hooks: RecentlyUsed[str, Remembered] = RecentlyUsed(MAX_HOOKS)
-        self._unknown: RecentlyUsed[str, Remembered] = RecentlyUsed(MAX_UNKNOWN)
+        self._hooks: LruCache[str, Remembered] = LruCache(MAX_WEBHOOKS)
+        self._unknown: LruCache[str, Remembered] = LruCache(MAX_UNKNOWN)
 
     def find(self, webhook_id: str) -> Remembered | None:
         """What is remembered of it, however old; `None` for nothing."""
         return self._hooks.get(webhook_id) or self._unknown.get(webhook_id)
 
-    def keep(self, webhook_id: str, hook: Hook | None, seconds: float) -> None:
+    def keep(self, webhook_id: str, hook: CachedWebhook | None, seconds: float) -> None:
         """Remembers the webhook and believes it for so long. The one that was used longest ago makes room."""
         self.forget(webhook_id)
         kept = self._unknown if hook is None else self._hooks

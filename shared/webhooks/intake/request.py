@@ -12,11 +12,11 @@ from shared.domain.webhook.delivery import JWT, DeliveryRecord, delivery_record,
 from shared.errors import PayloadTooLargeError
 from shared.ids import derived_id, new_id
 from shared.queue.job import ExecutionJob
-from shared.tracing import current
+from shared.tracing import current_context
 from shared.webhooks.acceptance import WAIT
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.intake.delivery_key import delivery_key, event_type
-from shared.webhooks.intake.webhook_cache import Hook
+from shared.webhooks.intake.webhook_cache import CachedWebhook
 from shared.webhooks.providers.provider import Provider
 
 # Lambda takes 6 MB an event, and JSON and base64 make a body longer.
@@ -25,7 +25,7 @@ MAX_BODY_BYTES = 4_500_000
 SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-amz-security-token", "x-api-key"})
 
 
-class Arrival(NamedTuple):
+class WebhookRequest(NamedTuple):
     """A request to `/webhooks/{webhook_id}/{provider_id}`; `headers` by lower-case name."""
 
     webhook_id: str
@@ -38,7 +38,7 @@ class Arrival(NamedTuple):
     source_ip: str = ""
 
     @classmethod
-    def of(cls, event: Mapping[str, Any]) -> Arrival:
+    def of(cls, event: Mapping[str, Any]) -> WebhookRequest:
         """The request in an event of an HTTP API (payload format 2.0); `PayloadTooLargeError`."""
         text, is_base64 = event.get("body") or "", event.get("isBase64Encoded", False)
         if len(text) > MAX_BODY_BYTES * (4 / 3 if is_base64 else 1) + 4:
@@ -58,7 +58,7 @@ class Arrival(NamedTuple):
             source_ip=http.get("sourceIp") or "",
         )
 
-    def delivery(self, hook: Hook, public_url: str | None) -> Delivery:
+    def delivery(self, hook: CachedWebhook, public_url: str | None) -> Delivery:
         """What the webhook's scheme looks at; `public_url` is where this API is reached from outside."""
         return Delivery(
             method=self.method,
@@ -75,8 +75,8 @@ def _too_large() -> PayloadTooLargeError:
     return PayloadTooLargeError(f"A delivery may have {MAX_BODY_BYTES} bytes.")
 
 
-def facts_of(hook: Hook, delivery: Delivery, now: float) -> DeliveryRecord:
-    """What the ledger keeps of a delivery at Unix time `now`, and its run sees."""
+def delivery_record_of(hook: CachedWebhook, delivery: Delivery, now: float) -> DeliveryRecord:
+    """What the delivery log keeps of a delivery at Unix time `now`, and its run sees."""
     body, encoding = _as_text(delivery.body)
     secret_headers = SECRET_HEADERS | hook.secret_headers
     headers = {n: value for n, value in delivery.headers.items() if n not in secret_headers}
@@ -101,7 +101,7 @@ def facts_of(hook: Hook, delivery: Delivery, now: float) -> DeliveryRecord:
         "size_bytes": len(delivery.body),
         "content_type": headers.get("content-type", ""),
     }
-    if (cause := current()) is not None:
+    if (cause := current_context()) is not None:
         record["correlation_id"] = cause.correlation_id
         if cause.trace is not None:
             record["trace"] = cause.trace
@@ -109,15 +109,15 @@ def facts_of(hook: Hook, delivery: Delivery, now: float) -> DeliveryRecord:
 
 
 def job_of(
-    hook: Hook, provider: Provider, delivery: Delivery, signed_at: str | None, facts: DeliveryRecord
+    hook: CachedWebhook, provider: Provider, delivery: Delivery, signed_at: str | None, facts: DeliveryRecord
 ) -> ExecutionJob:
     """The run that a verified delivery asks for; `signed_at` is the timestamp that its signature covers."""
     key = delivery_key(provider, delivery, facts["body_sha256"], signed_at)
     keeps_raw = bool(hook.config.get("keep_raw_body"))
     record = identified(facts, key, event_type(provider, delivery), keep_raw_body=keeps_raw)
     execution_id = derived_id("delivery", hook.id, key)
-    awaited = hook.config.get("response") == WAIT
-    return ExecutionJob(hook.tenant_id, execution_id, "delivery", record, awaited=awaited)
+    client_is_waiting = hook.config.get("response") == WAIT
+    return ExecutionJob(hook.tenant_id, execution_id, "delivery", record, client_is_waiting=client_is_waiting)
 
 
 def _as_text(body: bytes) -> tuple[str, Literal["utf8", "base64"]]:

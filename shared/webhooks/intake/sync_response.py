@@ -29,7 +29,7 @@ async def run_answer(services: Services, job: ExecutionJob, accepted: Answer, ba
     A run that has not come so far within `seconds` is a 202, with `accepted` and the run's URL.
     """
     found = await await_answer(
-        services.answers, services.events, services.executions, job.tenant_id, job.execution_id, seconds
+        services.replies, services.events, services.executions, job.tenant_id, job.execution_id, seconds
     )
     if found is None:
         path = f"/api/executions/{job.execution_id}"

@@ -13,8 +13,8 @@ from shared.domain.webhook.provider_rules import secret_context
 from shared.errors import QueueError, QueueUnavailableError, StorageUnavailableError, UnavailableError
 from shared.platform.deadline import within
 from shared.queue.cache import RememberedWebhook
-from shared.webhooks.intake.circuit_breaker import Detour
-from shared.webhooks.intake.process_cache import HookMemory
+from shared.webhooks.intake.circuit_breaker import CircuitBreaker
+from shared.webhooks.intake.process_cache import ProcessCache
 from shared.webhooks.intake.timeouts import LONG_SECONDS, SHORT_SECONDS
 from shared.webhooks.providers.catalog import provider
 from shared.webhooks.providers.provider import Provider
@@ -27,7 +27,7 @@ MEMORY_SECONDS = 5.0
 REFUSAL_MEMORY_SECONDS = 1.0
 
 
-class Hook(NamedTuple):
+class CachedWebhook(NamedTuple):
     """A webhook as intake needs it, its secrets readable. `provider` is unset where its configuration makes no sense;
     `secrets` are (text, Unix time at which it expires or `None`); `awaits_secret`: no delivery is taken before there is
     one."""
@@ -73,16 +73,16 @@ class Hook(NamedTuple):
         return [secret for secret, expires_at in self.secrets if expires_at is None or now < expires_at]
 
 
-class Hooks:
+class WebhookCache:
     """Finds webhooks. One per process."""
 
-    def __init__(self, services: Services, detour: Detour) -> None:
-        """Uses the process's services; Redis and Supabase are connected when first needed. `detour` is the process's
+    def __init__(self, services: Services, circuit: CircuitBreaker) -> None:
+        """Uses the process's services; Redis and Supabase are connected when first needed. `circuit` is the process's
         way around a Redis that has failed."""
-        self._services, self._detour = services, detour
-        self._memory = HookMemory()
+        self._services, self._circuit = services, circuit
+        self._memory = ProcessCache()
 
-    async def find(self, webhook_id: str) -> Hook | None:
+    async def find(self, webhook_id: str) -> CachedWebhook | None:
         """The webhook; `None` when there is none.
 
         While Supabase cannot be asked, or takes longer than its deadline, the last one known: this process's, for as
@@ -110,14 +110,14 @@ class Hooks:
         self._memory.forget(webhook_id)
 
     async def _ask(self, webhook_id: str, seconds: float) -> dict[str, Any] | None:
-        seen = None if self._detour.is_open else await self._ask_redis(webhook_id)
+        seen = None if self._circuit.is_open else await self._ask_redis(webhook_id)
         if seen is not None and seen.is_fresh:
             return seen.config
         try:
             with within(SHORT_SECONDS if seen is not None and seen.is_known else seconds):
                 row = await self._services.webhooks.for_intake(webhook_id)
         except StorageUnavailableError:
-            if seen is None and self._detour.is_open:
+            if seen is None and self._circuit.is_open:
                 seen = await self._ask_redis(webhook_id)  # it may be back: it is all that is left
             if seen is None or not seen.is_known:
                 raise
@@ -125,20 +125,20 @@ class Hooks:
         config = intake_config(row) if row else None
         if seen is not None:
             try:
-                await self._services.hints.refill_webhook(webhook_id, config, seen)
+                await self._services.config_cache.refill_webhook(webhook_id, config, seen)
             except (QueueUnavailableError, QueueError):
                 logger.warning("webhook_not_remembered", extra={"webhook_id": webhook_id})
         return config
 
     async def _ask_redis(self, webhook_id: str) -> RememberedWebhook | None:
         try:
-            return await self._services.hints.webhook_config(webhook_id)
+            return await self._services.config_cache.webhook_config(webhook_id)
         except (QueueUnavailableError, QueueError) as error:
-            self._detour.begin(error)
+            self._circuit.begin(error)
             return None
 
 
-async def _open(config: dict[str, Any]) -> Hook:
+async def _open(config: dict[str, Any]) -> CachedWebhook:
     """The webhook with its secrets decrypted."""
     secrets: list[tuple[str, float | None]] = []
     if config["secrets"]:
@@ -148,7 +148,7 @@ async def _open(config: dict[str, Any]) -> Hook:
         for each in config["secrets"]:
             expires_at = unix_seconds(each["expires_at"]) if each["expires_at"] else None
             secrets.append((await decrypt(each["secret"], context), expires_at))
-    return Hook(
+    return CachedWebhook(
         id=config["id"],
         tenant_id=config["tenant_id"],
         workflow_id=config["workflow_id"],

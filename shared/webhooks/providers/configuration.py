@@ -11,7 +11,7 @@ from typing import Any
 from shared.domain.json.values import pointer_of
 from shared.domain.webhook.config import LIVE, written
 from shared.errors import MAX_PROBLEMS, Problem
-from shared.webhooks.acceptance import OPTIONS, door_problems
+from shared.webhooks.acceptance import OPTIONS, option_problems
 from shared.webhooks.providers.catalog import provider_data
 from shared.webhooks.providers.handshake import parse_handshake
 from shared.webhooks.providers.provider import fit, fitted_data
@@ -25,7 +25,7 @@ def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[
     problems = [_unknown(name, data, tuple(options)) for name in others]
     for name, option in options.items():
         problems += _option_problems(name, option, config)
-    problems += door_problems(given)
+    problems += option_problems(given)
     if problems:
         return problems
     if data.get("user_defined"):
@@ -108,8 +108,12 @@ def options_of(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def _option_problems(name: str, option: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
     if name not in config:
-        hint = option.get("where")
-        return [Problem(pointer_of(name), f"{option['title']} must be given.", hint)] if option.get("required") else []
+        suggestion = option.get("where")
+        return (
+            [Problem(pointer_of(name), f"{option['title']} must be given.", suggestion)]
+            if option.get("required")
+            else []
+        )
     value, choices = config[name], option.get("choices")
     if choices and value not in choices:
         return [Problem(pointer_of(name), f"Write one of {', '.join(map(str, choices))}.")]

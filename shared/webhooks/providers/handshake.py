@@ -33,12 +33,12 @@ from shared.webhooks.providers.provider_reply import KEYS, Reply, parse_reply, t
 from shared.webhooks.providers.shapes import Shape, parse_shape
 from shared.webhooks.response import Answer
 from shared.webhooks.signatures.fetch import compiled_pattern, is_at
-from shared.webhooks.signatures.fields import Facts, Word, parse_source
+from shared.webhooks.signatures.fields import Field, SignatureContext, parse_source
 from shared.webhooks.signatures.json_path import parse_path, values
 from shared.webhooks.signatures.template import Template, parse_lets, parse_template
 from shared.webhooks.signatures.transforms import as_text
 from shared.webhooks.signatures.verification import matches
-from shared.webhooks.toml_reader import Table
+from shared.webhooks.toml_reader import TomlTable
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 # What an unsigned question may be parsed for: larger ones are deliveries, which are not parsed before they verify.
@@ -53,16 +53,16 @@ class Handshake(NamedTuple):
     """One question that a provider asks, and its answer. `unusable` says why it is not answered."""
 
     method: str
-    when: tuple[tuple[Word, Template | None], ...]
-    unless: tuple[Word, ...]
+    when: tuple[tuple[Field, Template | None], ...]
+    unless: tuple[Field, ...]
     only: frozenset[str] | None
-    equal: tuple[tuple[Word, Template], ...]
+    equal: tuple[tuple[Field, Template], ...]
     refused: int
     signed: bool
-    pattern: tuple[tuple[Word, re.Pattern[str]], ...]
-    shape: tuple[tuple[Word, Shape], ...]
+    pattern: tuple[tuple[Field, re.Pattern[str]], ...]
+    shape: tuple[tuple[Field, Shape], ...]
     lets: Mapping[str, Template]
-    stores: Word | None
+    stores: Field | None
     fetch: Template | None
     fetch_hosts: frozenset[str]
     fetch_host_pattern: re.Pattern[str] | None
@@ -83,7 +83,7 @@ class HandshakeAnswer(NamedTuple):
 def parse_handshake(data: Mapping[str, Any], *, user_defined: bool = False) -> Handshake:
     """The handshake in a provider's data; `ValueError` where it is outside the grammar. One of a user-defined scheme
     that has a pattern, as could be saved once, is unusable."""
-    table = Table("handshake", data)
+    table = TomlTable("handshake", data)
     lets = parse_lets(table.texts_of("let"))
     reply = parse_reply({name: data[name] for name in KEYS if name in data}, "handshake")
     patterns = {} if user_defined else table.texts_of("pattern")
@@ -130,7 +130,7 @@ def answer(
     for handshake in handshakes:
         if handshake.unusable or handshake.signed is not verified or not _may_be_meant(handshake, delivery):
             continue
-        facts = Facts(delivery, secret=secret, key=key)
+        facts = SignatureContext(delivery, secret=secret, key=key)
         facts.lets = handshake.lets
         if _is_meant(handshake, facts) and (found := _answered(handshake, facts)):
             return found
@@ -141,7 +141,7 @@ def unusable(handshakes: Sequence[Handshake], delivery: Delivery, *, verified: b
     """Why a delivery that means a handshake is not answered, where the handshake is at fault."""
     for handshake in handshakes:
         if handshake.unusable and (handshake.signed or not verified) and _may_be_meant(handshake, delivery):
-            facts = Facts(delivery)
+            facts = SignatureContext(delivery)
             facts.lets = handshake.lets
             if _is_meant(handshake, facts):
                 return handshake.unusable
@@ -174,11 +174,11 @@ def _check(handshake: Handshake) -> None:
         raise ValueError("handshake.fetch_hosts must name the provider's hosts.")
 
 
-def _words(template: Template) -> list[Word]:
-    return [part for part in template.parts if isinstance(part, Word)]
+def _words(template: Template) -> list[Field]:
+    return [part for part in template.parts if isinstance(part, Field)]
 
 
-def _is_meant(handshake: Handshake, facts: Facts) -> bool:
+def _is_meant(handshake: Handshake, facts: SignatureContext) -> bool:
     if handshake.only is not None:
         found = facts.delivery.json
         if not isinstance(found, dict) or set(found) != handshake.only:
@@ -192,7 +192,7 @@ def _is_meant(handshake: Handshake, facts: Facts) -> bool:
     return not any(_is_there(word, facts) for word in handshake.unless)
 
 
-def _is_there(word: Word, facts: Facts) -> bool:
+def _is_there(word: Field, facts: SignatureContext) -> bool:
     """Whether anything stands there, also an object or a list, which have no text."""
     kind, _, path = word.text.partition(":")
     if kind != "json":
@@ -200,7 +200,7 @@ def _is_there(word: Word, facts: Facts) -> bool:
     return any(value is not None for value in values(facts.delivery.json, parse_path(path)))
 
 
-def _answered(handshake: Handshake, facts: Facts) -> HandshakeAnswer | None:
+def _answered(handshake: Handshake, facts: SignatureContext) -> HandshakeAnswer | None:
     for word, template in handshake.equal:
         text, wanted = word.as_text(facts), template.render(facts)
         if not text or not wanted or not matches([wanted], [text.encode("utf-8", "surrogatepass")]):
@@ -217,7 +217,7 @@ def _answered(handshake: Handshake, facts: Facts) -> HandshakeAnswer | None:
     return HandshakeAnswer(found, handshake.stores.as_text(facts) if handshake.stores else None, url)
 
 
-def _forms(handshake: Handshake) -> Iterator[tuple[Word, re.Pattern[str] | Shape]]:
+def _forms(handshake: Handshake) -> Iterator[tuple[Field, re.Pattern[str] | Shape]]:
     yield from handshake.pattern
     yield from handshake.shape
 

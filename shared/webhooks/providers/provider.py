@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 
 from shared.webhooks.providers.handshake import Handshake, parse_handshake, refuses_shape
 from shared.webhooks.providers.provider_reply import Reply, parse_reply
-from shared.webhooks.signatures.fields import Word, parse_source
+from shared.webhooks.signatures.fields import Field, parse_source
 from shared.webhooks.signatures.scheme import Scheme, compile_scheme
-from shared.webhooks.toml_reader import Table
+from shared.webhooks.toml_reader import TomlTable
 
 REPLACED = ("scheme", "timestamp", "delivery", "event", "handshake", "answer", "secret")
 
@@ -38,9 +38,9 @@ class Provider(NamedTuple):
 
     id: str
     scheme: Scheme
-    delivery_id: tuple[Word, ...]
+    delivery_id: tuple[Field, ...]
     delivery_id_signed: bool
-    event_type: tuple[Word, ...]
+    event_type: tuple[Field, ...]
     handshakes: tuple[Handshake, ...]
     reply: Reply | None
     refuses_challenges: bool
@@ -50,7 +50,7 @@ def fit(data: Mapping[str, Any], config: Mapping[str, Any]) -> Provider:
     """The provider of a file's data with a webhook's configuration set into it; `ValueError` where they do not fit."""
     fitted = fitted_data(data, config)
     scheme = compile_scheme(fitted["scheme"], fitted.get("timestamp"))
-    id_places = Table("delivery", fitted.get("delivery", {})).texts("id")
+    id_places = TomlTable("delivery", fitted.get("delivery", {})).texts("id")
     user_defined = bool(data.get("user_defined"))
     handshakes = tuple(parse_handshake(each, user_defined=user_defined) for each in fitted.get("handshake", ()))
     return Provider(
@@ -58,7 +58,7 @@ def fit(data: Mapping[str, Any], config: Mapping[str, Any]) -> Provider:
         scheme=scheme,
         delivery_id=tuple(parse_source(place) for place in id_places),
         delivery_id_signed=bool(id_places) and all(_signed(scheme, place) for place in id_places),
-        event_type=tuple(parse_source(place) for place in Table("event", fitted.get("event", {})).texts("type")),
+        event_type=tuple(parse_source(place) for place in TomlTable("event", fitted.get("event", {})).texts("type")),
         handshakes=handshakes,
         reply=parse_reply(fitted["answer"]) if "answer" in fitted else None,
         refuses_challenges=refuses_shape(handshakes),

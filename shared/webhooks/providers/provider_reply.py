@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.domain.response import FORBIDDEN_HEADERS
 from shared.webhooks.response import Answer
-from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.template import Template, parse_template
 from shared.webhooks.signatures.transforms import as_text
-from shared.webhooks.toml_reader import Table
+from shared.webhooks.toml_reader import TomlTable
 
 if TYPE_CHECKING:
     from shared.webhooks.delivery import Delivery
-    from shared.webhooks.intake.webhook_cache import Hook
+    from shared.webhooks.intake.webhook_cache import CachedWebhook
 
 # Longer answers than any challenge are somebody's attempt to have us say their words.
 MAX_ANSWER_BYTES = 4096
@@ -36,7 +36,7 @@ class Reply(NamedTuple):
     body: Template | None
     json: Any
 
-    def answer(self, facts: Facts) -> Answer | None:
+    def answer(self, facts: SignatureContext) -> Answer | None:
         """The answer; `None` where the delivery lacks what it names, or has it too long or with line breaks."""
         try:
             body = b"" if self.body is None else self.body.render(facts)
@@ -62,7 +62,7 @@ class _MissingError(Exception):
 
 def parse_reply(data: Mapping[str, Any], name: str = "answer") -> Reply:
     """The answer in a table; `ValueError` outside the grammar."""
-    table = Table(name, data)
+    table = TomlTable(name, data)
     headers = table.texts_of("headers")
     for header in headers:
         if header.lower() in FORBIDDEN_HEADERS or not _HEADER_NAME.fullmatch(header):
@@ -82,7 +82,7 @@ def parse_reply(data: Mapping[str, Any], name: str = "answer") -> Reply:
     )
 
 
-def replied(hook: Hook, delivery: Delivery, answer: Answer) -> Answer:
+def replied(hook: CachedWebhook, delivery: Delivery, answer: Answer) -> Answer:
     """The answer to what was taken, as the webhook's configuration, or else its provider, wants it."""
     wanted = hook.config.get("response")
     if wanted:
@@ -90,7 +90,7 @@ def replied(hook: Hook, delivery: Delivery, answer: Answer) -> Answer:
         kind = next((headers.pop(name) for name in list(headers) if name.lower() == "content-type"), "text/plain")
         return Answer(wanted.get("status", 200), wanted.get("body", "").encode(), kind, headers)
     if hook.provider is not None and hook.provider.reply is not None:
-        return hook.provider.reply.answer(Facts(delivery)) or answer
+        return hook.provider.reply.answer(SignatureContext(delivery)) or answer
     return answer
 
 
@@ -115,7 +115,7 @@ def _leaves(value: Any) -> list[Template]:
     return [leaf for child in children for leaf in _leaves(child)]
 
 
-def _filled(value: Any, facts: Facts) -> Any:
+def _filled(value: Any, facts: SignatureContext) -> Any:
     if isinstance(value, dict):
         return {name: _filled(item, facts) for name, item in value.items()}
     if isinstance(value, list):

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shared.ids import is_uuid
-from shared.webhooks.toml_reader import Table
+from shared.webhooks.toml_reader import TomlTable
 
 MAX_CHARACTERS = 512
 DEFAULT_CHARACTERS = 200
@@ -49,7 +49,7 @@ class Shape(NamedTuple):
 def parse_shape(data: object) -> Shape:
     """The shape in a text or a table; `ValueError` outside the grammar."""
     given: Mapping[str, Any] = data if isinstance(data, Mapping) else {"class": data}
-    table = Table("shape", given)
+    table = TomlTable("shape", given)
     name = table.one_of("class", tuple(CLASSES))
     table.has_only("class", "length", "min_length", "max_length")
     if name == "uuid":

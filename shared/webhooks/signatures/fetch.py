@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.template import Template, parse_template
 from shared.webhooks.signatures.transforms import as_text
-from shared.webhooks.toml_reader import Table
+from shared.webhooks.toml_reader import TomlTable
 
 MAX_URL_CHARACTERS = 2000
 FORMATS = ("x509", "pem", "jwks")
@@ -29,7 +29,7 @@ class Fetch(NamedTuple):
     format: str
     max_age_seconds: int
 
-    def url_for(self, facts: Facts) -> str | None:
+    def url_for(self, facts: SignatureContext) -> str | None:
         """The URL for this delivery; `None` where it is missing or not on one of the provider's hosts."""
         found = self.url.render(facts)
         if found is None:
@@ -41,7 +41,7 @@ class Fetch(NamedTuple):
 
 def parse_fetch(data: Mapping[str, Any]) -> Fetch:
     """The place in a provider's data; `ValueError` outside the grammar."""
-    table = Table("scheme.fetch", data)
+    table = TomlTable("scheme.fetch", data)
     format_ = table.text("format")
     if format_ not in FORMATS and not format_.startswith("json:"):
         raise ValueError(f"scheme.fetch.format must be one of {', '.join(FORMATS)} or json:…, not {format_!r}.")
@@ -77,7 +77,7 @@ def is_at(
     return path_pattern is None or bool(path_pattern.fullmatch(parts.path))
 
 
-def _pattern(table: Table, key: str) -> re.Pattern[str] | None:
+def _pattern(table: TomlTable, key: str) -> re.Pattern[str] | None:
     text = table.text(key, "")
     return compiled_pattern(f"scheme.fetch.{key}", text) if text else None
 

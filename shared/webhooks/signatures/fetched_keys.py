@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.scheme import Scheme
 
 MAX_DOCUMENT_BYTES = 131_072
@@ -45,7 +45,7 @@ class FetchedKeys:
     ) -> list[Any]:
         """The keys that may have signed this delivery; none where the place is not the provider's or is silent."""
         assert scheme.fetch is not None, "only schemes with a place are asked for"
-        url = scheme.fetch.url_for(Facts(delivery))
+        url = scheme.fetch.url_for(SignatureContext(delivery))
         if url is None:
             return []
         wanted = None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shared.webhooks.signatures.template import Template
 
 
-class Facts:
+class SignatureContext:
     """What words read: the delivery, and what is known about it at that point."""
 
     __slots__ = ("delivery", "item", "key", "lets", "pairs", "secret", "timestamp")
@@ -61,49 +61,49 @@ LOSSY = frozenset({"crc32", "before", "after", "json", "without_query"})
 # More than any provider's file has of one word's transforms.
 MAX_TRANSFORMS = 8
 
-Reader = Callable[[Facts], Value]
+Reader = Callable[[SignatureContext], Value]
 Source = Callable[[Delivery], str | None]
 
 
-class Word:
+class Field:
     """A parsed word. `bases` are the words in it without their transforms: what a signature that has them covers;
     `is_lossy` says that its transforms keep too little of it for that."""
 
     __slots__ = ("bases", "is_lossy", "read", "text")
 
     def __init__(self, text: str, read: Reader, bases: tuple[str, ...], is_lossy: bool) -> None:
-        """See `parse_word`."""
+        """See `parse_field`."""
         self.text = text
         self.read = read
         self.bases = bases
         self.is_lossy = is_lossy
 
-    def as_text(self, facts: Facts) -> str | None:
+    def as_text(self, facts: SignatureContext) -> str | None:
         """What is there, as text."""
         value = self.read(facts)
         return None if value is None else as_text(value)
 
     def __call__(self, delivery: Delivery) -> str | None:
         """What stands there in a delivery of which nothing else is known."""
-        return self.as_text(Facts(delivery))
+        return self.as_text(SignatureContext(delivery))
 
 
-def parse_word(text: str) -> Word:
+def parse_field(text: str) -> Field:
     """The word in `text`; one that the grammar does not know raises `ValueError` that says what there is."""
     alternatives = [_alternative(each.strip()) for each in text.split(" / ")]
     bases = tuple(base for _, base, _ in alternatives)
     is_lossy = any(lossy for _, _, lossy in alternatives)
     if len(alternatives) == 1:
-        return Word(text, alternatives[0][0], bases, is_lossy)
+        return Field(text, alternatives[0][0], bases, is_lossy)
     readers = [read for read, _, _ in alternatives]
-    return Word(text, lambda facts: next((found for each in readers if (found := each(facts))), None), bases, is_lossy)
+    return Field(text, lambda facts: next((found for each in readers if (found := each(facts))), None), bases, is_lossy)
 
 
-def parse_source(text: str) -> Word:
+def parse_source(text: str) -> Field:
     """The reader of a place that must have a name, like `header:X-Event`; anything else raises `ValueError`."""
     if not text or (":" not in text and text.partition("|")[0] not in _PLAIN) or text.endswith(":"):
         raise ValueError(f"{text!r} names no place in a delivery; write one like header:X-Id, query:id or json:a.b.")
-    return parse_word(text)
+    return parse_field(text)
 
 
 def _alternative(text: str) -> tuple[Reader, str, bool]:
@@ -114,7 +114,7 @@ def _alternative(text: str) -> tuple[Reader, str, bool]:
     if is_optional:
         bare = read
 
-        def read(facts: Facts) -> Value:
+        def read(facts: SignatureContext) -> Value:
             found = bare(facts)
             return "" if found is None else found
 
@@ -125,8 +125,8 @@ def _alternative(text: str) -> tuple[Reader, str, bool]:
     return read, base, any(change.partition(":")[0] in LOSSY for change in changes)
 
 
-def _then(read: Reader, change: Callable[[bytes | str, Facts], Value]) -> Reader:
-    def changed(facts: Facts) -> Value:
+def _then(read: Reader, change: Callable[[bytes | str, SignatureContext], Value]) -> Reader:
+    def changed(facts: SignatureContext) -> Value:
         value, work = read(facts), facts.delivery.work
         if value is None or not work.spend(len(value)):
             return None
@@ -167,7 +167,7 @@ def _json(name: str) -> Reader:
     # Most deliveries do not have what most paths name; finding that out must not cost a parse of megabytes.
     needle = f'"{first}"'.encode() if first is not None else b""
 
-    def read(facts: Facts) -> Value:
+    def read(facts: SignatureContext) -> Value:
         # A search; and where the path leads to every item of a list, a look at each.
         if not facts.delivery.work.spend(len(facts.delivery.body) * 2 if None in steps else 0):
             return None
@@ -197,7 +197,7 @@ def _signature(name: str) -> Reader:
         place = int(name)
         return lambda facts: facts.pairs[place][1] if place < len(facts.pairs) else None
 
-    def read(facts: Facts) -> Value:
+    def read(facts: SignatureContext) -> Value:
         found = {value for key, value in facts.pairs if key == name}
         return found.pop() if len(found) == 1 else None
 
@@ -226,9 +226,9 @@ def _let(name: str) -> Reader:
 def _sorted(names: str) -> Reader:
     if "sorted:" in names:
         raise ValueError(f"sorted:{names[:80]} sorts words that are sorted already.")
-    words = [parse_word(name) for name in names.split(",")]
+    words = [parse_field(name) for name in names.split(",")]
 
-    def read(facts: Facts) -> Value:
+    def read(facts: SignatureContext) -> Value:
         texts = [word.as_text(facts) for word in words]
         return None if None in texts else "".join(sorted(text or "" for text in texts))
 
@@ -236,7 +236,7 @@ def _sorted(names: str) -> Reader:
 
 
 def _form_sorted(unique: bool) -> Reader:
-    def read(facts: Facts) -> Value:
+    def read(facts: SignatureContext) -> Value:
         fields = facts.delivery.form
         if fields is None or not facts.delivery.work.spend(len(facts.delivery.body) * 2):
             return None
@@ -247,7 +247,7 @@ def _form_sorted(unique: bool) -> Reader:
 
 
 def _form_php(name: str) -> Reader:
-    def read(facts: Facts) -> Value:
+    def read(facts: SignatureContext) -> Value:
         fields = facts.delivery.form
         if fields is None or not facts.delivery.work.spend(len(facts.delivery.body) * 2):
             return None
@@ -259,7 +259,7 @@ def _form_php(name: str) -> Reader:
     return read
 
 
-def _path(facts: Facts) -> Value:
+def _path(facts: SignatureContext) -> Value:
     return "/" + facts.delivery.url.partition("://")[2].partition("/")[2]
 
 

@@ -10,7 +10,7 @@ from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.signatures.encodings import DECODERS
-from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.json_path import parse_path, text_of, values
 from shared.webhooks.signatures.scheme import Scheme
 from shared.webhooks.signatures.verification import (
@@ -64,7 +64,7 @@ def key_id(scheme: Scheme, delivery: Delivery) -> str | None:
 def _parts(scheme: Scheme, delivery: Delivery) -> tuple[bytes, bytes, bytes, bytes]:
     """The token's header, payload and signature, and what was signed."""
     assert scheme.signature is not None, "a token stands somewhere"
-    facts = Facts(delivery)
+    facts = SignatureContext(delivery)
     text = scheme.signature.sources[0].as_text(facts)
     if text is None:
         raise RefusedError(f"header_missing: {scheme.signature.place}")
@@ -132,7 +132,7 @@ def _check_times(scheme: Scheme, claims: dict[str, Any], now: float) -> None:
 
 
 def _check_claims(scheme: Scheme, delivery: Delivery) -> None:
-    facts = Facts(delivery)
+    facts = SignatureContext(delivery)
     facts.lets = scheme.lets
     for name, templates in scheme.claims:
         wanted = [text for template in templates if (text := template.render(facts))]

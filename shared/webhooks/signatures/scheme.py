@@ -55,10 +55,10 @@ from typing import Any, NamedTuple
 
 from shared.webhooks.signatures.encodings import DECODERS
 from shared.webhooks.signatures.fetch import Fetch, parse_fetch
-from shared.webhooks.signatures.fields import Word, parse_source, parse_word
+from shared.webhooks.signatures.fields import Field, parse_field, parse_source
 from shared.webhooks.signatures.template import Template, parse_lets, parse_template
 from shared.webhooks.signatures.timestamps import UNITS
-from shared.webhooks.toml_reader import Table
+from shared.webhooks.toml_reader import TomlTable
 
 DIGESTS = ("sha256", "sha1", "sha384", "sha512", "md5")
 SIGNATURES = (
@@ -91,7 +91,7 @@ class Signature(NamedTuple):
     """Where the signature stands and how it is written. `places` are its places, for people and for signing."""
 
     places: tuple[str, ...]
-    sources: tuple[Word, ...]
+    sources: tuple[Field, ...]
     encoding: str
     format: str
     prefix: str
@@ -109,7 +109,7 @@ class Timestamp(NamedTuple):
     """Where the timestamp stands: `from_signature` when it is a part of the signature."""
 
     place: str
-    source: Word
+    source: Field
     from_signature: bool
     unit: str
     tolerance_seconds: int
@@ -120,7 +120,7 @@ class Content(NamedTuple):
     """One template of what is signed; it counts where each place of `equal` has its text."""
 
     template: Template
-    equal: tuple[tuple[Word, Template], ...]
+    equal: tuple[tuple[Field, Template], ...]
 
 
 class Key(NamedTuple):
@@ -141,7 +141,7 @@ class Scheme(NamedTuple):
     key: Key
     signature: Signature | None
     timestamp: Timestamp | None
-    items: Word | None
+    items: Field | None
     claims: tuple[tuple[str, tuple[Template, ...]], ...]
     lets: Mapping[str, Template]
     fetch: Fetch | None
@@ -191,7 +191,7 @@ def _covers(content: Content, place: str) -> bool:
 
 def compile_scheme(scheme: Mapping[str, Any], timestamp: Mapping[str, Any] | None) -> Scheme:
     """The scheme in a provider's data; data outside the grammar raises `ValueError` that says what to write."""
-    table = Table("scheme", scheme)
+    table = TomlTable("scheme", scheme)
     kind = table.one_of("kind", tuple(ALGORITHMS))
     algorithm = table.one_of("algorithm", ALGORITHMS[kind]) if ALGORITHMS[kind] else ""
     lets = parse_lets(table.texts_of("let"))
@@ -207,7 +207,7 @@ def compile_scheme(scheme: Mapping[str, Any], timestamp: Mapping[str, Any] | Non
         ),
         signature=None if kind == "none" else _signature(kind, scheme.get("signature") or {}),
         timestamp=_timestamp(timestamp) if timestamp else None,
-        items=parse_word(table.text("items")) if "items" in scheme else None,
+        items=parse_field(table.text("items")) if "items" in scheme else None,
         claims=_claims(scheme),
         lets=lets,
         fetch=parse_fetch(scheme["fetch"]) if "fetch" in scheme else None,
@@ -241,7 +241,7 @@ def _hashed_words(scheme: Scheme) -> set[str]:
     words = {word for content in scheme.contents for word in content.template.words}
     nested = {name for word in words if word.startswith("sorted:") for name in word[7:].split(",")}
     # A transform that puts the secret into the body.
-    texts = (part.text for each in scheme.contents for part in each.template.parts if isinstance(part, Word))
+    texts = (part.text for each in scheme.contents for part in each.template.parts if isinstance(part, Field))
     return nested | ({"secret"} if any("with_secret_at:" in text for text in texts) else set())
 
 
@@ -256,7 +256,7 @@ def _covers_body(scheme: Scheme) -> bool:
 
 
 def _claims(scheme: Mapping[str, Any]) -> tuple[tuple[str, tuple[Template, ...]], ...]:
-    table = Table("scheme.claims", scheme.get("claims", {}))
+    table = TomlTable("scheme.claims", scheme.get("claims", {}))
     named = scheme.get("claims", {})
     return tuple((name, tuple(parse_template(text) for text in table.texts(name))) for name in named)
 
@@ -273,8 +273,8 @@ def _contents(kind: str, scheme: Mapping[str, Any]) -> tuple[Content, ...]:
         return ()
     contents = []
     for each in given if isinstance(given, list) else [given]:
-        table = Table("scheme.content", each if isinstance(each, Mapping) else {"template": each})
-        equal = tuple((parse_word(at), parse_template(text)) for at, text in table.texts_of("equal").items())
+        table = TomlTable("scheme.content", each if isinstance(each, Mapping) else {"template": each})
+        equal = tuple((parse_field(at), parse_template(text)) for at, text in table.texts_of("equal").items())
         contents.append(Content(parse_template(table.text("template")), equal))
         table.has_only("template", "equal")
     if not contents or len(contents) > MAX_CONTENTS:
@@ -282,7 +282,7 @@ def _contents(kind: str, scheme: Mapping[str, Any]) -> tuple[Content, ...]:
     return tuple(contents)
 
 
-def _encodings(table: Table, public: bool, optional: bool) -> tuple[str, ...]:
+def _encodings(table: TomlTable, public: bool, optional: bool) -> tuple[str, ...]:
     known = PUBLIC_KEY_ENCODINGS if public else SECRET_ENCODINGS
     found = table.texts("key_encoding") or ((known[0],) if optional or not public else ())
     if not found or any(each not in known for each in found):
@@ -291,10 +291,10 @@ def _encodings(table: Table, public: bool, optional: bool) -> tuple[str, ...]:
 
 
 def _signature(kind: str, data: Mapping[str, Any]) -> Signature:
-    table = Table("scheme.signature", data)  # a table it must be, before anything is added to it
+    table = TomlTable("scheme.signature", data)  # a table it must be, before anything is added to it
     if kind == "basic":
         data = {"in": "header:Authorization", "prefix": "Basic ", "encoding": "base64", **data}
-        table = Table("scheme.signature", data)
+        table = TomlTable("scheme.signature", data)
     places = table.texts("in")
     if not places:
         raise ValueError("scheme.signature.in must be a text.")
@@ -318,7 +318,7 @@ def _signature(kind: str, data: Mapping[str, Any]) -> Signature:
 
 
 def _timestamp(data: Mapping[str, Any]) -> Timestamp:
-    table = Table("timestamp", data)
+    table = TomlTable("timestamp", data)
     place = table.text("in")
     tolerance = table.whole("tolerance_seconds", 300, 1, 604_800)
     table.has_only("in", "unit", "tolerance_seconds", "future_seconds")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from shared.webhooks.signatures.fields import Facts, Word, parse_word
+from shared.webhooks.signatures.fields import Field, SignatureContext, parse_field
 from shared.webhooks.signatures.transforms import as_bytes
 
 MAX_LET_DEPTH = 4
@@ -17,9 +17,9 @@ _WORD = re.compile(r"\{([^{}]*)\}")
 class Template(NamedTuple):
     """A parsed template."""
 
-    parts: tuple[bytes | Word, ...]
+    parts: tuple[bytes | Field, ...]
 
-    def render(self, facts: Facts) -> bytes | None:
+    def render(self, facts: SignatureContext) -> bytes | None:
         """The bytes; `None` where the delivery lacks something that is named: then nothing was signed that could be
         verified."""
         found: list[bytes] = []
@@ -38,16 +38,18 @@ class Template(NamedTuple):
     @property
     def words(self) -> tuple[str, ...]:
         """The words in it that a signature over it covers, without their transforms."""
-        return tuple(base for part in self.parts if isinstance(part, Word) and not part.is_lossy for base in part.bases)
+        return tuple(
+            base for part in self.parts if isinstance(part, Field) and not part.is_lossy for base in part.bases
+        )
 
-    def missing(self, facts: Facts) -> str | None:
+    def missing(self, facts: SignatureContext) -> str | None:
         """The first word that the delivery lacks."""
-        return next((part.text for part in self.parts if isinstance(part, Word) and part.read(facts) is None), None)
+        return next((part.text for part in self.parts if isinstance(part, Field) and part.read(facts) is None), None)
 
 
 def parse_template(text: str) -> Template:
     """The template in `text`; an unknown word or a stray brace raises `ValueError`."""
-    parts: list[bytes | Word] = []
+    parts: list[bytes | Field] = []
     for place, piece in enumerate(_WORD.split(text)):
         if place % 2:
             parts.append(_word(piece))
@@ -73,7 +75,7 @@ def parse_lets(texts: Mapping[str, str]) -> dict[str, Template]:
 
 def _names(template: Template) -> set[str]:
     """The texts of `let` that a template names."""
-    words = [word for part in template.parts if isinstance(part, Word) for base in part.bases for word in _inner(base)]
+    words = [word for part in template.parts if isinstance(part, Field) for base in part.bases for word in _inner(base)]
     return {word.removeprefix("let:") for word in words if word.startswith("let:")}
 
 
@@ -83,8 +85,8 @@ def _inner(base: str) -> list[str]:
     return [each.partition("|")[0].strip().removesuffix("?") for part in bare for each in part.split(" / ")]
 
 
-def _word(text: str) -> Word:
+def _word(text: str) -> Field:
     try:
-        return parse_word(text)
+        return parse_field(text)
     except ValueError as error:
         raise ValueError(f"{{{text}}} is no word of a template: {error}") from None

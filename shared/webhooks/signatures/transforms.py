@@ -35,11 +35,11 @@ from shared.webhooks.signatures.encodings import DECODERS
 from shared.webhooks.signatures.json_path import parse_path, text_of, values
 
 if TYPE_CHECKING:
-    from shared.webhooks.signatures.fields import Facts
+    from shared.webhooks.signatures.fields import SignatureContext
 
 Value = bytes | str | None
 # Takes what is there; what is not stays away, except where the transform says otherwise.
-Transform = Callable[[bytes | str, "Facts"], Value]
+Transform = Callable[[bytes | str, "SignatureContext"], Value]
 
 HASHES = ("md5", "sha1", "sha256", "sha384", "sha512")
 MAX_INFLATED_BYTES = 20_000_000
@@ -96,7 +96,7 @@ def _json(value: bytes | str, write: Callable[[object], str | None]) -> str | No
         return None
 
 
-def _gunzip(value: bytes | str, facts: Facts) -> Value:
+def _gunzip(value: bytes | str, facts: SignatureContext) -> Value:
     raw = as_bytes(value)
     if not raw.startswith(b"\x1f\x8b"):
         return raw
@@ -112,7 +112,7 @@ def _gunzip(value: bytes | str, facts: Facts) -> Value:
     return inflated
 
 
-def _escape_non_ascii(value: bytes | str, _: Facts) -> Value:
+def _escape_non_ascii(value: bytes | str, _: SignatureContext) -> Value:
     try:
         text = as_bytes(value).decode("utf-8")
     except UnicodeDecodeError:
@@ -147,7 +147,7 @@ def _within(argument: str) -> Transform:
     return lambda value, _: f"{before}{as_text(value)}{after}" if value else ""
 
 
-def _header_lines(value: bytes | str, facts: Facts) -> Value:
+def _header_lines(value: bytes | str, facts: SignatureContext) -> Value:
     names = [name for name in re.split(r"[,;\s]+", as_text(value).lower()) if name]
     if len(names) > MAX_HEADERS:
         return None
@@ -155,7 +155,7 @@ def _header_lines(value: bytes | str, facts: Facts) -> Value:
 
 
 def _header_values(separator: str) -> Transform:
-    def read(value: bytes | str, facts: Facts) -> Value:
+    def read(value: bytes | str, facts: SignatureContext) -> Value:
         names = [name for name in re.split(r"[,;\s]+", as_text(value).lower()) if name]
         if len(names) > MAX_HEADERS:
             return None
@@ -178,7 +178,7 @@ def _json_at(path: str) -> Transform:
 def _with_secret_at(path: str) -> Transform:
     steps = parse_path(path)
 
-    def replaced(value: bytes | str, facts: Facts) -> Value:
+    def replaced(value: bytes | str, facts: SignatureContext) -> Value:
         found = next(values(facts.delivery.json, steps), None)
         body = as_bytes(value)
         if not isinstance(found, str) or not found or body.count(found.encode()) != 1:

@@ -16,7 +16,7 @@ from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.signatures.encodings import DECODERS, decode_key, is_blank
-from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.json_path import values
 from shared.webhooks.signatures.scheme import Key, Scheme, Signature, Timestamp
 from shared.webhooks.signatures.template import Template
@@ -60,7 +60,7 @@ def verify(
             from shared.webhooks.signatures.jwt import check_token
 
             check_token(scheme, delivery, secrets, now, public_keys)
-            timestamp = _timestamp(scheme.timestamp, Facts(delivery))
+            timestamp = _timestamp(scheme.timestamp, SignatureContext(delivery))
             return Verification(staleness(scheme.timestamp, timestamp, now), timestamp)
         items = _items(scheme, delivery)
         timestamps = [_judge(scheme, delivery, secrets, public_keys, item) for item in items]
@@ -93,7 +93,7 @@ def keys_of(key: Key, secrets: Sequence[str], delivery: Delivery) -> list[tuple[
         if is_blank(text):
             continue
         if key.template is not None:
-            made = key.template.render(Facts(delivery, secret=text))
+            made = key.template.render(SignatureContext(delivery, secret=text))
             if made and len(key.encodings) == 1 and key.encodings[0] == "utf8":
                 found.append((text, made))
                 continue
@@ -155,7 +155,7 @@ def _judge(
 ) -> str | None:
     """The timestamp's text of a delivery, or an item of it, that verifies; else `RefusedError`."""
     assert scheme.signature is not None, "only schemes of kind none have no signature"
-    facts = Facts(delivery, item=item)
+    facts = SignatureContext(delivery, item=item)
     candidates = _candidates(scheme, scheme.signature, facts)
     facts.timestamp = _timestamp(scheme.timestamp, facts)
     facts.lets = scheme.lets
@@ -184,7 +184,7 @@ def _digest(scheme: Scheme, key: bytes, content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _contents(scheme: Scheme, facts: Facts) -> Iterator[bytes]:
+def _contents(scheme: Scheme, facts: SignatureContext) -> Iterator[bytes]:
     """What may have been signed; `RefusedError` where the delivery lacks what every content names."""
     found = False
     for content in scheme.contents:
@@ -197,12 +197,12 @@ def _contents(scheme: Scheme, facts: Facts) -> Iterator[bytes]:
         raise RefusedError(f"header_missing: {missing}")
 
 
-def _equal(found: str | None, wanted: Template, facts: Facts) -> bool:
+def _equal(found: str | None, wanted: Template, facts: SignatureContext) -> bool:
     text = wanted.render(facts)
     return found is not None and text is not None and matches([text], [found.encode("utf-8", "surrogatepass")])
 
 
-def _candidates(scheme: Scheme, signature: Signature, facts: Facts) -> list[bytes]:
+def _candidates(scheme: Scheme, signature: Signature, facts: SignatureContext) -> list[bytes]:
     texts = [text for source in signature.sources if (text := source.as_text(facts)) is not None]
     if not texts:
         raise RefusedError(f"header_missing: {signature.place}")
@@ -216,7 +216,7 @@ def _candidates(scheme: Scheme, signature: Signature, facts: Facts) -> list[byte
     return candidates
 
 
-def written(signature: Signature, text: str, facts: Facts) -> list[str]:
+def written(signature: Signature, text: str, facts: SignatureContext) -> list[str]:
     """The signatures' texts in the text of one place; what else stands beside them goes into `facts.pairs`."""
     prefix = signature.prefix
     match signature.format:
@@ -275,7 +275,7 @@ def _decoded(scheme: Scheme, signature: Signature, texts: Sequence[str]) -> Iter
             yield raw
 
 
-def _timestamp(timestamp: Timestamp | None, facts: Facts) -> str | None:
+def _timestamp(timestamp: Timestamp | None, facts: SignatureContext) -> str | None:
     if timestamp is None:
         return None
     text = timestamp.source.as_text(facts)

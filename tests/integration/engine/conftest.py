@@ -9,7 +9,7 @@ import pytest
 from local.stack.gateway_process import SupabaseGateway
 from local.stack.redis import RedisServer
 from shared.bootstrap import Services
-from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.ids import new_id
 from shared.nodes import outbound
 from shared.repositories.database import Database
@@ -28,9 +28,9 @@ async def sink() -> AsyncIterator[Sink]:
 
 
 @pytest.fixture
-async def guard() -> AsyncIterator[ExpressionGuard]:
+async def guard() -> AsyncIterator[ExpressionEvaluator]:
     """A child process for expressions."""
-    guard = ExpressionGuard()
+    guard = ExpressionEvaluator()
     yield guard
     await guard.close()
 
@@ -39,7 +39,7 @@ async def guard() -> AsyncIterator[ExpressionGuard]:
 async def bench(
     supabase_gateway: SupabaseGateway,
     redis_server: RedisServer,
-    guard: ExpressionGuard,
+    guard: ExpressionEvaluator,
     sink: Sink,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Bench]:

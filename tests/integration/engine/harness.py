@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from shared.aws.signal_tokens import signal_url
 from shared.bootstrap import Services
-from shared.commands.enqueue_resume import hint
+from shared.commands.enqueue_resume import enqueue_resume
 from shared.commands.executions.cancel_execution import CancelExecution, cancel_execution
 from shared.commands.executions.execute_workflow import ExecuteWorkflow, execute_workflow
 from shared.commands.executions.redrive_execution import redrive_execution
@@ -29,33 +29,33 @@ from shared.domain.timestamps import timestamp
 from shared.engine.drain.loop import Drain
 from shared.engine.drain.schedules import Schedules
 from shared.engine.drain.summary import Summary
-from shared.engine.expressions.evaluator import ExpressionGuard
-from shared.engine.run.executor import Engine
-from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.expressions.evaluator import ExpressionEvaluator
+from shared.engine.run.executor import RunExecutor
+from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import RETRY_SECONDS, Journal
-from shared.engine.run.memory_limiter import Memory
+from shared.engine.run.memory_limiter import MemoryLimiter
 from shared.engine.run.secret_reader import SecretReader
 from shared.engine.verify.verify_execution import verify_execution
 from shared.events.envelope import RecordedEvent
 from shared.ids import new_id
-from shared.nodes.node_type import Reach
-from shared.queue.consumer import ExecutionQueue
+from shared.nodes.node_type import EffectPermissions
+from shared.queue.consumer import JobConsumer
 from shared.queue.job import ExecutionJob
 from shared.repositories.database import Database
 
 JsonObject = dict[str, Any]
-Queue = TypeVar("Queue", bound=ExecutionQueue)
+Queue = TypeVar("Queue", bound=JobConsumer)
 
 
 class Bench:
     """One tenant's engine."""
 
-    def __init__(self, services: Services, guard: ExpressionGuard, tenant_id: str) -> None:
+    def __init__(self, services: Services, guard: ExpressionEvaluator, tenant_id: str) -> None:
         self.services, self.guard, self.tenant_id = services, guard, tenant_id
         self.actor = Actor(tenant_id, "test", "admin")
-        self.graphs = GraphLoader(services.workflows, services.hints, guard)
+        self.graphs = GraphCache(services.workflows, services.config_cache, guard)
         self.engine = self.new_engine()
-        self._queues: list[ExecutionQueue] = []
+        self._queues: list[JobConsumer] = []
 
     def queue_of(self, kind: type[Queue]) -> Queue:
         """Another drain's way to the queue, which is of this kind until the test's end."""
@@ -73,19 +73,29 @@ class Bench:
         name: str = "test",
         clock: Callable[[], float] = time.time,
         budget: RunBudget = DEFAULT_BUDGET,
-        memory: Memory | None = None,
+        memory: MemoryLimiter | None = None,
         retry_seconds: Sequence[float] = RETRY_SECONDS,
-    ) -> Engine:
+    ) -> RunExecutor:
         """Another drain's engine, perhaps at another time, with less for each run to record, or with less patience for
         the store."""
         services = self.services
-        reach = Reach(
+        permissions = EffectPermissions(
             services.settings.outbound_allow, services.settings.aws_allow, SecretReader(services.secrets), signal_url
         )
-        tell, tell_drains = services.answers.tell, partial(hint, services)
+        publish, tell_drains = services.replies.publish, partial(enqueue_resume, services)
         journal = Journal(services.events, retry_seconds)
-        return Engine(
-            services.events, journal, self.graphs, self.guard, name, reach, clock, tell, tell_drains, budget, memory
+        return RunExecutor(
+            services.events,
+            journal,
+            self.graphs,
+            self.guard,
+            name,
+            permissions,
+            clock,
+            publish,
+            tell_drains,
+            budget,
+            memory,
         )
 
     def schedules(self, clock: Callable[[], float]) -> Schedules:
@@ -223,7 +233,7 @@ class Bench:
         store = Watched(settings.supabase_url, settings.supabase_key)
         return Bench(Services(store, settings), self.guard, self.tenant_id), store
 
-    async def drain(self, seconds: float = 30.0, engine: Engine | None = None) -> Summary:
+    async def drain(self, seconds: float = 30.0, engine: RunExecutor | None = None) -> Summary:
         """What one invocation of the drain did."""
         ends_at = time.monotonic() + seconds
         services, engine = self.services, engine or self.engine

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from shared.domain.execution.state import ExecutionState
-from shared.engine.run.sync_reply import MAX_TOLD_CHARACTERS
+from shared.engine.run.sync_reply import MAX_REPLY_CHARACTERS
 from shared.ids import new_id
 from shared.queries.executions.await_answer import await_answer
 from shared.queue.connection import connect
 from shared.queue.job import ExecutionJob
 from shared.queue.keys import OwnKeys
-from shared.queue.reply_channel import Answers
+from shared.queue.reply_channel import ReplyChannel
 from shared.repositories.database import Database
 from shared.repositories.event_store import EventStoreRepository
 from shared.settings import Settings
@@ -31,7 +31,7 @@ def respond(node_id: str, body: Any = None, **parameters: Any) -> JsonObject:
 async def awaited(bench: Bench, nodes: list[JsonObject], *edges: str) -> ExecutionJob:
     """The job of a delivery whose sender waits, in the queue."""
     given = bench.delivery(await bench.publish([HOOK, *nodes], *edges), {"n": 1})
-    job = ExecutionJob(given.tenant_id, given.execution_id, "delivery", given.delivery, awaited=True)
+    job = ExecutionJob(given.tenant_id, given.execution_id, "delivery", given.delivery, client_is_waiting=True)
     await bench.services.queue.enqueue([job])
     return job
 
@@ -39,12 +39,12 @@ async def awaited(bench: Bench, nodes: list[JsonObject], *edges: str) -> Executi
 async def answer(bench: Bench, job: ExecutionJob, seconds: float = 10) -> Any:
     """What somebody who waits is told."""
     parts = bench.services
-    return await await_answer(parts.answers, parts.events, parts.executions, bench.tenant_id, job.execution_id, seconds)
+    return await await_answer(parts.replies, parts.events, parts.executions, bench.tenant_id, job.execution_id, seconds)
 
 
 async def told(bench: Bench, job: ExecutionJob) -> Any:
     """What Redis has been told, if anything."""
-    text = await bench.services.answers.wait(job.execution_id, 0.01)
+    text = await bench.services.replies.wait(job.execution_id, 0.01)
     return None if text is None else json.loads(text)
 
 
@@ -116,17 +116,17 @@ async def test_nobody_is_told_where_nobody_waits(bench: Bench) -> None:
 
 async def test_large_answer_is_read_from_the_store(bench: Bench) -> None:
     """Redis carries no megabytes."""
-    job = await awaited(bench, [respond("r", "x" * MAX_TOLD_CHARACTERS)], "hook>r")
+    job = await awaited(bench, [respond("r", "x" * MAX_REPLY_CHARACTERS)], "hook>r")
     await bench.drain()
     assert await told(bench, job) == {"stored": True}
-    assert len((await answer(bench, job))["response"]["body"]) == MAX_TOLD_CHARACTERS
+    assert len((await answer(bench, job))["response"]["body"]) == MAX_REPLY_CHARACTERS
 
 
 async def test_answer_is_in_the_store_when_redis_is_lost(bench: Bench) -> None:
-    """Redis is a hint: the same answer comes without it."""
+    """Redis is not the source of truth: the same answer comes without it."""
     job = await awaited(bench, [respond("r", "kept")], "hook>r")
     await bench.drain()
-    nowhere = Answers(connect(Settings("", "", redis_port=1)), OwnKeys.of("{bull}", new_id()))
+    nowhere = ReplyChannel(connect(Settings("", "", redis_port=1)), OwnKeys.of("{bull}", new_id()))
     parts = bench.services
     found = await await_answer(nowhere, parts.events, parts.executions, bench.tenant_id, job.execution_id, 10)
     assert found == {"response": {"status": 200, "headers": {}, "body": "kept"}}
@@ -138,7 +138,7 @@ async def test_store_that_is_lost_meanwhile_refuses_no_run(bench: Bench) -> None
     await bench.drain()
     lost = EventStoreRepository(Database("http://127.0.0.1:1", "key"))
     parts = bench.services
-    assert await await_answer(parts.answers, lost, parts.executions, bench.tenant_id, job.execution_id, 0.5) is None
+    assert await await_answer(parts.replies, lost, parts.executions, bench.tenant_id, job.execution_id, 0.5) is None
 
 
 async def test_run_that_takes_longer_has_no_answer_yet(bench: Bench) -> None:

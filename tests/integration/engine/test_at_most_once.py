@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from shared.engine.run.compiled_graph import Program
+from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.verify.verification import first_difference
 from shared.queue.job import ExecutionJob
 from tests.integration.engine.harness import HOOK, Bench, JsonObject, request, transform
@@ -88,6 +88,8 @@ async def test_interruption_of_what_may_be_repeated_is_no_honest_history(bench: 
     row = await bench.services.workflows.version(bench.tenant_id, state.workflow_id, 1)
     assert row is not None
     nodes = [{name: value for name, value in node.items() if name != "delivery"} for node in row["nodes"]]
-    difference = await first_difference(await bench.events(job), Program.from_row({**row, "nodes": nodes}), bench.guard)
+    difference = await first_difference(
+        await bench.events(job), CompiledWorkflow.from_row({**row, "nodes": nodes}), bench.guard
+    )
     assert difference is not None
     assert difference.event.event_type == "NodeFailed"

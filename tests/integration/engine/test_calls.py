@@ -371,9 +371,9 @@ async def test_caller_whose_answer_is_awaited_tells_it_when_it_goes_on(bench: Be
     """That somebody waits is remembered while the caller waits for the run that it has called."""
     other = await bench.publish([START, transform("say", "done")], "start>say")
     given = bench.delivery(await bench.publish([HOOK, call("ask", other)], "hook>ask"))
-    await bench.services.queue.enqueue([given._replace(awaited=True)])
+    await bench.services.queue.enqueue([given._replace(client_is_waiting=True)])
     await bench.drain()
-    told = await bench.services.answers.wait(given.execution_id, 0.01)
+    told = await bench.services.replies.wait(given.execution_id, 0.01)
     assert json.loads(told or "null") == {"status": "succeeded", "output": "done"}
 
 

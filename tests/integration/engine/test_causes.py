@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.tracing import Cause, note
+from shared.tracing import CorrelationContext, set_context
 from tests.integration.engine.harness import HOOK, Bench, call, delay, request
 from tests.integration.engine.sink import Sink
 
@@ -27,9 +27,9 @@ async def test_another_drain_goes_on_with_the_cause(bench: Bench, sink: Sink) ->
     workflow_id = await bench.publish(
         [HOOK, delay("wait", seconds=60), request("call", sink.url)], "hook>wait", "wait>call"
     )
-    note(Cause("request", TRACE))
+    set_context(CorrelationContext("request", TRACE))
     job = await bench.start(workflow_id)
-    note(None)
+    set_context(None)
     await bench.execute(job)
     await bench.execute_later(job, 61)
     assert {event.metadata["correlation_id"] for event in await bench.events(job)} == {"request"}

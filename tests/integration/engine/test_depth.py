@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.domain.json.values import MAX_DEPTH, deeper_than
-from shared.engine.run.compiled_graph import Program
+from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.verify.verification import first_difference
 from shared.events.codec import encode
 from shared.events.node import NodeSucceeded
@@ -92,7 +92,7 @@ async def test_run_from_before_there_was_a_greatest_depth_is_derived_again(bench
     for version, is_sound in ((1, True), (2, False)):
         metadata = {**failed.metadata, "schema_version": version}
         event = replace(failed, event_type="NodeSucceeded", payload=encode(fact), metadata=metadata)
-        difference = await first_difference([*before, event], Program.from_row(row), bench.guard)
+        difference = await first_difference([*before, event], CompiledWorkflow.from_row(row), bench.guard)
         assert (difference is None) == is_sound
 
 

@@ -6,10 +6,10 @@ import asyncio
 import time
 
 from shared.domain.timestamps import timestamp
-from shared.engine.run.executor import Engine
+from shared.engine.run.executor import RunExecutor
 from shared.events.envelope import NewEvent
 from shared.ids import new_id
-from shared.queue.consumer import ExecutionQueue
+from shared.queue.consumer import JobConsumer
 from shared.queue.job import ExecutionJob
 from shared.repositories.append import Append
 from tests.integration.engine.harness import HOOK, Bench, request, transform
@@ -117,15 +117,15 @@ async def test_malformed_job_is_kept_among_the_failed_ones(bench: Bench) -> None
 
 
 async def test_sweep_runs_what_is_due_while_redis_is_out_of_reach(bench: Bench) -> None:
-    """Redis is a hint: with nobody at its port, a due run is run all the same."""
+    """Redis is not the source of truth: with nobody at its port, a due run is run all the same."""
     workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
     job = await _queued(bench, workflow_id)
-    bench.services.__dict__["queue"] = ExecutionQueue.connect(bench.services.settings._replace(redis_port=1))
+    bench.services.__dict__["queue"] = JobConsumer.connect(bench.services.settings._replace(redis_port=1))
     await bench.drain(seconds=6.0, engine=_later(bench))
     assert (await bench.state(job)).status == "succeeded"
 
 
-def _later(bench: Bench) -> Engine:
+def _later(bench: Bench) -> RunExecutor:
     """An engine by whose clock new runs are due."""
     return bench.new_engine("later", lambda: time.time() + 60)
 

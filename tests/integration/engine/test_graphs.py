@@ -7,9 +7,9 @@ import time
 from itertools import pairwise
 
 from shared.domain.expressions import expressions
-from shared.engine.run.compiled_graph import Program
-from shared.engine.run.graph_cache import GraphLoader
-from shared.platform.lru_cache import RecentlyUsed
+from shared.engine.run.compiled_graph import CompiledWorkflow
+from shared.engine.run.graph_cache import GraphCache
+from shared.platform.lru_cache import LruCache
 from tests.integration.engine.harness import HOOK, Bench, transform
 
 
@@ -17,7 +17,7 @@ async def test_programs_are_kept_by_the_size_of_their_graphs(bench: Bench) -> No
     """A large graph makes room for itself; small ones beside it stay, and what was dropped is loaded again."""
     small = [await bench.publish([HOOK, transform("a", "{% $input %}")], "hook>a") for _ in range(3)]
     large = await bench.publish([HOOK, transform("a", "x" * 20_000)], "hook>a")
-    graphs = GraphLoader(bench.services.workflows, bench.services.hints, bench.guard, max_graph_bytes=20_500)
+    graphs = GraphCache(bench.services.workflows, bench.services.config_cache, bench.guard, max_graph_bytes=20_500)
 
     async def load(workflow_id: str) -> object:
         return await graphs.program(bench.tenant_id, workflow_id, 1)
@@ -35,8 +35,8 @@ async def test_programs_are_kept_by_the_size_of_their_graphs(bench: Bench) -> No
 async def test_every_run_gets_its_answer_whatever_is_kept_of_it(bench: Bench) -> None:
     """Runs of more workflows than are kept, all at once, each learn their program and what is published."""
     workflows = [await bench.publish([HOOK, transform("a", "{% $input %}")], "hook>a") for _ in range(12)]
-    graphs = GraphLoader(
-        bench.services.workflows, bench.services.hints, bench.guard, max_graph_bytes=1, max_published=1
+    graphs = GraphCache(
+        bench.services.workflows, bench.services.config_cache, bench.guard, max_graph_bytes=1, max_published=1
     )
 
     versions = await asyncio.gather(*(graphs.published_version(bench.tenant_id, one) for one in workflows))
@@ -55,9 +55,9 @@ async def test_a_large_graph_is_compiled_beside_the_loop(bench: Bench) -> None:
     assert row is not None
     cold()
     began = time.monotonic()
-    Program.from_row(row)
+    CompiledWorkflow.from_row(row)
     alone = time.monotonic() - began
-    graphs = GraphLoader(bench.services.workflows, bench.services.hints, bench.guard)
+    graphs = GraphCache(bench.services.workflows, bench.services.config_cache, bench.guard)
     cold()
 
     loading = asyncio.ensure_future(graphs.program(bench.tenant_id, workflow_id, 1))
@@ -72,4 +72,4 @@ async def test_a_large_graph_is_compiled_beside_the_loop(bench: Bench) -> None:
 
 def cold() -> None:
     """Forgets what is compiled."""
-    expressions._kept = RecentlyUsed(expressions.MAX_KEPT_CHARACTERS)
+    expressions._kept = LruCache(expressions.MAX_KEPT_CHARACTERS)

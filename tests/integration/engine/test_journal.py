@@ -11,7 +11,7 @@ from shared.domain.execution.fold import apply
 from shared.domain.execution.row import row
 from shared.domain.execution.state import ExecutionState
 from shared.domain.webhook.delivery_log import DeliveryLogEntry
-from shared.engine.drain.delivery_log_writer import CarryingEvents
+from shared.engine.drain.delivery_log_writer import BatchingEventStore
 from shared.engine.run.journal import LARGE_BYTES, MAX_BYTES, Journal
 from shared.errors import RunLimitError, StorageUnavailableError, WorkflowEngineError
 from shared.events.codec import encode
@@ -186,7 +186,7 @@ async def test_large_appends_of_one_tenant_hold_up_no_others(bench: Bench) -> No
 @pytest.mark.parametrize(("size_bytes", "expected"), [(10, True), (LARGE_BYTES, False)])
 async def test_lines_of_the_ledger_do_not_go_with_a_large_append(bench: Bench, size_bytes: int, expected: bool) -> None:
     """It may take the store seconds, and they are everybody's."""
-    events = CarryingEvents(bench.services.database)
+    events = BatchingEventStore(bench.services.database)
     carried = asyncio.create_task(events.carry([]))
     await asyncio.sleep(0)
     assert (await Journal(events).append(heavy(bench, size_bytes))).status == "appended"

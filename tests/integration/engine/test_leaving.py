@@ -14,7 +14,7 @@ from local.stack.redis import RedisServer
 from shared.engine.drain.loop import Drain
 from shared.errors import KeeperDiedError
 from shared.ids import new_id
-from shared.queue.consumer import ExecutionQueue
+from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob, ExecutionJob
 from shared.repositories.executions import ExecutionRepository
 from tests.faults.freezing import frozen
@@ -39,7 +39,7 @@ class Clock:
 def drain_of(
     bench: Bench,
     remaining: Callable[[], float],
-    queue: ExecutionQueue | None = None,
+    queue: JobConsumer | None = None,
     executions: ExecutionRepository | None = None,
     waking: str | None = None,
 ) -> Drain:
@@ -86,7 +86,7 @@ async def test_leaving_drain_hands_over_what_comes_while_it_finishes(bench: Benc
     assert (await leaving).completed == 1
 
 
-class SlowToPart(ExecutionQueue):
+class SlowToPart(JobConsumer):
     """A queue that takes its time to let a drain withdraw: until the run that is at work has ended."""
 
     async def withdraw(self, drain_id: str) -> None:
@@ -135,7 +135,7 @@ async def test_drain_whose_keeper_dies_hands_everything_back_and_fails(
     assert await bench.services.queue.live_drains() == 0
 
 
-class Half(ExecutionQueue):
+class Half(JobConsumer):
     """A queue of whose claims every other one fails once it has been made, as an answer that is lost does."""
 
     claims = 0
@@ -158,7 +158,7 @@ async def test_claim_that_fails_drops_no_job_that_others_have_claimed(bench: Ben
     assert {(await bench.state(job)).status for job in jobs} == {"succeeded"}
 
 
-class Lost(ExecutionQueue):
+class Lost(JobConsumer):
     """A queue that cannot make sense of the first acknowledgement's answer."""
 
     is_first = True
@@ -238,7 +238,7 @@ async def test_job_that_is_done_while_it_is_handed_back_keeps_no_other_from_it(b
                 with suppress(asyncio.CancelledError):
                     await released.wait()
 
-    class Late(ExecutionQueue):
+    class Late(JobConsumer):
         """A queue to which the first job that is handed back is done meanwhile."""
 
         async def hand_back(self, claimed: ClaimedJob) -> None:

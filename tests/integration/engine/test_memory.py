@@ -6,7 +6,7 @@ import asyncio
 import time
 from itertools import pairwise
 
-from shared.engine.run.memory_limiter import FLOOD, LARGE_BYTES, Memory, Share
+from shared.engine.run.memory_limiter import FLOOD, LARGE_BYTES, MemoryLimiter, MemoryShare
 from shared.queue.job import ExecutionJob
 from shared.repositories.payload import counted_text
 from tests.integration.engine.harness import HOOK, Bench, delay, transform
@@ -15,7 +15,7 @@ MEGABYTE = "{% $join($map([1..1000], function($n) { '" + "x" * 1_000 + "' })) %}
 MANY = 6 * 1_048_576
 
 
-class Watched(Memory):
+class Watched(MemoryLimiter):
     """It knows the most that was ever held, and tells when it was too much."""
 
     def __init__(self, max_bytes: int) -> None:
@@ -23,7 +23,7 @@ class Watched(Memory):
         self.peak, self.is_full = 0, asyncio.Event()
         self._waits = asyncio.Semaphore(0)
 
-    def hold(self, share: Share, size_bytes: int) -> None:
+    def hold(self, share: MemoryShare, size_bytes: int) -> None:
         super().hold(share, size_bytes)
         self.peak = max(self.peak, self.held_bytes)
         if self.held_bytes > MANY:
@@ -61,7 +61,7 @@ async def test_large_runs_wait_for_one_another(bench: Bench) -> None:
 
 async def test_small_run_waits_for_no_large_one(bench: Bench) -> None:
     """It is at its end before they are."""
-    engine = bench.new_engine(memory=Memory(LARGE_BYTES))
+    engine = bench.new_engine(memory=MemoryLimiter(LARGE_BYTES))
     jobs = await large_runs(bench, 2, delay("pause", seconds=1.9))
     large = [asyncio.create_task(engine.execute(job)) for job in jobs]
     small = bench.delivery(await bench.publish([HOOK, transform("one", 1)], "hook>one"))
@@ -113,7 +113,7 @@ async def test_run_that_is_given_up_lets_go_of_what_it_held(bench: Bench) -> Non
 
 async def test_no_tenant_waits_for_what_another_holds() -> None:
     """Of each the first goes on beside the others, until they all together have far too much; then the very first."""
-    memory = Memory(4 * LARGE_BYTES)
+    memory = MemoryLimiter(4 * LARGE_BYTES)
     first, second, other = (memory.share(tenant_id) for tenant_id in ("a", "a", "b"))
     for share in (first, second, other):
         share.hold(2 * LARGE_BYTES)

@@ -9,7 +9,7 @@ import pytest
 from bullmq import FlowProducer, Queue
 
 from shared.ids import new_id
-from shared.queue.consumer import ExecutionQueue
+from shared.queue.consumer import JobConsumer
 from shared.queue.job import STALLED_TOO_OFTEN, ExecutionJob
 from tests.integration.engine.harness import HOOK, Bench, transform
 from tests.integration.engine.own_store import supabase_gateway  # noqa: F401  # the fixture
@@ -148,7 +148,7 @@ async def test_job_that_another_client_holds_keeps_no_drain_alive(bench: Bench) 
     """Somebody has it and renews its lock: a drain waits for dead drains' jobs, and not for ever."""
     settings = bench.services.settings
     bench.services.settings = settings._replace(lock_seconds=600.0)
-    holder = bench.queue_of(ExecutionQueue)
+    holder = bench.queue_of(JobConsumer)
     bench.services.settings = settings._replace(lock_seconds=0.5)
     workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
     await holder.enqueue([bench.delivery(workflow_id)])

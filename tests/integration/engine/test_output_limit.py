@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.nodes.node_type import MAX_OUTPUT_BYTES, Inputs, NodeError
+from shared.nodes.node_type import MAX_OUTPUT_BYTES, NodeError, NodeInputs
 from shared.nodes.registry import node_type
 from tests.integration.engine.harness import HOOK, Bench, request
 from tests.integration.engine.sink import Sink, as_json
@@ -26,10 +26,10 @@ async def test_output_beyond_the_limit_fails_its_node(bench: Bench) -> None:
 def test_output_of_the_very_size_is_taken() -> None:
     """The limit is of the JSON: the quotes count."""
     kind = node_type("transform")
-    inputs = Inputs((), {})
-    assert kind.yields(kind.parse({"value": "x" * (MAX_OUTPUT_BYTES - 2)}), inputs)
+    inputs = NodeInputs((), {})
+    assert kind.compute(kind.parse({"value": "x" * (MAX_OUTPUT_BYTES - 2)}), inputs)
     with pytest.raises(NodeError, match="limit"):
-        kind.yields(kind.parse({"value": "x" * (MAX_OUTPUT_BYTES - 1)}), inputs)
+        kind.compute(kind.parse({"value": "x" * (MAX_OUTPUT_BYTES - 1)}), inputs)
 
 
 async def test_effects_output_has_the_limit_that_its_parameters_set(bench: Bench, sink: Sink) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from shared.engine.run.memory_limiter import LARGE_BYTES, Memory
+from shared.engine.run.memory_limiter import LARGE_BYTES, MemoryLimiter
 from shared.ids import new_id
 from tests.integration.engine.harness import HOOK, Bench, request, transform
 from tests.integration.engine.sink import Sink
@@ -20,7 +20,7 @@ async def test_runs_that_wait_for_room_keep_no_places(bench: Bench, sink: Sink) 
     places: another tenant's run does not."""
     sink.pause_seconds = 6.0
     slow = await bench.publish([HOOK, request("send", sink.url)], "hook>send")
-    engine = bench.new_engine(memory=Memory(LARGE_BYTES))
+    engine = bench.new_engine(memory=MemoryLimiter(LARGE_BYTES))
     await bench.services.queue.enqueue([bench.delivery(slow, LISTS)])
     drained = asyncio.create_task(bench.drain(engine=engine))
     await sink.received_at_least(1)

@@ -21,7 +21,8 @@ IF_MAIN = {"id": "is_main", "type": "if", "parameters": {"condition": "{% $trigg
 
 
 async def test_pure_run_is_one_append_with_its_ledger_row(bench: Bench) -> None:
-    """A delivery through pure nodes is recorded from queued to succeeded in one append, its ledger row with it."""
+    """A delivery through pure nodes is recorded from queued to succeeded in one append, its delivery log row with
+    it."""
     workflow_id = await bench.publish(
         [HOOK, IF_MAIN, transform("greet", {"text": "hello {% $trigger.body.name %}"})],
         "hook>is_main",

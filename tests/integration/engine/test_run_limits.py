@@ -157,6 +157,6 @@ async def test_signal_beyond_the_runs_budget_is_refused(bench: Bench) -> None:
 async def test_who_waits_for_a_run_that_reaches_its_limit_is_told_at_once(bench: Bench) -> None:
     """As with any other failure."""
     nodes, edges = chain(20, 1)
-    job = bench.delivery(await bench.publish(nodes, *edges))._replace(awaited=True)
+    job = bench.delivery(await bench.publish(nodes, *edges))._replace(client_is_waiting=True)
     await run_within(bench, RunBudget(max_facts=12), job)
-    assert json.loads(await bench.services.answers.wait(job.execution_id, 5) or "{}")["status"] == "failed"
+    assert json.loads(await bench.services.replies.wait(job.execution_id, 5) or "{}")["status"] == "failed"

@@ -17,7 +17,7 @@ from shared.commands.workflows.unpublish_workflow import unpublish_workflow
 from shared.commands.workflows.update_workflow import UpdateWorkflow, update_workflow
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.domain.workflow.schedule import next_tick
-from shared.engine.run.executor import Engine
+from shared.engine.run.executor import RunExecutor
 from tests.integration.engine.harness import Bench, transform
 
 JsonObject = dict[str, Any]
@@ -50,7 +50,7 @@ async def due(bench: Bench, workflow_id: str) -> str:
     return str(row["next_at"])
 
 
-def at(bench: Bench, moment: float, name: str = "then") -> Engine:
+def at(bench: Bench, moment: float, name: str = "then") -> RunExecutor:
     """An engine to whom it is this moment."""
     return bench.new_engine(name, lambda: moment)
 

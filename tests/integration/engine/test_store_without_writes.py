@@ -1,6 +1,7 @@
 """A store that answers and takes no writes for a while: its disk is full, its primary has moved, a role lost a right.
 
-That is no item's fault, so no item may pay for it: no run fails, no job is put aside, no line of the ledger is lost.
+That is no item's fault, so no item may pay for it: no run fails, no job is put aside, no entries of the delivery log is
+lost.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import psycopg
 import pytest
 
 from local.stack.gateway_process import SupabaseGateway
-from shared.domain.webhook.delivery import ledger_note
-from shared.engine.drain.delivery_log_writer import CarryingEvents, LedgerWriter
+from shared.domain.webhook.delivery import entry_without_run
+from shared.engine.drain.delivery_log_writer import BatchingEventStore, DeliveryLogWriter
 from shared.engine.drain.worker import MAX_INTERNAL_ERRORS
 from tests.integration.engine.harness import HOOK, Bench, transform
 
@@ -68,8 +69,8 @@ async def test_ledger_waits_for_a_store_that_takes_no_writes(
     services = bench.services
     delivery = bench.delivery(await bench.publish([HOOK, transform("one", 1)], "hook>one")).delivery
     assert delivery is not None
-    await services.queue.note(ledger_note(delivery, bench.tenant_id, "paused", None, True))
-    writer = LedgerWriter(services.queue, services.webhooks, CarryingEvents(services.database), "writer")
+    await services.queue.log_delivery(entry_without_run(delivery, bench.tenant_id, "paused", None, True))
+    writer = DeliveryLogWriter(services.queue, services.webhooks, BatchingEventStore(services.database), "writer")
     with refused(supabase_gateway, "webhook_deliveries", bench.tenant_id, f"'{code}'"):
         await writer.write()
     await writer.write()

@@ -10,7 +10,7 @@ import pytest
 from local.stack.process import free_port
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.ids import new_id
-from shared.queue.consumer import ExecutionQueue
+from shared.queue.consumer import JobConsumer
 from shared.repositories.executions import ExecutionRepository
 from tests.integration.engine.harness import Bench, delay, transform
 from tests.integration.engine.test_leaving import drain_of
@@ -66,7 +66,7 @@ async def test_as_many_runs_as_there_are_places_go_on_without_redis(bench: Bench
     jobs = [await bench.start(workflow_id) for _ in range(3 * places)]
     await bench.services.redis.flushdb()
     bench.engine = bench.new_engine(clock=lambda: time.time() + 60)  # by whose clock they are due
-    nobody = ExecutionQueue.connect(bench.services.settings._replace(redis_port=free_port()))
+    nobody = JobConsumer.connect(bench.services.settings._replace(redis_port=free_port()))
     ends_at = time.monotonic() + 60
     drain = drain_of(bench, lambda: ends_at - time.monotonic(), queue=nobody)
     await drain.run()

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from local.stack.gateway_process import SupabaseGateway
-from shared.engine.run.compiled_graph import Program
+from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.verify.verification import Difference, first_difference
 from shared.events.envelope import RecordedEvent
 from shared.queue.job import ExecutionJob
@@ -29,7 +29,7 @@ NODES = [
 EDGES = ("hook>check", "check.true>sum", "check.false>not", "sum>send", "send>pause", "pause>each")
 
 
-async def _recorded(bench: Bench, sink: Sink) -> tuple[ExecutionJob, list[RecordedEvent], Program]:
+async def _recorded(bench: Bench, sink: Sink) -> tuple[ExecutionJob, list[RecordedEvent], CompiledWorkflow]:
     """A run with something of everything in it."""
     sink.answer = lambda _request: (500 if len(sink.received) == 1 else 200, {}, b"{}")
     send = request("send", sink.url, retry=RETRY, parameters={"body": "{% $nodes.sum %}"})
@@ -41,7 +41,7 @@ async def _recorded(bench: Bench, sink: Sink) -> tuple[ExecutionJob, list[Record
     assert (await bench.execute_later(job, 3600)).status == "succeeded"
     row = await bench.services.workflows.version(bench.tenant_id, workflow_id, 1)
     assert row is not None
-    return job, await bench.events(job), Program.from_row(row)
+    return job, await bench.events(job), CompiledWorkflow.from_row(row)
 
 
 def _position(events: list[RecordedEvent], event_type: str, node_id: str | None) -> int:

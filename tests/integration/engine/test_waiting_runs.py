@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from shared.domain.execution.run_budget import RunBudget
-from shared.engine.run.run_cache import BYTES_OF_A_FACT, LONG, WaitingRuns
+from shared.engine.run.run_cache import BYTES_OF_A_FACT, LONG, RunCache
 from shared.events.node import NodeSkipped
 from shared.ids import new_id
-from shared.platform.turns import Turns
+from shared.platform.turns import ComputeTurns
 from tests.integration.engine.harness import HOOK, Bench, delay
 from tests.integration.http.runs import append
 
@@ -15,7 +15,7 @@ async def test_states_are_kept_by_their_size(bench: Bench) -> None:
     """What is kept of runs is bounded by the bytes of their facts, not by how many there are: the last at work stay."""
     workflow_id = await bench.publish([HOOK, delay("pause", seconds=86_400)], "hook>pause")
     room_for_two = LONG * BYTES_OF_A_FACT * 5 // 2
-    waiting = WaitingRuns(bench.services.events, RunBudget(), Turns(), room_for_two)
+    waiting = RunCache(bench.services.events, RunBudget(), ComputeTurns(), room_for_two)
     runs = []
     for _ in range(3):
         job = bench.delivery(workflow_id)

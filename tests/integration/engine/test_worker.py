@@ -9,13 +9,13 @@ import pytest
 from shared.engine.drain.summary import Summary
 from shared.engine.drain.worker import Worker
 from shared.ids import new_id
-from shared.queue.consumer import ExecutionQueue
+from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob
 from tests.integration.engine.harness import HOOK, Bench, request
 from tests.integration.engine.sink import Sink
 
 
-class Slow(ExecutionQueue):
+class Slow(JobConsumer):
     """A queue that holds up whoever leaves a run, between its acknowledgement and the last look at it."""
 
     def hold(self) -> None:
@@ -29,7 +29,7 @@ class Slow(ExecutionQueue):
         return await super().is_wanted_again(execution_id)
 
 
-async def claimed_from(queue: ExecutionQueue) -> ClaimedJob:
+async def claimed_from(queue: JobConsumer) -> ClaimedJob:
     """The next job, which must be there."""
     claimed = await queue.claim(new_id())
     assert claimed is not None

@@ -1,4 +1,4 @@
-"""Every text that a sender fills, and every verdict: each delivery has its line, and the ledger goes on."""
+"""Every text that a sender fills, and every verdict: each delivery has its line, and the delivery log goes on."""
 
 from __future__ import annotations
 

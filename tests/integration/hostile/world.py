@@ -14,7 +14,7 @@ from functions.drain.work import drain
 from shared.aws.signal_tokens import signal_url
 from shared.bootstrap import Services
 from shared.domain.actor import Actor
-from shared.domain.webhook.delivery import ledger_note
+from shared.domain.webhook.delivery import entry_without_run
 from shared.http.auth import context_of
 from shared.http.openapi import document, every_operation
 from shared.http.operation import Operation, is_uuid_parameter
@@ -74,7 +74,7 @@ class World:
         record = {"delivery_id": new_id(), "webhook_id": hook["id"], "received_at": "2026-11-01T00:00:00Z"}
         record |= {"delivery_key": None, "event_type": "push", "headers": {}, "body_sha256": "0" * 64, "size_bytes": 0}
         record |= {"method": "POST", "query": {}}
-        run(services.webhooks.record([ledger_note(record, client.tenant_id, "filtered", None, True)]))
+        run(services.webhooks.record([entry_without_run(record, client.tenant_id, "filtered", None, True)]))
         run(drain(lambda: 12.0))
         token = run(signal_url(client.tenant_id, ran["execution_id"], "go")).rpartition("/")[2]
         things = {"workflows": workflow["id"], "webhooks": hook["id"], "executions": ran["execution_id"]}

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from shared.bootstrap import Services
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.domain.actor import Actor
 from shared.domain.execution.fold import apply, fold
 from shared.domain.execution.row import row
@@ -37,7 +37,7 @@ async def append(wired: Services, tenant_id: str, execution_id: str, *facts: Exe
             stream_id=execution_id,
             stream_type="execution",
             expected_version=version,
-            events=record(Actor(tenant_id, "drain:test", "editor"), happened_at, *facts),
+            events=new_events(Actor(tenant_id, "drain:test", "editor"), happened_at, *facts),
             row=row(state),
         )
     )

@@ -23,14 +23,14 @@ from tests.integration.http.graphs import draft
 def without_redis(api: object) -> Iterator[Services]:
     """The process's services with a Redis that nobody serves."""
     found = services()
-    before = (found.redis, found.hints)
+    before = (found.redis, found.config_cache)
     nowhere = Settings(supabase_url="http://127.0.0.1:9", supabase_key="unused", redis_port=9)
     dead: Redis = connect(nowhere)
     found.redis = dead
-    del found.hints
+    del found.config_cache
     yield found
     run(dead.aclose())
-    found.redis, found.hints = before
+    found.redis, found.config_cache = before
 
 
 def test_publish_writes_through_to_redis(client: Client) -> None:
@@ -41,13 +41,13 @@ def test_publish_writes_through_to_redis(client: Client) -> None:
     webhook = client.request("POST", "/api/webhooks", body).json["id"]
     for verb, version in (("publish", 1), ("unpublish", 0)):
         client.request("POST", f"{path}/{verb}")
-        assert run(services().hints.published_versions([workflow])) == {workflow: version}
-        remembered = run(services().hints.webhook_config(webhook))
+        assert run(services().config_cache.published_versions([workflow])) == {workflow: version}
+        remembered = run(services().config_cache.webhook_config(webhook))
         assert remembered.config is not None
         assert remembered.config["published"] is (version > 0)
     client.request("POST", f"{path}/publish")
     client.request("DELETE", path)
-    assert run(services().hints.published_versions([workflow])) == {workflow: 0}
+    assert run(services().config_cache.published_versions([workflow])) == {workflow: 0}
 
 
 def test_publish_succeeds_without_redis(without_redis: Services, client: Client) -> None:

@@ -49,7 +49,7 @@ def test_without_supabase_callers_are_told_to_try_again(
 
 @without_redis
 def test_without_redis_the_api_works(unreachable: None, client: Client) -> None:
-    """Redis is a hint: workflows, webhooks and runs are written and read without it."""
+    """Redis is not the source of truth: workflows, webhooks and runs are written and read without it."""
     workflow = client.request("POST", "/api/workflows", DOUBLING).json["id"]
     assert client.request("POST", f"/api/workflows/{workflow}/publish").status == 200
     body = {"name": "w", "workflow_id": workflow, "provider": "github"}

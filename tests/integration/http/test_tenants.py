@@ -11,7 +11,7 @@ import pytest
 from local.stack.gateway_process import SupabaseGateway
 from local.stack.tokens import LocalKeys
 from shared.bootstrap import services
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.domain.actor import Actor
 from shared.events.execution import ExecutionQueued
 from shared.http.openapi import document
@@ -92,7 +92,7 @@ def ids(owner: Client) -> dict[str, str]:
 
 
 def delivered(owner: Client, workflow: str, webhook: str) -> str:
-    """The id of a delivery in the ledger, written as the drain does, with its run."""
+    """The id of a delivery in the delivery log, written as the drain does, with its run."""
     execution, delivery, happened_at = new_id(), new_id(), now()
     fact = ExecutionQueued(workflow, 1, {"type": "webhook", "node_id": "hook", "body": {}, "headers": {}, "query": {}})
     row = {
@@ -111,7 +111,7 @@ def delivered(owner: Client, workflow: str, webhook: str) -> str:
         stream_id=execution,
         stream_type="execution",
         expected_version=0,
-        events=record(Actor(owner.tenant_id, "test", "admin"), happened_at, fact),
+        events=new_events(Actor(owner.tenant_id, "test", "admin"), happened_at, fact),
         deliveries=(row,),
     )
     run(services().events.append_one(append))

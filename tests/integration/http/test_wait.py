@@ -45,7 +45,7 @@ def test_store_that_is_lost_after_the_answer_refuses_no_run(
         await asyncio.sleep(0.3)
         await wired.database.close()
         monkeypatch.setattr(wired.database, "_url", "http://127.0.0.1:9")
-        await wired.answers.tell(execution_id, json.dumps({"status": "succeeded", "output": 1}))
+        await wired.replies.publish(execution_id, json.dumps({"status": "succeeded", "output": 1}))
 
     running = loop().create_task(drain())
     path = f"/api/workflows/{workflow['id']}/execute"

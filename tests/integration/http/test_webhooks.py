@@ -59,7 +59,7 @@ def test_secret_is_stored_encrypted_in_its_own_context(
 
 def test_create_writes_through_to_redis(wired: Services, webhook: dict[str, Any]) -> None:
     """Intake finds the new webhook in Redis, its workflow published, its secret encrypted."""
-    config = run(wired.hints.webhook_config(webhook["id"])).config
+    config = run(wired.config_cache.webhook_config(webhook["id"])).config
     assert config is not None
     assert (config["published"], config["status"], config["provider"]) == (True, "active", "github")
     assert config["secrets"][0]["secret"].startswith("v1:")
@@ -77,7 +77,7 @@ def test_update_replaces_what_is_given_and_keeps_the_secret(
     assert before is not None
     assert after is not None
     assert after["secret"] == before["secret"]
-    config = run(wired.hints.webhook_config(webhook["id"])).config
+    config = run(wired.config_cache.webhook_config(webhook["id"])).config
     assert config is not None
     assert config["status"] == "paused"
 
@@ -100,7 +100,7 @@ def test_deleted_webhook_is_gone_everywhere(client: Client, wired: Services, web
     assert client.request("GET", f"/api/webhooks/{webhook['id']}").status == 404
     assert client.request("DELETE", f"/api/webhooks/{webhook['id']}").status == 404
     assert client.request("GET", "/api/webhooks").json["items"] == []
-    remembered = run(wired.hints.webhook_config(webhook["id"]))
+    remembered = run(wired.config_cache.webhook_config(webhook["id"]))
     assert (remembered.is_known, remembered.config) == (True, None)
 
 
@@ -212,14 +212,14 @@ def test_viewer_may_read_but_not_write(client: Client, workflow: dict[str, Any],
 
 
 def test_ledger_of_another_tenants_webhook_is_not_found(webhook: dict[str, Any]) -> None:
-    """Another tenant sees no webhook, no ledger and no delivery."""
+    """Another tenant sees no webhook, no delivery log and no delivery."""
     stranger = Client()
     for path in ("", "/deliveries", f"/deliveries/{new_id()}"):
         assert stranger.request("GET", f"/api/webhooks/{webhook['id']}{path}").status == 404
 
 
 def test_ledger_begins_empty(client: Client, webhook: dict[str, Any]) -> None:
-    """A webhook that was never called has an empty ledger."""
+    """A webhook that was never called has an empty delivery log."""
     path = f"/api/webhooks/{webhook['id']}/deliveries"
     assert client.request("GET", path, query={"verdict": "accepted"}).json == {"items": [], "next_cursor": None}
 

@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from shared.aws import calls
-from shared.nodes.node_type import Completed, Effect, NodeError, Reach
+from shared.nodes.node_type import Completed, EffectContext, EffectPermissions, NodeError
 from shared.nodes.registry import node_type
 from tests.aws import aws_server
 from tests.integration.engine.sink import Sink, as_json
@@ -57,7 +57,7 @@ async def perform(name: str, allow: str = "*", timeout_seconds: float = 10.0, **
     """One attempt of an effect, by a tenant who may use what `allow` says."""
     kind = node_type(name)
     assert kind.perform is not None
-    effect = Effect(TENANT, "the-key", timeout_seconds, time.time, Reach(aws=(f"{TENANT}={allow}",)))
+    effect = EffectContext(TENANT, "the-key", timeout_seconds, time.time, EffectPermissions(aws=(f"{TENANT}={allow}",)))
     return await kind.perform(kind.parse(parameters), effect)
 
 
@@ -187,7 +187,7 @@ async def test_resource_that_is_not_the_tenants_is_refused(sink: Sink, name: str
         assert (await refused(name, allow=allow, **parameters)).code == "aws_refused"
     kind = node_type(name)
     assert kind.perform is not None
-    theirs = Effect(TENANT, "k", 5.0, time.time, Reach(aws=(f"another={resource}",)))
+    theirs = EffectContext(TENANT, "k", 5.0, time.time, EffectPermissions(aws=(f"another={resource}",)))
     with pytest.raises(NodeError, match="aws_refused"):
         await kind.perform(kind.parse(parameters), theirs)
     assert sink.received == []

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from shared.nodes import outbound
-from shared.nodes.node_type import Completed, Effect, NodeError, Reach
+from shared.nodes.node_type import Completed, EffectContext, EffectPermissions, NodeError
 from shared.nodes.registry import node_type
-from shared.platform.turns import LARGE_BYTES, Result, Turns
+from shared.platform.turns import LARGE_BYTES, ComputeTurns, Result
 from tests.integration.engine.sink import Sink, as_json
 
 TENANT = "0192aaaa-0000-7000-8000-000000000001"
@@ -36,14 +36,14 @@ async def send(
     timeout_seconds: float = 5.0,
     tenant_id: str = TENANT,
     user: str = "",
-    turns: Turns | None = None,
+    turns: ComputeTurns | None = None,
     **parameters: Any,
 ) -> Completed:
     """One request to the sink."""
     kind = node_type("http_request")
     assert kind.perform is not None
-    reach = Reach((f"{tenant_id}=127.0.0.1:{sink.port}",))
-    effect = Effect(tenant_id, "the-key", timeout_seconds, time.time, reach, turns=turns or Turns())
+    permissions = EffectPermissions((f"{tenant_id}=127.0.0.1:{sink.port}",))
+    effect = EffectContext(tenant_id, "the-key", timeout_seconds, time.time, permissions, turns=turns or ComputeTurns())
     url = sink.url.replace("//", f"//{user}") + path
     return await kind.perform(kind.parse({"url": url, **parameters}), effect)
 
@@ -55,7 +55,7 @@ async def refused(sink: Sink, **parameters: Any) -> NodeError:
     return error.value
 
 
-class Watched(Turns):
+class Watched(ComputeTurns):
     """It knows how large what was read in turns was."""
 
     def __init__(self) -> None:
@@ -247,7 +247,7 @@ async def test_nobody_there_is_a_network_error(sink: Sink) -> None:
     """A refused connection."""
     kind = node_type("http_request")
     assert kind.perform is not None
-    effect = Effect(TENANT, "key", 2.0, time.time, Reach((f"{TENANT}=127.0.0.1",)))
+    effect = EffectContext(TENANT, "key", 2.0, time.time, EffectPermissions((f"{TENANT}=127.0.0.1",)))
     with pytest.raises(NodeError) as error:
         await kind.perform(kind.parse({"url": "http://127.0.0.1:1/"}), effect)
     assert error.value.code == "network"
@@ -286,7 +286,7 @@ async def test_other_tenant_cannot_use_the_kept_connection(sink: Sink) -> None:
     await send(sink)
     kind = node_type("http_request")
     assert kind.perform is not None
-    effect = Effect("another", "key", 2.0, time.time, Reach((f"{TENANT}=127.0.0.1:{sink.port}",)))
+    effect = EffectContext("another", "key", 2.0, time.time, EffectPermissions((f"{TENANT}=127.0.0.1:{sink.port}",)))
     with pytest.raises(NodeError) as error:
         await kind.perform(kind.parse({"url": sink.url}), effect)
     assert error.value.code == "outbound_refused"

@@ -15,7 +15,7 @@ import pytest
 from shared.aws import calls
 from shared.nodes import outbound
 from shared.nodes.dns_resolver import Resolver
-from shared.nodes.node_type import Completed, Effect, NodeError, Reach
+from shared.nodes.node_type import Completed, EffectContext, EffectPermissions, NodeError
 from shared.nodes.registry import node_type
 from tests.faults.freezing import silent_host, trickling_host
 from tests.integration.engine.sink import Sink
@@ -33,8 +33,8 @@ async def request(tenant_id: str, port: int, allowed: tuple[int, ...], timeout_s
     """One request of the tenant's to this machine; both tenants may reach the same ports of it."""
     kind = node_type("http_request")
     assert kind.perform is not None
-    reach = Reach(tuple(f"{tenant_id}=127.0.0.1:{one}" for one in allowed))
-    effect = Effect(tenant_id, "key", timeout_seconds, time.time, reach)
+    permissions = EffectPermissions(tuple(f"{tenant_id}=127.0.0.1:{one}" for one in allowed))
+    effect = EffectContext(tenant_id, "key", timeout_seconds, time.time, permissions)
     return await kind.perform(kind.parse({"url": f"http://127.0.0.1:{port}/"}), effect)
 
 
@@ -179,7 +179,7 @@ async def invoke(tenant_id: str, name: str, timeout_seconds: float) -> Completed
     kind = node_type("invoke_lambda")
     assert kind.perform is not None
     arn = f"arn:aws:lambda:us-east-1:123456789012:function:{name}"
-    effect = Effect(tenant_id, "key", timeout_seconds, time.time, Reach(aws=("*=*",)))
+    effect = EffectContext(tenant_id, "key", timeout_seconds, time.time, EffectPermissions(aws=("*=*",)))
     return await kind.perform(kind.parse({"function_name": arn}), effect)
 
 
@@ -206,7 +206,7 @@ async def named(host: str, port: int, timeout_seconds: float) -> Completed:
     """One request to a name that the tenant may reach."""
     kind = node_type("http_request")
     assert kind.perform is not None
-    effect = Effect(GREEDY, "key", timeout_seconds, time.time, Reach((f"{GREEDY}={host}",)))
+    effect = EffectContext(GREEDY, "key", timeout_seconds, time.time, EffectPermissions((f"{GREEDY}={host}",)))
     return await kind.perform(kind.parse({"url": f"http://{host}:{port}/"}), effect)
 
 
@@ -218,7 +218,8 @@ async def test_name_is_judged_by_its_address_however_well_it_is_remembered() -> 
         kind = node_type("http_request")
         assert kind.perform is not None
         refused = kind.perform(
-            kind.parse({"url": f"http://inside.test:{port}/"}), Effect(GREEDY, "key", 10, time.time, Reach())
+            kind.parse({"url": f"http://inside.test:{port}/"}),
+            EffectContext(GREEDY, "key", 10, time.time, EffectPermissions()),
         )
         with pytest.raises(NodeError) as error:
             await refused

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from local.stack.redis import RedisServer
-from shared.queue.consumer import ExecutionQueue
+from shared.queue.consumer import JobConsumer
 from shared.settings import Settings
 
 
@@ -25,9 +25,9 @@ def queue_settings(redis_server: RedisServer) -> Settings:
 
 
 @pytest.fixture
-async def queue(queue_settings: Settings) -> AsyncIterator[ExecutionQueue]:
+async def queue(queue_settings: Settings) -> AsyncIterator[JobConsumer]:
     """The empty queue."""
-    queue = ExecutionQueue.connect(queue_settings)
+    queue = JobConsumer.connect(queue_settings)
     yield queue
     await queue.close()
 

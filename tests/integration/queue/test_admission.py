@@ -11,13 +11,13 @@ from redis.asyncio import Redis
 
 from local.stack.redis import RedisServer
 from shared.errors import QueueUnavailableError
-from shared.queue.consumer import ExecutionQueue
+from shared.queue.consumer import JobConsumer
 from shared.queue.producer import Limit, Receipt
 from shared.settings import Settings
 from tests.integration.queue.jobs import ONE, TWO, delivery, resume
 
 
-async def test_accept_adds_the_delivery_once(queue: ExecutionQueue) -> None:
+async def test_accept_adds_the_delivery_once(queue: JobConsumer) -> None:
     """The same delivery again is a duplicate of the first, also after its job has finished."""
     first = delivery(delivery_id=ONE)
     again = delivery(first.execution_id, delivery_id=TWO)
@@ -31,7 +31,7 @@ async def test_accept_adds_the_delivery_once(queue: ExecutionQueue) -> None:
     assert await queue.claim("a") is None
 
 
-async def test_accept_refuses_other_bytes_under_the_same_key(queue: ExecutionQueue) -> None:
+async def test_accept_refuses_other_bytes_under_the_same_key(queue: JobConsumer) -> None:
     """Another body under an accepted delivery's key is a mismatch and adds nothing."""
     first = delivery(delivery_id=ONE)
     await queue.accept(first, "bytes")
@@ -40,7 +40,7 @@ async def test_accept_refuses_other_bytes_under_the_same_key(queue: ExecutionQue
     assert await queue.peek(first.execution_id) == first
 
 
-async def test_accept_repeated_by_the_client_is_not_a_duplicate(queue: ExecutionQueue) -> None:
+async def test_accept_repeated_by_the_client_is_not_a_duplicate(queue: JobConsumer) -> None:
     """A call repeated because its answer was lost answers as the first would have."""
     job = delivery()
     assert await queue.accept(job, "bytes") == await queue.accept(job, "bytes")
@@ -48,7 +48,7 @@ async def test_accept_repeated_by_the_client_is_not_a_duplicate(queue: Execution
 
 async def test_accept_by_fifty_at_once_adds_one_job(queue_settings: Settings) -> None:
     """Of concurrent copies over separate connections, exactly one is new."""
-    queues = [ExecutionQueue.connect(queue_settings) for _ in range(5)]
+    queues = [JobConsumer.connect(queue_settings) for _ in range(5)]
     first = delivery()
     copies = [delivery(first.execution_id) for _ in range(50)]
     receipts = await asyncio.gather(*(queues[n % 5].accept(copy, "bytes") for n, copy in enumerate(copies)))
@@ -59,7 +59,7 @@ async def test_accept_by_fifty_at_once_adds_one_job(queue_settings: Settings) ->
         await queue.close()
 
 
-async def test_accept_takes_one_round_trip(queue: ExecutionQueue, queue_settings: Settings) -> None:
+async def test_accept_takes_one_round_trip(queue: JobConsumer, queue_settings: Settings) -> None:
     """Both limits, claim, add and the look for a drain are one command of the client's."""
     limits = [Limit("webhook", 100.0, 100), Limit("tenant", 100.0, 100)]
     await queue.accept(delivery(), "bytes", limits)
@@ -75,7 +75,7 @@ async def test_accept_takes_one_round_trip(queue: ExecutionQueue, queue_settings
     assert sent == ["EVALSHA"]
 
 
-async def test_calls_of_one_tick_share_a_round_trip(queue: ExecutionQueue, queue_settings: Settings) -> None:
+async def test_calls_of_one_tick_share_a_round_trip(queue: JobConsumer, queue_settings: Settings) -> None:
     """Forty fibers that add and claim at once write to one connection only once each."""
     await queue.enqueue([resume() for _ in range(40)])
     claimed = await asyncio.gather(*(queue.claim(f"fiber-{n}") for n in range(40)))
@@ -91,7 +91,7 @@ async def test_calls_of_one_tick_share_a_round_trip(queue: ExecutionQueue, queue
     assert len(addresses) == 1
 
 
-async def test_the_look_for_a_drain_sees_announced_ones_only(queue: ExecutionQueue) -> None:
+async def test_the_look_for_a_drain_sees_announced_ones_only(queue: JobConsumer) -> None:
     """A drain counts from its announcement until it withdraws or its time is over."""
     assert not await queue.enqueue([resume()])
     assert await queue.announce("drain", 0.1) == 1
@@ -106,7 +106,7 @@ async def test_the_look_for_a_drain_sees_announced_ones_only(queue: ExecutionQue
 
 async def test_no_job_is_left_behind_by_a_leaving_drain(queue_settings: Settings) -> None:
     """Whenever a job comes while a drain leaves, the drain takes it on its last look or the sender wakes another."""
-    drain, intake = ExecutionQueue.connect(queue_settings), ExecutionQueue.connect(queue_settings)
+    drain, intake = JobConsumer.connect(queue_settings), JobConsumer.connect(queue_settings)
     for turn in range(200):
         await drain.announce("drain", 10)
 
@@ -131,7 +131,7 @@ async def test_no_job_is_left_behind_by_a_leaving_drain(queue_settings: Settings
     await intake.close()
 
 
-async def test_claim_waking_is_given_to_one(queue: ExecutionQueue) -> None:
+async def test_claim_waking_is_given_to_one(queue: JobConsumer) -> None:
     """Of many who find no drain, one invokes it; when that very drain has announced itself, the next may again."""
     tokens = await asyncio.gather(*(queue.claim_waking(max_drains=3) for _ in range(10)))
     (token,) = [token for token in tokens if token is not None]
@@ -144,7 +144,7 @@ async def test_claim_waking_is_given_to_one(queue: ExecutionQueue) -> None:
 @pytest.mark.parametrize("forget", ["FLUSHALL", "SCRIPT FLUSH"])
 async def test_a_server_that_forgot_everything_is_taught_again(redis_server_of_its_own: Settings, forget: str) -> None:
     """After a flush or a failover, the next calls load the scripts again; of one tick, each is done once."""
-    queue = ExecutionQueue.connect(redis_server_of_its_own)
+    queue = JobConsumer.connect(redis_server_of_its_own)
     await queue.enqueue([resume()])
     await queue._client.execute_command(*forget.split())
     before = (await queue.counts())["wait"]
@@ -158,7 +158,7 @@ async def test_a_server_that_forgot_everything_is_taught_again(redis_server_of_i
 async def test_a_restarted_server_is_used_again(queue_settings: Settings, tmp_path: Path) -> None:
     """While the server is away, calls fail; when it is back, jobs and claims are still there, and scripts load anew."""
     with RedisServer(tmp_path / "redis") as server:
-        queue = ExecutionQueue.connect(queue_settings._replace(redis_port=server.port))
+        queue = JobConsumer.connect(queue_settings._replace(redis_port=server.port))
         job = delivery()
         await queue.accept(job, "bytes")
         server.stop()
@@ -172,7 +172,7 @@ async def test_a_restarted_server_is_used_again(queue_settings: Settings, tmp_pa
 
 async def test_an_unreachable_server_is_an_error_of_ours(queue_settings: Settings) -> None:
     """Whatever keeps Redis from answering is `QueueUnavailableError`, soon."""
-    queue = ExecutionQueue.connect(queue_settings._replace(redis_port=1))
+    queue = JobConsumer.connect(queue_settings._replace(redis_port=1))
     for call in (queue.accept(delivery(), "bytes"), queue.claim("a"), queue.webhook_config("w"), queue.live_drains()):
         with pytest.raises(QueueUnavailableError):
             await call
@@ -190,7 +190,7 @@ async def test_accept_gives_up_on_a_server_that_does_not_answer(
         writer.close()
 
     silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    queue = ExecutionQueue.connect(queue_settings._replace(redis_port=silent.sockets[0].getsockname()[1]))
+    queue = JobConsumer.connect(queue_settings._replace(redis_port=silent.sockets[0].getsockname()[1]))
     with pytest.raises(QueueUnavailableError):
         await queue.accept(delivery(), "bytes")
     await queue.close()
@@ -198,7 +198,7 @@ async def test_accept_gives_up_on_a_server_that_does_not_answer(
     await silent.wait_closed()
 
 
-async def test_hints_are_remembered_and_a_refill_does_not_overwrite(queue: ExecutionQueue) -> None:
+async def test_hints_are_remembered_and_a_refill_does_not_overwrite(queue: JobConsumer) -> None:
     """A reader's refill never replaces what a command has written meanwhile."""
     unknown = await queue.webhook_config("w")
     assert not unknown.is_known
@@ -215,7 +215,7 @@ async def test_hints_are_remembered_and_a_refill_does_not_overwrite(queue: Execu
     assert await queue.published_versions(["f", "g"]) == {"f": 3}
 
 
-async def test_a_job_of_another_client_starts_a_workflow_by_hand(queue: ExecutionQueue) -> None:
+async def test_a_job_of_another_client_starts_a_workflow_by_hand(queue: JobConsumer) -> None:
     """`{tenant_id, workflow_id, input}` under any id is one start; an id that is a UUID is the execution's."""
     tenant, workflow = "01930000-0000-7000-8000-000000000001", "01930000-0000-7000-8000-000000000002"
     key = queue._bull.toKey("order-7")
@@ -229,7 +229,7 @@ async def test_a_job_of_another_client_starts_a_workflow_by_hand(queue: Executio
 
 async def test_calls_survive_connections_that_died_while_idle(redis_server_of_its_own: Settings) -> None:
     """A function that was frozen finds its connections closed and notices nothing more than a reconnect."""
-    queue = ExecutionQueue.connect(redis_server_of_its_own)
+    queue = JobConsumer.connect(redis_server_of_its_own)
     await asyncio.gather(*(queue.enqueue([resume()]) for _ in range(3)))
     await queue.live_drains()
     other = Redis(port=redis_server_of_its_own.redis_port)

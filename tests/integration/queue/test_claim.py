@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
-from shared.queue.consumer import MAX_STALLED, ExecutionQueue
+from shared.queue.consumer import MAX_STALLED, JobConsumer
 from shared.settings import Settings
 from tests.integration.queue.jobs import delivery, resume
 
 
-async def test_claim_returns_jobs_in_order_with_their_data(queue: ExecutionQueue) -> None:
+async def test_claim_returns_jobs_in_order_with_their_data(queue: JobConsumer) -> None:
     """What was added comes out unchanged, first in first out."""
     first, second = delivery(method="POST", body="ünïcode \u2028 🙂"), resume()
     await queue.enqueue([first, second])
@@ -18,7 +18,7 @@ async def test_claim_returns_jobs_in_order_with_their_data(queue: ExecutionQueue
     assert [job and job.job for job in claimed] == [first, second, None]
 
 
-async def test_complete_hands_over_the_next_job_and_leaves_nothing(queue: ExecutionQueue) -> None:
+async def test_complete_hands_over_the_next_job_and_leaves_nothing(queue: JobConsumer) -> None:
     """Finishing one job fetches the next; a finished job's id is free again."""
     first, second = resume(), resume()
     await queue.enqueue([first, second])
@@ -32,7 +32,7 @@ async def test_complete_hands_over_the_next_job_and_leaves_nothing(queue: Execut
     assert await queue.peek(first.execution_id) is None
 
 
-async def test_execution_that_is_enqueued_again_while_it_is_claimed_is_told_so(queue: ExecutionQueue) -> None:
+async def test_execution_that_is_enqueued_again_while_it_is_claimed_is_told_so(queue: JobConsumer) -> None:
     """No second job is added; whoever has the first one learns of it once, and not of what came before it began."""
     job = resume()
     await queue.enqueue([job], again=True)
@@ -46,7 +46,7 @@ async def test_execution_that_is_enqueued_again_while_it_is_claimed_is_told_so(q
     assert (before, told, (await queue.counts())["wait"]) == (False, [True, False], 0)
 
 
-async def test_enqueue_adds_one_job_per_execution(queue: ExecutionQueue) -> None:
+async def test_enqueue_adds_one_job_per_execution(queue: JobConsumer) -> None:
     """An execution that has a job in the queue gets no second one."""
     job = delivery()
     await queue.enqueue([job, job])
@@ -55,7 +55,7 @@ async def test_enqueue_adds_one_job_per_execution(queue: ExecutionQueue) -> None
     assert await queue.peek(job.execution_id) == job
 
 
-async def test_fail_keeps_only_malformed_jobs(queue: ExecutionQueue, queue_settings: Settings) -> None:
+async def test_fail_keeps_only_malformed_jobs(queue: JobConsumer, queue_settings: Settings) -> None:
     """A job without sense stays for people to look at; a failed execution's id is free for its next job."""
     from bullmq import Queue
 
@@ -72,7 +72,7 @@ async def test_fail_keeps_only_malformed_jobs(queue: ExecutionQueue, queue_setti
     assert await queue.counts() == {"wait": 0, "active": 0, "delayed": 0, "failed": 1}
 
 
-async def test_delay_puts_off_without_losing(queue: ExecutionQueue) -> None:
+async def test_delay_puts_off_without_losing(queue: JobConsumer) -> None:
     """A delayed job comes back after its time, counted as one attempt, and waiting for it ends then."""
     await queue.enqueue([resume()])
     claimed = await queue.claim("a")
@@ -87,7 +87,7 @@ async def test_delay_puts_off_without_losing(queue: ExecutionQueue) -> None:
     assert (again.attempts_made, again.attempts_started) == (1, 2)
 
 
-async def test_hand_back_puts_the_job_first(queue: ExecutionQueue) -> None:
+async def test_hand_back_puts_the_job_first(queue: JobConsumer) -> None:
     """A job handed back is unlocked and next in line."""
     first, second = resume(), resume()
     await queue.enqueue([first, second])
@@ -100,7 +100,7 @@ async def test_hand_back_puts_the_job_first(queue: ExecutionQueue) -> None:
     assert await queue.extend_locks([claimed, again]) == [first.execution_id]
 
 
-async def test_complete_without_the_lock_fetches_the_next_job(queue: ExecutionQueue) -> None:
+async def test_complete_without_the_lock_fetches_the_next_job(queue: JobConsumer) -> None:
     """Whoever lost a job's lock goes on with another job and takes nothing from the new owner."""
     await queue.enqueue([resume(), resume()])
     claimed = await queue.claim("a")
@@ -111,7 +111,7 @@ async def test_complete_without_the_lock_fetches_the_next_job(queue: ExecutionQu
     assert await queue.extend_locks([claimed, following]) == []
 
 
-async def test_wait_for_job_returns_when_one_is_added(queue: ExecutionQueue) -> None:
+async def test_wait_for_job_returns_when_one_is_added(queue: JobConsumer) -> None:
     """An idle drain hears of a job at once."""
     waiting = asyncio.create_task(queue.wait_for_job(10))
     await asyncio.sleep(0.05)
@@ -124,7 +124,7 @@ async def test_recover_stalled_returns_the_jobs_of_a_dead_drain(
     queue_settings: Settings,
 ) -> None:
     """A job whose lock expired comes back at the second sweep; one whose lock is renewed does not."""
-    queue = ExecutionQueue.connect(queue_settings._replace(lock_seconds=0.2))
+    queue = JobConsumer.connect(queue_settings._replace(lock_seconds=0.2))
     dead, alive = resume(), resume()
     await queue.enqueue([dead, alive])
     await queue.claim("a")
@@ -142,7 +142,7 @@ async def test_recover_stalled_returns_the_jobs_of_a_dead_drain(
 
 async def test_a_job_that_stalls_too_often_comes_back_with_a_reason_to_fail(queue_settings: Settings) -> None:
     """A job that kills every drain is not tried for ever."""
-    queue = ExecutionQueue.connect(queue_settings._replace(lock_seconds=0.02))
+    queue = JobConsumer.connect(queue_settings._replace(lock_seconds=0.02))
     await queue.enqueue([resume()])
     reasons = []
     for _ in range(60):

@@ -11,7 +11,7 @@ from local.stack.redis import RedisServer
 from shared.errors import QueueUnavailableError
 from shared.ids import new_id
 from shared.platform.deadline import within
-from shared.queue.consumer import ExecutionQueue
+from shared.queue.consumer import JobConsumer
 from shared.settings import Settings
 from tests.faults.freezing import frozen, silent_host
 
@@ -26,7 +26,7 @@ def settings(port: int, **more: str) -> Settings:
 async def test_server_that_never_spoke_is_out_of_reach_in_time() -> None:
     """It takes the connection and no more: whatever is asked of it, by however many at once."""
     with silent_host() as port:
-        queue = ExecutionQueue.connect(settings(port))
+        queue = JobConsumer.connect(settings(port))
         started = time.monotonic()
         with within(0.5):
             calls = [call for _ in range(20) for call in (queue.live_drains(), queue.claim("t"), queue.peek(new_id()))]
@@ -38,7 +38,7 @@ async def test_server_that_never_spoke_is_out_of_reach_in_time() -> None:
 
 async def test_answer_that_comes_too_late_is_nobody_elses(redis_server: RedisServer) -> None:
     """A server that hangs for a moment and then answers what was asked before: the next caller gets his own answer."""
-    queue = ExecutionQueue.connect(settings(redis_server.port))
+    queue = JobConsumer.connect(settings(redis_server.port))
     await queue.ping()
     assert await queue.count_error(new_id()) == 1
     with frozen(redis_server):

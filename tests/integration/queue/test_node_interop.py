@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shared.ids import derived_id
-from shared.queue.consumer import ExecutionQueue
+from shared.queue.consumer import JobConsumer
 from shared.settings import Settings
 from tests.integration.queue.jobs import TENANT, delivery, resume
 
@@ -62,7 +62,7 @@ async def node(folder: Path, settings: Settings, job_id: str, data: dict[str, An
 
 
 async def test_node_sees_our_jobs_and_we_run_its(
-    queue: ExecutionQueue, queue_settings: Settings, node_modules: Path
+    queue: JobConsumer, queue_settings: Settings, node_modules: Path
 ) -> None:
     """Node counts and reads our jobs in each state; a job that it adds is claimed, understood and completed."""
     put_off, running, waiting = resume(), resume(), delivery(body="ünïcode 🙂")

@@ -8,22 +8,20 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.errors import QueueError, QueueUnavailableError
-from shared.queue.consumer import ExecutionQueue
+from shared.queue.consumer import JobConsumer
 from shared.settings import Settings
 from tests.integration.queue.jobs import delivery, resume
 
 
 @pytest.fixture
-async def own(redis_server_of_its_own: Settings) -> AsyncIterator[ExecutionQueue]:
+async def own(redis_server_of_its_own: Settings) -> AsyncIterator[JobConsumer]:
     """A queue on a server that may be spoilt."""
-    queue = ExecutionQueue.connect(redis_server_of_its_own)
+    queue = JobConsumer.connect(redis_server_of_its_own)
     yield queue
     await queue.close()
 
 
-async def test_script_that_goes_wrong_is_an_error_of_ours(
-    queue: ExecutionQueue, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_script_that_goes_wrong_is_an_error_of_ours(queue: JobConsumer, caplog: pytest.LogCaptureFixture) -> None:
     """Asking again would not help: it is logged as an error, and told apart from a Redis that is out of reach."""
     await queue._client.set(queue._keys.drains, "no sorted set")
     for call in (queue.announce("a", 10), queue.enqueue([resume()]), queue.accept(delivery(), "bytes")):
@@ -34,7 +32,7 @@ async def test_script_that_goes_wrong_is_an_error_of_ours(
 
 
 @pytest.mark.parametrize("setting", ["maxmemory", "replicaof"])
-async def test_server_that_takes_no_writes_now_is_unavailable(own: ExecutionQueue, setting: str) -> None:
+async def test_server_that_takes_no_writes_now_is_unavailable(own: JobConsumer, setting: str) -> None:
     """It has no memory left, or has become a replica: in scripts as outside of them."""
     await own.enqueue([resume()])
     if setting == "maxmemory":
@@ -44,10 +42,10 @@ async def test_server_that_takes_no_writes_now_is_unavailable(own: ExecutionQueu
     with pytest.raises(QueueUnavailableError):
         await own.enqueue([resume()])
     with pytest.raises(QueueUnavailableError):
-        await own.keep_awaited(resume().execution_id)
+        await own.remember_waiting_client(resume().execution_id)
 
 
-async def test_server_that_is_busy_with_a_script_is_unavailable(own: ExecutionQueue) -> None:
+async def test_server_that_is_busy_with_a_script_is_unavailable(own: JobConsumer) -> None:
     """Until the script has ended or is killed."""
     await own._client.config_set("busy-reply-threshold", "1")
     endless = asyncio.create_task(own._client.eval("while true do end", 0))

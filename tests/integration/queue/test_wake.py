@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.engine.drain.lock_keeper import Upkeep
+from shared.engine.drain.lock_keeper import LockKeeper
 from shared.ids import new_id
 from shared.platform.runtime import stop
 from shared.queue import wake
-from shared.queue.consumer import ExecutionQueue
+from shared.queue.consumer import JobConsumer
 from shared.queue.job import ExecutionJob
 from shared.settings import Settings, settings
 from tests.integration.invoke_api import Lambda, invoke_api
@@ -27,20 +27,20 @@ def invoked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lambda]:
         yield found
 
 
-async def test_one_of_many_invokes_the_drain(queue: ExecutionQueue, invoked: Lambda) -> None:
+async def test_one_of_many_invokes_the_drain(queue: JobConsumer, invoked: Lambda) -> None:
     """An asynchronous invocation, by whoever comes first."""
     assert [await wake.wake_drain(queue) for _ in range(3)] == [True, False, False]
     assert invoked.calls == [("/2015-03-31/functions/drain/invocations", "Event")]
 
 
-async def test_a_failed_invocation_is_survived(queue: ExecutionQueue, invoked: Lambda) -> None:
+async def test_a_failed_invocation_is_survived(queue: JobConsumer, invoked: Lambda) -> None:
     """The job is in the queue; the schedule's drain will find it."""
     invoked.status = 500
     assert not await wake.wake_drain(queue)
 
 
 async def test_without_a_drain_nobody_is_woken(
-    queue: ExecutionQueue, invoked: Lambda, monkeypatch: pytest.MonkeyPatch
+    queue: JobConsumer, invoked: Lambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no function is named, only the schedule drains."""
     monkeypatch.delenv("DRAIN_FUNCTION_NAME")
@@ -49,9 +49,7 @@ async def test_without_a_drain_nobody_is_woken(
     assert invoked.calls == []
 
 
-async def test_nobody_wakes_another_until_the_one_that_was_woken_has_come(
-    queue: ExecutionQueue, invoked: Lambda
-) -> None:
+async def test_nobody_wakes_another_until_the_one_that_was_woken_has_come(queue: JobConsumer, invoked: Lambda) -> None:
     """Other drains say every few seconds that they live; only the one that the waking made ends it."""
     assert await wake.wake_drain(queue)
     (payload,) = invoked.payloads
@@ -64,7 +62,7 @@ async def test_nobody_wakes_another_until_the_one_that_was_woken_has_come(
 
 
 async def test_nobody_is_woken_when_there_are_enough(
-    queue: ExecutionQueue, invoked: Lambda, monkeypatch: pytest.MonkeyPatch
+    queue: JobConsumer, invoked: Lambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many as may be: those that have not come yet count by their mark, and dead ones do not count."""
     monkeypatch.setenv("MAX_DRAINS", "2")
@@ -80,14 +78,14 @@ async def test_nobody_is_woken_when_there_are_enough(
 
 
 async def test_a_full_drain_with_a_backlog_wakes_another(
-    queue: ExecutionQueue, queue_settings: Settings, invoked: Lambda
+    queue: JobConsumer, queue_settings: Settings, invoked: Lambda
 ) -> None:
     """Once it has measured itself for some seconds."""
     await queue.enqueue([ExecutionJob(new_id(), new_id(), "resume") for _ in range(3)])
     full = queue_settings._replace(drain_concurrency=1)
-    upkeep = Upkeep(queue, full, "the one", {}, lambda: False, lambda: (0, 0, 1.0))
+    upkeep = LockKeeper(queue, full, "the one", {}, lambda: False, lambda: (0, 0, 1.0))
     await upkeep.announce()
-    pace = asyncio.create_task(upkeep.keep_pace())
+    pace = asyncio.create_task(upkeep.keep_scaling())
     ends_at = time.monotonic() + 20
     while not invoked.calls and time.monotonic() < ends_at:  # noqa: ASYNC110 -- the server tells nobody
         await asyncio.sleep(0.05)
@@ -95,7 +93,7 @@ async def test_a_full_drain_with_a_backlog_wakes_another(
     assert invoked.calls == [("/2015-03-31/functions/drain/invocations", "Event")]
 
 
-async def test_waking_that_hangs_holds_nobody_up(queue: ExecutionQueue, invoked: Lambda) -> None:
+async def test_waking_that_hangs_holds_nobody_up(queue: JobConsumer, invoked: Lambda) -> None:
     """Neither who wakes, beyond some seconds, nor the threads on which names are resolved."""
     invoked.goes_on.clear()
     began = time.monotonic()

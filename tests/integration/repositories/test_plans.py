@@ -161,7 +161,7 @@ WRITES = {
     "EventStoreRepository.append_one",
     "EventStoreRepository.cancel_called",
     "EventStoreRepository.hold",
-    "EventStoreRepository.rest",
+    "EventStoreRepository.set_wake_up",
     "ScheduleRepository.advance",
     "WebhookRepository.record",
 }

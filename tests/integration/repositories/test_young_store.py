@@ -100,7 +100,7 @@ class Young:
         end = self._append(called, 1, "succeeded", parent=caller, awaiting_id=caller)
         for one in (end, end, self._append(called, 1, "running")):
             await store.append([one])  # appended, a duplicate, a conflict
-        await store.rest(self.tenant_id, caller, 2, NOW, [called])
+        await store.set_wake_up(self.tenant_id, caller, 2, NOW, [called])
         await store.cancel_called(self.tenant_id, caller, "enough", "tests", NOW, itself=True)
         status, _ = await store.hold(self._append(new_id(), 0, "running"), self.webhook_id, 1, 10_000, 64_000_000)
         assert status == "held"

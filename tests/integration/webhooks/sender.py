@@ -16,7 +16,7 @@ from shared.commands.webhooks.update_webhook import UpdateWebhook, update_webhoo
 from shared.commands.workflows.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.workflows.publish_workflow import publish_workflow
 from shared.domain.actor import Actor
-from shared.engine.drain.delivery_log_writer import CarryingEvents, LedgerWriter
+from shared.engine.drain.delivery_log_writer import BatchingEventStore, DeliveryLogWriter
 from shared.ids import new_id
 from shared.platform.runtime import run
 from shared.webhooks.delivery import Delivery
@@ -134,7 +134,7 @@ class Sender:
 def ledger(sender: Sender) -> list[dict[str, Any]]:
     """The lines, written by a drain's writer."""
     services = sender.services
-    writer = LedgerWriter(services.queue, services.webhooks, CarryingEvents(services.database), new_id())
+    writer = DeliveryLogWriter(services.queue, services.webhooks, BatchingEventStore(services.database), new_id())
     while run(writer.write()):
         pass
     return run(services.webhooks.deliveries(sender.actor.tenant_id, sender.webhook_id, 100))

@@ -41,7 +41,7 @@ def triggers(sender: Sender, items: list[dict[str, str]]) -> list[dict[str, Any]
 
 
 def test_a_paused_webhook_verifies_before_it_says_that_it_is_paused(sender: Sender) -> None:
-    """410 for what verifies, with its event type in the ledger; 401 for what is forged."""
+    """410 for what verifies, with its event type in the delivery log; 401 for what is forged."""
     set_status(sender, "paused")
     right, forged = sender.send(x_github_event="push"), sender.send(signed=FORGED)
     assert (right.status, right.json["code"]) == (410, "webhook_paused")
@@ -109,7 +109,7 @@ def test_lines_of_before_are_believed_only_where_they_prove_it(sender: Sender) -
 
 
 def test_an_unpublished_workflows_deliveries_have_lines_and_can_be_run_later(sender: Sender) -> None:
-    """410 for what verifies; published again, the ledger has all of it."""
+    """410 for what verifies; published again, the delivery log has all of it."""
     run(unpublish_workflow(sender.services, sender.actor, sender.workflow_id))
     for number in range(3):
         answer = sender.send(b'{"n": %d}' % number, x_github_event="push")

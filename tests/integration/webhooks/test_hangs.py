@@ -53,7 +53,7 @@ def test_while_supabase_hangs_the_last_known_webhook_serves(
         patch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 0.0)
         assert sender.send(b"before").status == 202
     if is_warm:
-        run(sender.services.redis.delete(sender.services.hints._keys.webhook(sender.webhook_id)))
+        run(sender.services.redis.delete(sender.services.config_cache._keys.webhook(sender.webhook_id)))
     else:
         app.intake.cache_clear()
     started = time.monotonic()
@@ -93,7 +93,7 @@ def test_who_waits_for_a_run_is_told_in_time_that_there_is_no_answer_yet(
 ) -> None:
     """Neither of the two that are asked for it holds the answer up beyond the time that was given."""
     services, execution_id = sender.services, sender.send(b"1").json["execution_id"]
-    repositories = (services.answers, services.events, services.executions)
+    repositories = (services.replies, services.events, services.executions)
     with frozen(*(getattr(servers, name) for name in hanging)):
         started = time.monotonic()
         assert run(await_answer(*repositories, sender.actor.tenant_id, execution_id, 1.0)) is None

@@ -66,7 +66,7 @@ def drained() -> None:
 
 
 def test_held_deliveries_run_once_and_in_order_when_the_webhook_is_active(holding: Sender) -> None:
-    """202 with the id that the run has; until then it is queued and not due, with a line in the ledger."""
+    """202 with the id that the run has; until then it is queued and not due, with a line in the delivery log."""
     answers = [holding.send(b'{"n": %d}' % number, x_github_event="push") for number in range(3)]
     assert [(answer.status, answer.json["held"], answer.json["duplicate"]) for answer in answers] == [
         (202, True, False)
@@ -174,7 +174,7 @@ def test_without_the_store_nothing_is_held(holding: Sender, servers: Servers) ->
 
 def test_a_delivery_that_meets_the_release_is_not_left_behind(holding: Sender) -> None:
     """Whichever is first, the store sees the other: a process that still believes in the hold runs it at once."""
-    run(holding.services.hints.webhook_config(holding.webhook_id))
+    run(holding.services.config_cache.webhook_config(holding.webhook_id))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 60.0)
         assert holding.send(b"1").json["held"]

@@ -52,7 +52,7 @@ def test_a_signed_delivery_is_queued_under_the_id_that_it_answers(sender: Sender
 
 @pytest.mark.parametrize(("place", "name"), [("header:X-Token", "x-token"), ("query:token", "token")])
 def test_where_the_secret_itself_is_sent_it_is_not_kept(wired: Services, place: str, name: str) -> None:
-    """Neither in the job of a run nor in the ledger's line of a refusal."""
+    """Neither in the job of a run nor in the delivery log's line of a refusal."""
     sender = Sender.of(wired, "generic_token", place=place)
     sent: dict[str, Any] = {"signed": {name: sender.secret}} if "header" in place else {"signed": {}}
     if "query" in place:
@@ -204,18 +204,18 @@ def test_a_webhook_that_redis_lost_is_found_in_supabase(sender: Sender) -> None:
     """After a flush the webhook is read from Supabase, and Redis knows it again."""
     run(sender.services.redis.flushall())
     assert sender.send().status == 202
-    assert run(sender.services.hints.webhook_config(sender.webhook_id)).is_fresh
+    assert run(sender.services.config_cache.webhook_config(sender.webhook_id)).is_fresh
 
 
 @pytest.mark.parametrize(("expires_at", "status"), [("2999-01-01T00:00:00Z", 202), ("2001-01-01T00:00:00Z", 401)])
 def test_a_rotated_secret_verifies_until_it_expires(sender: Sender, expires_at: str, status: int) -> None:
     """Beside the new secret the old one opens during its grace, and not afterwards."""
-    config: dict[str, Any] = run(sender.services.hints.webhook_config(sender.webhook_id)).config or {}
+    config: dict[str, Any] = run(sender.services.config_cache.webhook_config(sender.webhook_id)).config or {}
     new = run(encrypt("the new secret", secret_context(sender.actor.tenant_id, sender.webhook_id)))
     old = {**config["secrets"][0], "expires_at": expires_at}
     rotated = {**config, "secrets": [{"secret": new, "expires_at": None}, old]}
-    seen = run(sender.services.hints.webhook_config(sender.webhook_id))
-    assert run(sender.services.hints.refill_webhook(sender.webhook_id, rotated, seen))
+    seen = run(sender.services.config_cache.webhook_config(sender.webhook_id))
+    assert run(sender.services.config_cache.refill_webhook(sender.webhook_id, rotated, seen))
     assert sender.send().status == status
 
 

@@ -1,4 +1,4 @@
-"""The ledger: every delivery has a line, whatever became of it."""
+"""The delivery log: every delivery has a line, whatever became of it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from functions.intake import app
 from shared.bootstrap import Services
 from shared.commands.webhooks.redeliver import redeliver
 from shared.commands.webhooks.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret
-from shared.domain.webhook.delivery import ledger_note, queued
-from shared.engine.drain.delivery_log_writer import CarryingEvents
+from shared.domain.webhook.delivery import entry_without_run, queued
+from shared.engine.drain.delivery_log_writer import BatchingEventStore
 from shared.errors import InvalidSignatureError, UnprocessableError
 from shared.http.responses import problem
 from shared.ids import new_id
 from shared.platform.runtime import run
 from shared.queries.webhooks.get_delivery import get_delivery
 from shared.queue.job import ExecutionJob
-from shared.webhooks.intake.fallback_store import Spilled, spill
+from shared.webhooks.intake.fallback_store import StoredRun, store_run
 from shared.webhooks.intake.webhook_cache import REFUSAL_MEMORY_SECONDS
 from shared.webhooks.providers.catalog import provider_data
 from shared.webhooks.providers.rules import provider_rules
@@ -68,7 +68,7 @@ def test_another_providers_path_is_recorded(sender: Sender) -> None:
 
 
 def test_duplicates_and_pings_have_lines(sender: Sender) -> None:
-    """What starts no run is in the ledger too."""
+    """What starts no run is in the delivery log too."""
     sender.send(x_github_delivery="one")
     sender.send(x_github_delivery="one")
     sender.send(x_github_event="ping")
@@ -211,12 +211,12 @@ def test_what_was_proven_is_not_bounded_like_what_was_refused(sender: Sender, mo
     assert run(redeliver(sender.services, sender.actor, sender.webhook_id, lines[0]["id"]))["execution_id"]
 
 
-async def carried_beside(sender: Sender, line: dict[str, Any], job: ExecutionJob) -> tuple[bool, Spilled]:
+async def carried_beside(sender: Sender, line: dict[str, Any], job: ExecutionJob) -> tuple[bool, StoredRun]:
     """Whether a line went with the append of a run, and what became of the run."""
-    events = CarryingEvents(sender.services.database)
+    events = BatchingEventStore(sender.services.database)
     carried = asyncio.create_task(events.carry([line]))
     await asyncio.sleep(0)
-    spilled = await spill(events, job)
+    spilled = await store_run(events, job)
     return await carried, spilled
 
 
@@ -225,7 +225,7 @@ def test_lines_go_with_the_commit_of_runs(sender: Sender) -> None:
     job = run(sender.services.queue.peek(sender.send(b"2").json["execution_id"]))
     assert job is not None
     assert job.delivery is not None
-    line = ledger_note(job.delivery, sender.actor.tenant_id, "filtered", None, True) | {"id": new_id()}
+    line = entry_without_run(job.delivery, sender.actor.tenant_id, "filtered", None, True) | {"id": new_id()}
     carried, spilled = run(carried_beside(sender, line, job))
     assert (carried, spilled.mismatch) == (True, False)
     lines = run(sender.services.webhooks.deliveries(sender.actor.tenant_id, sender.webhook_id, 10))
@@ -243,7 +243,7 @@ def test_a_line_that_cannot_be_written_fails_no_run(sender: Sender) -> None:
 
 def test_without_a_commit_lines_are_written_on_their_own(sender: Sender) -> None:
     """They wait a moment for one, not for ever."""
-    assert run(CarryingEvents(sender.services.database).carry([])) is False
+    assert run(BatchingEventStore(sender.services.database).carry([])) is False
     sender.send(b"1", signed={})
     assert len(ledger(sender)) == 1
 
@@ -254,7 +254,7 @@ def test_a_writer_that_dies_half_way_loses_and_doubles_nothing(sender: Sender, m
     services = sender.services
     for number in range(3):
         sender.send(b"%d" % number, signed={})
-    notes = run(services.queue.take_notes("it dies"))
+    notes = run(services.queue.take_entries("it dies"))
     assert notes is not None
     run(services.webhooks.record([*notes.lines, *notes.counts]))
     run(services.redis.delete(services.queue._keys.ledger_writer))  # its lock has expired
@@ -268,7 +268,7 @@ def test_the_scheduled_drain_writes_what_waits(sender: Sender) -> None:
         sender.send(b"%d" % number, signed={})
     run(drain(lambda: 8.0))
     assert len(run(sender.services.webhooks.deliveries(sender.actor.tenant_id, sender.webhook_id, 10))) == 3
-    assert run(sender.services.queue.take_notes("another")) is None
+    assert run(sender.services.queue.take_entries("another")) is None
 
 
 def test_lines_wake_a_drain_where_none_is_live(sender: Sender) -> None:
@@ -278,10 +278,10 @@ def test_lines_wake_a_drain_where_none_is_live(sender: Sender) -> None:
     row |= {"body_sha256": "0" * 64, "size_bytes": 0}
 
     async def ask() -> list[bool]:
-        asked = [await queue.note(row), await queue.note(row)]
+        asked = [await queue.log_delivery(row), await queue.log_delivery(row)]
         await sender.services.redis.delete(queue._keys.ledger_waking)
         await queue.announce("a drain", 10)
-        return [*asked, await queue.note(row)]
+        return [*asked, await queue.log_delivery(row)]
 
     assert run(ask()) == [True, False, False]
 
@@ -357,7 +357,7 @@ def test_a_filter_keeps_deliveries_out(sender: Sender) -> None:
     ],
 )
 def test_a_filter_that_fails_keeps_deliveries_out(sender: Sender, expression: str, body: bytes, reason: str) -> None:
-    """A run cannot be taken back; a delivery that is in the ledger, with the reason, can be run again."""
+    """A run cannot be taken back; a delivery that is in the delivery log, with the reason, can be run again."""
     configure(sender, filter=expression)
     assert sender.send(body).json == {"filtered": True}
     (line,) = ledger(sender)
@@ -366,7 +366,7 @@ def test_a_filter_that_fails_keeps_deliveries_out(sender: Sender, expression: st
 
 
 def test_a_body_that_is_a_token_reaches_the_run_as_its_claims(wired: Services) -> None:
-    """An expression could not read a token; what it says has been verified. Redelivered from the ledger, too."""
+    """An expression could not read a token; what it says has been verified. Redelivered from the delivery log, too."""
     sender = Sender.of(wired, "dialpad", secret="an-example-secret-for-dialpad")
     vector = (provider_data("dialpad") or {})["vectors"]["good"]
     body = vector["body"].encode()
@@ -389,7 +389,7 @@ def test_a_secret_that_the_provider_makes_must_be_given(wired: Services) -> None
         Sender.of(wired, "discord")
     (problem,) = raised.value.problems
     assert problem.pointer == "/secret"
-    assert problem.hint
+    assert problem.suggestion
 
 
 def test_a_webhook_without_its_secret_takes_no_delivery(wired: Services) -> None:

@@ -15,13 +15,13 @@ import pytest
 
 from shared.bootstrap import Services
 from shared.commands.webhooks.update_webhook import UpdateWebhook, update_webhook
-from shared.domain.webhook.delivery import ledger_note
-from shared.engine.drain.delivery_log_writer import CarryingEvents, LedgerWriter
+from shared.domain.webhook.delivery import entry_without_run
+from shared.engine.drain.delivery_log_writer import BatchingEventStore, DeliveryLogWriter
 from shared.errors import InvalidRequestError
 from shared.ids import new_id
 from shared.platform.runtime import run
 from shared.repositories.webhooks import WebhookRepository
-from shared.webhooks.intake.fallback_store import spill
+from shared.webhooks.intake.fallback_store import store_run
 from shared.webhooks.providers.rules import provider_rules
 from tests.custom_scheme import ASKED, SCHEME
 from tests.integration.webhooks.conftest import Servers
@@ -154,11 +154,11 @@ def test_a_body_that_is_not_what_its_line_says_is_not_kept(sender: Sender) -> No
 def test_a_batch_is_bounded_in_bytes(sender: Sender) -> None:
     """Many large lines are many calls, not one of any size."""
     leave(sender.services, *(line_of(sender, headers={"x": "y" * 100_000}) for _ in range(30)))
-    notes = run(sender.services.queue.take_notes("one"))
+    notes = run(sender.services.queue.take_entries("one"))
     assert notes is not None
     assert notes.more
     assert len(notes.lines) < 30
-    run(sender.services.queue.finish_notes("one", notes))
+    run(sender.services.queue.finish_entries("one", notes))
     assert len(ledger(sender)) == 30 - len(notes.lines)
 
 
@@ -168,8 +168,8 @@ def test_a_poisoned_batch_is_carried_once(sender: Sender) -> None:
     leave(services, line_of(sender), line_of(sender, verdict="no_such_verdict"), line_of(sender))
 
     async def commits() -> None:
-        events = CarryingEvents(services.database)
-        writer = LedgerWriter(services.queue, services.webhooks, events, new_id())
+        events = BatchingEventStore(services.database)
+        writer = DeliveryLogWriter(services.queue, services.webhooks, events, new_id())
         for number in range(3):
             job = await services.queue.peek(accepted[number])
             assert job is not None
@@ -178,7 +178,7 @@ def test_a_poisoned_batch_is_carried_once(sender: Sender) -> None:
                 await asyncio.sleep(0.005)
                 if events._waiting is not None or writing.done():
                     break
-            await spill(events, job)
+            await store_run(events, job)
             await writing
             assert await services.redis.llen(services.queue._keys.ledger) == 0
 
@@ -196,7 +196,7 @@ def test_lines_wait_while_the_store_is_out_of_reach(sender: Sender, monkeypatch:
     leave(services, line_of(sender))
     monkeypatch.setattr(services.database, "_url", "http://127.0.0.1:9")
     run(services.database.close())
-    writer = LedgerWriter(services.queue, services.webhooks, CarryingEvents(services.database), new_id())
+    writer = DeliveryLogWriter(services.queue, services.webhooks, BatchingEventStore(services.database), new_id())
     assert run(writer.write()) is False
     assert waiting(services) == 1
     monkeypatch.undo()
@@ -226,7 +226,7 @@ def test_noncharacters_are_kept() -> None:
         "event_type": "\ufffe\uffff",
     }
     record |= {"headers": {"a\x00": "\ud800"}, "body_sha256": "0", "size_bytes": 0, "method": "POST", "query": {}}
-    line = ledger_note(record, "t", "filtered", "x" * 10_000, True)
+    line = entry_without_run(record, "t", "filtered", "x" * 10_000, True)
     assert (line["event_type"], line["headers"]) == ("\ufffe\uffff", {"a\ufffd": "\ufffd"})
     assert len(line["reason"] or "") == 500
 
@@ -246,7 +246,7 @@ def test_lines_wait_while_the_database_takes_none(sender: Sender, servers: Serve
 
 
 def test_a_stored_pattern_is_refused_with_its_reason(wired: Services) -> None:
-    """The handshake is not answered, whatever is asked, and the ledger says what is to be written instead."""
+    """The handshake is not answered, whatever is asked, and the delivery log says what is to be written instead."""
     sender = Sender.of(wired, "custom", scheme=SCHEME)
     config = {**sender.config, "handshake": [{**ASKED, "pattern": {"query:c": "(a+)+$"}}]}
     about = {"name": "h", "workflow_id": sender.workflow_id, "provider": "custom", "config": config}
@@ -261,12 +261,12 @@ def test_a_writer_that_was_interrupted_goes_on(sender: Sender) -> None:
     """A drain that ends while it writes is the one that writes the rest; nobody else does meanwhile."""
     leave(sender.services, line_of(sender))
     queue = sender.services.queue
-    assert run(queue.take_notes("one")) is not None
-    assert run(queue.take_notes("another")) is None
-    again = run(queue.take_notes("one"))
+    assert run(queue.take_entries("one")) is not None
+    assert run(queue.take_entries("another")) is None
+    again = run(queue.take_entries("one"))
     assert again is not None
-    run(queue.finish_notes("one", again))
-    assert run(queue.take_notes("another")) is None
+    run(queue.finish_entries("one", again))
+    assert run(queue.take_entries("another")) is None
     assert waiting(sender.services) == 0
 
 
@@ -276,11 +276,11 @@ def test_many_counts_are_written_in_many_calls(sender: Sender) -> None:
     fields = {f"{tenant_id} {sender.webhook_id} paused {minute - 60 * n}": str(n + 1) for n in range(1800)}
     fields |= {f"garbage {n}": "1" for n in range(100)}
     run(sender.services.redis.hset(sender.services.queue._keys.ledger_counts, mapping=fields))
-    notes = run(sender.services.queue.take_notes("one"))
+    notes = run(sender.services.queue.take_entries("one"))
     assert notes is not None
     assert notes.more
     assert 0 < len(notes.counted) < 1900
-    run(sender.services.queue.finish_notes("one", notes))
+    run(sender.services.queue.finish_entries("one", notes))
     run(sender.services.webhooks.record(notes.counts))
     ledger(sender)
     lines = run(sender.services.webhooks.deliveries(tenant_id, sender.webhook_id, 1000, since="2020-01-01T00:00:00Z"))
@@ -313,7 +313,7 @@ def test_lines_that_take_too_long_together_are_written_a_few_at_a_time(sender: S
     services = sender.services
     leave(services, *(line_of(sender, verdict="no_such_verdict") for _ in range(24)), line_of(sender))
     webhooks = Laborious(services.database)
-    writer = LedgerWriter(services.queue, webhooks, CarryingEvents(services.database), "slow")
+    writer = DeliveryLogWriter(services.queue, webhooks, BatchingEventStore(services.database), "slow")
 
     async def turns() -> None:
         mark, ends = services.queue._keys.ledger_writer, list[asyncio.Task[Any]]()

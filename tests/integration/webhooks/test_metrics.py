@@ -12,7 +12,7 @@ import pytest
 from functions.drain import app as drain
 from shared.commands.executions.cancel_execution import CancelExecution, cancel_execution
 from shared.commands.executions.execute_workflow import ExecuteWorkflow, execute_workflow
-from shared.commands.new_events import now, record
+from shared.commands.new_events import new_events, now
 from shared.commands.workflows.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.workflows.publish_workflow import publish_workflow
 from shared.domain.execution.fold import apply
@@ -60,7 +60,7 @@ def happen(sender: Sender, state: ExecutionState, fact: ExecutionFact, wake_at: 
         stream_id=state.id,
         stream_type="execution",
         expected_version=version,
-        events=record(sender.actor, now(), fact),
+        events=new_events(sender.actor, now(), fact),
         row=row(state, wake_at),
     )
     run(sender.services.events.append_one(append))

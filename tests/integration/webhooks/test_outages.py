@@ -11,14 +11,14 @@ from shared.bootstrap import Services
 from shared.platform.runtime import run
 from shared.repositories import database
 from shared.settings import settings
-from shared.webhooks.intake.fallback_store import spill
+from shared.webhooks.intake.fallback_store import store_run
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender
 
 
 @pytest.fixture(autouse=True)
 def _all_running_afterwards(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("shared.webhooks.intake.circuit_breaker.DETOUR_SECONDS", 0.0)
+    monkeypatch.setattr("shared.webhooks.intake.circuit_breaker.CIRCUIT_OPEN_SECONDS", 0.0)
     yield
     if servers.redis.process is None:
         servers.redis.start()
@@ -27,7 +27,7 @@ def _all_running_afterwards(servers: Servers, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_without_redis_a_delivery_becomes_a_run_that_is_due(wired: Services, servers: Servers) -> None:
-    """202 from Supabase alone: the run is queued, due at once, and in the ledger."""
+    """202 from Supabase alone: the run is queued, due at once, and in the delivery log."""
     sender = Sender.of(wired, "github")
     servers.redis.stop()
     answer = sender.send(b'{"n": 7}', x_github_delivery="one", x_github_event="push")
@@ -46,12 +46,12 @@ def test_without_redis_a_delivery_becomes_a_run_that_is_due(wired: Services, ser
 def test_redis_that_refuses_a_delivery_loses_none(wired: Services) -> None:
     """Another client has spoilt a key: the delivery goes past Redis, as when nobody is there."""
     sender = Sender.of(wired, "github")
-    run(wired.redis.delete(wired.inbox._keys.drains))
-    run(wired.redis.set(wired.inbox._keys.drains, "no sorted set"))
+    run(wired.redis.delete(wired.producer._keys.drains))
+    run(wired.redis.set(wired.producer._keys.drains, "no sorted set"))
     try:
         answer = sender.send(b'{"n": 7}', x_github_delivery="one", x_github_event="push")
     finally:
-        run(wired.redis.delete(wired.inbox._keys.drains))
+        run(wired.redis.delete(wired.producer._keys.drains))
     assert answer.status == 202
     row = run(wired.executions.get(sender.actor.tenant_id, answer.json["execution_id"]))
     assert row is not None
@@ -87,7 +87,7 @@ def test_a_delivery_that_the_queue_took_after_all_is_no_duplicate(wired: Service
     sender = Sender.of(wired, "github")
     job = run(wired.queue.peek(sender.send().json["execution_id"]))
     assert job is not None
-    first, again = run(spill(wired.events, job)), run(spill(wired.events, job))
+    first, again = run(store_run(wired.events, job)), run(store_run(wired.events, job))
     assert first == again
     assert not again.duplicate
 
@@ -106,7 +106,7 @@ def test_redis_that_is_back_takes_deliveries_when_supabase_goes(
     wired: Services, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Going around Redis for a while after it failed is to be quick; it is no reason to refuse a delivery."""
-    monkeypatch.setattr("shared.webhooks.intake.circuit_breaker.DETOUR_SECONDS", 60.0)
+    monkeypatch.setattr("shared.webhooks.intake.circuit_breaker.CIRCUIT_OPEN_SECONDS", 60.0)
     sender = Sender.of(wired, "github")
     assert sender.send(b"1").status == 202
     servers.redis.stop()

@@ -1,4 +1,4 @@
-"""Running many deliveries of the ledger again."""
+"""Running many deliveries of the delivery log again."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_times_bound_what_is_run_again(filtered: Sender) -> None:
 
 
 def test_under_one_key_each_delivery_is_run_again_once(filtered: Sender) -> None:
-    """A call that is repeated answers the same, and the ledger has one more line for each, not two."""
+    """A call that is repeated answers the same, and the delivery log has one more line for each, not two."""
     first = again(filtered, verdict="filtered", key="after the mend")
     assert again(filtered, verdict="filtered", key="after the mend") == first
     lines = [line for line in ledger(filtered) if line["verdict"] == "accepted"]

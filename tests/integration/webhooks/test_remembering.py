@@ -79,7 +79,7 @@ def test_who_has_read_earlier_does_not_overwrite_who_has_read_later(sender: Send
         return lambda services: update_webhook(services, sender.actor, sender.webhook_id, command, rules)
 
     run(slow_and_quick(sender.services, rename("first"), rename("second")))
-    config = run(sender.services.hints.webhook_config(sender.webhook_id)).config
+    config = run(sender.services.config_cache.webhook_config(sender.webhook_id)).config
     assert config is not None
     assert config["name"] == "second"
 
@@ -96,8 +96,8 @@ def test_what_was_published_last_is_remembered(sender: Sender, is_published: boo
         run(changes[0](sender.services))
         changes.reverse()
     run(slow_and_quick(sender.services, *changes))
-    config = run(sender.services.hints.webhook_config(sender.webhook_id)).config
-    hinted = run(sender.services.hints.published_versions([workflow_id]))
+    config = run(sender.services.config_cache.webhook_config(sender.webhook_id)).config
+    hinted = run(sender.services.config_cache.published_versions([workflow_id]))
     assert config is not None
     assert (config["published"], hinted[workflow_id] > 0) == (is_published, is_published)
 
@@ -120,7 +120,7 @@ def test_all_webhooks_of_a_workflow_are_remembered(
         connection.execute(
             "delete from webhooks where workflow_id = %s and id <> %s", [sender.workflow_id, sender.webhook_id]
         )
-    found = [run(sender.services.hints.webhook_config(each)).config for each in ids]
+    found = [run(sender.services.config_cache.webhook_config(each)).config for each in ids]
     assert len(found) == 31
     assert all(config is not None and config["published"] is False for config in found)
 
@@ -134,5 +134,5 @@ def test_what_another_client_has_left_there_is_no_webhook(sender: Sender, text: 
     run(sender.services.redis.set(keys.webhook(sender.webhook_id), text))
     run(sender.services.redis.set(keys.published(sender.workflow_id), text or "x"))
     assert sender.send(b"{}").status == 202
-    assert run(sender.services.hints.webhook_config(sender.webhook_id)).is_fresh
-    assert run(sender.services.hints.published_versions([sender.workflow_id])) in ({}, {sender.workflow_id: 7})
+    assert run(sender.services.config_cache.webhook_config(sender.webhook_id)).is_fresh
+    assert run(sender.services.config_cache.published_versions([sender.workflow_id])) in ({}, {sender.workflow_id: 7})

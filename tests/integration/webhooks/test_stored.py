@@ -8,7 +8,7 @@ from bullmq import Queue
 from functions.drain.work import drain
 from shared.bootstrap import Services
 from shared.platform.runtime import run
-from shared.webhooks.acceptance import door_problems
+from shared.webhooks.acceptance import option_problems
 from tests.faults.freezing import frozen
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender, ledger
@@ -76,7 +76,7 @@ def test_what_the_store_does_not_take_is_503_and_taken_when_it_comes_again(
         answer = stored.send(x_github_delivery="one")
         servers.supabase.start()
     assert (answer.status, int(answer.headers["Retry-After"]) > 0) == (503, True)
-    run(stored.services.redis.delete(f"{stored.services.inbox._base}:wait"))
+    run(stored.services.redis.delete(f"{stored.services.producer._base}:wait"))
     again = stored.send(x_github_delivery="one")
     assert again.status in (200, 202)
     run(stored.services.redis.flushall())
@@ -97,7 +97,12 @@ def test_other_bytes_under_a_stored_id_are_refused_when_redis_has_forgotten(wire
 
 def test_durability_is_one_of_two_words() -> None:
     """Anything else is named with its place."""
-    assert door_problems({"durability": "stored"}) == door_problems({"durability": "queued"}) == door_problems({}) == []
+    assert (
+        option_problems({"durability": "stored"})
+        == option_problems({"durability": "queued"})
+        == option_problems({})
+        == []
+    )
     for value in ("none", "", None, 1, ["stored"]):
-        (problem,) = door_problems({"durability": value})
+        (problem,) = option_problems({"durability": value})
         assert problem.pointer == "/durability"

@@ -120,7 +120,7 @@ def test_retries_at_once_make_one_run(sender: Sender) -> None:
 def test_where_the_store_hangs_the_job_is_put_back_for_safety(sender: Sender, servers: Servers) -> None:
     """Nobody can say whether there is a run: the job is there again, and does nothing where there is one."""
     lost, done = sender.send(x_github_delivery="lost"), sender.send(x_github_delivery="done")
-    run(sender.services.redis.delete(f"{sender.services.inbox._base}:{lost.json['execution_id']}"))
+    run(sender.services.redis.delete(f"{sender.services.producer._base}:{lost.json['execution_id']}"))
     drained(sender)
     assert [run_id for run_id, _ in runs_of(sender)] == [done.json["execution_id"]]
     with frozen(servers.supabase):
@@ -134,19 +134,19 @@ def test_where_the_store_hangs_the_job_is_put_back_for_safety(sender: Sender, se
 def test_an_error_while_a_job_is_added_leaves_no_claim(sender: Sender) -> None:
     """What was not queued is no duplicate when it comes again."""
     redis: Redis = sender.services.redis
-    meta = f"{sender.services.inbox._base}:meta"
+    meta = f"{sender.services.producer._base}:meta"
     run(redis.delete(meta))
     run(redis.set(meta, "not a hash"))
     first = sender.send(x_github_delivery="one")
     assert first.status == 202  # around Redis, whose error counts as one that is out of reach
-    assert not run(redis.exists(sender.services.inbox._keys.delivery(first.json["execution_id"])))
+    assert not run(redis.exists(sender.services.producer._keys.delivery(first.json["execution_id"])))
     run(redis.delete(meta))
 
 
 def test_a_key_that_was_spoilt_sends_no_other_delivery_around_redis(sender: Sender) -> None:
     """What Redis refuses for one delivery, it need not refuse for the next, of this tenant or of another."""
     spoilt = derived_id("delivery", sender.webhook_id, f"one:{hashlib.sha256(b'1').hexdigest()}")
-    run(sender.services.redis.hset(sender.services.inbox._keys.delivery(spoilt), "not", "a claim"))
+    run(sender.services.redis.hset(sender.services.producer._keys.delivery(spoilt), "not", "a claim"))
     assert [sender.send(b"1", x_github_delivery="one").status, sender.send(b"2").status] == [202, 202]
     assert [run_id for run_id, _ in runs_of(sender)] == [spoilt]
     assert run(sender.services.queue.counts())["wait"] == 1

@@ -30,7 +30,7 @@ def seen(p99: float, **fields: Any) -> Seen:
     ],
 )
 def test_the_bound_is_twice_the_idle_latency_or_a_second(idle: Seen, attacked: Seen, holds: bool) -> None:
-    """Whichever is more; and nothing may be refused, left behind, or missing in the ledger."""
+    """Whichever is more; and nothing may be refused, left behind, or missing in the delivery log."""
     assert Row("wide map", idle, attacked, "").holds is holds
 
 

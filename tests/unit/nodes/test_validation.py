@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.domain.workflow.graph import parse_graph
-from shared.engine.run.compiled_graph import Program
+from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.errors import MAX_PROBLEMS, Problem
 from shared.nodes.validation import validate_graph
 
@@ -96,7 +96,7 @@ def test_node_problem_has_a_pointer_and_a_hint(node: dict[str, Any], pointer: st
     """Types, parameters, expressions, names: each problem alone, at its place."""
     (found,) = after_hook(node)
     assert found.pointer == pointer
-    assert hint in (found.hint or "")
+    assert hint in (found.suggestion or "")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_edge_problem_has_a_pointer_and_a_hint(edges: list[tuple[str, str, str]]
     drawn = [{"source": source, "source_handle": handle, "target": target} for source, handle, target in edges]
     found = problems(nodes, drawn)
     assert pointer in [problem.pointer for problem in found]
-    assert any(hint in (problem.hint or "") for problem in found if problem.pointer == pointer)
+    assert any(hint in (problem.suggestion or "") for problem in found if problem.pointer == pointer)
 
 
 def test_cycle_is_a_problem_of_its_nodes() -> None:
@@ -151,7 +151,10 @@ def test_cycle_is_a_problem_of_its_nodes() -> None:
 def test_graph_without_a_trigger_is_a_problem() -> None:
     """Nothing could start it."""
     (found,) = problems([], [])
-    assert (found.pointer, found.hint) == ("/nodes", "Add a webhook_trigger, a schedule_trigger or a manual_trigger.")
+    assert (found.pointer, found.suggestion) == (
+        "/nodes",
+        "Add a webhook_trigger, a schedule_trigger or a manual_trigger.",
+    )
 
 
 def test_reference_to_a_node_that_runs_elsewhere_is_a_problem() -> None:
@@ -162,7 +165,7 @@ def test_reference_to_a_node_that_runs_elsewhere_is_a_problem() -> None:
         {"id": "b", "type": "transform", "parameters": {"value": "{% $nodes.a %}"}},
     ]
     (found,) = problems(nodes, [{"source": "hook", "target": "a"}, {"source": "hook", "target": "b"}])
-    assert (found.pointer, found.hint) == ("/nodes/2/parameters/value", "Draw an edge from it.")
+    assert (found.pointer, found.suggestion) == ("/nodes/2/parameters/value", "Draw an edge from it.")
 
 
 WORKFLOW_ID = "0199a000-0000-7000-8000-000000000000"
@@ -225,7 +228,7 @@ def test_version_that_was_published_with_more_still_runs() -> None:
         {"id": "n", "type": "http_request", "parameters": {"url": "https://a.example"}, "timeout_seconds": 900},
     ]
     row = {"workflow_id": "w", "version": 1, "nodes": nodes, "edges": [{"source": "hook", "target": "n"}]}
-    assert Program.from_row(row).nodes["n"].timeout_seconds == 600
+    assert CompiledWorkflow.from_row(row).nodes["n"].timeout_seconds == 600
 
 
 def test_problems_are_counted_before_they_are_written_out() -> None:
@@ -254,7 +257,10 @@ def test_hint_is_the_name_that_is_most_alike() -> None:
     """Among many too."""
     nodes = [{"id": f"step_{number}", "type": "merge"} for number in range(200)] + [{"id": "summary", "type": "merge"}]
     found = problems([HOOK, *nodes], [{"source": "hook", "target": "sumary"}])
-    assert next(problem.hint for problem in found if problem.pointer == "/edges/0/target") == "Did you mean 'summary'?"
+    assert (
+        next(problem.suggestion for problem in found if problem.pointer == "/edges/0/target")
+        == "Did you mean 'summary'?"
+    )
 
 
 def test_awaited_signals_are_looked_for_once() -> None:
@@ -286,7 +292,7 @@ def test_scope_as_a_whole_is_a_problem(expression: str) -> None:
     """What all names stand in is no value, wherever in an expression it is asked for."""
     (found,) = after_hook({"type": "transform", "parameters": {"value": f"{{% {expression} %}}"}})
     assert found.message.startswith("Here $, $$, * and **")
-    assert "$input" in (found.hint or "")
+    assert "$input" in (found.suggestion or "")
 
 
 @pytest.mark.parametrize(
@@ -302,7 +308,7 @@ def test_path_without_a_start_is_a_problem(expression: str, start: str) -> None:
     """The hint is a path that has one."""
     (found,) = after_hook({"type": "transform", "parameters": {"value": f"{{% {expression} %}}"}})
     assert "starts nowhere" in found.message
-    assert (found.hint or "").endswith(f"for example {start}.")
+    assert (found.suggestion or "").endswith(f"for example {start}.")
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.platform.lru_cache import RecentlyUsed
+from shared.platform.lru_cache import LruCache
 
 
 def test_what_was_not_used_for_longest_makes_room() -> None:
     """A look counts as use; the values that went are told."""
-    kept: RecentlyUsed[str, str] = RecentlyUsed(3)
+    kept: LruCache[str, str] = LruCache(3)
     for key in "abc":
         assert kept.put(key, key.upper()) == []
     assert kept.get("a") == "A"
@@ -21,7 +21,7 @@ def test_what_was_not_used_for_longest_makes_room() -> None:
 
 def test_a_large_value_takes_the_place_of_many_and_is_kept_itself() -> None:
     """Weights count, not values; one that is too heavy by itself stays until the next comes."""
-    kept: RecentlyUsed[str, int] = RecentlyUsed(10)
+    kept: LruCache[str, int] = LruCache(10)
     for index in range(10):
         kept.put(str(index), index)
 
@@ -32,7 +32,7 @@ def test_a_large_value_takes_the_place_of_many_and_is_kept_itself() -> None:
 
 def test_what_is_taken_out_makes_room() -> None:
     """A value that was taken out weighs nothing any more, and is there no longer."""
-    kept: RecentlyUsed[str, str] = RecentlyUsed(2)
+    kept: LruCache[str, str] = LruCache(2)
     kept.put("a", "A")
     kept.put("b", "B")
 
@@ -44,7 +44,7 @@ def test_what_is_taken_out_makes_room() -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 8)), max_size=60))
 def test_every_value_is_kept_or_told_to_have_gone_and_none_outweighs(puts: list[tuple[int, int]]) -> None:
     """Nothing is lost or told twice, and what is kept weighs no more than allowed, but for a single value."""
-    kept: RecentlyUsed[int, int] = RecentlyUsed(12)
+    kept: LruCache[int, int] = LruCache(12)
     weights, gone = {}, []
     for number, (key, weight) in enumerate(puts):
         weights[number] = weight

@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 import pytest
 
 from shared.platform import slots as module
-from shared.platform.slots import ASIDE_OF_A_TENANT, MAX_ASIDE, PATIENCE_SECONDS, Places, outside
+from shared.platform.slots import ASIDE_OF_A_TENANT, MAX_ASIDE, PATIENCE_SECONDS, Slots, waiting_outside
 
 SLOW = PATIENCE_SECONDS * 1.5
 
 
 @asynccontextmanager
 async def runs(
-    places: Places, tenant_id: str, count: int, are_outside: bool = True, most: int = ASIDE_OF_A_TENANT
+    places: Slots, tenant_id: str, count: int, are_outside: bool = True, most: int = ASIDE_OF_A_TENANT
 ) -> AsyncIterator[None]:
     """So many runs of the tenant's at work: they wait for a server until the block ends, or do something themselves."""
     ended = asyncio.Event()
@@ -25,7 +25,7 @@ async def runs(
         places.take()
         with places.run_of(tenant_id):
             if are_outside:
-                with outside(most):
+                with waiting_outside(most):
                     await ended.wait()
             await ended.wait()
         places.give_back()
@@ -39,7 +39,7 @@ async def runs(
 
 async def test_run_that_waits_for_a_server_gives_its_place_to_another() -> None:
     """After a moment; it has it again when it goes on, and who waits for a place hears of it."""
-    places = Places(4)
+    places = Slots(4)
     async with runs(places, "slow", 3), runs(places, "busy", 1, are_outside=False):
         assert places.free == 0
         places.freed.clear()
@@ -51,10 +51,10 @@ async def test_run_that_waits_for_a_server_gives_its_place_to_another() -> None:
 
 async def test_short_wait_changes_nothing() -> None:
     """Nor do two of them that overlap as long as both are short."""
-    places = Places(4)
+    places = Slots(4)
     places.take()
     with places.run_of("quick"):
-        with outside():
+        with waiting_outside():
             await asyncio.sleep(0)
         await asyncio.sleep(SLOW)
     assert places.at_work == 1
@@ -62,7 +62,7 @@ async def test_short_wait_changes_nothing() -> None:
 
 async def test_tenant_has_no_more_aside_than_its_share() -> None:
     """The rest of its runs keep their places until others come back."""
-    places = Places(256)
+    places = Slots(256)
     async with runs(places, "greedy", ASIDE_OF_A_TENANT + 20):
         await asyncio.sleep(SLOW)
         assert places.at_work == 20
@@ -74,7 +74,7 @@ async def test_tenant_has_no_more_aside_than_its_share() -> None:
 
 async def test_tenant_that_has_its_share_aside_is_put_off_where_others_have_work() -> None:
     """Its jobs come back one after the other, so that a long backlog does not come back at once; the others' run."""
-    places = Places(8)
+    places = Slots(8)
     async with runs(places, "greedy", ASIDE_OF_A_TENANT + 5):
         await asyncio.sleep(SLOW)
         assert places.pause_of("modest") == 0
@@ -88,7 +88,7 @@ async def test_tenant_that_has_its_share_aside_is_put_off_where_others_have_work
 
 async def test_large_jobs_that_are_put_off_come_back_further_apart() -> None:
     """Each time they come, all that is in them is read."""
-    places = Places(8)
+    places = Slots(8)
     async with runs(places, "greedy", ASIDE_OF_A_TENANT + 5):
         await asyncio.sleep(SLOW)
         assert places.pause_of("modest") == 0
@@ -99,7 +99,7 @@ async def test_large_jobs_that_are_put_off_come_back_further_apart() -> None:
 async def test_tenant_whose_large_runs_wait_in_their_places_is_put_off_where_others_have_work() -> None:
     """Few of these may be aside: the others, and no more than half of the places, keep them, also while none waits any
     more."""
-    places = Places(8)
+    places = Slots(8)
     async with runs(places, "greedy", 7, most=2):
         await asyncio.sleep(SLOW)
         assert (places.at_work, places.pause_of("modest"), places.pause_of("greedy") > 0) == (5, 0, True)
@@ -111,7 +111,7 @@ async def test_tenant_whose_large_runs_wait_in_their_places_is_put_off_where_oth
 
 async def test_tenant_alone_is_never_put_off() -> None:
     """Nobody else needs the places, and a further drain may come for its runs."""
-    places = Places(8)
+    places = Slots(8)
     async with runs(places, "alone", ASIDE_OF_A_TENANT + 8):
         await asyncio.sleep(SLOW)
         assert {places.pause_of("alone") for _ in range(20)} == {0}
@@ -119,7 +119,7 @@ async def test_tenant_alone_is_never_put_off() -> None:
 
 async def test_tenant_that_has_nothing_aside_is_not_put_off_for_what_others_have() -> None:
     """However many of those there are."""
-    places = Places(8)
+    places = Slots(8)
     tenants = [f"t{number}" for number in range(MAX_ASIDE)]
     async with runs(places, "a", 64), runs(places, "b", 64), runs(places, "c", 64), runs(places, "d", 64):
         await asyncio.sleep(SLOW)
@@ -129,12 +129,12 @@ async def test_tenant_that_has_nothing_aside_is_not_put_off_for_what_others_have
 
 async def test_run_that_is_given_up_leaves_nothing_behind() -> None:
     """Cancelled while it waits, before and after it was set aside."""
-    places = Places(4)
+    places = Slots(4)
 
     async def run() -> None:
         places.take()
         try:
-            with places.run_of("slow"), outside():
+            with places.run_of("slow"), waiting_outside():
                 await asyncio.sleep(60)
         finally:
             places.give_back()

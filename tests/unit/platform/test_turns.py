@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from shared.platform.turns import LARGE_BYTES, Turns
+from shared.platform.turns import LARGE_BYTES, ComputeTurns
 
 
 def busy(seconds: float) -> float:
@@ -21,7 +21,7 @@ def busy(seconds: float) -> float:
 
 async def test_small_ones_wait_for_nobody() -> None:
     """However many large ones do."""
-    turns, order = Turns(), list[str]()
+    turns, order = ComputeTurns(), list[str]()
     large = [asyncio.create_task(turns.take("a", lambda: order.append("large"), LARGE_BYTES)) for _ in range(3)]
     await turns.take("a", lambda: order.append("small"), LARGE_BYTES - 1)
     await asyncio.gather(*large)
@@ -30,7 +30,7 @@ async def test_small_ones_wait_for_nobody() -> None:
 
 async def test_the_loop_is_everybodys_for_as_long_as_each_took() -> None:
     """Between two of them, what is short gets its turns again and again."""
-    turns, between = Turns(), list[int]()
+    turns, between = ComputeTurns(), list[int]()
     large = [
         asyncio.create_task(turns.take("a", lambda: between.append(0) or busy(0.05), LARGE_BYTES)) for _ in range(4)
     ]  # type: ignore[func-returns-value]
@@ -43,7 +43,7 @@ async def test_the_loop_is_everybodys_for_as_long_as_each_took() -> None:
 
 async def test_who_has_begun_goes_first() -> None:
     """What was read is done with before more is read; of the same kind, who came first goes first."""
-    turns, order = Turns(), list[str]()
+    turns, order = ComputeTurns(), list[str]()
 
     def take(name: str, *, is_beginning: bool) -> asyncio.Task[None]:
         return asyncio.create_task(turns.take("a", lambda: order.append(name), LARGE_BYTES, is_beginning=is_beginning))
@@ -60,7 +60,7 @@ async def test_who_has_begun_goes_first() -> None:
 
 async def test_tenants_take_turns() -> None:
     """However many one of them has waiting, begun ones too: of two, each has every other turn."""
-    turns, order = Turns(), list[str]()
+    turns, order = ComputeTurns(), list[str]()
 
     def take(tenant_id: str, *, is_beginning: bool) -> asyncio.Task[None]:
         compute = partial(order.append, tenant_id)
@@ -74,7 +74,7 @@ async def test_tenants_take_turns() -> None:
 
 async def test_a_turn_ends_whatever_comes_of_it() -> None:
     """One that fails is followed by the next."""
-    turns = Turns()
+    turns = ComputeTurns()
 
     def fail() -> None:
         raise ValueError("no JSON")
@@ -88,7 +88,7 @@ async def test_a_turn_ends_whatever_comes_of_it() -> None:
 async def test_a_turn_that_nobody_waits_for_any_more_is_the_next_ones() -> None:
     """Whether it is given up long before it comes or in that very moment."""
     for delay in range(40):
-        turns = Turns()
+        turns = ComputeTurns()
         first, given_up = (asyncio.create_task(turns.take("a", lambda: busy(0.001), LARGE_BYTES)) for _ in range(2))
         await first
         asyncio.get_running_loop().call_later(0.0005 + delay * 0.00002, given_up.cancel)

@@ -8,7 +8,7 @@ from redis.exceptions import DataError, ReadOnlyError, ResponseError
 
 from shared.errors import QueueError, QueueUnavailableError
 from shared.queue.connection import connect, in_our_terms
-from shared.queue.consumer import ExecutionQueue
+from shared.queue.consumer import JobConsumer
 from shared.queue.keys import OwnKeys
 from shared.settings import Settings
 from tests.integration.queue.jobs import TENANT
@@ -63,7 +63,7 @@ async def test_an_id_that_bullmq_would_misread_is_refused() -> None:
     """Numbers and colons mean something to BullMQ; only UUIDs are executions."""
     from shared.queue.job import ExecutionJob
 
-    queue = ExecutionQueue.connect(SETTINGS)
+    queue = JobConsumer.connect(SETTINGS)
     for execution_id in ("7", "a:b", ""):
         with pytest.raises(ValueError, match="UUID"):
             await queue.enqueue([ExecutionJob(TENANT, execution_id, "resume")])

@@ -108,7 +108,7 @@ def test_delivery_of_nested_headers_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in delivered() if name != "body_encoding"])
 def test_delivery_without_a_field_or_with_another_kind_of_value_is_named(name: str) -> None:
-    """Whatever the engine or the ledger reads of it."""
+    """Whatever the engine or the delivery log reads of it."""
     sound = delivered()
     for delivery in ({key: value for key, value in sound.items() if key != name}, {**sound, name: [7]}):
         data = {"tenant_id": TENANT, "execution_id": EXECUTION, "kind": "delivery", "delivery": delivery}

@@ -10,7 +10,7 @@ from bullmq.scripts import Scripts
 
 from shared.queue.connection import connect
 from shared.queue.job import JOB_NAME, ExecutionJob
-from shared.queue.producer import REMOVED, Inbox
+from shared.queue.producer import REMOVED, JobProducer
 from shared.settings import Settings
 
 ID = "01930000-0000-7000-8000-000000000001"
@@ -32,7 +32,7 @@ def test_job_is_packed_as_bullmq_packs_it() -> None:
         deduplication_id=None,
     )
     scripts = Scripts(settings.queue_prefix, settings.queue_name, SimpleNamespace(conn=None, commands={}))
-    inbox = Inbox(connect(settings), settings)
+    inbox = JobProducer(connect(settings), settings)
     assert inbox._packed(job, 1793522406000) == scripts.addJobArgs(theirs)
     names = ["wait", "paused", "meta", "id", "completed", "delayed", "active", "events", "marker"]
     assert inbox._add_keys == scripts.getKeys(names)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.json.check_budget import Steps
+from shared.domain.json.check_budget import CheckBudget
 from shared.domain.json.schema import BOUNDS, TYPES, fits, mismatches, schema_problems
 from shared.errors import LimitExceededError
 
@@ -65,7 +65,7 @@ def test_unsound_schema_is_refused(schema: Any, pointer: str) -> None:
 
 def steps_of(schema: dict[str, Any], value: Any) -> int:
     """How many steps it takes to hold the value against the schema."""
-    steps = Steps(1_000_000)
+    steps = CheckBudget(1_000_000)
     mismatches(schema, value, steps=steps)
     return steps.limit - steps.left
 
@@ -105,7 +105,7 @@ def test_check_ends_with_its_twentieth_problem() -> None:
 
 def test_what_takes_too_many_steps_is_refused() -> None:
     """With an error that says so, wherever the check has come to: not after it."""
-    steps = Steps(1_000)
+    steps = CheckBudget(1_000)
     with pytest.raises(LimitExceededError) as refused:
         fits({"items": {"type": "integer"}}, [1] * 1_000_000, steps)
     assert (refused.value.code, steps.left) == ("limit", -1)

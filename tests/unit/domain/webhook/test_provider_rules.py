@@ -28,7 +28,7 @@ def test_other_secret_is_a_problem_that_does_not_show_it(rules: ProviderRules, s
     """What does not fit is pointed at with a remedy; the secret itself is not repeated."""
     (problem,) = secret_problems(rules, secret)
     assert problem.pointer == "/secret"
-    assert problem.hint
+    assert problem.suggestion
     assert "é" not in problem.message
 
 

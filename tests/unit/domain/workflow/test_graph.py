@@ -22,7 +22,7 @@ def problem(nodes: Any, edges: Any = ()) -> tuple[str, str]:
     graph, problems = parse_graph(nodes, list(edges) if isinstance(edges, tuple) else edges)
     assert graph is None
     (found,) = problems
-    return found.pointer, found.hint or ""
+    return found.pointer, found.suggestion or ""
 
 
 def test_house_shape_survives_a_round_trip() -> None:

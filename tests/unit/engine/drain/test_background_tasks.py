@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from shared.engine.drain.background_tasks import Keepers, keep_turning
+from shared.engine.drain.background_tasks import BackgroundTasks, run_periodically
 from shared.errors import QueueUnavailableError, StorageUnavailableError
 
 
@@ -25,8 +25,8 @@ async def test_turn_that_fails_is_logged_and_followed_by_the_next(caplog: pytest
         done.set()
         return 60.0
 
-    keepers = Keepers(lambda name: pytest.fail(f"{name} died"))
-    keepers.start("odd", keep_turning("odd", turn, failed_pause_seconds=0.0))
+    keepers = BackgroundTasks(lambda name: pytest.fail(f"{name} died"))
+    keepers.start("odd", run_periodically("odd", turn, failed_pause_seconds=0.0))
     await asyncio.wait_for(done.wait(), 5)
     await keepers.stop()
     told = [(record.levelno, record.message, record.__dict__["keeper"]) for record in caplog.records]
@@ -47,8 +47,8 @@ async def test_turn_that_hangs_is_given_up(caplog: pytest.LogCaptureFixture) -> 
         await asyncio.Event().wait()
         return 0.0
 
-    keepers = Keepers(lambda name: pytest.fail(f"{name} died"))
-    keepers.start("odd", keep_turning("odd", turn, deadline_seconds=0.01, failed_pause_seconds=0.0))
+    keepers = BackgroundTasks(lambda name: pytest.fail(f"{name} died"))
+    keepers.start("odd", run_periodically("odd", turn, deadline_seconds=0.01, failed_pause_seconds=0.0))
     await asyncio.wait_for(done.wait(), 5)
     await keepers.stop()
     assert {record.__dict__["error"] for record in caplog.records} == {"timeout"}
@@ -70,8 +70,8 @@ async def _fails() -> None:
 async def test_keeper_that_ends_is_told_of(keep, caplog: pytest.LogCaptureFixture) -> None:  # type: ignore[no-untyped-def]
     """However it has ended; the others are there until they are stopped."""
     dead: asyncio.Queue[str] = asyncio.Queue()
-    keepers = Keepers(dead.put_nowait)
-    keepers.start("lives", keep_turning("lives", lambda: asyncio.sleep(60.0, 60.0)))
+    keepers = BackgroundTasks(dead.put_nowait)
+    keepers.start("lives", run_periodically("lives", lambda: asyncio.sleep(60.0, 60.0)))
     keepers.start("dies", keep())
     assert await asyncio.wait_for(dead.get(), 5) == "dies"
     await keepers.stop()

@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from shared.domain.expressions.templates import compile_template, reads
-from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.engine.expressions.evaluator_process import EvaluationError
-from shared.engine.expressions.requests import Filled, GuardedTemplate, Level, Request, RunData
+from shared.engine.expressions.requests import EvaluatedTemplate, Filled, Level, Request, RunData
 
 # Few steps, each of them long: the library stops it by its time.
 SLOW = "{% ($s := $pad('', 1000000, 'ab'); [1..9000].$length($replace($s, 'a', 'c'))) %}"
@@ -21,21 +21,21 @@ ENDLESS = "{% ($f := function($x) { $f($x + 1) }; $f(1)) %}"
 
 
 @pytest.fixture
-async def guard() -> AsyncIterator[ExpressionGuard]:
+async def guard() -> AsyncIterator[ExpressionEvaluator]:
     """A guard with a warm child."""
-    guard = ExpressionGuard()
+    guard = ExpressionEvaluator()
     await guard.start()
     yield guard
     await guard.close()
 
 
-def template(value: Any) -> GuardedTemplate:
+def template(value: Any) -> EvaluatedTemplate:
     """A node's parameters `{value}`."""
     parameters = {"value": value}
-    return GuardedTemplate(parameters, reads(compile_template(parameters)))
+    return EvaluatedTemplate(parameters, reads(compile_template(parameters)))
 
 
-def request(wanted: GuardedTemplate, trigger: Any = None, run: RunData | None = None, seed: int = 1) -> Request:
+def request(wanted: EvaluatedTemplate, trigger: Any = None, run: RunData | None = None, seed: int = 1) -> Request:
     """One template over a trigger."""
     names = [name for name in ("trigger",) if name in wanted.reads]
     run = run or RunData()
@@ -43,7 +43,7 @@ def request(wanted: GuardedTemplate, trigger: Any = None, run: RunData | None = 
     return Request(wanted, level, [], 1_800_000_000_000, seed)
 
 
-async def value(guard: ExpressionGuard, text: str, trigger: Any = None) -> Any:
+async def value(guard: ExpressionEvaluator, text: str, trigger: Any = None) -> Any:
     """What an expression yields."""
     return (await guard.fill(request(template(text), trigger))).parameters.get("value", "nothing")
 
@@ -54,7 +54,7 @@ def child() -> psutil.Process:
     return next(one for one in alive if "evaluator_main" in " ".join(one.cmdline()))
 
 
-async def test_values_keep_their_types(guard: ExpressionGuard) -> None:
+async def test_values_keep_their_types(guard: ExpressionEvaluator) -> None:
     """Numbers, lists, null and nothing are four different things on the other side of the process."""
     trigger = {"n": 1.5, "list": [1], "none": None}
     texts = (
@@ -67,7 +67,7 @@ async def test_values_keep_their_types(guard: ExpressionGuard) -> None:
     assert [await value(guard, text, trigger) for text in texts] == [1.5, [1], None, "nothing", "n=1.5"]
 
 
-async def test_run_data_is_sent_once(guard: ExpressionGuard) -> None:
+async def test_run_data_is_sent_once(guard: ExpressionEvaluator) -> None:
     """The second node of a run finds the trigger in the child: nobody is asked for it again."""
     asked: list[str] = []
     run = RunData()
@@ -78,7 +78,7 @@ async def test_run_data_is_sent_once(guard: ExpressionGuard) -> None:
     assert asked == ["trigger"]
 
 
-async def test_whole_context_is_what_the_template_names(guard: ExpressionGuard) -> None:
+async def test_whole_context_is_what_the_template_names(guard: ExpressionEvaluator) -> None:
     """A version that was published before `$$` was refused sees the same whatever the child has been given before."""
     run = RunData()
     alone = (await guard.fill(request(template("{% $$ %}"), {"a": 1}))).parameters
@@ -93,7 +93,7 @@ async def test_whole_context_is_what_the_template_names(guard: ExpressionGuard) 
     ] * 2
 
 
-async def test_endless_expression_ends_alone(guard: ExpressionGuard) -> None:
+async def test_endless_expression_ends_alone(guard: ExpressionEvaluator) -> None:
     """An expression that never ends fails by its steps or its time; the one after it is answered."""
     started = time.monotonic()
     with pytest.raises(EvaluationError) as error:
@@ -103,7 +103,7 @@ async def test_endless_expression_ends_alone(guard: ExpressionGuard) -> None:
     assert await value(guard, "{% 1 + 1 %}") == 2
 
 
-async def test_slow_expression_times_out(guard: ExpressionGuard) -> None:
+async def test_slow_expression_times_out(guard: ExpressionEvaluator) -> None:
     """An expression may take a second."""
     started = time.monotonic()
     with pytest.raises(EvaluationError) as error:
@@ -117,7 +117,7 @@ async def test_slow_expression_times_out(guard: ExpressionGuard) -> None:
     ["[1..20000]", "$pad('', 2000000)", "($f := function($n) { 1 + $f($n + 1) }; $f(1))"],
     ids=["items", "text", "depth"],
 )
-async def test_limits_hold(guard: ExpressionGuard, expression: str) -> None:
+async def test_limits_hold(guard: ExpressionEvaluator, expression: str) -> None:
     """Lists, texts and depth are bounded, and the child survives the attempt."""
     pid = child().pid
     with pytest.raises(EvaluationError):
@@ -126,14 +126,14 @@ async def test_limits_hold(guard: ExpressionGuard, expression: str) -> None:
     assert child().pid == pid
 
 
-async def test_large_parameters_are_refused(guard: ExpressionGuard) -> None:
+async def test_large_parameters_are_refused(guard: ExpressionEvaluator) -> None:
     """A node's parameters are bounded as a whole."""
     with pytest.raises(EvaluationError) as error:
         await guard.fill(request(template(["{% $trigger %}"] * 9), "x" * 200_000))
     assert error.value.code == "limit"
 
 
-async def test_killed_child_is_replaced_and_nobody_fails(guard: ExpressionGuard) -> None:
+async def test_killed_child_is_replaced_and_nobody_fails(guard: ExpressionEvaluator) -> None:
     """The child dies under thirty evaluations: all are answered by its successor, with their run's data."""
     run, wanted = RunData(), template("{% $trigger.n %}")
     await guard.fill(request(wanted, {"n": 0}, run))
@@ -143,7 +143,7 @@ async def test_killed_child_is_replaced_and_nobody_fails(guard: ExpressionGuard)
     assert [filled.parameters for filled in await asyncio.gather(*waiting)] == [{"value": 0}] * 30
 
 
-async def test_stopped_child_is_killed_and_only_the_guilty_fails(guard: ExpressionGuard) -> None:
+async def test_stopped_child_is_killed_and_only_the_guilty_fails(guard: ExpressionEvaluator) -> None:
     """An evaluation that holds the child against its limits is found by its progress; those behind it are answered."""
     await guard.fill(request(template("{% 0 %}")))
     busy = child().cpu_times().user + 0.03  # more than the first one needs: then it is at the slow one
@@ -158,7 +158,7 @@ async def test_stopped_child_is_killed_and_only_the_guilty_fails(guard: Expressi
     assert isinstance(last, Filled)
 
 
-async def test_same_seed_and_clock_give_the_same_answer(guard: ExpressionGuard) -> None:
+async def test_same_seed_and_clock_give_the_same_answer(guard: ExpressionEvaluator) -> None:
     """Randomness and time come from outside, so that a run can be derived again."""
     wanted = template("{% [$random(), $millis(), $now()] %}")
     first, again, other = [await guard.fill(request(wanted, seed=seed)) for seed in (7, 7, 8)]
@@ -168,7 +168,7 @@ async def test_same_seed_and_clock_give_the_same_answer(guard: ExpressionGuard) 
 
 
 @pytest.mark.parametrize("text", ["{% $string($$) %}", "{% $count(**) %}", "{% $keys() %}"])
-async def test_scope_as_a_whole_is_the_same_whatever_the_child_has(guard: ExpressionGuard, text: str) -> None:
+async def test_scope_as_a_whole_is_the_same_whatever_the_child_has(guard: ExpressionEvaluator, text: str) -> None:
     """A version that was published while such expressions were allowed: it sees nothing that it does not name."""
     run, trigger = RunData(), {"n": 1}
     before = await guard.fill(request(template(text), trigger, run))

@@ -15,31 +15,31 @@ from hypothesis import strategies as st
 
 from shared.domain.expressions.templates import compile_template, reads
 from shared.domain.json.values import MAX_DEPTH
-from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.engine.expressions.evaluator_main import MAX_ANSWER_DEPTH, PROGRESS, Evaluator
 from shared.engine.expressions.evaluator_process import EvaluationError
-from shared.engine.expressions.request_queue import Lane
-from shared.engine.expressions.requests import Filled, GuardedTemplate, Level, Request, RunData, Waiting
+from shared.engine.expressions.request_queue import RequestQueue
+from shared.engine.expressions.requests import EvaluatedTemplate, Filled, Level, Request, RunData, Waiting
 from shared.errors import UnavailableError
 from shared.platform.runtime import run
 
 
 @pytest.fixture
-async def guard() -> AsyncIterator[ExpressionGuard]:
+async def guard() -> AsyncIterator[ExpressionEvaluator]:
     """A guard with a warm child."""
-    guard = ExpressionGuard()
+    guard = ExpressionEvaluator()
     await guard.start()
     yield guard
     await guard.close()
 
 
-def template(text: str, generation: int = -1) -> GuardedTemplate:
+def template(text: str, generation: int = -1) -> EvaluatedTemplate:
     """A node's parameters `{value}`."""
     parameters = {"value": text}
-    return GuardedTemplate(parameters, reads(compile_template(parameters)), generation=generation)
+    return EvaluatedTemplate(parameters, reads(compile_template(parameters)), generation=generation)
 
 
-def reading(outputs: dict[str, Any], wanted: GuardedTemplate, data: RunData | None = None) -> Request:
+def reading(outputs: dict[str, Any], wanted: EvaluatedTemplate, data: RunData | None = None) -> Request:
     """A request of a run whose nodes have these outputs; its template reads all of them."""
     nodes = list(outputs)
     level = Level(data or RunData(), [], nodes, lambda _name: None, outputs.__getitem__, nodes)
@@ -57,14 +57,16 @@ def nested(depth: int) -> Any:
 @pytest.fixture(scope="module")
 def shared_guard() -> Any:
     """A guard for all examples of a property."""
-    guard = ExpressionGuard()
+    guard = ExpressionEvaluator()
     yield guard
     run(guard.close())
 
 
 @given(st.lists(st.sampled_from([0, 1, 90, 199, 400, 900, 1_100, 5_000, 50_000]), max_size=5))
 @settings(max_examples=12, deadline=None)
-def test_no_depth_of_any_number_of_outputs_stops_another_run(shared_guard: ExpressionGuard, depths: list[int]) -> None:
+def test_no_depth_of_any_number_of_outputs_stops_another_run(
+    shared_guard: ExpressionEvaluator, depths: list[int]
+) -> None:
     """Requests that read outputs of any depth end, and those beside and behind them are answered."""
 
     async def together() -> list[Filled | BaseException]:
@@ -84,7 +86,7 @@ def test_no_depth_of_any_number_of_outputs_stops_another_run(shared_guard: Expre
         assert isinstance(greedy, Filled) or (isinstance(greedy, EvaluationError) and greedy.code == "limit")
 
 
-async def test_what_went_with_a_refused_request_is_sent_again(guard: ExpressionGuard) -> None:
+async def test_what_went_with_a_refused_request_is_sent_again(guard: ExpressionEvaluator) -> None:
     """One template of a run reads an output that cannot be sent: the run's other data is not thought to be there."""
     data, wanted = RunData(), template("{% $nodes.a.x %}")
     outputs = {"a": {"x": 1}, "b": nested(100_000)}
@@ -96,20 +98,20 @@ async def test_what_went_with_a_refused_request_is_sent_again(guard: ExpressionG
 
 
 @pytest.mark.parametrize("value", [object(), {"x": {1, 2}}, {("a",): 1}], ids=["object", "set", "key"])
-async def test_value_that_is_no_json_fails_its_request_alone(guard: ExpressionGuard, value: Any) -> None:
+async def test_value_that_is_no_json_fails_its_request_alone(guard: ExpressionEvaluator, value: Any) -> None:
     """Whatever else is wrong with what a request reads concerns no other."""
     with pytest.raises(EvaluationError):
         await asyncio.wait_for(guard.fill(reading({"a": value}, template("{% $nodes.a %}"))), 10)
     assert (await guard.fill(reading({"a": 1}, template("{% $nodes.a %}")))).parameters == {"value": 1}
 
 
-async def test_child_that_lacks_something_is_given_it(guard: ExpressionGuard) -> None:
+async def test_child_that_lacks_something_is_given_it(guard: ExpressionEvaluator) -> None:
     """The guard believes that its child has a template: the child says that it was lost, and is given it."""
     mistaken = template("{% $nodes.a %}", generation=1)
     assert (await guard.fill(reading({"a": 1}, mistaken))).parameters == {"value": 1}
 
 
-async def test_parameters_that_are_too_deep_are_refused(guard: ExpressionGuard) -> None:
+async def test_parameters_that_are_too_deep_are_refused(guard: ExpressionEvaluator) -> None:
     """An expression that builds a deep value fails; its depth is bounded, as its size is."""
     levels = "{{% ($f := function($n, $v) {{ $n = 0 ? $v : $f($n - 1, {{'a': $v}}) }}; $f({}, 1)) %}}"
     deepest = MAX_ANSWER_DEPTH - 1  # the parameters are an object around it
@@ -127,9 +129,9 @@ def test_child_answers_every_frame() -> None:
             assert evaluator.answer(1, frame).startswith(b'{"lost":')
 
 
-async def test_answer_that_cannot_be_read_fails_its_request(guard: ExpressionGuard) -> None:
+async def test_answer_that_cannot_be_read_fails_its_request(guard: ExpressionEvaluator) -> None:
     """It is an error of that request, and not of the socket that all others are answered through."""
-    lane, loop = Lane(guard), asyncio.get_running_loop()
+    lane, loop = RequestQueue(guard), asyncio.get_running_loop()
     unreadable, readable = (Waiting(reading({}, template("{% 2 %}")), loop.create_future(), 0.0) for _ in range(2))
     lane.add(1, unreadable)
     lane.answered(1, b"[" * 100_000)
@@ -142,7 +144,7 @@ async def test_answer_that_cannot_be_read_fails_its_request(guard: ExpressionGua
 
 async def test_request_that_is_not_answered_fails_in_time() -> None:
     """Whatever holds the child, nobody waits for ever."""
-    guard = ExpressionGuard(longest_seconds=0.5)
+    guard = ExpressionEvaluator(longest_seconds=0.5)
     await guard.start()
     (child,) = [one for one in psutil.Process().children() if _is_evaluator(one)][-1:]
     child.suspend()
@@ -156,7 +158,7 @@ async def test_request_that_is_not_answered_fails_in_time() -> None:
 
 async def test_memory_that_others_fill_fails_nobody() -> None:
     """Runs leave more data with the child than it may hold: it is replaced, and what it was at is answered."""
-    guard = ExpressionGuard(max_resident_bytes=150 * 1024 * 1024)
+    guard = ExpressionEvaluator(max_resident_bytes=150 * 1024 * 1024)
     large = [reading({"a": "x" * 8_000_000}, template("{% $length($nodes.a) > 0 %}")) for _ in range(15)]
     # At work for long enough to be what the child is at when it is looked at.
     slow = template("{% ($s := $pad('', 1000000, 'ab'); [1..40].$length($replace($s, 'a', 'c')); $nodes.a) %}")
@@ -169,7 +171,7 @@ async def test_memory_that_others_fill_fails_nobody() -> None:
 @pytest.mark.parametrize("python", [None, "/no/python"], ids=["unthought_of", "missing"])
 async def test_child_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch, python: str | None) -> None:
     """Whatever keeps it from starting, those who wait are told to come back, and who comes next is answered."""
-    guard = ExpressionGuard(longest_seconds=2.0)
+    guard = ExpressionEvaluator(longest_seconds=2.0)
     with monkeypatch.context() as without:
         without.setattr(sys, "executable", python)
         for _ in range(2):
@@ -182,7 +184,7 @@ async def test_child_that_cannot_be_started_is_tried_again(monkeypatch: pytest.M
 
 async def test_start_that_one_gives_up_is_no_others() -> None:
     """Who waits for the child to be started and is cancelled does not stop it for those who have something for it."""
-    guard = ExpressionGuard(longest_seconds=5.0)
+    guard = ExpressionEvaluator(longest_seconds=5.0)
     starting = asyncio.create_task(guard.start())
     await asyncio.sleep(0)
     waiting = asyncio.create_task(guard.fill(reading({}, template("{% 1 %}"))))

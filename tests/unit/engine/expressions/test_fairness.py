@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.engine.expressions.evaluator import ExpressionGuard
+from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.engine.expressions.evaluator_process import EvaluationError
 from shared.engine.expressions.requests import Filled, Request, RunData
 from shared.platform.turns import LARGE_BYTES
@@ -16,9 +16,9 @@ from tests.unit.engine.expressions.test_evaluator import SLOW, child, request, t
 
 
 @pytest.fixture
-async def guard() -> AsyncIterator[ExpressionGuard]:
+async def guard() -> AsyncIterator[ExpressionEvaluator]:
     """A guard with a warm child."""
-    guard = ExpressionGuard()
+    guard = ExpressionEvaluator()
     await guard.start()
     yield guard
     await guard.close()
@@ -29,7 +29,7 @@ def of(tenant_id: str, text: str, run: RunData | None = None) -> Request:
     return replace(request(template(text), {"n": 1}, run), tenant_id=tenant_id)
 
 
-async def test_nobody_waits_behind_a_tenants_slow_expressions(guard: ExpressionGuard) -> None:
+async def test_nobody_waits_behind_a_tenants_slow_expressions(guard: ExpressionEvaluator) -> None:
     """Eight of them would take eight seconds; another tenant's two hundred are answered long before."""
     slow = [asyncio.create_task(guard.fill(of("slow", SLOW))) for _ in range(8)]
     await asyncio.sleep(0.01)  # they are with the child now
@@ -46,7 +46,7 @@ async def test_nobody_waits_behind_a_tenants_slow_expressions(guard: ExpressionG
         one.cancel()
 
 
-async def test_tenant_that_is_moved_is_answered_as_before(guard: ExpressionGuard) -> None:
+async def test_tenant_that_is_moved_is_answered_as_before(guard: ExpressionEvaluator) -> None:
     """A run whose requests go from one child to the other finds its data in both."""
     run = RunData()
     assert (await guard.fill(of("slow", "{% $trigger.n %}", run))).parameters == {"value": 1}
@@ -62,7 +62,7 @@ async def test_tenant_that_is_moved_is_answered_as_before(guard: ExpressionGuard
     assert (await guard.fill(of("slow", "{% $trigger.n + 2 %}", run))).parameters == {"value": 3}
 
 
-async def test_single_tenant_is_not_moved(guard: ExpressionGuard) -> None:
+async def test_single_tenant_is_not_moved(guard: ExpressionEvaluator) -> None:
     """Where nobody else waits, nobody is held up, and no second process is started."""
     waiting = [asyncio.create_task(guard.fill(of("slow", text))) for text in (SLOW, "{% 1 %}")]
     first, second = await asyncio.gather(*waiting, return_exceptions=True)
@@ -75,7 +75,7 @@ async def test_single_tenant_is_not_moved(guard: ExpressionGuard) -> None:
 async def test_large_requests_are_sent_again_one_after_the_other(is_warm: bool) -> None:
     """To a child that has just been started, and to the one after a child that has died with all of them: between any
     two the loop goes round, for each takes a while to be put together."""
-    guard, rounds, sent = ExpressionGuard(), [0], list[int]()
+    guard, rounds, sent = ExpressionEvaluator(), [0], list[int]()
     if is_warm:
         await guard.start()
 

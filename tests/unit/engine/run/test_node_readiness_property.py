@@ -18,8 +18,8 @@ from shared.domain.execution.node_paths import item_of, split_path
 from shared.domain.execution.node_readiness import outcome
 from shared.domain.execution.state import ExecutionState
 from shared.domain.workflow.graph import parse_graph
-from shared.engine.run.compiled_graph import Body
-from shared.engine.run.ready_nodes import Frontier
+from shared.engine.run.compiled_graph import CompiledGraph
+from shared.engine.run.ready_nodes import ReadyNodes
 from shared.engine.run.scopes import Scopes
 from shared.events.codec import encode, event_type
 from shared.events.envelope import RecordedEvent
@@ -194,7 +194,7 @@ class World:
     def __init__(self, plan: Plan, chance: random.Random) -> None:
         graph, problems = parse_graph(*plan.drawn())
         assert graph is not None, problems
-        self.plan, self.body, self.chance = plan, Body(graph), chance
+        self.plan, self.body, self.chance = plan, CompiledGraph(graph), chance
         self.facts: list[ExecutionFact] = [ExecutionQueued("w", 1, {"type": "manual"}), ExecutionStarted(1, "0")]
         self.durable = 0
         self.map_ends: dict[str, bool] = {}
@@ -231,9 +231,9 @@ class World:
         self.tell(outcome(self.body.graph, self._state))
         return self._state
 
-    def _begin(self) -> tuple[Frontier, set[str]]:
+    def _begin(self) -> tuple[ReadyNodes, set[str]]:
         self._state = self.state()
-        frontier = Frontier(self._state, Scopes(self.body), self.tell, self._end_map)
+        frontier = ReadyNodes(self._state, Scopes(self.body), self.tell, self._end_map)
         return frontier, {*self._state.running, *frontier.begun()}
 
     def _result(self, path: str, step: Step | MapPlan) -> ExecutionFact:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from shared.domain.execution.fold import apply
-from shared.engine.run.signal_matching import judge
+from shared.engine.run.signal_matching import match_signals
 from tests.unit.domain.execution.test_signals import AT, after, sent, waits
 
 NODES = 5
@@ -15,7 +15,7 @@ async def test_others_work_between_the_looks_of_waiting_nodes() -> None:
     """A signal that nobody has given to a node, and nodes that wait for it, each with thousands of allowed values."""
     state = after(*(waits(f"w{number}", {"enum": list(range(30_000))}, 0) for number in range(NODES)))
     apply(state, sent("x"), AT)
-    judging, turns = asyncio.create_task(judge(state.signals)), 0
+    judging, turns = asyncio.create_task(match_signals(state.signals)), 0
     while not judging.done():
         turns += 1
         await asyncio.sleep(0)

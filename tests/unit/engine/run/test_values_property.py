@@ -19,20 +19,20 @@ from shared.domain.execution.map_items import MapItems
 from shared.domain.execution.node_record import NodeRecord
 from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp
-from shared.engine.expressions.evaluator import ExpressionGuard
-from shared.engine.run.child_runs import CalledRuns, Calls
-from shared.engine.run.compiled_graph import Program
-from shared.engine.run.completion import Ending
-from shared.engine.run.graph_cache import GraphLoader
+from shared.engine.expressions.evaluator import ExpressionEvaluator
+from shared.engine.run.child_runs import ChildRuns, RunCalls
+from shared.engine.run.compiled_graph import CompiledWorkflow
+from shared.engine.run.completion import RunCompletion
+from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import Journal
-from shared.engine.run.node_runner import Attempts
+from shared.engine.run.node_runner import NodeRunner
 from shared.engine.run.recorder import Recorder
-from shared.engine.run.scheduler import Run
+from shared.engine.run.scheduler import NodeScheduler
 from shared.engine.verify.verification import first_difference
 from shared.events.codec import new_event
 from shared.events.execution import ExecutionQueued, ExecutionStarted, SignalReceived
 from shared.ids import new_id
-from shared.nodes.node_type import Reach
+from shared.nodes.node_type import EffectPermissions
 from shared.platform.runtime import run
 from shared.repositories.append import Append
 from shared.repositories.event_store import EventStoreRepository
@@ -124,9 +124,9 @@ def _over(expression: Any, draw: st.DrawFn, paths: list[str]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def guard() -> Iterator[ExpressionGuard]:
+def guard() -> Iterator[ExpressionEvaluator]:
     """A child process for all examples."""
-    guard = ExpressionGuard()
+    guard = ExpressionEvaluator()
     yield guard
     run(guard.close())
 
@@ -134,8 +134,8 @@ def guard() -> Iterator[ExpressionGuard]:
 class World:
     """One run, in the hands of drains that leave it, forget it and die."""
 
-    def __init__(self, row: JsonObject, guard: ExpressionGuard, chance: random.Random) -> None:
-        self.id, self.program, self.guard, self.chance = new_id(), Program.from_row(row), guard, chance
+    def __init__(self, row: JsonObject, guard: ExpressionEvaluator, chance: random.Random) -> None:
+        self.id, self.program, self.guard, self.chance = new_id(), CompiledWorkflow.from_row(row), guard, chance
         self.store = MemoryStore()
         self.events, self.now = EventStoreRepository(self.store), START
 
@@ -178,11 +178,13 @@ class World:
 
     async def _drive(self, recorder: Recorder) -> None:
         # No node here calls a workflow.
-        graphs = cast("GraphLoader", None)
-        runs = CalledRuns(self.events, self.journal, graphs, "drain:test", self._clock, None)
-        attempts = Attempts(recorder, self.program, self.guard, Reach(), Calls(recorder, runs))
+        graphs = cast("GraphCache", None)
+        runs = ChildRuns(self.events, self.journal, graphs, "drain:test", self._clock, None)
+        attempts = NodeRunner(recorder, self.program, self.guard, EffectPermissions(), RunCalls(recorder, runs))
         try:
-            await Run(recorder, self.program, attempts, Ending(recorder, self.program.settings, runs)).drive()
+            await NodeScheduler(
+                recorder, self.program, attempts, RunCompletion(recorder, self.program.settings, runs)
+            ).run_until_blocked()
         finally:
             attempts.close()
 
@@ -210,7 +212,7 @@ def _exactly(record: NodeRecord) -> list[Any]:
 @settings(max_examples=examples(2_000), deadline=None)
 @given(workflows(), values, values, st.integers(0, 2**32))
 def test_run_follows_from_its_facts(
-    guard: ExpressionGuard, workflow: JsonObject, body: Any, payload: Any, seed: int
+    guard: ExpressionEvaluator, workflow: JsonObject, body: Any, payload: Any, seed: int
 ) -> None:
     """Whatever the values and however often the run was put down: what the drain has at hand is what the facts say, and
     the facts can be derived again."""

@@ -12,7 +12,7 @@ import pytest
 
 from local.signing.deliveries import sign, signed
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.signatures.fields import Facts, parse_word
+from shared.webhooks.signatures.fields import SignatureContext, parse_field
 from shared.webhooks.signatures.scheme import compile_scheme
 from shared.webhooks.signatures.verification import verify
 from tests.unit.webhooks.builders import fitted, good
@@ -110,5 +110,11 @@ def test_php_serialises_a_form_by_name_and_bytes() -> None:
     """https://www.php.net/serialize: lengths are of bytes; a repeated field has its last value."""
     form = {"content-type": "application/x-www-form-urlencoded"}
     delivery = Delivery("POST", form, b"b=%C3%A9&a=1&p_signature=x&b=2+3")
-    assert parse_word("form_php:p_signature").read(Facts(delivery)) == b'a:2:{s:1:"a";s:1:"1";s:1:"b";s:3:"2 3";}'
-    assert parse_word("form_php:a").read(Facts(Delivery("POST", form, b"b=%C3%A9"))) == b'a:1:{s:1:"b";s:2:"\xc3\xa9";}'
+    assert (
+        parse_field("form_php:p_signature").read(SignatureContext(delivery))
+        == b'a:2:{s:1:"a";s:1:"1";s:1:"b";s:3:"2 3";}'
+    )
+    assert (
+        parse_field("form_php:a").read(SignatureContext(Delivery("POST", form, b"b=%C3%A9")))
+        == b'a:1:{s:1:"b";s:2:"\xc3\xa9";}'
+    )

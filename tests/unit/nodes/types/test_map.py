@@ -24,7 +24,7 @@ def in_map(node: dict[str, Any], *edges: dict[str, str]) -> list[tuple[str, str 
     body = {"nodes": [{"id": "charge", **node}], "edges": list(edges)}
     drawn = [("hook", "before"), ("before", "each"), ("each", "after")]
     found = problems([HOOK, before, each(body), after], [{"source": one, "target": two} for one, two in drawn])
-    return [(one.pointer, one.hint) for one in found]
+    return [(one.pointer, one.suggestion) for one in found]
 
 
 def value(text: Any) -> dict[str, Any]:

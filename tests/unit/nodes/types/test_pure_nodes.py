@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shared.nodes.node_type import Completed, Inputs, NodeError
+from shared.nodes.node_type import Completed, NodeError, NodeInputs
 from shared.nodes.registry import names, node_type
 
-INPUTS = Inputs(("a", "b"), {"a": 1, "b": {"x": 2}})
+INPUTS = NodeInputs(("a", "b"), {"a": 1, "b": {"x": 2}})
 
 
 def run(name: str, **parameters: Any) -> Completed:

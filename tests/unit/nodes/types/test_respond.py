@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shared.nodes.node_type import Inputs, NodeError
+from shared.nodes.node_type import NodeError, NodeInputs
 from shared.nodes.registry import node_type
 
-NO_INPUTS = Inputs((), {})
+NO_INPUTS = NodeInputs((), {})
 
 
 def respond(**parameters: Any) -> Any:

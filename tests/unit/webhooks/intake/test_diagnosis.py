@@ -21,7 +21,7 @@ ESCAPED = json.dumps(json.loads(BODY), separators=(",", ":")).encode()
 
 
 def why(provider_id: str, delivery: Delivery, *secrets: str, now: float = NOW) -> tuple[str, str]:
-    """The ledger's verdict and reason."""
+    """The delivery log's verdict and reason."""
     found = fitted(provider_id)
     reason = verify(found.scheme, delivery, secrets, now).reason
     assert reason is not None

@@ -5,14 +5,14 @@ from __future__ import annotations
 from shared.errors import QueueError, QueueUnavailableError
 from shared.ids import new_id
 from shared.webhooks.intake import process_cache as hook_memory
-from shared.webhooks.intake.circuit_breaker import Detour
-from shared.webhooks.intake.process_cache import HookMemory
-from shared.webhooks.intake.webhook_cache import Hook
+from shared.webhooks.intake.circuit_breaker import CircuitBreaker
+from shared.webhooks.intake.process_cache import ProcessCache
+from shared.webhooks.intake.webhook_cache import CachedWebhook
 
 
-def a_hook(webhook_id: str) -> Hook:
+def a_hook(webhook_id: str) -> CachedWebhook:
     """A webhook of which nothing but its id matters."""
-    return Hook(
+    return CachedWebhook(
         id=webhook_id,
         tenant_id=new_id(),
         workflow_id=new_id(),
@@ -30,10 +30,10 @@ def a_hook(webhook_id: str) -> Hook:
 
 def test_the_webhook_that_was_used_longest_ago_makes_room() -> None:
     """One that is in use stays, however many others come."""
-    memory = HookMemory()
+    memory = ProcessCache()
     busy = a_hook("busy")
     memory.keep("busy", busy, 60)
-    for number in range(hook_memory.MAX_HOOKS + 10):
+    for number in range(hook_memory.MAX_WEBHOOKS + 10):
         memory.keep(str(number), a_hook(str(number)), 60)
         if number % 100 == 0:
             assert memory.find("busy") is not None
@@ -41,14 +41,14 @@ def test_the_webhook_that_was_used_longest_ago_makes_room() -> None:
     assert found is not None
     assert (found.hook, found.is_fresh) == (busy, True)
     assert memory.find("0") is None
-    assert memory.find(str(hook_memory.MAX_HOOKS + 9)) is not None
+    assert memory.find(str(hook_memory.MAX_WEBHOOKS + 9)) is not None
 
 
 def test_a_flood_of_unknown_ids_pushes_no_webhook_out() -> None:
     """They have a place of their own, and are forgotten among themselves."""
-    memory = HookMemory()
+    memory = ProcessCache()
     memory.keep("known", a_hook("known"), 60)
-    for _ in range(3 * hook_memory.MAX_HOOKS):
+    for _ in range(3 * hook_memory.MAX_WEBHOOKS):
         memory.keep(new_id(), None, 60)
     assert memory.find("known") is not None
     assert len(memory._unknown) == hook_memory.MAX_UNKNOWN
@@ -56,7 +56,7 @@ def test_a_flood_of_unknown_ids_pushes_no_webhook_out() -> None:
 
 def test_an_unknown_id_that_is_made_is_known() -> None:
     """And the other way round; what is forgotten is neither."""
-    memory = HookMemory()
+    memory = ProcessCache()
     memory.keep("one", None, 60)
     memory.keep("one", a_hook("one"), 60)
     assert (memory.find("one") or (0, None))[1] is not None
@@ -70,7 +70,7 @@ def test_an_unknown_id_that_is_made_is_known() -> None:
 
 def test_a_redis_that_hangs_is_gone_around_longer_each_time() -> None:
     """One that refuses is asked again soon: that costs nothing. An answer ends the detour at once."""
-    way = Detour(lambda: 100.0)
+    way = CircuitBreaker(lambda: 100.0)
     lengths = []
     for cause in (*[TimeoutError()] * 8, ConnectionError()):
         error = QueueUnavailableError()

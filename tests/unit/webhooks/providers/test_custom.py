@@ -23,7 +23,7 @@ from shared.webhooks.providers.configuration import config_problems
 from shared.webhooks.providers.custom import MAX_CHARACTERS
 from shared.webhooks.providers.provider import Provider, fit
 from shared.webhooks.providers.shapes import CLASSES, parse_shape
-from shared.webhooks.work_budget import LEAST_BYTES, TIMES_SENT, Work
+from shared.webhooks.work_budget import LEAST_BYTES, TIMES_SENT, WorkBudget
 from tests.custom_scheme import ASKED, SCHEME
 
 CUSTOM = provider_data("custom") or {}
@@ -97,7 +97,7 @@ def test_a_shape_is_held_against_the_whole_text() -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("signed", [True, False])
 def test_a_stored_pattern_is_never_tried(method: str, signed: bool) -> None:
-    """Such a handshake is not answered, and the ledger says what its owner is to write; deliveries go on."""
+    """Such a handshake is not answered, and the delivery log says what its owner is to write; deliveries go on."""
     old = ASKED | {"method": method, "signed": signed, "pattern": {"query:c": "(a+)+$"}}
     provider = fitted(handshake=[old, ASKED | {"method": "HEAD"}])
     found = asked(provider, "a" * 5000 + "!", method, b"{}")
@@ -187,7 +187,7 @@ def test_a_scheme_that_is_much_work_is_not_guessed_at(content: str, reason: str)
 
 def test_work_that_is_inflated_is_gained_once() -> None:
     """Inflating again and again makes no request worth more."""
-    work = Work(0)
+    work = WorkBudget(0)
     work.inflated(1_000_000)
     left = work._left
     work.inflated(1_000_000)

@@ -19,7 +19,7 @@ from shared.webhooks.intake.examination import examine
 from shared.webhooks.providers.catalog import provider_data, provider_ids
 from shared.webhooks.providers.handshake import HandshakeAnswer
 from shared.webhooks.response import Answer
-from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.fields import SignatureContext
 from tests.unit.webhooks.builders import fitted, good
 
 NOW = 1_700_000_000.0
@@ -266,7 +266,7 @@ def test_a_delivery_is_answered_as_the_provider_wants(provider_id: str) -> None:
     """In the words that it waits for, instead of our JSON."""
     found, delivery, _ = good(provider_id)
     assert found.reply is not None
-    assert found.reply.answer(Facts(delivery)) == ANSWERS[provider_id]
+    assert found.reply.answer(SignatureContext(delivery)) == ANSWERS[provider_id]
 
 
 def test_what_a_first_delivery_hands_over_is_kept() -> None:

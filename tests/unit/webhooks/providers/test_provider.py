@@ -11,7 +11,7 @@ from shared.webhooks.providers.catalog import provider_data
 from shared.webhooks.providers.configuration import config_problems
 from shared.webhooks.providers.handshake import answer, parse_handshake
 from shared.webhooks.response import Answer
-from shared.webhooks.signatures.fields import Facts, parse_source
+from shared.webhooks.signatures.fields import SignatureContext, parse_source
 from shared.webhooks.signatures.scheme import compile_scheme
 from shared.webhooks.signatures.template import parse_template
 from tests.unit.webhooks.builders import fitted
@@ -69,19 +69,19 @@ def test_a_provider_without_options_takes_no_configuration() -> None:
     """A misspelt or pointless setting is not kept in silence."""
     (problem,) = config_problems(provider_data("github") or {}, {"algorithm": "sha1"})
     assert problem.pointer == "/algorithm"
-    assert problem.hint is not None
-    assert problem.hint.startswith("It has what every webhook has: durability, event_types, ")
+    assert problem.suggestion is not None
+    assert problem.suggestion.startswith("It has what every webhook has: durability, event_types, ")
     (problem,) = config_problems(provider_data("github") or {}, {"event_type": ["push"]})
-    assert problem.hint == "Did you mean event_types?"
+    assert problem.suggestion == "Did you mean event_types?"
 
 
 def test_a_template_renders_each_word() -> None:
     """Every word gives its bytes, and a missing one gives nothing at all."""
     template = parse_template("{method} {url} {ts} {header:X-A}{query:q}{json:a.b} {body}")
     delivery = Delivery("POST", {"x-a": "h"}, b'{"a":{"b":7}}', {"q": "1"}, "https://example.org/w")
-    assert template.render(Facts(delivery, "17")) == b'POST https://example.org/w 17 h17 {"a":{"b":7}}'
-    assert template.render(Facts(delivery)) is None
-    assert parse_template("{header:x-b}{body}").render(Facts(delivery, "17")) is None
+    assert template.render(SignatureContext(delivery, "17")) == b'POST https://example.org/w 17 h17 {"a":{"b":7}}'
+    assert template.render(SignatureContext(delivery)) is None
+    assert parse_template("{header:x-b}{body}").render(SignatureContext(delivery, "17")) is None
 
 
 @pytest.mark.parametrize("text", ["header", "cookie:a", "json:", ""])

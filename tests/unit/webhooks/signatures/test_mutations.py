@@ -16,7 +16,7 @@ from shared.webhooks.intake.examination import examine
 from shared.webhooks.providers.catalog import provider_ids
 from shared.webhooks.providers.provider import Provider
 from shared.webhooks.signatures.encodings import DECODERS
-from shared.webhooks.signatures.fields import Facts
+from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.verification import keys_of, verify, written
 from tests.unit.webhooks.builders import good, verdict
 
@@ -39,7 +39,7 @@ def covered(provider: Provider, name: str) -> bool:
 
 def proofs(provider: Provider, text: str, delivery: Delivery) -> set[tuple[str | None, bytes]]:
     """The digests in a signature's text, each with the timestamp beside it."""
-    scheme, facts = provider.scheme, Facts(delivery)
+    scheme, facts = provider.scheme, SignatureContext(delivery)
     assert scheme.signature is not None
     decode = DECODERS.get(scheme.signature.encoding, lambda text: text.encode("utf-8", "surrogatepass"))
     digests = [decode(each) for each in written(scheme.signature, text, facts)]

@@ -345,7 +345,7 @@ def test_a_token_stands_where_the_configuration_says(config: dict[str, Any], del
 )
 def test_keys_are_fetched_from_the_providers_hosts_alone(url: str) -> None:
     """A delivery that names another place has no key."""
-    from shared.webhooks.signatures.fields import Facts
+    from shared.webhooks.signatures.fields import SignatureContext
 
     fetch = {
         "url": "{header:Cert}",
@@ -356,9 +356,9 @@ def test_keys_are_fetched_from_the_providers_hosts_alone(url: str) -> None:
     scheme = {"kind": "asymmetric", "algorithm": "rsa-sha256", "content": "{body}", "key_encoding": "pem"}
     provider = made({**scheme, "signature": HEADER, "fetch": fetch})
     assert provider.scheme.fetch is not None
-    assert provider.scheme.fetch.url_for(Facts(Delivery("POST", {"cert": url}, b""))) is None
+    assert provider.scheme.fetch.url_for(SignatureContext(Delivery("POST", {"cert": url}, b""))) is None
     right = "https://keys.example.com/a.pem"
-    assert provider.scheme.fetch.url_for(Facts(Delivery("POST", {"cert": right}, b""))) == right
+    assert provider.scheme.fetch.url_for(SignatureContext(Delivery("POST", {"cert": right}, b""))) == right
 
 
 @pytest.mark.parametrize("secret", ["", " ", "\x00", "\t\x00\n"])
