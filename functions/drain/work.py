@@ -21,7 +21,7 @@ from shared.engine.run.executor import RunExecutor
 from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import Journal
 from shared.engine.run.memory_limiter import MemoryLimiter
-from shared.engine.run.secret_reader import SecretReader
+from shared.engine.run.secret_injection import SecretReader
 from shared.errors import WorkflowEngineError
 from shared.ids import new_id
 from shared.nodes.node_type import EffectPermissions

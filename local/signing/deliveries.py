@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from local.signing.field_writer import chosen, put_in_items, swapped, write_field
-from shared.webhooks.delivery import Delivery
+from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.providers.provider import Provider
+from shared.webhooks.signatures.comparison import keys_of, written
 from shared.webhooks.signatures.encodings import ENCODERS
-from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.json_path import parse_path, values
 from shared.webhooks.signatures.scheme import Scheme, Signature
 from shared.webhooks.signatures.timestamps import WRITTEN
-from shared.webhooks.signatures.verification import keys_of, written
 
 # Stands in a body where its proof will; no sender writes this.
 PLACEHOLDER = "7e5d0b1f-the-proof-will-stand-here"

@@ -8,14 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from local.signing.field_writer import chosen, write_field
-from shared.webhooks.delivery import Delivery
+from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.providers.provider import Provider
+from shared.webhooks.signatures.comparison import keys_of
 from shared.webhooks.signatures.encodings import ENCODERS
-from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.jwt import HMACS, PUBLIC
 from shared.webhooks.signatures.scheme import Scheme
 from shared.webhooks.signatures.timestamps import WRITTEN
-from shared.webhooks.signatures.verification import keys_of
 
 LIFETIME_SECONDS = 300
 

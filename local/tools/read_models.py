@@ -15,10 +15,12 @@ from shared.domain.webhook import state as webhook
 from shared.domain.workflow import fold as workflow_fold
 from shared.domain.workflow import state as workflow
 from shared.domain.workflow.schedule_rows import schedule_rows
-from shared.events.codec import decode
+from shared.events.codec import by_name, decode
 from shared.events.envelope import RecordedEvent
-from shared.events.facts import FACTS
+from shared.events.facts import Fact
 from shared.events.workflow import WorkflowPublished
+
+FACTS = by_name(Fact)
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any
 from urllib.parse import parse_qsl
 
-from shared.webhooks.delivery import Delivery
+from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.intake.delivery_key import delivery_key, event_type
 from shared.webhooks.intake.diagnosis import diagnose
 from shared.webhooks.intake.examination import examine
@@ -26,7 +26,6 @@ from shared.webhooks.providers.catalog import provider_data
 from shared.webhooks.providers.configuration import options_of
 from shared.webhooks.providers.handshake import HandshakeAnswer
 from shared.webhooks.signatures.fetched_keys import keys_in_document
-from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.scheme import Scheme
 from shared.webhooks.signatures.timestamps import UNITS
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from shared.events.api_key import ApiKeyFact
-from shared.events.codec import by_name
 from shared.events.execution import RunFact
 from shared.events.node import NodeFact
 from shared.events.secret import SecretFact
@@ -12,5 +11,3 @@ from shared.events.workflow import WorkflowFact
 
 ExecutionFact = RunFact | NodeFact
 Fact = WorkflowFact | WebhookFact | ApiKeyFact | SecretFact | ExecutionFact
-
-FACTS = by_name(Fact)

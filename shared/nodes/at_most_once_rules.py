@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shared.domain.workflow.graph import Graph, Node, parse_graph
+from shared.domain.workflow.graph import Graph, Node
+from shared.domain.workflow.graph_parser import parse_graph
 from shared.errors import Problem
 from shared.nodes.node_type import NodeType
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Set
 from shared.domain.expressions.expressions import ExpressionError, Source, split
 from shared.domain.expressions.signal_urls import MARK, signal_named
 from shared.domain.expressions.templates import texts
-from shared.domain.workflow.graph import Graph, parse_graph
-from shared.domain.workflow.graph_parser import nearest
+from shared.domain.workflow.graph import Graph
+from shared.domain.workflow.graph_parser import nearest, parse_graph
 from shared.errors import Problem
 from shared.nodes.node_type import JsonObject, NodeType
 

@@ -26,8 +26,8 @@ from shared.domain.expressions.secret_references import secret_named
 from shared.domain.expressions.signal_urls import MARK, signal_named
 from shared.domain.expressions.templates import texts
 from shared.domain.json.values import pointer_of
-from shared.domain.workflow.graph import Graph, Node, parse_graph
-from shared.domain.workflow.graph_parser import nearest
+from shared.domain.workflow.graph import Graph, Node
+from shared.domain.workflow.graph_parser import nearest, parse_graph
 from shared.errors import MAX_PROBLEMS, Problem
 from shared.nodes.at_most_once_rules import delivery_problems
 from shared.nodes.graph_shape import body_shape_problems, is_trigger, shape_problems

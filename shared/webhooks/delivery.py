@@ -1,15 +1,59 @@
-"""A delivery as it came in, before anything in it is believed."""
+"""A delivery as it came in, before anything in it is believed: how much work may be spent on it, and the context in
+which the templates of its scheme are read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
-from shared.webhooks.work_budget import WorkBudget
+
+
+class WorkBudget:
+    """What may still be done for one request. Once there is nothing left, whatever is read is not there."""
+
+    __slots__ = ("_is_inflated", "_left", "_light")
+
+    def __init__(self, sent_bytes: int) -> None:
+        """`sent_bytes` is how large the request is."""
+        self._left = LEAST_BYTES + TIMES_SENT * sent_bytes
+        self._is_inflated = False
+        self._light = self._left * 7 // 8
+
+    def spend(self, size: int) -> bool:
+        """Whether there was enough left for a step over `size` bytes."""
+        if self._left >= 0:
+            self._left -= size + STEP_BYTES
+        return self._left >= 0
+
+    def inflated(self, size: int) -> None:
+        """What was sent turned out to be this large. Said once, for a body may be inflated again for each secret."""
+        if not self._is_inflated:
+            self._left += TIMES_INFLATED * size
+            self._is_inflated = True
+
+    @property
+    def is_light(self) -> bool:
+        """Whether so little has been done that it may be done a dozen times more."""
+        return self._left >= self._light
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether something was not read for want of it."""
+        return self._left < 0
+
+
+# What the smallest request may cost: some milliseconds.
+LEAST_BYTES = 4_000_000
+# Some providers' bodies are written again and hashed in several ways, with two secrets while one is being replaced.
+TIMES_SENT = 64
+# A body that was sent deflated is inflated and hashed.
+TIMES_INFLATED = 4
+# What a step costs however little it reads.
+STEP_BYTES = 64
 
 MAX_FORM_FIELDS = 1000
 
@@ -60,3 +104,34 @@ class Delivery:
     def full_url(self) -> str:
         """The registered URL with the query as it was sent."""
         return f"{self.url}?{self.raw_query}" if self.raw_query else self.url
+
+
+class Renderable(Protocol):
+    """A template, as fields see it."""
+
+    def render(self, facts: SignatureContext, /) -> bytes | None:
+        """The bytes; `None` where something is missing."""
+
+
+class SignatureContext:
+    """What words read: the delivery, and what is known about it at that point."""
+
+    __slots__ = ("delivery", "item", "key", "lets", "pairs", "secret", "timestamp")
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        timestamp: str | None = None,
+        pairs: Sequence[tuple[str, str]] = (),
+        secret: str | None = None,
+        key: bytes | None = None,
+        item: Any = None,
+    ) -> None:
+        """`pairs` are the signature's; `secret` and `key` are one of the webhook's, where one is at hand."""
+        self.delivery = delivery
+        self.timestamp = timestamp
+        self.pairs = pairs
+        self.secret = secret
+        self.key = key
+        self.item = item
+        self.lets: Mapping[str, Renderable] = {}

@@ -48,7 +48,7 @@ def is_comparison_of_secrets(node: ast.Compare) -> bool:
 def test_only_one_function_compares_digests() -> None:
     """A second comparison would be one to get wrong: `matches` is the only one."""
     callers = [(module, f.name) for module, f in functions() if "compare_digest" in ast.unparse(f)]
-    assert callers == [("verification", "matches")]
+    assert callers == [("comparison", "matches")]
 
 
 def test_no_secret_is_compared_by_an_operator() -> None:

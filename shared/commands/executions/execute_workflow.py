@@ -70,7 +70,7 @@ def _check_input(version: Row, given: Any) -> None:
     if schema is None:
         return
     from shared.domain.json.check_budget import MAX_REQUEST_STEPS, CheckBudget
-    from shared.domain.json.schema import mismatches  # most workflows do without
+    from shared.domain.json.schema_validator import mismatches  # most workflows do without
 
     if problems := tuple(mismatches(schema, given, "input", steps=CheckBudget(MAX_REQUEST_STEPS))):
         raise UnprocessableError("The input is not what the workflow wants.", problems=problems)

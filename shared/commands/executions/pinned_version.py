@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from shared.bootstrap import Services
-from shared.domain.workflow.graph import Graph, parse_graph
+from shared.domain.workflow.graph import Graph
+from shared.domain.workflow.graph_parser import parse_graph
 from shared.domain.workflow.settings import WorkflowSettings, parse_settings
 from shared.errors import InvalidGraphError
 from shared.repositories.rows import Row

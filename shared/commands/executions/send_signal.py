@@ -20,7 +20,7 @@ from shared.domain.execution.fold import apply, fold
 from shared.domain.execution.run_budget import RunBudget
 from shared.domain.execution.state import ExecutionState
 from shared.domain.json.check_budget import CheckBudget
-from shared.domain.json.schema import mismatches
+from shared.domain.json.schema_validator import mismatches
 from shared.domain.json.values import size_bytes
 from shared.errors import (
     ExecutionFinishedError,

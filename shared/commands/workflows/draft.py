@@ -8,7 +8,8 @@ from pydantic import Field, WithJsonSchema
 
 from shared.commands.command import Command, Name
 from shared.domain.timestamps import MAX_DURATION_SECONDS
-from shared.domain.workflow.graph import Graph, parse_graph
+from shared.domain.workflow.graph import Graph
+from shared.domain.workflow.graph_parser import parse_graph
 from shared.domain.workflow.settings import parse_settings
 from shared.errors import InvalidRequestError
 

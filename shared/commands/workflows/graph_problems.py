@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from shared.bootstrap import Services
-from shared.domain.workflow.graph import parse_graph
+from shared.domain.workflow.graph_parser import parse_graph
 from shared.domain.workflow.settings import parse_settings
 from shared.errors import InvalidGraphError, Problem
 

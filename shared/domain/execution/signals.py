@@ -170,7 +170,7 @@ class Signals:
             self._news.append(path)
 
     def _look(self, path: str, name: str, schema: Any, after: int, steps: CheckBudget) -> int:
-        from shared.domain.json.schema import fits  # as above
+        from shared.domain.json.schema_validator import fits  # as above
 
         for number, signal in self._kept.items():
             is_free = number > after and signal.name == name and number not in self._promised_to

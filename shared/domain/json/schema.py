@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from shared.domain.json.check_budget import CheckBudget
 from shared.domain.json.values import MAX_DEPTH, pointer_of
 from shared.errors import Problem
 
@@ -49,25 +48,6 @@ BOUNDS: Mapping[str, tuple[Callable[[Any], bool], Callable[[Any, Any], bool], st
     "maxItems": (TYPES["array"], lambda value, bound: len(value) <= bound, "have at most {} items"),
 }
 KEYWORDS = frozenset({"type", "enum", "const", "properties", "required", "additionalProperties", "items", *BOUNDS})
-
-
-def fits(schema: JsonObject | None, value: Any, steps: CheckBudget | None = None) -> bool:
-    """Whether the value fits a sound schema; every value fits none. Raises `LimitExceededError`, as `mismatches`."""
-    from shared.domain.json.schema_validator import SchemaCheck  # what publishes a graph only looks at schemas
-
-    return schema is None or next(SchemaCheck(steps or CheckBudget()).mismatches(schema, value), None) is None
-
-
-def mismatches(
-    schema: JsonObject | bool, value: Any, *path: str | int, steps: CheckBudget | None = None
-) -> list[Problem]:
-    """Where and why the value, itself at `path`, does not fit a sound schema: the first 20 places.
-
-    A check that takes more than `steps` raises `LimitExceededError`.
-    """
-    from shared.domain.json.schema_validator import SchemaCheck  # as above
-
-    return list(islice(SchemaCheck(steps or CheckBudget()).mismatches(schema, value, *path), MAX_PROBLEMS))
 
 
 def schema_problems(schema: Any, *path: str | int) -> list[Problem]:

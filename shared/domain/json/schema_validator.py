@@ -7,11 +7,12 @@ lists by its number, not held against one after the other, and names that an obj
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from shared.domain.json.check_budget import CheckBudget
 from shared.domain.json.interning import ValueInterner
-from shared.domain.json.schema import BOUNDS, TYPES
+from shared.domain.json.schema import BOUNDS, MAX_PROBLEMS, TYPES
 from shared.domain.json.values import pointer_of
 from shared.errors import Problem
 
@@ -92,3 +93,18 @@ class SchemaCheck:
         if rules is None:
             rules = self._rules[id(schema)] = _Rules(schema, self._steps, self._canonical)
         return rules
+
+
+def fits(schema: JsonObject | None, value: Any, steps: CheckBudget | None = None) -> bool:
+    """Whether the value fits a sound schema; every value fits none. Raises `LimitExceededError`, as `mismatches`."""
+    return schema is None or next(SchemaCheck(steps or CheckBudget()).mismatches(schema, value), None) is None
+
+
+def mismatches(
+    schema: JsonObject | bool, value: Any, *path: str | int, steps: CheckBudget | None = None
+) -> list[Problem]:
+    """Where and why the value, itself at `path`, does not fit a sound schema: the first 20 places.
+
+    A check that takes more than `steps` raises `LimitExceededError`.
+    """
+    return list(islice(SchemaCheck(steps or CheckBudget()).mismatches(schema, value, *path), MAX_PROBLEMS))

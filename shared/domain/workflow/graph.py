@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.domain.retry_policy import Retrier
-from shared.errors import MAX_PROBLEMS, Problem
 
 if TYPE_CHECKING:
     from shared.domain.workflow.reachability import Ancestors
@@ -133,43 +132,3 @@ class Graph:
             "nodes": [node.as_json() for node in self.nodes.values()],
             "edges": [edge.as_json() for edge in self.edges],
         }
-
-
-def parse_graph(nodes: object, edges: object) -> tuple[Graph | None, list[Problem]]:
-    """The graph in a request's `nodes` and `edges`; where the form is wrong, no graph but its problems, `MAX_PROBLEMS`
-    at most."""
-    # Here, not above: the fields' parser builds the classes of this module.
-    from shared.domain.workflow.graph_parser import parse_edge, parse_node
-
-    problems: list[Problem] = []
-    found_nodes: list[Node] = []
-    found_edges: list[Edge] = []
-    seen: set[str] = set()
-    for index, value in enumerate(_items(nodes, "/nodes", MAX_NODES, problems)):
-        if len(problems) >= MAX_PROBLEMS:
-            break
-        node = parse_node(value, f"/nodes/{index}", problems)
-        if node is None:
-            continue
-        if node.id in seen:
-            problems.append(Problem(f"/nodes/{index}/id", f"There are two nodes with the id {node.id!r}."))
-        seen.add(node.id)
-        found_nodes.append(node)
-    names: set[str] = set()
-    for index, value in enumerate(_items(edges, "/edges", MAX_EDGES, problems)):
-        if len(problems) >= MAX_PROBLEMS:
-            break
-        edge = parse_edge(value, f"/edges/{index}", names, problems)
-        if edge is not None:
-            found_edges.append(edge)
-    return (None, problems[:MAX_PROBLEMS]) if problems else (Graph(found_nodes, found_edges), [])
-
-
-def _items(value: object, pointer: str, limit: int, problems: list[Problem]) -> list[object]:
-    if not isinstance(value, list):
-        problems.append(Problem(pointer, "Must be a list."))
-        return []
-    if len(value) > limit:
-        problems.append(Problem(pointer, f"There are {len(value)} of them; {limit} is the limit."))
-        return []
-    return value

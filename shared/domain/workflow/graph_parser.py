@@ -1,4 +1,4 @@
-"""One node or edge of a graph's JSON at a time: the house shape, or React Flow's, which is turned into it.
+"""A graph out of its JSON, node by node and edge by edge: our own shape, or React Flow's, which becomes it.
 
 React Flow keeps what is ours under `data` and writes handles in camelCase (https://reactflow.dev/api-reference/types);
 what it adds for drawing alone is dropped.
@@ -15,7 +15,7 @@ from typing import Any
 
 from shared.domain.json.values import pointer_of
 from shared.domain.retry_policy import Retrier, parse_retrier
-from shared.domain.workflow.graph import Edge, JsonObject, Node
+from shared.domain.workflow.graph import MAX_EDGES, MAX_NODES, Edge, Graph, JsonObject, Node
 from shared.errors import MAX_PROBLEMS, Problem
 
 NODE_KEYS = tuple(Node.__slots__)
@@ -233,3 +233,40 @@ def _free(name: str, taken: set[str]) -> str:
     while f"{name}.{number}" in taken:
         number += 1
     return f"{name}.{number}"
+
+
+def parse_graph(nodes: object, edges: object) -> tuple[Graph | None, list[Problem]]:
+    """The graph in a request's `nodes` and `edges`; where the form is wrong, no graph but its problems, `MAX_PROBLEMS`
+    at most."""
+    problems: list[Problem] = []
+    found_nodes: list[Node] = []
+    found_edges: list[Edge] = []
+    seen: set[str] = set()
+    for index, value in enumerate(_items(nodes, "/nodes", MAX_NODES, problems)):
+        if len(problems) >= MAX_PROBLEMS:
+            break
+        node = parse_node(value, f"/nodes/{index}", problems)
+        if node is None:
+            continue
+        if node.id in seen:
+            problems.append(Problem(f"/nodes/{index}/id", f"There are two nodes with the id {node.id!r}."))
+        seen.add(node.id)
+        found_nodes.append(node)
+    names: set[str] = set()
+    for index, value in enumerate(_items(edges, "/edges", MAX_EDGES, problems)):
+        if len(problems) >= MAX_PROBLEMS:
+            break
+        edge = parse_edge(value, f"/edges/{index}", names, problems)
+        if edge is not None:
+            found_edges.append(edge)
+    return (None, problems[:MAX_PROBLEMS]) if problems else (Graph(found_nodes, found_edges), [])
+
+
+def _items(value: object, pointer: str, limit: int, problems: list[Problem]) -> list[object]:
+    if not isinstance(value, list):
+        problems.append(Problem(pointer, "Must be a list."))
+        return []
+    if len(value) > limit:
+        problems.append(Problem(pointer, f"There are {len(value)} of them; {limit} is the limit."))
+        return []
+    return value

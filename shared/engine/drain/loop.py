@@ -18,9 +18,8 @@ from typing import Any
 from shared.engine.drain.background_tasks import BackgroundTasks
 from shared.engine.drain.lock_keeper import LockKeeper, Progress
 from shared.engine.drain.schedules import Schedules
-from shared.engine.drain.summary import Summary
 from shared.engine.drain.sweep import Sweep
-from shared.engine.drain.worker import Worker
+from shared.engine.drain.worker import Summary, Worker
 from shared.engine.run.executor import RunExecutor
 from shared.errors import KeeperDiedError, QueueUnavailableError
 from shared.ids import new_id

@@ -9,7 +9,7 @@ from typing import Any
 from shared.domain.timestamps import timestamp
 from shared.engine.drain.background_tasks import run_periodically
 from shared.engine.drain.schedules import Schedules
-from shared.engine.drain.summary import Summary
+from shared.engine.drain.worker import Summary
 from shared.engine.run.executor import RunExecutor
 from shared.errors import QueueUnavailableError, UnavailableError
 from shared.observability import count

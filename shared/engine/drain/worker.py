@@ -6,9 +6,9 @@ import logging
 import math
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
-from shared.engine.drain.summary import Summary
 from shared.engine.run.executor import RunExecutor
 from shared.errors import JobRefusedError, QueueError, QueueUnavailableError, UnavailableError
 from shared.observability import count, highest
@@ -178,3 +178,14 @@ def _given_up(reason: str) -> tuple[str, str]:
     if reason == STALLED_TOO_OFTEN:
         return "drain_died", "The drain that ran this died several times."
     return "job_failed", f"The job of this run was failed in the queue: {reason[:300]}"
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts that the parts of one drain add to: jobs, and `swept` runs that the sweep brought back."""
+
+    completed: int = 0
+    delayed: int = 0
+    failed: int = 0
+    swept: int = 0
+    handed_back: int = 0

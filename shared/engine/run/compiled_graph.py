@@ -13,7 +13,8 @@ from shared.domain.expressions.expressions import ITEM_SCOPE
 from shared.domain.expressions.secret_references import Reference, masked, references
 from shared.domain.expressions.signal_urls import signal_names
 from shared.domain.expressions.templates import Literal, TemplateError, compile_template, reads
-from shared.domain.workflow.graph import Graph, Node, parse_graph
+from shared.domain.workflow.graph import Graph, Node
+from shared.domain.workflow.graph_parser import parse_graph
 from shared.domain.workflow.settings import WorkflowSettings, parse_settings
 from shared.engine.expressions.requests import EvaluatedTemplate
 from shared.errors import InvalidGraphError, Problem

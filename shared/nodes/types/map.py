@@ -18,7 +18,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from shared.domain.workflow.graph import Graph, Node, parse_graph
+from shared.domain.workflow.graph import Graph, Node
+from shared.domain.workflow.graph_parser import parse_graph
 from shared.errors import InvalidGraphError
 from shared.nodes.node_type import JsonObject, MapPlan, NodeType, Parameters
 

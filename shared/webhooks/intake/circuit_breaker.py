@@ -1,4 +1,5 @@
-"""The way around Redis, once it has failed: not every delivery waits until it is clear that Redis does not answer."""
+"""How long intake waits: for Supabase less than its client would, for a provider waits for the answer; for Redis not at
+all once it has failed, for a while. The circuit is open then, and deliveries go around it."""
 
 from __future__ import annotations
 
@@ -6,6 +7,11 @@ import time
 from collections.abc import Callable
 
 from shared.errors import QueueError, QueueUnavailableError
+
+# Where an older answer, another way or the sender's next attempt does as well.
+SHORT_SECONDS = 1.5
+# Where the delivery cannot be taken without it. A function may take 29 seconds, and asks at most four times.
+LONG_SECONDS = 3.0
 
 # After Redis failed, deliveries go around it for this long; each attempt could hold an answer up for a second or two.
 CIRCUIT_OPEN_SECONDS = 2.0

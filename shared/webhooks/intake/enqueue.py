@@ -22,11 +22,9 @@ from shared.platform.deadline import within
 from shared.queue.job import ExecutionJob
 from shared.queue.producer import Limit, Receipt
 from shared.webhooks.acceptance import is_stored
-from shared.webhooks.intake.availability import gone
-from shared.webhooks.intake.circuit_breaker import CircuitBreaker
+from shared.webhooks.intake.circuit_breaker import LONG_SECONDS, SHORT_SECONDS, CircuitBreaker
 from shared.webhooks.intake.delivery_log import IntakeLog
-from shared.webhooks.intake.timeouts import LONG_SECONDS, SHORT_SECONDS
-from shared.webhooks.intake.webhook_cache import CachedWebhook
+from shared.webhooks.intake.webhook_cache import CachedWebhook, gone
 from shared.webhooks.response import Answer, json_answer
 
 if TYPE_CHECKING:

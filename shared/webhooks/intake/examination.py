@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.providers.handshake import HandshakeAnswer, answer, is_challenge, unusable
 from shared.webhooks.providers.provider import Provider
-from shared.webhooks.signatures.verification import Verification, keys_of, verify
+from shared.webhooks.signatures.comparison import keys_of
+from shared.webhooks.signatures.verification import Verification, verify
 
 
 class Examination(NamedTuple):

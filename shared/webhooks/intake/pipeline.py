@@ -15,18 +15,20 @@ from shared.ids import is_uuid
 from shared.platform.deadline import within
 from shared.queue.job import ExecutionJob
 from shared.webhooks.acceptance import takes_address, takes_event
-from shared.webhooks.delivery import Delivery
-from shared.webhooks.intake.availability import closed_by, gone
-from shared.webhooks.intake.circuit_breaker import CircuitBreaker
+from shared.webhooks.delivery import Delivery, SignatureContext
+from shared.webhooks.intake.circuit_breaker import LONG_SECONDS, CircuitBreaker
 from shared.webhooks.intake.delivery_log import IntakeLog
 from shared.webhooks.intake.enqueue import Enqueuer
 from shared.webhooks.intake.examination import Examination, examine
 from shared.webhooks.intake.request import WebhookRequest, delivery_record_of, job_of
-from shared.webhooks.intake.timeouts import LONG_SECONDS
-from shared.webhooks.intake.webhook_cache import CachedWebhook, WebhookCache
+from shared.webhooks.intake.webhook_cache import CachedWebhook, WebhookCache, closed_by, gone
 from shared.webhooks.providers.provider import Provider
-from shared.webhooks.providers.provider_reply import replied
 from shared.webhooks.response import Answer, json_answer
+
+if TYPE_CHECKING:
+    from shared.webhooks.delivery import Delivery
+    from shared.webhooks.intake.webhook_cache import CachedWebhook
+
 
 if TYPE_CHECKING:
     from shared.webhooks.signatures.fetched_keys import FetchedKeys
@@ -205,3 +207,15 @@ class Intake:
 
     def _arrived(self, hook: CachedWebhook, request: WebhookRequest) -> DeliveryRecord:
         return delivery_record_of(hook, request.delivery(hook, self._services.settings.public_url), time.time())
+
+
+def replied(hook: CachedWebhook, delivery: Delivery, answer: Answer) -> Answer:
+    """The answer to what was taken, as the webhook's configuration, or else its provider, wants it."""
+    wanted = hook.config.get("response")
+    if wanted:
+        headers = dict(wanted.get("headers", {}))
+        kind = next((headers.pop(name) for name in list(headers) if name.lower() == "content-type"), "text/plain")
+        return Answer(wanted.get("status", 200), wanted.get("body", "").encode(), kind, headers)
+    if hook.provider is not None and hook.provider.reply is not None:
+        return hook.provider.reply.answer(SignatureContext(delivery)) or answer
+    return answer

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from shared.bootstrap import Services
 from shared.domain.timestamps import unix_seconds
 from shared.domain.webhook.intake_config import intake_config
 from shared.domain.webhook.provider_rules import secret_context
-from shared.errors import QueueError, QueueUnavailableError, StorageUnavailableError, UnavailableError
+from shared.errors import GoneError, QueueError, QueueUnavailableError, StorageUnavailableError, UnavailableError
 from shared.platform.deadline import within
 from shared.queue.cache import RememberedWebhook
-from shared.webhooks.intake.circuit_breaker import CircuitBreaker
+from shared.webhooks.intake.circuit_breaker import LONG_SECONDS, SHORT_SECONDS, CircuitBreaker
 from shared.webhooks.intake.process_cache import ProcessCache
-from shared.webhooks.intake.timeouts import LONG_SECONDS, SHORT_SECONDS
 from shared.webhooks.providers.catalog import provider
 from shared.webhooks.providers.provider import Provider
+
+# Verdicts of the delivery log.
+Closed = Literal["paused", "unpublished"]
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ class WebhookCache:
         """Uses the process's services; Redis and Supabase are connected when first needed. `circuit` is the process's
         way around a Redis that has failed."""
         self._services, self._circuit = services, circuit
-        self._memory = ProcessCache()
+        self._memory: ProcessCache[CachedWebhook] = ProcessCache()
 
     async def find(self, webhook_id: str) -> CachedWebhook | None:
         """The webhook; `None` when there is none.
@@ -171,3 +173,15 @@ def _provider(config: dict[str, Any]) -> Provider | None:
         # Commands check configurations; one that an older version let pass must refuse, not fail.
         logger.exception("webhook_config_unusable", extra={"webhook_id": config["id"]})
         return None
+
+
+def closed_by(hook: CachedWebhook) -> Closed | None:
+    """Why the webhook takes nothing; `None` where it does. One that holds its deliveries takes them in any case."""
+    if not hook.is_active:
+        return "paused"
+    return None if hook.is_published or hook.is_holding else "unpublished"
+
+
+def gone(closed: Closed) -> GoneError:
+    """What the sender is told, once something has verified."""
+    return GoneError() if closed == "paused" else GoneError("This webhook's workflow is not published.")

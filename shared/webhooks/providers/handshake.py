@@ -28,16 +28,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from shared.webhooks.delivery import Delivery
+from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.providers.provider_reply import KEYS, Reply, parse_reply, templates
 from shared.webhooks.providers.shapes import Shape, parse_shape
 from shared.webhooks.response import Answer
+from shared.webhooks.signatures.comparison import matches
 from shared.webhooks.signatures.fetch import compiled_pattern, is_at
-from shared.webhooks.signatures.fields import Field, SignatureContext, parse_source
+from shared.webhooks.signatures.fields import Field, parse_source
 from shared.webhooks.signatures.json_path import parse_path, values
 from shared.webhooks.signatures.template import Template, parse_lets, parse_template
 from shared.webhooks.signatures.transforms import as_text
-from shared.webhooks.signatures.verification import matches
 from shared.webhooks.toml_reader import TomlTable
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")

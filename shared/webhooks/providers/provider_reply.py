@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from shared.domain.response import FORBIDDEN_HEADERS
+from shared.webhooks.delivery import SignatureContext
 from shared.webhooks.response import Answer
-from shared.webhooks.signatures.fields import SignatureContext
 from shared.webhooks.signatures.template import Template, parse_template
 from shared.webhooks.signatures.transforms import as_text
 from shared.webhooks.toml_reader import TomlTable
-
-if TYPE_CHECKING:
-    from shared.webhooks.delivery import Delivery
-    from shared.webhooks.intake.webhook_cache import CachedWebhook
 
 # Longer answers than any challenge are somebody's attempt to have us say their words.
 MAX_ANSWER_BYTES = 4096
@@ -80,18 +76,6 @@ def parse_reply(data: Mapping[str, Any], name: str = "answer") -> Reply:
         body=parse_template(table.text("body")) if data.get("body") else None,
         json=shape,
     )
-
-
-def replied(hook: CachedWebhook, delivery: Delivery, answer: Answer) -> Answer:
-    """The answer to what was taken, as the webhook's configuration, or else its provider, wants it."""
-    wanted = hook.config.get("response")
-    if wanted:
-        headers = dict(wanted.get("headers", {}))
-        kind = next((headers.pop(name) for name in list(headers) if name.lower() == "content-type"), "text/plain")
-        return Answer(wanted.get("status", 200), wanted.get("body", "").encode(), kind, headers)
-    if hook.provider is not None and hook.provider.reply is not None:
-        return hook.provider.reply.answer(SignatureContext(delivery)) or answer
-    return answer
 
 
 def templates(reply: Reply) -> list[Template]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from shared.webhooks.signatures.fields import SignatureContext
+from shared.webhooks.delivery import SignatureContext
 from shared.webhooks.signatures.template import Template, parse_template
 from shared.webhooks.signatures.transforms import as_text
 from shared.webhooks.toml_reader import TomlTable

@@ -7,8 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from shared.webhooks.delivery import Delivery
-from shared.webhooks.signatures.fields import SignatureContext
+from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.signatures.scheme import Scheme
 
 MAX_DOCUMENT_BYTES = 131_072

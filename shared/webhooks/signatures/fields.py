@@ -20,40 +20,11 @@ that is there counts; `|` begins a transform, as in `body|sha256|hex` (see `shar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
-from shared.webhooks.delivery import Delivery
+from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.signatures.json_path import parse_path, text_of, values
 from shared.webhooks.signatures.transforms import Value, as_bytes, as_text, transform
-
-if TYPE_CHECKING:
-    from shared.webhooks.signatures.template import Template
-
-
-class SignatureContext:
-    """What words read: the delivery, and what is known about it at that point."""
-
-    __slots__ = ("delivery", "item", "key", "lets", "pairs", "secret", "timestamp")
-
-    def __init__(
-        self,
-        delivery: Delivery,
-        timestamp: str | None = None,
-        pairs: Sequence[tuple[str, str]] = (),
-        secret: str | None = None,
-        key: bytes | None = None,
-        item: Any = None,
-    ) -> None:
-        """`pairs` are the signature's; `secret` and `key` are one of the webhook's, where one is at hand."""
-        self.delivery = delivery
-        self.timestamp = timestamp
-        self.pairs = pairs
-        self.secret = secret
-        self.key = key
-        self.item = item
-        self.lets: Mapping[str, Template] = {}
-
 
 # Transforms after which something of the text can be changed without anybody noticing.
 LOSSY = frozenset({"crc32", "before", "after", "json", "without_query"})

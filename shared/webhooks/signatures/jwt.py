@@ -8,12 +8,8 @@ from typing import Any
 
 from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
-from shared.webhooks.delivery import Delivery
-from shared.webhooks.signatures.encodings import DECODERS
-from shared.webhooks.signatures.fields import SignatureContext
-from shared.webhooks.signatures.json_path import parse_path, text_of, values
-from shared.webhooks.signatures.scheme import Scheme
-from shared.webhooks.signatures.verification import (
+from shared.webhooks.delivery import Delivery, SignatureContext
+from shared.webhooks.signatures.comparison import (
     MAX_SIGNATURE_CHARACTERS,
     RefusedError,
     check_public,
@@ -22,6 +18,9 @@ from shared.webhooks.signatures.verification import (
     public_keys_of,
     written,
 )
+from shared.webhooks.signatures.encodings import DECODERS
+from shared.webhooks.signatures.json_path import parse_path, text_of, values
+from shared.webhooks.signatures.scheme import Scheme
 
 HMACS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 PUBLIC = {

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from shared.webhooks.signatures.fields import Field, SignatureContext, parse_field
+from shared.webhooks.delivery import SignatureContext
+from shared.webhooks.signatures.fields import Field, parse_field
 from shared.webhooks.signatures.transforms import as_bytes
 
 MAX_LET_DEPTH = 4

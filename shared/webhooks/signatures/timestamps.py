@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from shared.domain.timestamps import unix_seconds
 
@@ -56,3 +57,34 @@ WRITTEN: dict[str, Callable[[float], str]] = {
     "iso8601": lambda now: datetime.fromtimestamp(now, UTC).isoformat().replace("+00:00", "Z"),
     "http_date": _as_http_date,
 }
+
+
+class Tolerance(Protocol):
+    """How a provider writes the time, and how far from now it may be."""
+
+    @property
+    def unit(self) -> str:
+        """One of `UNITS`, or `opaque`."""
+
+    @property
+    def tolerance_seconds(self) -> int:
+        """How old it may be."""
+
+    @property
+    def future_seconds(self) -> int:
+        """How far ahead it may be."""
+
+
+def staleness(timestamp: Tolerance | None, text: str | None, now: float) -> str | None:
+    """Why the timestamp is too far from `now`, with the distance; `None` where it is not."""
+    if timestamp is None or text is None or timestamp.unit == "opaque":
+        return None
+    seconds = UNITS[timestamp.unit](text)
+    if seconds is None:
+        return "timestamp_malformed"
+    age = now - seconds
+    if age > timestamp.tolerance_seconds:
+        return f"timestamp_too_old: {age:.0f} s"
+    if age < -timestamp.future_seconds:
+        return f"timestamp_in_future: {-age:.0f} s"
+    return None

@@ -35,7 +35,7 @@ from shared.webhooks.signatures.encodings import DECODERS
 from shared.webhooks.signatures.json_path import parse_path, text_of, values
 
 if TYPE_CHECKING:
-    from shared.webhooks.signatures.fields import SignatureContext
+    from shared.webhooks.delivery import SignatureContext
 
 Value = bytes | str | None
 # Takes what is there; what is not stays away, except where the transform says otherwise.

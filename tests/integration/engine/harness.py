@@ -28,13 +28,13 @@ from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp
 from shared.engine.drain.loop import Drain
 from shared.engine.drain.schedules import Schedules
-from shared.engine.drain.summary import Summary
+from shared.engine.drain.worker import Summary
 from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.engine.run.executor import RunExecutor
 from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import RETRY_SECONDS, Journal
 from shared.engine.run.memory_limiter import MemoryLimiter
-from shared.engine.run.secret_reader import SecretReader
+from shared.engine.run.secret_injection import SecretReader
 from shared.engine.verify.verify_execution import verify_execution
 from shared.events.envelope import RecordedEvent
 from shared.ids import new_id

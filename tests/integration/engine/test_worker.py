@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from shared.engine.drain.summary import Summary
-from shared.engine.drain.worker import Worker
+from shared.engine.drain.worker import Summary, Worker
 from shared.ids import new_id
 from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob

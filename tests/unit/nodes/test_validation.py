@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.workflow.graph import parse_graph
+from shared.domain.workflow.graph_parser import parse_graph
 from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.errors import MAX_PROBLEMS, Problem
 from shared.nodes.validation import validate_graph

@@ -7,7 +7,8 @@ from shared.domain.execution.node_readiness import decide, fate, outcome
 from shared.domain.execution.row import row
 from shared.domain.execution.state import ExecutionState
 from shared.domain.execution.view import view
-from shared.domain.workflow.graph import Graph, parse_graph
+from shared.domain.workflow.graph import Graph
+from shared.domain.workflow.graph_parser import parse_graph
 from shared.events.execution import (
     ExecutionCancelled,
     ExecutionFailed,

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.json.check_budget import CheckBudget
-from shared.domain.json.schema import BOUNDS, TYPES, fits, mismatches, schema_problems
+from shared.domain.json.schema import BOUNDS, TYPES, schema_problems
+from shared.domain.json.schema_validator import fits, mismatches
 from shared.errors import LimitExceededError
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.workflow.graph import Graph, parse_graph
+from shared.domain.workflow.graph import Graph
+from shared.domain.workflow.graph_parser import parse_graph
 
 
 def parsed(nodes: list[Any], edges: list[Any] | None = None) -> Graph:

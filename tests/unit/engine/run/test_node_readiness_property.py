@@ -17,7 +17,7 @@ from shared.domain.execution.fold import apply, fold
 from shared.domain.execution.node_paths import item_of, split_path
 from shared.domain.execution.node_readiness import outcome
 from shared.domain.execution.state import ExecutionState
-from shared.domain.workflow.graph import parse_graph
+from shared.domain.workflow.graph_parser import parse_graph
 from shared.engine.run.compiled_graph import CompiledGraph
 from shared.engine.run.ready_nodes import ReadyNodes
 from shared.engine.run.scopes import Scopes

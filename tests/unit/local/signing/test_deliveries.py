@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from local.signing.deliveries import sign, signed
-from shared.webhooks.delivery import Delivery
-from shared.webhooks.signatures.fields import SignatureContext, parse_field
+from shared.webhooks.delivery import Delivery, SignatureContext
+from shared.webhooks.signatures.fields import parse_field
 from shared.webhooks.signatures.scheme import compile_scheme
 from shared.webhooks.signatures.verification import verify
 from tests.unit.webhooks.builders import fitted, good

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from shared.errors import Problem
 from shared.webhooks.acceptance import takes_event
-from shared.webhooks.delivery import Delivery
+from shared.webhooks.delivery import LEAST_BYTES, TIMES_SENT, Delivery, WorkBudget
 from shared.webhooks.intake.diagnosis import diagnose
 from shared.webhooks.intake.examination import examine
 from shared.webhooks.providers.catalog import provider_data
@@ -23,7 +23,6 @@ from shared.webhooks.providers.configuration import config_problems
 from shared.webhooks.providers.custom import MAX_CHARACTERS
 from shared.webhooks.providers.provider import Provider, fit
 from shared.webhooks.providers.shapes import CLASSES, parse_shape
-from shared.webhooks.work_budget import LEAST_BYTES, TIMES_SENT, WorkBudget
 from tests.custom_scheme import ASKED, SCHEME
 
 CUSTOM = provider_data("custom") or {}

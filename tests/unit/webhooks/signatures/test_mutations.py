@@ -9,15 +9,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.webhooks.delivery import Delivery
+from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.intake.delivery_key import delivery_key, event_type
 from shared.webhooks.intake.diagnosis import diagnose
 from shared.webhooks.intake.examination import examine
 from shared.webhooks.providers.catalog import provider_ids
 from shared.webhooks.providers.provider import Provider
+from shared.webhooks.signatures.comparison import keys_of, written
 from shared.webhooks.signatures.encodings import DECODERS
-from shared.webhooks.signatures.fields import SignatureContext
-from shared.webhooks.signatures.verification import keys_of, verify, written
+from shared.webhooks.signatures.verification import verify
 from tests.unit.webhooks.builders import good, verdict
 
 # Many providers share these few examples; each has a scheme that others have too.

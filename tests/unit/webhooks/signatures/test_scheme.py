@@ -345,7 +345,7 @@ def test_a_token_stands_where_the_configuration_says(config: dict[str, Any], del
 )
 def test_keys_are_fetched_from_the_providers_hosts_alone(url: str) -> None:
     """A delivery that names another place has no key."""
-    from shared.webhooks.signatures.fields import SignatureContext
+    from shared.webhooks.delivery import SignatureContext
 
     fetch = {
         "url": "{header:Cert}",

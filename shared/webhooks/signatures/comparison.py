@@ -1,0 +1,118 @@
+"""The keys of a webhook, and the one comparison of what they make of a delivery with what its sender has made."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from shared.domain.json.values import parse_json
+from shared.errors import InvalidRequestError
+from shared.webhooks.delivery import Delivery, SignatureContext
+from shared.webhooks.signatures.encodings import DECODERS, decode_key, is_blank
+from shared.webhooks.signatures.scheme import Key, Scheme, Signature
+from shared.webhooks.signatures.transforms import as_text
+
+# Longer than any signature, and than any list of them.
+MAX_SIGNATURE_CHARACTERS = 16_384
+
+
+class RefusedError(Exception):
+    """Carries the reason out of the reading of a delivery."""
+
+
+def matches(expected: Sequence[bytes], candidates: Sequence[bytes]) -> bool:
+    """Whether any candidate is any of the expected digests: the only place where secrets are compared."""
+    found = False
+    for digest in expected:
+        for candidate in candidates:
+            found |= hmac.compare_digest(digest, candidate)
+    return found
+
+
+def keys_of(key: Key, secrets: Sequence[str], delivery: Delivery) -> list[tuple[str, bytes]]:
+    """The keys in the secrets, each with its secret's text; those that could open anything are none."""
+    found = []
+    for secret in secrets:
+        if is_blank(secret):
+            continue
+        text = secret
+        for prefix in key.prefixes:
+            text = text.removeprefix(prefix)
+        if is_blank(text):
+            continue
+        if key.template is not None:
+            made = key.template.render(SignatureContext(delivery, secret=text))
+            if made and len(key.encodings) == 1 and key.encodings[0] == "utf8":
+                found.append((text, made))
+                continue
+            text = "" if made is None else as_text(made)
+        found += [(text, raw) for encoding in key.encodings if (raw := decode_key(text, encoding))]
+    return found
+
+
+def public_keys_of(scheme: Scheme, secrets: Sequence[str], fetched: Sequence[Any]) -> list[Any]:
+    """The public keys of a scheme that has them: fetched where it says so, else out of the secrets.
+
+    Without one it raises `RefusedError`.
+    """
+    from shared.webhooks.signatures.public_keys import keys_in
+
+    keys = list(fetched) if scheme.fetch else keys_in(secrets, scheme.key)
+    if not keys:
+        raise RefusedError("key_unavailable" if scheme.fetch else "secret_unusable")
+    return keys
+
+
+def check_public(algorithm: str, keys: Sequence[Any], signatures: Sequence[bytes], contents: Sequence[bytes]) -> None:
+    """Passes where one of the signatures is of one of the contents by one of the keys; else raises `RefusedError`."""
+    from shared.webhooks.signatures.public_keys import any_verifies
+
+    if not any_verifies(algorithm, keys, signatures, contents):
+        raise RefusedError("signature_mismatch")
+
+
+def written(signature: Signature, text: str, facts: SignatureContext) -> list[str]:
+    """The signatures' texts in the text of one place; what else stands beside them goes into `facts.pairs`."""
+    prefix = signature.prefix
+    match signature.format:
+        case "single":
+            # Some gateways fold repeated headers into one with commas; which of them would be meant is not ours to say.
+            if text.startswith(prefix):
+                return [text[len(prefix) :]]
+            is_scheme = prefix.endswith(" ") and text[: len(prefix)].lower() == prefix.lower()
+            return [text[len(prefix) :]] if is_scheme else []
+        case "list":
+            items = [item.strip() for item in _split(signature, text)]
+            facts.pairs = [*facts.pairs, *((str(place), item) for place, item in enumerate(items))]
+            return [item[len(prefix) :] for item in items if item.startswith(prefix)]
+        case "pairs":
+            pairs = [_pair(item, signature.assign) for item in _split(signature, text)]
+        case _:
+            pairs = _members(text)
+    facts.pairs = [*facts.pairs, *pairs]
+    return [value for name, value in pairs if name in signature.names]
+
+
+def _split(signature: Signature, text: str) -> list[str]:
+    if len(signature.separators) == 1:
+        return text.split(signature.separators[0])
+    return re.split("|".join(map(re.escape, signature.separators)), text)
+
+
+def _pair(item: str, assign: str) -> tuple[str, str]:
+    name, _, value = item.strip().partition(assign)
+    value = value.strip() if assign == "=" and value[:1] in ('"', " ") else value
+    quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    return name.strip(), value[1:-1] if quoted else value
+
+
+def _members(text: str) -> list[tuple[str, str]]:
+    raw = DECODERS["base64"](text)
+    try:
+        found = parse_json(raw or b"", refuse_unstorable=False, refuse_duplicates=True)
+    except InvalidRequestError:
+        return []
+    pairs = found.items() if isinstance(found, dict) else ()
+    return [(name, value) for name, value in pairs if isinstance(value, str)]
