@@ -15,8 +15,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from shared.json_types import JsonMapping
 from shared.tracing import CorrelationContext, current_context, set_context
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def edge_logger(service: str) -> Logger:
     return logger
 
 
-def begin(service: str, event: Mapping[str, Any]) -> None:
+def begin(service: str, event: JsonMapping) -> None:
     """What an HTTP function does first: notes the request as the cause of all that follows, in log lines too."""
     count_cold_start(service)
     set_context(CorrelationContext.of_request(event))

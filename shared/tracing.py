@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from shared.json_types import JsonMapping
 
 # docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader; `Parent` and `Sampled` are
 # set where the function itself is traced, and a root alone is what an HTTP API gives every request.
@@ -26,7 +27,7 @@ class CorrelationContext(NamedTuple):
     trace: str | None = None
 
     @classmethod
-    def of_request(cls, event: Mapping[str, Any]) -> CorrelationContext | None:
+    def of_request(cls, event: JsonMapping) -> CorrelationContext | None:
         """The cause of what an HTTP API's event asks for; `None` for an event that says no id."""
         request_id = (event.get("requestContext") or {}).get("requestId")
         if not request_id:
@@ -36,7 +37,7 @@ class CorrelationContext(NamedTuple):
         return cls(str(request_id), _trace(os.environ.get("_X_AMZN_TRACE_ID") or headers.get("x-amzn-trace-id") or ""))
 
     @classmethod
-    def of(cls, metadata: Mapping[str, Any], otherwise: str) -> CorrelationContext:
+    def of(cls, metadata: JsonMapping, otherwise: str) -> CorrelationContext:
         """The cause that an event's metadata or a delivery states; `otherwise` is the id where it states none."""
         return cls(metadata.get("correlation_id") or otherwise, metadata.get("trace"))
 

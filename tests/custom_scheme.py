@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from shared.json_types import JsonObject
 
 # HMAC-SHA256 of the body under the text of the secret.
-SCHEME: dict[str, Any] = {
+SCHEME: JsonObject = {
     "kind": "hmac",
     "algorithm": "sha256",
     "content": "{body}",
@@ -13,4 +13,4 @@ SCHEME: dict[str, Any] = {
     "signature": {"in": "header:X-Sign", "encoding": "hex"},
 }
 # A handshake that nobody signs: `GET ?c=…` is answered with what `c` is.
-ASKED: dict[str, Any] = {"method": "GET", "signed": False, "when": {"query:c": ""}, "body": "{query:c}"}
+ASKED: JsonObject = {"method": "GET", "signed": False, "when": {"query:c": ""}, "body": "{query:c}"}

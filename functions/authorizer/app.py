@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from functools import cache
-from typing import Any
 
 from shared.bootstrap import services
 from shared.commands.api_keys.use_api_key import use_api_key
@@ -12,6 +11,7 @@ from shared.domain.actor import Actor
 from shared.domain.api_key_format import PREFIX
 from shared.http.auth import context_of
 from shared.http.user_tokens import UserTokens
+from shared.json_types import JsonObject
 from shared.observability import begin, edge_logger
 from shared.platform.deadline import within
 from shared.platform.runtime import run
@@ -25,7 +25,7 @@ logger = edge_logger("authorizer")
 prepare(modules("httpx", "jwt", "postgrest"), lambda: services().close())
 
 
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(event: JsonObject, _context: object) -> JsonObject:
     """`{isAuthorized, context}`. It denies only whom it knows to be nobody: API Gateway keeps a denial as long as a
     permission. Whatever keeps it from knowing is raised, which API Gateway answers with 500 and does not keep."""
     begin("authorizer", event)
@@ -39,7 +39,7 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     return {"isAuthorized": True, "context": context_of(actor)}
 
 
-def credentials_in(event: dict[str, Any]) -> str:
+def credentials_in(event: JsonObject) -> str:
     """The bearer token of the request (RFC 6750: the scheme in any case); empty without one."""
     headers = event.get("headers") or {}
     scheme, _, token = str(headers.get("authorization") or "").strip().partition(" ")

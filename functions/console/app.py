@@ -17,6 +17,7 @@ from shared.http.description import document
 from shared.http.docs_page import page
 from shared.http.landing_page import LANDING_PAGE
 from shared.http.responses import PROBLEM, problem
+from shared.json_types import JsonObject
 from shared.observability import begin
 from shared.platform.runtime import loop
 from shared.platform.snapstart import prepare
@@ -66,7 +67,7 @@ def adapter() -> Mangum:
 prepare(lambda: (document(), page()))
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: JsonObject, context: Any) -> JsonObject:
     """The response (payload 2.0) to an API Gateway event."""
     begin("console", event)
     # Mangum looks for the thread's current loop, when it is made and when it runs.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from functions.drain.work import drain, tell_overdue
 from shared.bootstrap import services
+from shared.json_types import JsonObject
 from shared.observability import count_cold_start
 from shared.platform.runtime import run, use_uvloop
 from shared.platform.snapstart import modules, prepare
@@ -21,7 +22,7 @@ class Context(Protocol):
         """How much of the invocation's time is left."""
 
 
-def handler(event: dict[str, Any], context: Context) -> dict[str, int]:
+def handler(event: JsonObject, context: Context) -> dict[str, int]:
     """How many jobs were completed, delayed, failed, swept and handed back."""
     count_cold_start("drain")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from typing import Any
 
 from shared.bootstrap import services
 from shared.errors import WorkflowEngineError
 from shared.http.responses import problem
+from shared.json_types import JsonObject
 from shared.observability import begin
 from shared.platform.runtime import run
 from shared.platform.snapstart import modules, prepare
@@ -22,13 +22,13 @@ WARM = ("bullmq", "httpx", "postgrest", "cryptography.hazmat.primitives.ciphers.
 prepare(modules(*WARM), lambda: services().close())
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: JsonObject, _context: object) -> JsonObject:
     """The answer to a request of an HTTP API (payload format 2.0)."""
     begin("intake", event)
     return run(handle(event))
 
 
-async def handle(event: dict[str, Any]) -> dict[str, Any]:
+async def handle(event: JsonObject) -> JsonObject:
     """The same, on the caller's event loop."""
     try:
         answer = await intake().take(WebhookRequest.of(event))
@@ -57,7 +57,7 @@ def intake() -> Intake:
     return Intake(services(), _filter)
 
 
-async def _filter(expression: str, trigger: dict[str, Any]) -> str | None:
+async def _filter(expression: str, trigger: JsonObject) -> str | None:
     from functions.intake.filters import filters_out  # brings the expression language: most webhooks do without
 
     return await filters_out(expression, trigger)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from functools import lru_cache
-from typing import Any
 
 from shared.domain.expressions.templates import compile_template, reads
 from shared.engine.expressions.evaluator import expression_evaluator
 from shared.engine.expressions.evaluator_process import EvaluationError
 from shared.engine.expressions.requests import EvaluatedTemplate, Level, Request, RunData
+from shared.json_types import JsonObject
 
 logger = logging.getLogger(__name__)
 
 KINDS: dict[type, str] = {str: "a text", list: "a list", dict: "an object"}
 
 
-async def filters_out(expression: str, trigger: dict[str, Any]) -> str | None:
+async def filters_out(expression: str, trigger: JsonObject) -> str | None:
     """Why the expression, like `{% $trigger.body.n > 1 %}`, keeps a delivery out; `None` where it holds.
 
     A path that leads nowhere does not hold. An expression that fails, or gives something other than true or false,

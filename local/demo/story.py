@@ -8,13 +8,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from local.signing.deliveries import sign
 from local.tools.sink import sink
 from shared.domain.timestamps import unix_seconds
+from shared.json_types import JsonObject
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.providers.catalog import provider
 
@@ -22,8 +22,6 @@ SAMPLE = Path(__file__).parents[2] / "events" / "intake" / "github_push.json"
 WAIT_SECONDS = 20.0
 TERMINAL = ("succeeded", "failed", "cancelled")
 COLUMNS = "{:>8}  {:<19} {:<9} {:>9}  {}"
-
-JsonObject = dict[str, Any]
 
 
 class DemoError(Exception):

@@ -89,7 +89,7 @@ class Gateway:
         return await rows.answer(self._database, request, caller, first)
 
 
-def _json(value: Any) -> Answer:
+def _json(value: object) -> Answer:
     body = json.dumps(value, separators=(",", ":")).encode()
     return 200, [JSON_TYPE, (b"content-length", b"%d" % len(body))], body
 

@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 
 from local.gateway.errors import GatewayError
+from shared.json_types import JsonObject
 
 LEEWAY_SECONDS = 30
 _MAX_CACHED = 1000
@@ -43,7 +44,7 @@ class Authenticator:
     def __init__(
         self,
         jwt_secret: str,
-        jwks: dict[str, Any] | None = None,
+        jwks: JsonObject | None = None,
         *,
         anon_role: str = "anon",
         publishable_key: str | None = None,
@@ -123,7 +124,7 @@ class Authenticator:
         expires = claims.get("exp")
         return Caller(role.encode(), text, role == self._anon_role, None if expires is None else float(expires))
 
-    def _check_signature(self, header: dict[str, Any], signed: bytes, signature: bytes) -> None:
+    def _check_signature(self, header: JsonObject, signed: bytes, signature: bytes) -> None:
         name = header.get("alg")
         family = _FAMILIES.get(name[:2]) if isinstance(name, str) and name in _ALGORITHMS else None
         if family is None:
@@ -149,7 +150,7 @@ def _bearer(authorization: bytes | None) -> bytes | None:
     return token
 
 
-def _check_claims(claims: dict[str, Any], now: float) -> None:
+def _check_claims(claims: JsonObject, now: float) -> None:
     for name in ("exp", "nbf", "iat"):
         value = claims.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
@@ -173,7 +174,7 @@ def _decoded(part: bytes) -> bytes:
         raise _invalid_token("JWT cryptographic operation failed") from None
 
 
-def _object(part: bytes) -> dict[str, Any]:
+def _object(part: bytes) -> JsonObject:
     try:
         value = json.loads(_decoded(part))
     except ValueError:

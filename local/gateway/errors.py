@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -164,7 +163,7 @@ def guc_status(text: bytes) -> int:
     return int(text)
 
 
-def _header(name: str, value: Any) -> tuple[bytes, bytes]:
+def _header(name: str, value: object) -> tuple[bytes, bytes]:
     if not isinstance(value, str) or _UNPRINTABLE.search(name + value) or not name or " " in name or ":" in name:
         raise ValueError(name)
     return name.lower().encode(), value.encode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from local.gateway.errors import GatewayError, invalid_body, unsupported
 
@@ -105,7 +104,7 @@ def preferences(header: bytes | None) -> dict[str, str]:
     return {key: given[key] for key in _PREFERENCES if key in given}
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes) -> object:
     """The value of a JSON body. Raises `GatewayError`."""
     try:
         return json.loads(body, parse_constant=refuse_constant)

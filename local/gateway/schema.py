@@ -10,6 +10,8 @@ from typing import Any
 
 import psycopg
 
+from shared.json_types import JsonObject
+
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
@@ -164,12 +166,12 @@ async def watch(url: str, schemas: list[str], use: Callable[[Schema], None], rea
             await asyncio.sleep(_RETRY_SECONDS)
 
 
-async def _rows(connection: psycopg.AsyncConnection, query: str, *parameters: Any) -> list[Any]:
+async def _rows(connection: psycopg.AsyncConnection, query: str, *parameters: object) -> list[Any]:
     cursor = await connection.execute(query.encode(), parameters or None)
     return await cursor.fetchall()
 
 
-def _table(schema: str, name: str, columns: list[dict[str, Any]], primary_key: list[str]) -> Table:
+def _table(schema: str, name: str, columns: list[JsonObject], primary_key: list[str]) -> Table:
     return Table(schema, name, {column["name"]: Column(**column) for column in columns}, tuple(primary_key))
 
 

@@ -112,7 +112,7 @@ def _proof(
 
 
 def _digest(
-    scheme: Scheme, delivery: Delivery, secret: str, timestamp: str | None, pairs: Pairs, item: Any = None
+    scheme: Scheme, delivery: Delivery, secret: str, timestamp: str | None, pairs: Pairs, item: object = None
 ) -> bytes:
     asymmetric = scheme.kind == "asymmetric"
     keys = [(secret, secret.encode())] if asymmetric else keys_of(scheme.key, [secret], delivery)

@@ -106,5 +106,5 @@ def _set(value: Any, steps: tuple[Step, ...], text: object) -> None:
     _set(value[step], rest, text)
 
 
-def _dumped(value: Any) -> bytes:
+def _dumped(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hmac
 import json
 from dataclasses import replace
-from typing import Any
 
 from local.signing.field_writer import chosen, write_field
+from shared.json_types import JsonObject
 from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.providers.provider import Provider
 from shared.webhooks.signatures.comparison import keys_of
@@ -33,8 +33,8 @@ def with_token(provider: Provider, delivery: Delivery, secret: str, now: float) 
     return replace(delivery, body=token.encode()) if place == "body" else write_field(delivery, place, token)
 
 
-def _head(scheme: Scheme, now: float) -> dict[str, Any]:
-    head: dict[str, Any] = {"alg": scheme.algorithm, "typ": "JWT"}
+def _head(scheme: Scheme, now: float) -> JsonObject:
+    head: JsonObject = {"alg": scheme.algorithm, "typ": "JWT"}
     if scheme.detached:  # RFC 7797, section 3
         head |= {"b64": False, "crit": ["b64"]}
     timestamp = scheme.timestamp
@@ -43,10 +43,10 @@ def _head(scheme: Scheme, now: float) -> dict[str, Any]:
     return head
 
 
-def _claims(scheme: Scheme, delivery: Delivery, now: float, said: Any) -> dict[str, Any]:
+def _claims(scheme: Scheme, delivery: Delivery, now: float, said: object) -> JsonObject:
     facts = SignatureContext(delivery)
     facts.lets = scheme.lets
-    claims: dict[str, Any] = dict(said) if isinstance(said, dict) else {}
+    claims: JsonObject = dict(said) if isinstance(said, dict) else {}
     claims |= {"iat": int(now), "nbf": int(now), "exp": int(now) + LIFETIME_SECONDS}
     for name, templates in scheme.claims:
         text = next((text for template in templates if (text := template.render(facts)) is not None), None)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any
 from urllib.parse import parse_qsl
 
 from local.stack.function_pool import FunctionPool
 from local.stack.http_event import API_ID, MAX_EVENT_BYTES, encode
 from local.stack.intrinsics import ACCOUNT_ID, REGION
 from local.stack.template import Authorizer
+from shared.json_types import JsonObject
 
 _CACHED_AT_MOST = 10_000
 
@@ -25,7 +25,7 @@ class Verdict:
 
     __slots__ = ("allowed", "context", "expires_at")
 
-    def __init__(self, allowed: bool, context: Any, expires_at: float) -> None:
+    def __init__(self, allowed: bool, context: object, expires_at: float) -> None:
         self.allowed = allowed
         self.context = context
         self.expires_at = expires_at
@@ -40,7 +40,7 @@ class LambdaAuthorizer:
         self._verdicts: dict[tuple[str, ...], Verdict] = {}
         self._asking: dict[tuple[str, ...], asyncio.Task[Verdict]] = {}
 
-    def identity(self, parts: dict[str, Any]) -> tuple[str, ...] | None:
+    def identity(self, parts: JsonObject) -> tuple[str, ...] | None:
         """The values of the identity sources, or None when one is missing: then nobody is asked (401)."""
         values = []
         for kind, name in self._authorizer.identity_sources:
@@ -53,7 +53,7 @@ class LambdaAuthorizer:
             values.append(value)
         return tuple(values)
 
-    async def decide(self, identity: tuple[str, ...], parts: dict[str, Any]) -> Verdict:
+    async def decide(self, identity: tuple[str, ...], parts: JsonObject) -> Verdict:
         """The verdict on this identity; asked once per `ttl_seconds`. Raises `AuthorizerError`, which is not kept."""
         known = self._verdicts.get(identity)
         if known is not None and known.expires_at > time.monotonic():
@@ -67,7 +67,7 @@ class LambdaAuthorizer:
         # Shielded: others wait for the same answer.
         return await asyncio.shield(asking)
 
-    async def _ask(self, identity: tuple[str, ...], parts: dict[str, Any]) -> Verdict:
+    async def _ask(self, identity: tuple[str, ...], parts: JsonObject) -> Verdict:
         http = parts["requestContext"]["http"]
         event = {
             "version": "2.0",

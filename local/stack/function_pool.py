@@ -16,11 +16,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from local.stack.function_worker import ANSWER, ERROR, INVOCATION
 from local.stack.intrinsics import REGION
 from local.stack.template import Function
+from shared.json_types import JsonObject
 
 ROOT = Path(__file__).parents[2]
 _START_SECONDS = 60  # Lambda gives an import ten seconds and then tries again; a busy laptop gets longer
@@ -126,7 +127,7 @@ class FunctionPool:
             self._start_worker_if_useful()
         return outcome
 
-    def workers(self) -> list[dict[str, Any]]:
+    def workers(self) -> list[JsonObject]:
         """The live workers: `{pid, busy, invocations}` each."""
         return [{"pid": w.pid, "busy": w.busy, "invocations": w.invocations} for w in self._workers]
 

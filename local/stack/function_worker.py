@@ -28,6 +28,7 @@ from decimal import Decimal
 from typing import Any
 
 from local.stack.clock import follow_clock, machine_time
+from shared.json_types import JsonObject
 
 INVOCATION = struct.Struct(">Id36s")
 ANSWER = struct.Struct(">BI")
@@ -35,7 +36,7 @@ READY = b"\x01"
 RESULT, ERROR = 0, 1
 _MAX_ANSWER_BYTES = 6_291_556  # Lambda's six megabytes, and a little for its own envelope
 
-Handler = Callable[[Any, "LambdaContext"], Any]
+Handler = Callable[[object, "LambdaContext"], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def _answer(handler: Handler | _FailedImport, payload: bytes, context: LambdaCon
     return RESULT, answer
 
 
-def _described(kind: str, message: str, error: Exception, context: LambdaContext) -> dict[str, Any]:
+def _described(kind: str, message: str, error: Exception, context: LambdaContext) -> JsonObject:
     _show_error(kind, error)
     # Without this module's own frames, as the real runtime shows it.
     trace = traceback.format_list(traceback.extract_tb(error.__traceback__)[1:])
@@ -158,13 +159,13 @@ def _trace() -> list[str]:
     return traceback.format_exc().splitlines(keepends=True)
 
 
-def _encode(value: Any) -> bytes:
+def _encode(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_json_default).encode(
         "utf-8", "surrogatepass"
     )
 
 
-def _json_default(value: Any) -> Any:
+def _json_default(value: object) -> object:
     if isinstance(value, Decimal):
         return float(value)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

@@ -151,7 +151,7 @@ def _credentials() -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": "local"}
 
 
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run(main: Callable[[], Coroutine[object, object, None]]) -> None:
     """`asyncio.run` on uvloop where there is one."""
     try:
         import uvloop

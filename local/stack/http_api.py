@@ -6,7 +6,6 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from local.stack.authorizer import AuthorizerError, LambdaAuthorizer
 from local.stack.function_pool import FunctionPool
@@ -23,15 +22,16 @@ from local.stack.http_event import (
 )
 from local.stack.routes import Match, Router
 from local.stack.template import Cors, Template
+from shared.json_types import JsonObject
 
 # docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_HEADER_BYTES = 10_240
 INTEGRATION_SECONDS = 30.0
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Scope = JsonObject
+Receive = Callable[[], Awaitable[JsonObject]]
+Send = Callable[[JsonObject], Awaitable[None]]
 
 _NOT_FOUND = message_response(404, "Not Found")
 _UNAUTHORIZED = message_response(401, "Unauthorized")
@@ -98,7 +98,7 @@ class HttpApi:
         refusal = await self._authorize(match, parts)
         return (refusal or await self._invoke(match, parts, body)), request_id
 
-    async def _authorize(self, match: Match, parts: dict[str, Any]) -> Response | None:
+    async def _authorize(self, match: Match, parts: JsonObject) -> Response | None:
         if match.route.authorizer is None:
             return None
         authorizer = self._authorizers[match.route.authorizer]
@@ -115,7 +115,7 @@ class HttpApi:
         parts["requestContext"]["authorizer"] = {"lambda": verdict.context}
         return None
 
-    async def _invoke(self, match: Match, event: dict[str, Any], body: bytes) -> Response:
+    async def _invoke(self, match: Match, event: JsonObject, body: bytes) -> Response:
         add_body(event, body)
         payload = encode(event, MAX_EVENT_BYTES)
         if payload is None:

@@ -11,10 +11,11 @@ import binascii
 import json
 import secrets
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from local.stack.intrinsics import ACCOUNT_ID
+from shared.json_types import JsonObject
 
 API_ID = "local"
 DOMAIN_NAME = f"{API_ID}.execute-api.localhost"
@@ -33,7 +34,7 @@ MAX_EVENT_BYTES = 6 * 1024 * 1024
 Headers = list[tuple[bytes, bytes]]
 
 
-def encode(event: dict[str, Any], max_bytes: int) -> bytes | None:
+def encode(event: JsonObject, max_bytes: int) -> bytes | None:
     """The event as JSON, or None when it is larger than `max_bytes`, which count no escaping of mere characters."""
     payload = _escaped(event).encode()
     if len(payload) > max_bytes:
@@ -58,12 +59,12 @@ def message_response(status: int, message: str) -> Response:
     return Response(status, [(b"content-type", b"application/json")], b'{"message":"%s"}' % message.encode())
 
 
-def request_parts(scope: dict[str, Any], now: float) -> dict[str, Any]:
+def request_parts(scope: JsonObject, now: float) -> JsonObject:
     """What integration and authorizer events share: all but the body and the route's own entries."""
     headers, cookies = _headers(scope)
     query = scope["query_string"].decode("latin-1")
     path = scope["path"]
-    parts: dict[str, Any] = {"version": "2.0", "routeKey": "", "rawPath": path, "rawQueryString": query}
+    parts: JsonObject = {"version": "2.0", "routeKey": "", "rawPath": path, "rawQueryString": query}
     if cookies:
         parts["cookies"] = cookies
     parts["headers"] = headers
@@ -91,7 +92,7 @@ def request_parts(scope: dict[str, Any], now: float) -> dict[str, Any]:
     return parts
 
 
-def _headers(scope: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
+def _headers(scope: JsonObject) -> tuple[dict[str, str], list[str]]:
     headers: dict[str, str] = {}
     cookies: list[str] = []
     for name, raw in scope["headers"]:
@@ -131,7 +132,7 @@ def _clf_time(second: int) -> str:
     return _time_cache[1]
 
 
-def add_body(event: dict[str, Any], body: bytes) -> None:
+def add_body(event: JsonObject, body: bytes) -> None:
     """Put the body into the event: as text for the text types, else as base64; without a body there is no key."""
     if not body:
         event["isBase64Encoded"] = False
@@ -164,7 +165,7 @@ def response_of(payload: bytes) -> Response:
     return Response(_status(result["statusCode"]), headers, _body(result))
 
 
-def _status(value: Any) -> int:
+def _status(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise InvalidResultError("statusCode is not a number")
     try:
@@ -176,7 +177,7 @@ def _status(value: Any) -> int:
     return status
 
 
-def _body(result: dict[str, Any]) -> bytes:
+def _body(result: JsonObject) -> bytes:
     body = result.get("body")
     if body is None:
         return b""
@@ -190,7 +191,7 @@ def _body(result: dict[str, Any]) -> bytes:
         raise InvalidResultError("body is not base64") from error
 
 
-def _response_headers(result: dict[str, Any]) -> Headers:
+def _response_headers(result: JsonObject) -> Headers:
     given = result.get("headers") or {}
     cookies = result.get("cookies") or []
     if not isinstance(given, dict) or not isinstance(cookies, list):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 
 def spelled_out(template: JsonObject) -> JsonObject:

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from shared.json_types import JsonMapping, JsonObject
+
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
 PSEUDO_PARAMETERS = {
@@ -30,7 +32,7 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML plus CloudFormation's short forms: `!Sub x` becomes `{"Fn::Sub": "x"}`."""
 
 
-def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> JsonObject:
     value: Any
     if isinstance(node, yaml.ScalarNode):
         value = loader.construct_scalar(node)
@@ -47,7 +49,7 @@ def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]
 _Loader.add_multi_constructor("!", _short_form)
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> JsonObject:
     """The template as plain data, its intrinsics in their long form. A file that is no mapping is a `TemplateError`."""
     document = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 -- a subclass of the safe loader
     if not isinstance(document, dict):
@@ -60,19 +62,19 @@ class Resolver:
 
     def __init__(
         self,
-        document: Mapping[str, Any],
+        document: JsonMapping,
         parameters: Mapping[str, str],
         refs: Mapping[str, str],
         attributes: Mapping[tuple[str, str], str],
     ) -> None:
         """`refs` gives what `Ref` of a resource is, `attributes` what `GetAtt` is; others become their own names."""
         defaults = {name: entry.get("Default", "") for name, entry in (document.get("Parameters") or {}).items()}
-        self._values: dict[str, Any] = {**PSEUDO_PARAMETERS, **defaults, **refs, **parameters}
+        self._values: JsonObject = {**PSEUDO_PARAMETERS, **defaults, **refs, **parameters}
         self._attributes = attributes
-        self._conditions: Mapping[str, Any] = document.get("Conditions") or {}
-        self._mappings: Mapping[str, Any] = document.get("Mappings") or {}
+        self._conditions: JsonMapping = document.get("Conditions") or {}
+        self._mappings: JsonMapping = document.get("Mappings") or {}
 
-    def resolve(self, value: Any) -> Any:
+    def resolve(self, value: object) -> Any:
         """`value` with every intrinsic in it replaced; entries that become `AWS::NoValue` are left out."""
         if isinstance(value, list):
             return [item for item in map(self.resolve, value) if item is not None]

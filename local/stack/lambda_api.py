@@ -9,7 +9,6 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import unquote
 
 from local.stack.function_pool import FunctionPool
@@ -138,7 +137,7 @@ async def _body(receive: Receive) -> bytes:
     return b"".join(chunks)
 
 
-def _json(status: int, value: Any) -> _Answer:
+def _json(status: int, value: object) -> _Answer:
     return status, [(b"content-type", b"application/json")], json.dumps(value).encode()
 
 

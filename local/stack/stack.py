@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlsplit
 
 from local.stack import migrations
@@ -30,6 +30,7 @@ from local.stack.process import ServerError, accepts_connections, free_port, spa
 from local.stack.redis import RedisServer
 from local.stack.tokens import LocalKeys
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.settings import Settings
 
 # What the functions read beyond the addresses of their servers (shared/settings.py): passed on where it is set here.
@@ -191,10 +192,10 @@ class LocalStack:
         made = dict(line.split("=", 1) for line in done.stdout.split())
         return Tenant(made["TENANT_ID"], made["API_KEY"])
 
-    def workers(self) -> dict[str, list[dict[str, Any]]]:
+    def workers(self) -> dict[str, list[JsonObject]]:
         """The running workers of each function: `{pid, busy, invocations}`."""
         with urllib.request.urlopen(f"{self.lambda_url}/_local/functions", timeout=5) as answer:  # noqa: S310 -- ours
-            workers: dict[str, list[dict[str, Any]]] = json.load(answer)
+            workers: dict[str, list[JsonObject]] = json.load(answer)
             return workers
 
     def log(self, function: str) -> Path:

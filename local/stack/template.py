@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from local.stack.intrinsics import ACCOUNT_ID, REGION, Resolver, TemplateError, load
+from shared.json_types import JsonMapping, JsonObject
 
 _DEFAULT_TIMEOUT_SECONDS = 3  # Lambda's own default, as is the memory
 _DEFAULT_MEMORY_MB = 128
@@ -104,7 +105,7 @@ def read_template(path: Path, parameters: Mapping[str, str] | None = None) -> Te
     Raises `TemplateError` for what would behave differently on AWS without anybody noticing.
     """
     document = load(path)
-    resources: dict[str, Any] = document.get("Resources") or {}
+    resources: JsonObject = document.get("Resources") or {}
     # Names may be made of parameters, but hardly of each other.
     plain = Resolver(document, parameters or {}, {}, {})
     names = {
@@ -125,12 +126,12 @@ def read_template(path: Path, parameters: Mapping[str, str] | None = None) -> Te
 
 
 class _Reader:
-    def __init__(self, folder: Path, document: Mapping[str, Any], resolver: Resolver) -> None:
+    def __init__(self, folder: Path, document: JsonMapping, resolver: Resolver) -> None:
         self._folder = folder
         self._resolver = resolver
-        self._globals: dict[str, Any] = document.get("Globals") or {}
+        self._globals: JsonObject = document.get("Globals") or {}
 
-    def read(self, resources: Mapping[str, Any]) -> Template:
+    def read(self, resources: JsonMapping) -> Template:
         wanted = {
             logical_id: resource
             for logical_id, resource in resources.items()
@@ -161,13 +162,13 @@ class _Reader:
         _check(functions, routes, authorizers)
         return Template(functions, tuple(routes), authorizers, _cors(api.get("CorsConfiguration")))
 
-    def _with_globals(self, section: str, resource: Mapping[str, Any]) -> dict[str, Any]:
+    def _with_globals(self, section: str, resource: JsonMapping) -> JsonObject:
         """The resource's properties over those of Globals: maps are merged, lists joined, all else replaced (SAM)."""
         merged = _merge(self._globals.get(section) or {}, resource.get("Properties") or {})
-        resolved: dict[str, Any] = self._resolver.resolve(merged)
+        resolved: JsonObject = self._resolver.resolve(merged)
         return resolved
 
-    def _function(self, logical_id: str, properties: Mapping[str, Any]) -> Function:
+    def _function(self, logical_id: str, properties: JsonMapping) -> Function:
         variables = (properties.get("Environment") or {}).get("Variables") or {}
         retries = (properties.get("EventInvokeConfig") or {}).get("MaximumRetryAttempts", 2)
         return Function(
@@ -183,7 +184,7 @@ class _Reader:
             layers=tuple((self._folder / str(layer)).resolve() for layer in properties.get("Layers") or ()),
         )
 
-    def _routes(self, function: str, events: Mapping[str, Any], default_authorizer: str | None) -> Iterator[Route]:
+    def _routes(self, function: str, events: JsonMapping, default_authorizer: str | None) -> Iterator[Route]:
         for event in events.values():
             if event.get("Type") != "HttpApi":
                 continue
@@ -210,7 +211,7 @@ def _check(functions: Mapping[str, Function], routes: list[Route], authorizers: 
         raise TemplateError(f"These authorizer functions are not in the template: {', '.join(missing)}.")
 
 
-def _authorizer(name: str, entry: Mapping[str, Any]) -> Authorizer:
+def _authorizer(name: str, entry: JsonMapping) -> Authorizer:
     if str(entry.get("AuthorizerPayloadFormatVersion")) != "2.0" or not entry.get("EnableSimpleResponses"):
         raise TemplateError(
             f"{name}: the local stack runs Lambda authorizers of version 2.0 with simple responses only."
@@ -246,7 +247,7 @@ def _cors(entry: Any) -> Cors | None:
     )
 
 
-def _schedules(events: Mapping[str, Any]) -> Iterator[Schedule]:
+def _schedules(events: JsonMapping) -> Iterator[Schedule]:
     for name, event in events.items():
         properties = event.get("Properties") or {}
         enabled = properties.get("Enabled", True) and properties.get("State", "ENABLED") == "ENABLED"
@@ -255,7 +256,7 @@ def _schedules(events: Mapping[str, Any]) -> Iterator[Schedule]:
             yield Schedule(name, event["Type"], str(expression), properties.get("Input"))
 
 
-def _merge(below: Any, above: Any) -> Any:
+def _merge(below: Any, above: Any) -> object:
     if isinstance(below, dict) and isinstance(above, dict) and not _is_intrinsic(below) and not _is_intrinsic(above):
         return {**below, **{key: _merge(below[key], value) if key in below else value for key, value in above.items()}}
     if isinstance(below, list) and isinstance(above, list):
@@ -263,10 +264,10 @@ def _merge(below: Any, above: Any) -> Any:
     return above
 
 
-def _is_intrinsic(value: Mapping[str, Any]) -> bool:
+def _is_intrinsic(value: JsonMapping) -> bool:
     return len(value) == 1 and any(key == "Ref" or str(key).startswith("Fn::") for key in value)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     # As CloudFormation writes YAML's booleans and numbers into an environment.
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -14,6 +14,8 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from shared.json_types import JsonObject
+
 _TEN_YEARS_SECONDS = 10 * 365 * 86_400
 _KEY_ID = "local"
 
@@ -58,16 +60,16 @@ class LocalKeys:
         }
         return self.sign(claims)
 
-    def sign(self, claims: dict[str, Any]) -> str:
+    def sign(self, claims: JsonObject) -> str:
         """Any claims as a token of this stack's user key."""
         return jwt.encode(claims, self.user_key, algorithm="ES256", headers={"kid": _KEY_ID})
 
-    def jwks(self) -> dict[str, Any]:
+    def jwks(self) -> JsonObject:
         """The public half of the user key as a JSON Web Key Set (RFC 7517)."""
         public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.user_key.public_key()))
         return {"keys": [{**public, "kid": _KEY_ID, "alg": "ES256", "use": "sig"}]}
 
-    def gateway_keys(self) -> dict[str, Any]:
+    def gateway_keys(self) -> JsonObject:
         """All that the gateway accepts, as one key set: the secret behind the API keys and the users' public key."""
         secret = base64.urlsafe_b64encode(self.jwt_secret.encode()).rstrip(b"=").decode()
         return {"keys": [{"kty": "oct", "k": secret, "alg": "HS256"}, *self.jwks()["keys"]]}

@@ -9,13 +9,13 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from local.tools import openapi
 from local.tools.provider_files_page import provider_files_page
 from shared.events.codec import SCHEMA_VERSIONS, by_name
 from shared.events.facts import Fact
 from shared.http.openapi import document
+from shared.json_types import JsonMapping
 from shared.nodes.registry import names, node_type
 from shared.webhooks.providers.catalog import provider_data, provider_ids
 from shared.webhooks.providers.catalog_view import catalog
@@ -178,11 +178,11 @@ def _paragraphs(text: str | None) -> str:
     return "\n".join(line.strip() for line in (text or "").strip().splitlines())
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _type(described: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+def _type(described: JsonMapping, definitions: JsonMapping) -> str:
     if "$ref" in described:
         return _type(definitions[described["$ref"].rsplit("/", 1)[1]], definitions)
     if "enum" in described:

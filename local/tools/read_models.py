@@ -19,10 +19,11 @@ from shared.events.codec import by_name, decode
 from shared.events.envelope import RecordedEvent
 from shared.events.facts import Fact
 from shared.events.workflow import WorkflowPublished
+from shared.json_types import JsonObject
 
 FACTS = by_name(Fact)
 
-Row = dict[str, Any]
+Row = JsonObject
 Key = tuple[Any, ...]
 
 
@@ -117,7 +118,7 @@ class ReadModels:
         return state.changed_at if any(one is not None and one.is_terminal for one in called) else None
 
     def _take_version(
-        self, before: workflow.Workflow | None, after: workflow.Workflow, fact: Any, happened_at: str
+        self, before: workflow.Workflow | None, after: workflow.Workflow, fact: object, happened_at: str
     ) -> None:
         if before is None or before.version != after.version:
             self._versions[after.id, after.version] = workflow.version_row(after)

@@ -20,6 +20,7 @@ from postgrest import APIError
 
 from local.tools.read_models import TABLES, Key, ReadModels, Row, Table
 from shared.events.envelope import RecordedEvent
+from shared.json_types import JsonObject
 from shared.repositories.payload import load
 from shared.repositories.rows import in_service_form
 
@@ -104,7 +105,7 @@ def history(client: Client) -> Iterator[RecordedEvent]:
     """Every event of every tenant, in order."""
     after = 0
     while True:
-        argument: dict[str, Any] = {"argument": {"after": after, "limit": PAGE}}
+        argument: JsonObject = {"argument": {"after": after, "limit": PAGE}}
         rows: Any = client.rpc("read_history", argument).execute().data
         for row in rows:
             event = RecordedEvent.from_row(row)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -12,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from local.signing.field_writer import chosen, write_field
 from shared.domain.webhook.delivery import JWT, body_value
 from shared.ids import new_id
+from shared.json_types import JsonMapping
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.providers.provider import fitted_data
 from shared.webhooks.signatures.encodings import ENCODERS
@@ -21,7 +21,7 @@ JSON = "application/json"
 
 
 def sample_delivery(
-    data: Mapping[str, Any], config: Mapping[str, Any], url: str, payload: bytes | None, event: str | None
+    data: JsonMapping, config: JsonMapping, url: str, payload: bytes | None, event: str | None
 ) -> Delivery:
     """The delivery to the webhook's URL, with a new id, so that it is no duplicate of the one before.
 
@@ -67,7 +67,7 @@ def _said(body: bytes) -> bytes:
     return json.dumps(said).encode() if isinstance(said, dict) else body
 
 
-def _typed(delivery: Delivery, fitted: Mapping[str, Any], event: str) -> Delivery:
+def _typed(delivery: Delivery, fitted: JsonMapping, event: str) -> Delivery:
     """The delivery of this type: `push` or, where the type has several parts, `pull_request.opened`."""
     places = _texts(fitted.get("event", {}).get("type", ()))
     if not places:
@@ -78,7 +78,7 @@ def _typed(delivery: Delivery, fitted: Mapping[str, Any], event: str) -> Deliver
     return delivery
 
 
-def _new(delivery: Delivery, fitted: Mapping[str, Any]) -> Delivery:
+def _new(delivery: Delivery, fitted: JsonMapping) -> Delivery:
     """The delivery with a new id wherever one stands; where there is none, with a body that was never sent."""
     for place in _texts(fitted.get("delivery", {}).get("id", ())):
         at = chosen([place], delivery)

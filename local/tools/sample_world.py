@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
 
 from shared.aws.secrets import encrypt
 from shared.bootstrap import Services, services
@@ -27,6 +26,7 @@ from shared.domain.workflow import state as workflow
 from shared.events.api_key import ApiKeyCreated
 from shared.events.webhook import WebhookCreated
 from shared.events.workflow import WorkflowCreated
+from shared.json_types import JsonObject
 from shared.repositories.append import Append
 
 TENANT = "0199c000-0000-7000-8000-000000000001"
@@ -48,11 +48,11 @@ WEBHOOKS = {
     "stripe": ("0199c000-0000-7000-8000-0000000000a7", f"whsec_{SECRET}"),
     "slack": ("0199c000-0000-7000-8000-0000000000a8", SECRET),
 }
-NODES: list[dict[str, Any]] = [
+NODES: list[JsonObject] = [
     {"id": "hook", "type": "webhook_trigger"},
     {"id": "is_main", "type": "if", "parameters": {"condition": "{% $trigger.body.ref = 'refs/heads/main' %}"}},
 ]
-EDGES: list[dict[str, Any]] = [{"source": "hook", "target": "is_main"}]
+EDGES: list[JsonObject] = [{"source": "hook", "target": "is_main"}]
 
 
 async def make(parts: Services) -> None:

@@ -22,7 +22,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import httpx
 
@@ -184,7 +183,7 @@ def _first_key(parameters: Mapping[str, str]) -> tuple[str, str]:
     return found["TENANT_ID"], found["API_KEY"]
 
 
-def _health(url: str) -> Any:
+def _health(url: str) -> object:
     with urllib.request.urlopen(f"{url}/health", timeout=WAIT_SECONDS) as answer:  # noqa: S310 -- our own http URL
         return json.load(answer)["status"]
 

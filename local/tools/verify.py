@@ -13,10 +13,11 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import IO, Any
 from urllib.parse import parse_qsl
 
+from shared.json_types import JsonMapping, JsonObject
 from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.intake.delivery_key import delivery_key, event_type
 from shared.webhooks.intake.diagnosis import diagnose
@@ -71,7 +72,7 @@ def run(lines: IO[str], out: IO[str]) -> int:
     return code
 
 
-def explain(asked: Mapping[str, Any]) -> dict[str, Any]:
+def explain(asked: JsonMapping) -> JsonObject:
     """What intake would say of this delivery."""
     data = provider_data(str(asked["provider"]))
     if data is None:
@@ -112,7 +113,7 @@ def explain(asked: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _delivery(asked: Mapping[str, Any], config: Mapping[str, Any]) -> Delivery:
+def _delivery(asked: JsonMapping, config: JsonMapping) -> Delivery:
     url, _, query = str(asked.get("url") or "").partition("?")
     body = asked.get("body") or ""
     raw = base64.b64decode(body) if asked.get("body_encoding") == "base64" else body.encode("utf-8", "surrogatepass")
@@ -143,9 +144,7 @@ def _time(now: object) -> float:
     return float(now)  # type: ignore[arg-type]  # a wrong one is said to be malformed
 
 
-def _public_keys(
-    scheme: Scheme, delivery: Delivery, aux: Mapping[str, Any], secrets: Sequence[str], now: float
-) -> list[Any]:
+def _public_keys(scheme: Scheme, delivery: Delivery, aux: JsonMapping, secrets: Sequence[str], now: float) -> list[Any]:
     if scheme.fetch is None:
         return []
     # A place that the delivery names must be the provider's; one that the file or configuration names is not asked.
@@ -177,7 +176,7 @@ def _keys_in(document: object, scheme: Scheme, delivery: Delivery, now: float) -
     return keys_in_document(text.encode(), kind, wanted, now)[0]
 
 
-def _handshake(found: HandshakeAnswer) -> dict[str, Any]:
+def _handshake(found: HandshakeAnswer) -> JsonObject:
     answer = found.answer
     return {
         "status": answer.status,
@@ -186,5 +185,5 @@ def _handshake(found: HandshakeAnswer) -> dict[str, Any]:
     }
 
 
-def _rejected(reason: str) -> dict[str, Any]:
+def _rejected(reason: str) -> JsonObject:
     return {"result": "reject", "reason": reason, "delivery_id": None, "event_type": None, "handshake": None}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from shared.json_types import JsonMapping
 from shared.platform.bulkhead import BulkheadThreads
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ _THROTTLED = frozenset(
 class AwsCallError(Exception):
     """A call failed. `code` is its error class, `details` has what the service said: `{code, status, request_id}`."""
 
-    def __init__(self, code: str, message: str, details: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, code: str, message: str, details: JsonMapping | None = None) -> None:
         self.code, self.message, self.details = code, message, dict(details or {})
         super().__init__(f"{code}: {message}")
 
 
 async def call(
-    tenant_id: str, service: str, operation: str, timeout_seconds: float, region: str | None, **arguments: Any
-) -> Any:
+    tenant_id: str, service: str, operation: str, timeout_seconds: float, region: str | None, **arguments: object
+) -> object:
     """What the service answers to boto3's `operation`; bodies that it streams are read. The time begins once one of the
     tenant's threads is free.
 
@@ -65,9 +65,7 @@ async def call(
         raise AwsCallError("timeout", f"There was no answer within {timeout_seconds:g} s.") from error
 
 
-def _call(
-    service: str, operation: str, timeout_seconds: float, region: str | None, arguments: Mapping[str, Any]
-) -> Any:
+def _call(service: str, operation: str, timeout_seconds: float, region: str | None, arguments: JsonMapping) -> object:
     from botocore import exceptions
     from botocore.parsers import ResponseParserError
 
@@ -102,7 +100,7 @@ def _threads() -> BulkheadThreads:
 
 
 @lru_cache(maxsize=64)
-def _client(service: str, region: str | None, read_timeout_seconds: int) -> Any:
+def _client(service: str, region: str | None, read_timeout_seconds: int) -> object:
     import boto3.session
     from botocore.config import Config
 

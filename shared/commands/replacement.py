@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from shared.commands.command import Command, Moment, Uuid
 from shared.errors import Problem
+from shared.json_types import JsonMapping
 
 HINT = "Leave it out, or send back what GET shows."
 # Of a field that is only shown: OpenAPI's word for what a client need not send.
@@ -24,7 +24,7 @@ class Replacement(Command):
     updated_at: Annotated[Moment | None, SHOWN] = None
 
 
-def changed_problems(sent: Replacement, present: Mapping[str, Any]) -> list[Problem]:
+def changed_problems(sent: Replacement, present: JsonMapping) -> list[Problem]:
     """What was sent of these fields, which cannot change, with another value than the `present` one."""
     return [
         Problem(f"/{name}", f"It is {value} and cannot change.", HINT)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from shared.domain.timestamps import in_utc
 from shared.events.api_key import ApiKeyCreated, ApiKeyFact, ApiKeyRevoked
 from shared.events.codec import by_name, decode
 from shared.events.envelope import RecordedEvent
+from shared.json_types import JsonObject
 
 FACTS = by_name(ApiKeyFact)
 
@@ -62,6 +62,6 @@ def apply(api_key: ApiKey | None, fact: ApiKeyFact, tenant_id: str, api_key_id: 
             return replace(api_key, status="revoked", stream_version=api_key.stream_version + 1, updated_at=happened_at)
 
 
-def row(api_key: ApiKey) -> dict[str, Any]:
+def row(api_key: ApiKey) -> JsonObject:
     """The key's row in `api_keys`, without its hash."""
     return {name: getattr(api_key, name) for name in ApiKey.__slots__}

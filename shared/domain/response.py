@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from shared.json_types import JsonObject
 
 if TYPE_CHECKING:
     from shared.domain.execution.state import ExecutionState
 
-JsonObject = dict[str, Any]
 
 # What could change how the gateway or a browser takes an answer, or speak for the whole of our host.
 FORBIDDEN_HEADERS = frozenset(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import Problem
+from shared.json_types import JsonObject
 
 # The classes of error that the engine itself gives; a node may have codes of its own beside them.
 ERROR_CLASSES = (
@@ -46,7 +47,7 @@ class Retrier:
     backoff_rate: float = 2.0
     max_interval_seconds: float = 60.0
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """The retrier as it stands in a graph."""
         return {name: list(value) if name == "errors" else value for name, value in self._items()}
 
@@ -78,7 +79,7 @@ def parse_retrier(value: object, pointer: str) -> tuple[Retrier, list[Problem]]:
     if not isinstance(value, dict):
         return Retrier(), [Problem(pointer, "A retrier must be an object.", 'For example {"errors": ["http_5xx"]}.')]
     problems: list[Problem] = []
-    found: dict[str, Any] = {}
+    found: JsonObject = {}
     for name, item in value.items():
         if name == "errors":
             if isinstance(item, list) and item and all(isinstance(code, str) and code for code in item):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from shared.domain.timestamps import in_utc
 from shared.events.secret import SecretFact, SecretSet
+from shared.json_types import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def apply(secret: Secret | None, fact: SecretFact, tenant_id: str, secret_id: st
     return replace(secret, status="deleted", stream_version=secret.stream_version + 1, updated_at=happened_at)
 
 
-def row(secret: Secret) -> dict[str, Any]:
+def row(secret: Secret) -> JsonObject:
     """The secret's row in `secrets`, without its value."""
     return {name: getattr(secret, name) for name in Secret.__slots__}
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import UnionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.events.envelope import NewEvent
+from shared.json_types import JsonObject
 
 if TYPE_CHECKING:
     from shared.events.facts import Fact
 
-JsonObject = dict[str, Any]
 
 # The version of `NodeSucceeded` from which on no output is nested more than `MAX_DEPTH` deep, nor larger than
 # `MAX_JOINED_BYTES` by what it brings together.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-JsonObject = dict[str, Any]
+from shared.json_types import JsonMapping, JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,6 @@ class RecordedEvent:
     size_bytes: int = 0
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> RecordedEvent:
+    def from_row(cls, row: JsonMapping) -> RecordedEvent:
         """The event in a row of `event_store`, its payload already whole."""
         return cls(**{name: row[name] for name in cls.__slots__ if name in row})

@@ -21,6 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from shared.json_types import JsonObject
+
 
 @dataclass(frozen=True, slots=True)
 class ExecutionQueued:
@@ -35,14 +37,14 @@ class ExecutionQueued:
 
     workflow_id: str
     workflow_version: int | None
-    trigger: dict[str, Any]
+    trigger: JsonObject
     parent_id: str | None = None
     forked_from: str | None = None
     replayed_from: str | None = None
-    caller: dict[str, Any] | None = None
+    caller: JsonObject | None = None
 
 
-def trigger_of(kind: Literal["manual", "call", "error"], body: Any) -> dict[str, Any]:
+def trigger_of(kind: Literal["manual", "call", "error"], body: Any) -> JsonObject:
     """The trigger of a run that is started by hand or by another one, which expressions see as a `POST` of `body`."""
     return {"type": kind, "body": body, "headers": {}, "query": {}, "method": "POST"}
 
@@ -91,7 +93,7 @@ class ErrorWorkflowStarted:
 class ExecutionFailed:
     """The run failed; `error` is `{code, message, node_id?}`."""
 
-    error: dict[str, Any]
+    error: JsonObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from shared.json_types import JsonObject
+
 
 @dataclass(frozen=True, slots=True)
 class NodeStarted:
@@ -16,7 +18,7 @@ class NodeStarted:
     node_id: str
     attempt: int
     idempotency_key: str | None
-    parameters: dict[str, Any]
+    parameters: JsonObject
     evaluated_at: int
     workflow_version: int | None = None
 
@@ -54,7 +56,7 @@ class NodeFailed:
 
     node_id: str
     attempt: int
-    error: dict[str, Any]
+    error: JsonObject
     handled: str
     evaluated_at: int
 
@@ -68,7 +70,7 @@ class NodeRetryScheduled:
 
     node_id: str
     attempt: int
-    error: dict[str, Any]
+    error: JsonObject
     delay_seconds: float
     retry_at: str
     evaluated_at: int | None = None
@@ -86,7 +88,7 @@ class NodeWaiting:
     node_id: str
     attempt: int
     wake_at: str
-    parameters: dict[str, Any]
+    parameters: JsonObject
     evaluated_at: int
     undefined: list[str]
     signal: str | None = None
@@ -103,7 +105,7 @@ class MapStarted:
 
     node_id: str
     attempt: int
-    parameters: dict[str, Any]
+    parameters: JsonObject
     evaluated_at: int
     undefined: list[str]
 
@@ -127,7 +129,7 @@ class ItemFailed:
 
     node_id: str
     index: int
-    error: dict[str, Any]
+    error: JsonObject
 
 
 @dataclass(frozen=True, slots=True)

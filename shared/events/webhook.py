@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from shared.json_types import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class WebhookCreated:
     workflow_id: str
     node_id: str | None
     provider: str
-    config: dict[str, Any]
+    config: JsonObject
     status: str
 
 
@@ -26,7 +27,7 @@ class WebhookUpdated:
     workflow_id: str
     node_id: str | None
     provider: str
-    config: dict[str, Any]
+    config: JsonObject
     status: str
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from shared.json_types import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,10 +13,10 @@ class WorkflowCreated:
 
     name: str
     description: str | None
-    nodes: list[dict[str, Any]]
-    edges: list[dict[str, Any]]
+    nodes: list[JsonObject]
+    edges: list[JsonObject]
     tags: list[str]
-    settings: dict[str, Any]
+    settings: JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,10 @@ class WorkflowUpdated:
 
     name: str
     description: str | None
-    nodes: list[dict[str, Any]]
-    edges: list[dict[str, Any]]
+    nodes: list[JsonObject]
+    edges: list[JsonObject]
     tags: list[str]
-    settings: dict[str, Any]
+    settings: JsonObject
 
 
 @dataclass(frozen=True, slots=True)

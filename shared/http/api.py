@@ -15,9 +15,8 @@ problems; anything else is logged and becomes a 500.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pkgutil import resolve_name
-from typing import Any
 
 from shared.bootstrap import services
 from shared.domain.json.values import sent_bytes
@@ -25,6 +24,7 @@ from shared.errors import LimitExceededError, NotFoundError, WorkflowEngineError
 from shared.http.operation import Operation
 from shared.http.request import Request
 from shared.http.responses import Response, problem
+from shared.json_types import JsonMapping, JsonObject
 from shared.observability import begin, edge_logger
 from shared.platform.deadline import within
 from shared.platform.runtime import run
@@ -61,19 +61,19 @@ class Api:
             operation.load()
         return [_named(handler) for _, handler in self._routes.values()]
 
-    def handler(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    def handler(self, event: JsonObject, _context: object) -> JsonObject:
         """The response (payload 2.0) to an API Gateway event; never raises for what a caller sent."""
         begin(self._service, event)
         return run(self._respond(event))
 
-    async def _respond(self, event: Mapping[str, Any]) -> dict[str, Any]:
+    async def _respond(self, event: JsonMapping) -> JsonObject:
         # API Gateway has found the route: its key is the operation's method and path.
         found = self._routes.get(event["routeKey"])
         if found is None:
             return _sent(problem(NotFoundError("There is no such route.")))
         return _sent(await self._answer(*found, event))
 
-    async def _answer(self, operation: Operation, handler: Handler | str, event: Mapping[str, Any]) -> Response:
+    async def _answer(self, operation: Operation, handler: Handler | str, event: JsonMapping) -> Response:
         started = time.perf_counter()
         code = None
         try:
@@ -99,7 +99,7 @@ class Api:
         return response
 
 
-def _sent(response: Response) -> dict[str, Any]:
+def _sent(response: Response) -> JsonObject:
     headers, text = dict(response.headers), response.text
     # Each list and view keeps below this; what none has thought of is said in words, not by whoever cannot send it.
     if len(text) > UNMEASURED_CHARACTERS and (size := sent_bytes(text)) > MAX_SENT_BYTES:

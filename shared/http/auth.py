@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from shared.domain.actor import ROLES, Actor, Role
 from shared.errors import ForbiddenError, UnauthorizedError
 from shared.ids import is_uuid
+from shared.json_types import JsonMapping
 
 
 def context_of(actor: Actor) -> dict[str, str]:
@@ -20,7 +18,7 @@ def context_of(actor: Actor) -> dict[str, str]:
     }
 
 
-def actor_of(event: Mapping[str, Any]) -> Actor:
+def actor_of(event: JsonMapping) -> Actor:
     """The caller in `requestContext.authorizer.lambda`.
 
     Without a whole context the request never passed the authorizer: `UnauthorizedError`.

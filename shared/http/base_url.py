@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from shared.json_types import JsonMapping
 from shared.settings import settings
 
 
-def base_url(event: Mapping[str, Any]) -> str:
+def base_url(event: JsonMapping) -> str:
     """PUBLIC_URL where it is set, else the domain that the request came in by; without a slash at the end."""
     configured = settings().public_url
     if configured:

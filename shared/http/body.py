@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
-from typing import Any
 
 from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError, PayloadTooLargeError, Problem
 from shared.http.validation import Model, validated
+from shared.json_types import JsonMapping
 
 MAX_BODY_BYTES = 1_048_576
 
 
-def read_body(event: Mapping[str, Any]) -> bytes:
+def read_body(event: JsonMapping) -> bytes:
     """The body's bytes as they were sent; empty without one.
 
     API Gateway hands over base64 where the content type is not text: a form (curl's default), or missing.
@@ -28,7 +27,7 @@ def read_body(event: Mapping[str, Any]) -> bytes:
     return str(body).encode("utf-8", "surrogatepass")
 
 
-def parse_body(event: Mapping[str, Any], model: type[Model]) -> Model:
+def parse_body(event: JsonMapping, model: type[Model]) -> Model:
     """The command in the body; no body counts as an empty object.
 
     Malformed JSON, wrong types and unknown fields are an `InvalidRequestError` with every problem;

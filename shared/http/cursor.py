@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any
 
 from shared.domain.timestamps import in_utc
 from shared.errors import InvalidCursorError
@@ -49,11 +48,11 @@ def decode_position(cursor: str | None) -> int | None:
     return position
 
 
-def _encode(value: Any) -> str:
+def _encode(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str) -> Any:
+def _decode(cursor: str) -> object:
     try:
         return json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):

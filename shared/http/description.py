@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+
+from shared.json_types import JsonObject
 
 # `make catalog` writes it; the build puts it beside the code.
 PATH = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
 @cache
-def document() -> dict[str, Any]:
+def document() -> JsonObject:
     """The document, which is what `shared.http.openapi` builds; treat it as read-only."""
-    found: dict[str, Any] = json.loads(PATH.read_bytes())
+    found: JsonObject = json.loads(PATH.read_bytes())
     return found

@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from html import escape
-from typing import Any
 
 from shared.errors import WorkflowEngineError
 from shared.http.description import document
-
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #3567d6 }
@@ -100,5 +98,5 @@ def _text(markdown: str) -> str:
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return f"<pre>{escape(json.dumps(value, indent=2, ensure_ascii=False))}</pre>"

@@ -6,7 +6,6 @@ import pkgutil
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
-from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -28,8 +27,7 @@ from shared.http.parameters.common import Query
 from shared.http.responses import PROBLEM
 from shared.http.version import TITLE, VERSION
 from shared.http.views.common import GatewayMessage, ProblemView
-
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 DESCRIPTION = """A multi-tenant, event-sourced workflow engine: signed webhooks become durable, explained runs.
 

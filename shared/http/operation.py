@@ -22,10 +22,11 @@ import re
 from collections.abc import Mapping
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from shared.domain.actor import Role, Scope
 from shared.errors import WorkflowEngineError
+from shared.json_types import JsonMapping
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -60,7 +61,7 @@ class RequestHeader(NamedTuple):
 
     name: str
     description: str
-    schema: Mapping[str, Any] = MappingProxyType({"type": "string"})
+    schema: JsonMapping = MappingProxyType({"type": "string"})
 
 
 class Operation(NamedTuple):

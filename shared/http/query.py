@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import parse_qsl
 
 from shared.domain.json.values import first_repeated, pointer_of
 from shared.errors import MAX_PROBLEMS, InvalidRequestError, Problem
 from shared.http.validation import Model, unknown, validated
+from shared.json_types import JsonMapping
 
 WHAT = "The query string"
 
 
-def parse_query(event: Mapping[str, Any], model: type[Model] | None) -> Model | None:
+def parse_query(event: JsonMapping, model: type[Model] | None) -> Model | None:
     """The model in the query string, where there is one; unknown, repeated and malformed parameters are an
     `InvalidRequestError`."""
     # The raw string: in queryStringParameters a repeated name cannot be told from a comma.

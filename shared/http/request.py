@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from shared.domain.actor import Actor
 from shared.domain.json.values import is_storable
@@ -13,6 +13,7 @@ from shared.http.body import parse_body
 from shared.http.operation import Operation, is_uuid_parameter
 from shared.http.query import parse_query
 from shared.ids import is_uuid
+from shared.json_types import JsonMapping
 
 if TYPE_CHECKING:
     from shared.commands.command import Command
@@ -27,14 +28,14 @@ class Request(NamedTuple):
     """One request. `path` holds the path's parameters, UUIDs among them in lower case; header names are lower-case."""
 
     operation: Operation
-    event: Mapping[str, Any]
+    event: JsonMapping
     path: Mapping[str, str]
     parsed_query: Query | None
     parsed_body: Command | None
     authorised: Actor | None
 
     @classmethod
-    def of(cls, operation: Operation, event: Mapping[str, Any]) -> Request:
+    def of(cls, operation: Operation, event: JsonMapping) -> Request:
         """The request in an API Gateway event (payload 2.0).
 
         Checked in this order: credentials (401), role and scope (403), ids in the path (404), query and body (400).

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from shared.errors import WorkflowEngineError
+from shared.json_types import JsonObject
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -39,17 +40,17 @@ class Response(NamedTuple):
         return "" if self.body is None else json.dumps(self.body, separators=(",", ":"), ensure_ascii=False)
 
 
-def ok(body: Any, etag: str | None = None) -> Response:
+def ok(body: object, etag: str | None = None) -> Response:
     """A 200 with a body, and its version as an ETag where there is one."""
     return Response(200, body, {"ETag": etag} if etag else {})
 
 
-def created(body: Any, location: str, etag: str | None = None) -> Response:
+def created(body: object, location: str, etag: str | None = None) -> Response:
     """A 201 that says where the new resource is."""
     return Response(201, body, {"Location": location, **({"ETag": etag} if etag else {})})
 
 
-def accepted(body: Any, location: str) -> Response:
+def accepted(body: object, location: str) -> Response:
     """A 202 that says where the outcome will be."""
     return Response(202, body, {"Location": location})
 
@@ -66,7 +67,7 @@ def no_content() -> Response:
 
 def problem(error: WorkflowEngineError) -> Response:
     """The error as a problem: `{type, title, status, detail, code, errors?}`, with `Retry-After` where it is known."""
-    body: dict[str, Any] = {
+    body: JsonObject = {
         # A reference relative to the API itself, whose documentation explains each code.
         "type": f"/docs#{error.code}",
         "title": error.code.replace("_", " ").capitalize(),

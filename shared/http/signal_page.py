@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-from typing import Any
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">
@@ -14,7 +13,7 @@ button{{font:inherit;padding:.6rem 1.4rem}}pre{{white-space:pre-wrap;overflow-wr
 <main><h1>{title}</h1>{content}</main></html>"""
 
 
-def asking(name: str, payload: Any) -> str:
+def asking(name: str, payload: object) -> str:
     """Asks whether the signal shall be sent, and shows with what. The form goes to this very URL."""
     shown = "" if payload is None else f"<pre>{html.escape(json.dumps(payload, indent=1, ensure_ascii=False))}</pre>"
     return _page(name, f'{shown}<form method="post"><button>Confirm</button></form>')

@@ -11,11 +11,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from shared.domain.actor import ROLES, Actor
 from shared.errors import UnavailableError
 from shared.ids import is_uuid
+from shared.json_types import JsonMapping, JsonObject
 from shared.settings import Settings
 
 CACHE_SECONDS = 600.0
@@ -28,7 +28,6 @@ MAX_TOKEN_CHARACTERS = 8192
 # A key's type decides its algorithm: a token has no say in it.
 _ALGORITHMS = {"EC": "ES256", "RSA": "RS256"}
 
-JsonObject = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ def _usable(found: JsonObject) -> dict[str, JsonObject]:
     return {str(key.get("kid") or ""): key for key in keys if key.get("kty") in _ALGORITHMS}
 
 
-def _actor(claims: Mapping[str, Any]) -> Actor | None:
+def _actor(claims: JsonMapping) -> Actor | None:
     metadata = claims.get("app_metadata")
     if claims.get("role") != "authenticated" or not isinstance(metadata, dict):
         return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound="BaseModel")
 
 
-def validated(data: Any, model: type[Model], what: str, kind: str = "field") -> Model:
+def validated(data: object, model: type[Model], what: str, kind: str = "field") -> Model:
     """The model's instance in `data`; else `InvalidRequestError`. `what` names the data, `kind` one of its members."""
     from pydantic import ValidationError
 
@@ -41,7 +41,7 @@ def nearest(name: str, known: list[str], kind: str) -> str | None:
     return f"Known {kind}s: {', '.join(known)}." if known else None
 
 
-def _problem(detail: ErrorDetails, data: Any, model: type[BaseModel], kind: str) -> Problem:
+def _problem(detail: ErrorDetails, data: object, model: type[BaseModel], kind: str) -> Problem:
     pointer = pointer_of(*_path(detail["loc"], data, detail["type"]))
     match detail["type"]:
         case "missing":
@@ -71,7 +71,7 @@ def _path(location: tuple[int | str, ...], data: Any, error_type: str) -> list[i
     return path
 
 
-def _leads_on(data: Any, part: int | str) -> bool:
+def _leads_on(data: object, part: int | str) -> bool:
     if isinstance(data, Mapping):
         return part in data
     return isinstance(data, list) and isinstance(part, int) and part < len(data)

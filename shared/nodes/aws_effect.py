@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from shared.domain.glob import fits
+from shared.json_types import JsonObject
 from shared.nodes.node_type import EffectContext, NodeError
 
 Arn = Annotated[str, Field(max_length=2_048, pattern=r"^arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]+:\d{12}:.+$")]
@@ -46,6 +47,6 @@ def said(answer: Any, name: str) -> Any:
     return answer[name]
 
 
-def given(**arguments: Any) -> dict[str, Any]:
+def given(**arguments: Any) -> JsonObject:
     """The arguments without those that are unset: boto3 refuses None."""
     return {name: value for name, value in arguments.items() if value is not None}

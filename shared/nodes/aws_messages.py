@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from shared.json_types import JsonMapping, JsonObject
 from shared.nodes.aws_effect import given, said
 from shared.nodes.node_type import Completed, EffectContext
 
 
-def _attribute_names(attributes: dict[str, Any]) -> dict[str, Any]:
+def _attribute_names(attributes: JsonObject) -> JsonObject:
     for name in attributes:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,256}", name):
             raise ValueError(f"{name!r} is no attribute name")
@@ -36,7 +36,7 @@ def message_arguments(
     attributes: Attributes | None,
     group_id: GroupId | None,
     deduplication_id: GroupId | None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """What both services call by the same names. To a FIFO `destination` the run's idempotency key is the deduplication
     id where none is given."""
     key = effect.idempotency_key if destination.endswith(".fifo") else None
@@ -47,7 +47,7 @@ def message_arguments(
     )
 
 
-def sent(answer: Mapping[str, Any]) -> Completed:
+def sent(answer: JsonMapping) -> Completed:
     """`{message_id, sequence_number?}` from what either service answered."""
     return Completed(given(message_id=said(answer, "MessageId"), sequence_number=answer.get("SequenceNumber")))
 

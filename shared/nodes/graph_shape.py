@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from shared.domain.workflow.graph import Graph, Node
 from shared.errors import Problem
+from shared.json_types import JsonObject
 from shared.nodes.registry import names, node_type
 
 
@@ -15,7 +15,7 @@ def is_trigger(node: Node) -> bool:
     return node.type in names() and node_type(node.type).is_trigger
 
 
-def trigger_for(graph: Graph, trigger: dict[str, Any]) -> str | None:
+def trigger_for(graph: Graph, trigger: JsonObject) -> str | None:
     """The trigger node that a run with this trigger starts from; `None` when the graph has none that fits.
 
     A run by hand starts from any trigger, so that a webhook's workflow can be tried out; so does a run that another one

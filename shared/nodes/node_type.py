@@ -12,9 +12,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from shared.domain.execution.run_error import run_error
 from shared.domain.json.values import pointer_of, size_bytes
 from shared.domain.workflow.graph import Graph
+from shared.json_types import JsonMapping, JsonObject
 from shared.platform.turns import ComputeTurns
-
-JsonObject = dict[str, Any]
 
 # The handle of a node that failed and whose `on_error` is `route`.
 ERROR_HANDLE = "error"
@@ -80,7 +79,7 @@ class NodeInputs:
     `size_bytes` is what the outputs take together."""
 
     sources: tuple[str, ...]
-    outputs: Mapping[str, Any]
+    outputs: JsonMapping
     signal: Signal | None = None
     size_bytes: int = 0
 

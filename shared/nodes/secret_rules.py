@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from shared.domain.expressions.expressions import ExpressionError, Source, split
 from shared.domain.expressions.secret_references import secret_named
@@ -12,7 +11,7 @@ from shared.errors import Problem
 from shared.nodes.node_type import NodeType
 
 
-def secret_problems(kind: NodeType, parameters: Any, pointer: str) -> Iterator[Problem]:
+def secret_problems(kind: NodeType, parameters: object, pointer: str) -> Iterator[Problem]:
     """What is wrong with the places of secrets among a node's parameters.
 
     They are for effects, whose outputs are looked through for them; a text with a secret has no other expression in
@@ -36,7 +35,9 @@ def secret_problems(kind: NodeType, parameters: Any, pointer: str) -> Iterator[P
             yield Problem(place, "A secret cannot stand in a list.", "Put it into an object, or use auth.")
 
 
-def _texts(value: Any, path: tuple[str | int, ...], in_list: bool) -> Iterator[tuple[tuple[str | int, ...], bool, str]]:
+def _texts(
+    value: object, path: tuple[str | int, ...], in_list: bool
+) -> Iterator[tuple[tuple[str | int, ...], bool, str]]:
     if isinstance(value, str):
         if "$secrets" in value:
             yield path, in_list, value

@@ -10,7 +10,8 @@ from shared.domain.expressions.templates import texts
 from shared.domain.workflow.graph import Graph
 from shared.domain.workflow.graph_parser import nearest, parse_graph
 from shared.errors import Problem
-from shared.nodes.node_type import JsonObject, NodeType
+from shared.json_types import JsonObject
+from shared.nodes.node_type import NodeType
 
 
 def awaited_signals(graph: Graph) -> set[str]:

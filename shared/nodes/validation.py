@@ -29,9 +29,10 @@ from shared.domain.json.values import pointer_of
 from shared.domain.workflow.graph import Graph, Node
 from shared.domain.workflow.graph_parser import nearest, parse_graph
 from shared.errors import MAX_PROBLEMS, Problem
+from shared.json_types import JsonObject
 from shared.nodes.at_most_once_rules import delivery_problems
 from shared.nodes.graph_shape import body_shape_problems, is_trigger, shape_problems
-from shared.nodes.node_type import DRAWN, ERROR_HANDLE, MAX_EFFECT_TIMEOUT_SECONDS, JsonObject, NodeType
+from shared.nodes.node_type import DRAWN, ERROR_HANDLE, MAX_EFFECT_TIMEOUT_SECONDS, NodeType
 from shared.nodes.registry import names, node_type
 from shared.nodes.secret_rules import secret_problems
 from shared.nodes.signal_rules import awaited_signals, signal_url_problems

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ CANCEL_AGAIN_SECONDS = 0.5
 STOP_SECONDS = 10.0
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
+def run(coroutine: Coroutine[object, object, T]) -> T:
     """The coroutine's result, from this process's own loop; for synchronous callers (Lambda handlers) only.
 
     Tasks that it leaves behind stand still until the next call, as a frozen Lambda environment does.
@@ -25,7 +25,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     return loop().run_until_complete(coroutine)
 
 
-async def stop(tasks: Iterable[asyncio.Task[Any]], within_seconds: float = STOP_SECONDS) -> None:
+async def stop(tasks: Iterable[asyncio.Task[object]], within_seconds: float = STOP_SECONDS) -> None:
     """Returns when all of the tasks have ended, cancelled if need be. Their errors are looked at by nobody else.
 
     A task that does not end within `within_seconds` is logged and left to itself: whoever waits for it has his own end.

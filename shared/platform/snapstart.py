@@ -9,13 +9,12 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
 
 from shared.platform.runtime import run
 
 
 def prepare(
-    warm: Callable[[], object], drop_connections: Callable[[], Coroutine[Any, Any, None]] | None = None
+    warm: Callable[[], object], drop_connections: Callable[[], Coroutine[object, object, None]] | None = None
 ) -> bool:
     """Register the hooks, where the runtime has them: `warm` imports what the first event needs, `drop_connections`
     ends what would be dead after the restore, if the function has any. Whether they were registered."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from shared.json_types import JsonObject
 from shared.queries.event_view import described
 from shared.queries.response_size import fitting
 from shared.repositories.event_store import EventStoreRepository
@@ -14,7 +14,7 @@ from shared.repositories.event_store import EventStoreRepository
 class Feed:
     """Events in order; `position` is where to go on from, also when there were none; `more`: there are more already."""
 
-    items: list[dict[str, Any]]
+    items: list[JsonObject]
     position: int
     more: bool
 

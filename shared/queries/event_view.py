@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from shared.events.envelope import RecordedEvent
+from shared.json_types import JsonObject
 
 FIELDS = (
     "id",
@@ -19,6 +18,6 @@ FIELDS = (
 )
 
 
-def described(event: RecordedEvent) -> dict[str, Any]:
+def described(event: RecordedEvent) -> JsonObject:
     """Everything about the event but its tenant, which is the reader's own."""
     return {name: getattr(event, name) for name in FIELDS}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from shared.json_types import JsonObject
 from shared.repositories.rows import Keyset, Rows
 
 P = TypeVar("P")
@@ -14,7 +15,7 @@ P = TypeVar("P")
 class Page(Generic[P]):
     """Some items; `next` is the place of the last one, or unset when there are no more."""
 
-    items: list[dict[str, Any]]
+    items: list[JsonObject]
     next: P | None
 
 

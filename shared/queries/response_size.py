@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
 
 from shared.domain.json.values import sent_bytes
-
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 # As they are sent; the rest is for the headers, and for what says what is left out.
 MAX_ANSWER_BYTES = 5_500_000
@@ -17,7 +15,7 @@ LARGE_BYTES = 65_536
 LEAST_BYTES = 64
 
 
-def answer_bytes(value: Any) -> int:
+def answer_bytes(value: object) -> int:
     """How many bytes the value takes in an answer."""
     return sent_bytes(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 

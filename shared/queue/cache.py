@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
+from shared.json_types import JsonObject
 from shared.queue.connection import in_time
 from shared.queue.keys import OwnKeys
 
@@ -29,7 +30,7 @@ class RememberedWebhook(NamedTuple):
     One that is not fresh is for when nobody else can be asked."""
 
     text: str | None
-    config: dict[str, Any] | None
+    config: JsonObject | None
     is_known: bool
     is_fresh: bool
 
@@ -79,12 +80,12 @@ class ConfigCache:
             texts: Any = await self._client.mget([self._keys.webhook(webhook_id) for webhook_id in webhook_ids])
         return [_remembered(text) for text in texts]
 
-    async def refill_webhook(self, webhook_id: str, config: dict[str, Any] | None, seen: RememberedWebhook) -> bool:
+    async def refill_webhook(self, webhook_id: str, config: JsonObject | None, seen: RememberedWebhook) -> bool:
         """Whether the webhook (`None`: there is none) is remembered as the caller read it after he had `seen` what was
         remembered: not when anybody has written since."""
         return await self.refill_webhooks([(webhook_id, config, seen)]) == []
 
-    async def refill_webhooks(self, found: Sequence[tuple[str, dict[str, Any] | None, RememberedWebhook]]) -> list[str]:
+    async def refill_webhooks(self, found: Sequence[tuple[str, JsonObject | None, RememberedWebhook]]) -> list[str]:
         """The ids of those that were written since and are not remembered so; the rest as in `refill_webhook`."""
         keys = [self._keys.webhook(webhook_id) for webhook_id, *_ in found]
         arguments = [part for _, config, seen in found for part in (seen.text or "", *_entry(config))]
@@ -110,7 +111,7 @@ def _remembered(text: str | None) -> RememberedWebhook:
         return RememberedWebhook(text, None, is_known=False, is_fresh=False)
 
 
-def _entry(config: dict[str, Any] | None) -> tuple[str, int]:
+def _entry(config: JsonObject | None) -> tuple[str, int]:
     # To the microsecond: no entry is the same as one before it, by which a writer would believe that nobody wrote.
     text = json.dumps({"remembered_at": round(time.time(), 6), "webhook": config}, separators=(",", ":"))
     return text, NO_WEBHOOK_SECONDS if config is None else WEBHOOK_SECONDS

@@ -195,7 +195,7 @@ class JobConsumer(JobProducer):
             await self._client.ping()
 
     async def _finish(
-        self, claimed: ClaimedJob, state: str, reason: str | None, fetch_next: bool, keep: Any
+        self, claimed: ClaimedJob, state: str, reason: str | None, fetch_next: bool, keep: object
     ) -> ClaimedJob | None:
         job = SimpleNamespace(
             id=claimed.id,
@@ -227,8 +227,8 @@ class JobConsumer(JobProducer):
         return None
 
 
-def _command(runner: ScriptRunner, name: str) -> Any:
-    def call(keys: Sequence[str], args: Sequence[Any], client: object = None) -> asyncio.Future[Any]:
+def _command(runner: ScriptRunner, name: str) -> object:
+    def call(keys: Sequence[str], args: Sequence[object], client: object = None) -> asyncio.Future[Any]:
         assert client is None, "our runner makes the pipelines"
         return runner.call(name, keys, args)
 

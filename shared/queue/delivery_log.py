@@ -103,7 +103,7 @@ class DeliveryLog:
         lines = LINES_PER_MINUTE if refused else PROVEN_LINES_PER_MINUTE
         limits = (MAX_WAITING_BYTES, "1" if refused else "", REFUSED_LINES_PER_HOUR, REFUSED_BYTES_PER_HOUR)
         async with in_time(LOG_TIMEOUT_SECONDS):
-            woken: Any = await self._client.eval(
+            woken: object = await self._client.eval(
                 _NOTE, len(names), *names, text, field, lines, MAX_WAITING, _body_key(row), body, *limits
             )
         return bool(woken)
@@ -140,7 +140,7 @@ class DeliveryLog:
         bodies = {_body_key(line) for line in batch.lines if line["size_bytes"]}
         forgotten = (*batch.counted, *bodies)
         async with in_time():
-            done: Any = await self._client.eval(
+            done: object = await self._client.eval(
                 _FINISH, len(names), *names, writer, batch.taken, len(batch.counted), *forgotten
             )
         return bool(done)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from shared.domain.json.values import may_be_unstorable
 from shared.ids import derived_id, is_uuid
+from shared.json_types import JsonMapping, JsonObject
 from shared.tracing import CorrelationContext
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class ExecutionJob(NamedTuple):
     execution_id: str
     kind: Literal["delivery", "resume", "start"]
     delivery: DeliveryRecord | None = None
-    start: dict[str, Any] | None = None
+    start: JsonObject | None = None
     client_is_waiting: bool = False
 
     @property
@@ -50,9 +51,9 @@ class ExecutionJob(NamedTuple):
         """What led to a run that this job starts."""
         return CorrelationContext.of(self.delivery or {}, self.execution_id)
 
-    def data(self) -> dict[str, Any]:
+    def data(self) -> JsonObject:
         """The BullMQ job's data."""
-        found: dict[str, Any] = {"tenant_id": self.tenant_id, "execution_id": self.execution_id, "kind": self.kind}
+        found: JsonObject = {"tenant_id": self.tenant_id, "execution_id": self.execution_id, "kind": self.kind}
         if self.delivery is not None:
             found["delivery"] = self.delivery
         if self.start is not None:
@@ -134,7 +135,7 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
     return ExecutionJob(data["tenant_id"], job_id, kind, delivery, start, data.get("awaited") is True), None
 
 
-def _problem(delivery: Mapping[str, Any] | None, start: Mapping[str, Any] | None, text: str) -> str | None:
+def _problem(delivery: JsonMapping | None, start: JsonMapping | None, text: str) -> str | None:
     """What is wrong with what is to begin a run; whoever only adds jobs starts without these checks."""
     from shared.queue.job_validation import problem_of_delivery, problem_of_input, problem_of_start
 
@@ -143,7 +144,7 @@ def _problem(delivery: Mapping[str, Any] | None, start: Mapping[str, Any] | None
     return None if start is None else problem_of_start(start) or problem_of_input(text, 2)
 
 
-def _started_by_hand(job_id: str, data: dict[str, Any], text: str) -> tuple[ExecutionJob | None, str | None]:
+def _started_by_hand(job_id: str, data: JsonObject, text: str) -> tuple[ExecutionJob | None, str | None]:
     """A job added by any BullMQ client with `{tenant_id, workflow_id, input?}`; its id makes it exactly one run."""
     if not _uuid(data.get("workflow_id")):
         return None, "The job's data must have a workflow_id that is a UUID."

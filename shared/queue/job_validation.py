@@ -4,42 +4,42 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from shared.domain.json.values import MAX_DEPTH, parse_json
 from shared.domain.timestamps import unix_seconds
 from shared.errors import InvalidRequestError
 from shared.ids import is_uuid
+from shared.json_types import JsonMapping
 
-Check = Callable[[Any], bool]
+Check = Callable[[object], bool]
 
 
-def _is_id(value: Any) -> bool:
+def _is_id(value: object) -> bool:
     return isinstance(value, str) and is_uuid(value)
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_text_or_null(value: Any) -> bool:
+def _is_text_or_null(value: object) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _is_of_texts(value: Any) -> bool:
+def _is_of_texts(value: object) -> bool:
     return isinstance(value, dict) and all(type(text) is str for text in value.values())
 
 
-def _is_truth(value: Any) -> bool:
+def _is_truth(value: object) -> bool:
     return isinstance(value, bool)
 
 
-def _is_size(value: Any) -> bool:
+def _is_size(value: object) -> bool:
     # What the delivery log's column holds.
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
-def _is_moment(value: Any) -> bool:
+def _is_moment(value: object) -> bool:
     try:
         return isinstance(value, str) and unix_seconds(value) > 0
     except ValueError:
@@ -73,7 +73,7 @@ _OPTIONAL: Mapping[str, tuple[Check, str]] = {
 }
 
 
-def problem_of_delivery(delivery: Mapping[str, Any]) -> str | None:
+def problem_of_delivery(delivery: JsonMapping) -> str | None:
     """What is wrong with a job's `delivery`; `None` when nothing is."""
     for name, (is_right, kind) in _DELIVERY.items():
         if name not in delivery or not is_right(delivery[name]):
@@ -94,7 +94,7 @@ def problem_of_input(data: str, depth: int) -> str | None:
     return None
 
 
-def problem_of_start(start: Mapping[str, Any]) -> str | None:
+def problem_of_start(start: JsonMapping) -> str | None:
     """What is wrong with a job's `start`; `None` when nothing is."""
     if not _is_id(start.get("workflow_id")):
         return "The job's start must have a workflow_id that is a UUID."
@@ -103,7 +103,7 @@ def problem_of_start(start: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _problem_of_body(body: str, encoding: Any) -> str | None:
+def _problem_of_body(body: str, encoding: object) -> str | None:
     try:
         if encoding == "base64":
             binascii.a2b_base64(body)

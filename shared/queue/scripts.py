@@ -134,7 +134,7 @@ class ScriptRunner:
         await self._pool.release(connection)
 
 
-def _give_up(task: asyncio.Task[Any], answers: Sequence[asyncio.Future[Any]], _: asyncio.Future[Any]) -> None:
+def _give_up(task: asyncio.Task[object], answers: Sequence[asyncio.Future[Any]], _: asyncio.Future[Any]) -> None:
     """A server that hangs must not keep a connection for calls that nobody waits for any more."""
     if not task.done() and all(answer.done() for answer in answers):
         task.cancel()
@@ -145,7 +145,7 @@ def _packed(*command: Any) -> bytes:
     return packed
 
 
-async def _answer(connection: AbstractConnection) -> Any:
+async def _answer(connection: AbstractConnection) -> object:
     try:
         return await connection.read_response(timeout=math.inf)
     except ResponseError as error:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from shared.events.envelope import NewEvent
+from shared.json_types import JsonMapping, JsonObject
 from shared.repositories import payload
 
 if TYPE_CHECKING:
     from shared.domain.webhook.delivery_log import DeliveryLogEntry
 
-JsonObject = dict[str, Any]
 
 # The rows that an append of this stream type brings with it.
 _ROWS = {
@@ -54,7 +54,7 @@ class Append(NamedTuple):
     stream_type: Literal["workflow", "webhook", "api_key", "execution", "secret"]
     expected_version: int
     events: tuple[NewEvent, ...]
-    row: Mapping[str, Any] | None = None
+    row: JsonMapping | None = None
     versions: tuple[JsonObject, ...] = ()
     secret: JsonObject | None = None
     deliveries: tuple[DeliveryLogEntry, ...] = ()
@@ -142,7 +142,7 @@ def _event(stream_id: str, version: int, event: NewEvent, stored: JsonObject) ->
     }
 
 
-def _rows(append: Append) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
+def _rows(append: Append) -> Iterator[tuple[str, Sequence[JsonMapping]]]:
     """What an append brings along for other tables, by its name in the argument."""
     if append.row is not None:
         yield _ROWS[append.stream_type], [{**append.row, **append.secret} if append.secret else append.row]

@@ -21,6 +21,7 @@ from shared.errors import (
     UnprocessableError,
     WorkflowEngineError,
 )
+from shared.json_types import JsonObject
 from shared.platform.deadline import seconds_left
 from shared.settings import settings
 
@@ -86,7 +87,7 @@ class Database:
             )
         return self._client
 
-    async def rpc(self, function: str, argument: dict[str, Any]) -> Any:
+    async def rpc(self, function: str, argument: JsonObject) -> Any:
         """What a database function answers; `argument` is its one jsonb argument."""
         return await self._repeated(lambda: self.client.rpc(function, {"argument": argument}))  # type: ignore[dict-item]  # the client's type says str; its body is JSON
 
@@ -95,7 +96,7 @@ class Database:
         table: str,
         columns: str,
         configure: Callable[[AsyncSelectRequestBuilder], AsyncSelectRequestBuilder],
-    ) -> list[dict[str, Any]]:
+    ) -> list[JsonObject]:
         """The rows of a table that `configure` filters, orders and limits."""
         rows = await self._repeated(lambda: configure(self.client.from_(table).select(columns)))
         return list(rows)
@@ -120,7 +121,7 @@ class Database:
             raise StorageUnavailableError from error
 
 
-async def _once(build: Callable[[], Any]) -> Any:
+async def _once(build: Callable[[], Any]) -> object:
     import httpx
     from postgrest import APIError
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.errors import StreamConflictError
 from shared.events.envelope import RecordedEvent
+from shared.json_types import JsonObject
 from shared.repositories import payload
 from shared.repositories.append import Append, Appended, append_argument, call_rows, stored_payload
 from shared.repositories.database import Database
@@ -14,7 +15,6 @@ from shared.repositories.database import Database
 if TYPE_CHECKING:
     from shared.domain.webhook.delivery_log import DeliveryLogEntry
 
-JsonObject = dict[str, Any]
 
 READ_LIMIT = 1000
 # What the payloads of a page that is shown take at most together, unless its first event takes more.

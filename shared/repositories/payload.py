@@ -12,9 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
 
 from shared.domain.json.values import decoded
+from shared.json_types import JsonObject
 
 # Above this many bytes of JSON a payload is stored once per tenant and content, and referenced.
 INLINE_LIMIT_BYTES = 16_384
@@ -30,7 +30,6 @@ _TEXT = "$json"
 # No text for Postgres, and nothing that UTF-8 can say.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
-JsonObject = dict[str, Any]
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
 _encode_in_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode

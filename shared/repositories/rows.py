@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from shared.domain.timestamps import in_utc
+from shared.json_types import JsonObject
 
 if TYPE_CHECKING:
     from postgrest import AsyncSelectRequestBuilder
 
-Row = dict[str, Any]
+Row = JsonObject
 Rows = list[Row]  # the repositories have methods named `list`, which hide the builtin inside their classes
 
 

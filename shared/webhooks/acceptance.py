@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 from shared.domain.json.values import pointer_of
 from shared.domain.response import FORBIDDEN_HEADERS
 from shared.errors import Problem
+from shared.json_types import JsonMapping
 
 OPTIONS = ("durability", "event_types", "filter", "ip_allow", "keep_raw_body", "response", "rate_limit", "url")
 # The webhook answers with what its run responds.
@@ -32,7 +31,7 @@ MAX_FILTER_CHARACTERS = 8_000
 _URL = re.compile(r"https?://[^\s?#]{1,500}")
 
 
-def takes_address(config: Mapping[str, Any], address: str) -> bool:
+def takes_address(config: JsonMapping, address: str) -> bool:
     """Whether the sender's address is one of those that are allowed; all are where none is named."""
     allowed = config.get("ip_allow")
     if not allowed:
@@ -45,7 +44,7 @@ def takes_address(config: Mapping[str, Any], address: str) -> bool:
     return any((mapped or found) in network for network in _networks(tuple(allowed)))
 
 
-def takes_event(config: Mapping[str, Any], event_type: str | None) -> bool:
+def takes_event(config: JsonMapping, event_type: str | None) -> bool:
     """Whether the event is one of those that are asked for; all are where none is named."""
     wanted = config.get("event_types")
     if not wanted:
@@ -55,12 +54,12 @@ def takes_event(config: Mapping[str, Any], event_type: str | None) -> bool:
     return any(fits(event_type or "", pattern) for pattern in wanted)
 
 
-def is_stored(config: Mapping[str, Any]) -> bool:
+def is_stored(config: JsonMapping) -> bool:
     """Whether a delivery is to be in Supabase before it is answered."""
     return config.get("durability") == STORED
 
 
-def option_problems(config: Mapping[str, Any]) -> list[Problem]:
+def option_problems(config: JsonMapping) -> list[Problem]:
     """What is wrong with the options of the door, with pointers into the configuration."""
     problems = [
         Problem(pointer_of(name), "Write a list of texts.")

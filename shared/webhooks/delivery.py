@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
+from shared.json_types import JsonMapping, JsonObject
 
 
 class WorkBudget:
@@ -73,10 +74,10 @@ class Delivery:
     body: bytes
     query: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: JsonMapping = field(default_factory=dict)
     raw_query: str = ""
-    claims: dict[str, Any] = field(default_factory=dict)
-    protected: dict[str, Any] = field(default_factory=dict)
+    claims: JsonObject = field(default_factory=dict)
+    protected: JsonObject = field(default_factory=dict)
 
     @cached_property
     def work(self) -> WorkBudget:
@@ -85,7 +86,7 @@ class Delivery:
         return WorkBudget(len(self.body) + sum(map(len, around)))
 
     @cached_property
-    def json(self) -> Any:
+    def json(self) -> object:
         """The body's JSON value, or `None` when it is none. Only schemes that sign inside the body parse before they
         verify: parsing can be attacked."""
         try:
@@ -125,7 +126,7 @@ class SignatureContext:
         pairs: Sequence[tuple[str, str]] = (),
         secret: str | None = None,
         key: bytes | None = None,
-        item: Any = None,
+        item: object = None,
     ) -> None:
         """`pairs` are the signature's; `secret` and `key` are one of the webhook's, where one is at hand."""
         self.delivery = delivery

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from shared.json_types import JsonObject
 
 
 class Answer(NamedTuple):
@@ -17,6 +19,6 @@ class Answer(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
 
 
-def json_answer(status: int, body: dict[str, Any]) -> Answer:
+def json_answer(status: int, body: JsonObject) -> Answer:
     """An answer in JSON."""
     return Answer(status, json.dumps(body, separators=(",", ":")).encode())

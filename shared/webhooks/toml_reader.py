@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+
+from shared.json_types import JsonMapping, JsonObject
 
 
 class TomlTable:
@@ -14,7 +15,7 @@ class TomlTable:
         if not isinstance(data, Mapping):
             raise ValueError(f"{name} must be a table.")
         self._name = name
-        self._data: Mapping[str, Any] = data
+        self._data: JsonMapping = data
 
     def text(self, key: str, default: str | None = None) -> str:
         """A text; without a default it must be there and not be empty."""
@@ -38,7 +39,7 @@ class TomlTable:
             raise ValueError(f"{self._name}.{key} must be a table of texts.")
         return dict(value)
 
-    def table(self, key: str) -> dict[str, Any]:
+    def table(self, key: str) -> JsonObject:
         """A table of whatever; empty where nothing is."""
         value = self._data.get(key, {})
         if not isinstance(value, Mapping):

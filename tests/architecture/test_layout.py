@@ -10,10 +10,11 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+
+from shared.json_types import JsonObject
 
 ROOT = Path(__file__).parents[2]
 PYTHON = sorted(path for folder in ("shared", "functions", "local") for path in (ROOT / folder).rglob("*.py"))
@@ -46,13 +47,13 @@ _TemplateLoader.add_multi_constructor(
 
 
 @cache
-def template() -> dict[str, Any]:
+def template() -> JsonObject:
     """The SAM template, its intrinsics as plain values."""
     return yaml.load((ROOT / "template.yaml").read_text(), Loader=_TemplateLoader)
 
 
 @cache
-def handlers() -> dict[str, dict[str, Any]]:
+def handlers() -> dict[str, JsonObject]:
     """Function folder → the properties of its resource."""
     found = {}
     for resource in template()["Resources"].values():

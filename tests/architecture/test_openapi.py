@@ -6,7 +6,6 @@ import inspect
 import re
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from shared.commands.command import Command
 from shared.http.openapi import document, every_operation, possible_errors
 from shared.http.operation import Operation
 from shared.http.parameters.common import Query
+from shared.json_types import JsonObject
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = read_template(ROOT / "template.yaml")
@@ -85,6 +85,6 @@ def test_every_reference_leads_somewhere() -> None:
 def test_every_error_is_documented(operation: Operation) -> None:
     """Each possible error's status has a response that names its code."""
     path = operation.path.replace("+}", "}")
-    responses: dict[str, Any] = document()["paths"][path][operation.method.lower()]["responses"]
+    responses: JsonObject = document()["paths"][path][operation.method.lower()]["responses"]
     for error in possible_errors(operation):
         assert f"`{error.code}`" in responses[str(error.status)]["description"]

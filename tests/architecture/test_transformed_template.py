@@ -14,6 +14,7 @@ import pytest
 
 from local.stack.http_routes import spelled_out
 from local.tools.artifacts import folder_of
+from shared.json_types import JsonObject
 from shared.nodes.registry import names
 from shared.observability import UNITS
 
@@ -22,31 +23,31 @@ RESERVED = "ReservedConcurrentExecutions"
 SAM_PYTHON = ROOT / ".local" / "lambda" / "tools" / "bin" / "python"
 
 
-def transform(layer: str = ".") -> dict[str, Any]:
+def transform(layer: str = ".") -> JsonObject:
     """The template after SAM's transform; `layer` is where `sam package` has put the layer."""
     if not SAM_PYTHON.exists():
         pytest.skip("the SAM CLI is not installed: run `make check` or `make test`, which install it")
     source = (ROOT / "template.yaml").read_text().replace("ContentUri: .", f"ContentUri: {layer}")
     command: list[str | Path] = [SAM_PYTHON, ROOT / "local" / "lambda_tools" / "transform.py", "/dev/stdin"]
     done = subprocess.run(command, input=source.encode(), check=True, capture_output=True)
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: JsonObject = json.loads(done.stdout)
     return found
 
 
 @pytest.fixture(scope="module")
-def transformed() -> dict[str, Any]:
+def transformed() -> JsonObject:
     """The template after SAM's transform."""
     return transform()
 
 
-def of_type(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+def of_type(template: JsonObject, kind: str) -> dict[str, JsonObject]:
     """The properties of all resources of a type."""
     return {
         name: resource["Properties"] for name, resource in template["Resources"].items() if resource["Type"] == kind
     }
 
 
-def test_transformed_template_has_no_finding(transformed: dict[str, Any], tmp_path: Path) -> None:
+def test_transformed_template_has_no_finding(transformed: JsonObject, tmp_path: Path) -> None:
     """cfn-lint is content with what CloudFormation gets."""
     path = tmp_path / "template.json"
     path.write_text(json.dumps(transformed, default=str))
@@ -55,7 +56,7 @@ def test_transformed_template_has_no_finding(transformed: dict[str, Any], tmp_pa
     assert done.returncode == 0, done.stdout
 
 
-def test_no_role_may_do_everything(transformed: dict[str, Any]) -> None:
+def test_no_role_may_do_everything(transformed: JsonObject) -> None:
     """No action and no resource of an inline policy is a mere star."""
     for name, role in of_type(transformed, "AWS::IAM::Role").items():
         for policy in role.get("Policies", ()):
@@ -67,9 +68,7 @@ def test_no_role_may_do_everything(transformed: dict[str, Any]) -> None:
     ("module", "action"),
     [("shared.queue.wake", "lambda:InvokeFunction"), ("shared.aws.secrets", "secretsmanager:GetSecretValue")],
 )
-def test_who_can_come_to_it_has_the_right_and_nobody_else(
-    transformed: dict[str, Any], module: str, action: str
-) -> None:
+def test_who_can_come_to_it_has_the_right_and_nobody_else(transformed: JsonObject, module: str, action: str) -> None:
     """Waking a drain, and reading the key of the secrets: a function that imports the way there may, no other may."""
     may = {
         folder_of(name.removesuffix("Role"))
@@ -105,7 +104,7 @@ def without_types(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def test_everybody_invokes_the_alias(transformed: dict[str, Any]) -> None:
+def test_everybody_invokes_the_alias(transformed: JsonObject) -> None:
     """Routes, authorizer and schedule go to `live`, so that moving it is a whole rollback."""
     aliases = of_type(transformed, "AWS::Lambda::Alias")
     assert len(aliases) == len(of_type(transformed, "AWS::Lambda::Function"))
@@ -118,14 +117,14 @@ def test_everybody_invokes_the_alias(transformed: dict[str, Any]) -> None:
     assert "DeadLetterConfig" in rule["Targets"][0]
 
 
-def test_failed_drains_are_kept(transformed: dict[str, Any]) -> None:
+def test_failed_drains_are_kept(transformed: JsonObject) -> None:
     """The alias's asynchronous invocations have a destination on failure."""
     (config,) = of_type(transformed, "AWS::Lambda::EventInvokeConfig").values()
     assert config["Qualifier"] == "live"
     assert config["DestinationConfig"]["OnFailure"]["Destination"]
 
 
-def test_dependency_alone_publishes_every_function_anew(transformed: dict[str, Any]) -> None:
+def test_dependency_alone_publishes_every_function_anew(transformed: JsonObject) -> None:
     """The alias serves versions: another layer makes other ones, though no function's own code has changed."""
     before = of_type(transformed, "AWS::Lambda::Version")
     after = of_type(transform(layer="s3://bucket/another"), "AWS::Lambda::Version")
@@ -133,7 +132,7 @@ def test_dependency_alone_publishes_every_function_anew(transformed: dict[str, A
     assert not set(after) & set(before)
 
 
-def test_routes_can_be_spelled_out(transformed: dict[str, Any]) -> None:
+def test_routes_can_be_spelled_out(transformed: JsonObject) -> None:
     """For an emulator that reads no OpenAPI document: each path and method is a route, and what is open stays open."""
     resources = spelled_out(transformed)
     routes = {route["RouteKey"]: route for route in of_type(resources, "AWS::ApiGatewayV2::Route").values()}
@@ -143,13 +142,13 @@ def test_routes_can_be_spelled_out(transformed: dict[str, Any]) -> None:
     assert "AuthorizerId" not in routes["POST /webhooks/{webhookId}/{provider}"]
 
 
-def test_no_log_level_drops_metrics(transformed: dict[str, Any]) -> None:
+def test_no_log_level_drops_metrics(transformed: JsonObject) -> None:
     """Lambda takes lines without a level, as metrics are, for INFO; whoever asks for less still has alarms."""
     for name, function in of_type(transformed, "AWS::Lambda::Function").items():
         assert function["LoggingConfig"]["ApplicationLogLevel"] == {"Fn::If": ["LogsDebug", "DEBUG", "INFO"]}, name
 
 
-def test_what_can_go_wrong_has_an_alarm(transformed: dict[str, Any]) -> None:
+def test_what_can_go_wrong_has_an_alarm(transformed: JsonObject) -> None:
     """Failed drains that are kept, 5xx, errors and silence of the drain, runs that nobody takes up, broken invariants;
     each of them tells the topic, where there is one."""
     alarms = of_type(transformed, "AWS::CloudWatch::Alarm")
@@ -172,13 +171,13 @@ def test_what_can_go_wrong_has_an_alarm(transformed: dict[str, Any]) -> None:
     assert (silence["MetricName"], silence["ComparisonOperator"]) == ("Invocations", "LessThanThreshold")
 
 
-def of(alarm: dict[str, Any]) -> Any:
+def of(alarm: JsonObject) -> Any:
     """What the alarm's metric is of."""
     (dimension,) = alarm.get("Dimensions", [{"Value": None}])
     return dimension["Value"]
 
 
-def test_dashboard_and_alarms_show_metrics_that_are_written(transformed: dict[str, Any]) -> None:
+def test_dashboard_and_alarms_show_metrics_that_are_written(transformed: JsonObject) -> None:
     """A name that nobody writes would show nothing, and never raise an alarm."""
     (dashboard,) = of_type(transformed, "AWS::CloudWatch::Dashboard").values()
     shown, own = set[str](), "${AWS::StackName}"
@@ -197,7 +196,7 @@ def test_dashboard_and_alarms_show_metrics_that_are_written(transformed: dict[st
     assert (shown | watched) - set(UNITS) == set()
 
 
-def test_drains_have_a_ceiling(transformed: dict[str, Any]) -> None:
+def test_drains_have_a_ceiling(transformed: JsonObject) -> None:
     """Every function that wakes them knows how many there may be; Lambda enforces one, too, where it is wanted."""
     functions = of_type(transformed, "AWS::Lambda::Function")
     ceilings = {name: function["Environment"]["Variables"]["MAX_DRAINS"] for name, function in functions.items()}
@@ -207,7 +206,7 @@ def test_drains_have_a_ceiling(transformed: dict[str, Any]) -> None:
     assert reserved == {"DrainFunction": wanted}
 
 
-def test_each_effect_on_aws_has_its_right_where_it_is_wanted(transformed: dict[str, Any]) -> None:
+def test_each_effect_on_aws_has_its_right_where_it_is_wanted(transformed: JsonObject) -> None:
     """The drain alone may do what a node type does, on the resources that a parameter names, and else nothing."""
     (policy,) = of_type(transformed, "AWS::IAM::Policy").values()
     assert policy["Roles"] == [{"Ref": "DrainFunctionRole"}]
@@ -229,7 +228,7 @@ def test_each_effect_on_aws_has_its_right_where_it_is_wanted(transformed: dict[s
     assert rights == {action: (condition, {"Ref": arns}) for action, condition, arns in wanted.values()}
 
 
-def test_logs_end_and_everything_says_whose_it_is(transformed: dict[str, Any]) -> None:
+def test_logs_end_and_everything_says_whose_it_is(transformed: JsonObject) -> None:
     """No log group is without a retention; each function logs to ours, is traced, tagged, and may have a snapshot."""
     groups = of_type(transformed, "AWS::Logs::LogGroup")
     assert {name for name, group in groups.items() if group["RetentionInDays"] == {"Ref": "LogRetentionDays"}} == {
@@ -243,7 +242,7 @@ def test_logs_end_and_everything_says_whose_it_is(transformed: dict[str, Any]) -
         assert function["SnapStart"] == {"ApplyOn": {"Ref": "SnapStart"}}, name
 
 
-def test_api_has_one_stage_with_limits_and_an_access_log(transformed: dict[str, Any]) -> None:
+def test_api_has_one_stage_with_limits_and_an_access_log(transformed: JsonObject) -> None:
     """`$default`, throttled, logged in JSON with the request's id, and open to pages of named origins only."""
     (stage,) = of_type(transformed, "AWS::ApiGatewayV2::Stage").values()
     assert stage["StageName"] == "$default"
@@ -257,7 +256,7 @@ def test_api_has_one_stage_with_limits_and_an_access_log(transformed: dict[str, 
     assert {"ApiUrl", "WebhookUrlPattern"} <= set(transformed["Outputs"])
 
 
-def test_credentials_may_come_from_secrets_manager(transformed: dict[str, Any]) -> None:
+def test_credentials_may_come_from_secrets_manager(transformed: JsonObject) -> None:
     """The Supabase key and Redis's password are then named, not written: neither is a parameter of the deployment."""
     for name, function in of_type(transformed, "AWS::Lambda::Function").items():
         variables = function["Environment"]["Variables"]

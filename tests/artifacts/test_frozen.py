@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import httpx
 import psutil
 import redis
 
 from local.stack.stack import LocalStack
+from shared.json_types import JsonObject
 from tests.faults.conftest import Hurt
 from tests.integration.engine.sink import Sink
 
@@ -25,7 +25,7 @@ def sever(stack: LocalStack) -> None:
     stack.gateway.start()
 
 
-def only(stack: LocalStack, function: str) -> dict[str, Any]:
+def only(stack: LocalStack, function: str) -> JsonObject:
     """The function's one environment, `{pid, busy, invocations}`."""
     (worker,) = stack.workers()[f"local-{function}"]
     return worker
@@ -40,7 +40,7 @@ async def idle_drains(stack: LocalStack) -> dict[int, int]:
         await asyncio.sleep(0.02)
 
 
-def used_once_more(before: dict[str, Any], after: dict[str, Any]) -> bool:
+def used_once_more(before: JsonObject, after: JsonObject) -> bool:
     """Whether it was this very environment that did the work."""
     return bool((after["pid"], after["invocations"]) == (before["pid"], before["invocations"] + 1))
 

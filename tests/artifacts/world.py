@@ -20,6 +20,7 @@ from botocore.config import Config
 
 from local.stack.stack import LocalStack
 from local.tools.artifacts import ROOT
+from shared.json_types import JsonObject
 
 FOLDER = ROOT / "events"
 SAMPLES = {f"{path.parent.name}/{path.stem}": path for path in sorted(FOLDER.glob("*/*.json"))}
@@ -63,11 +64,11 @@ class World:
             entry = json.loads(self.redis.get(key) or b"{}")  # type: ignore[arg-type]  # a synchronous client
             self.redis.set(key, json.dumps({**entry, "remembered_at": int(time.time())}))
 
-    def invoke(self, sample: str) -> dict[str, Any]:
+    def invoke(self, sample: str) -> JsonObject:
         """The function's answer, its body parsed where that is JSON."""
         name = f"local-{SAMPLES[sample].parent.name.replace('_', '-')}"
         answer = self.functions.invoke(FunctionName=name, Payload=SAMPLES[sample].read_bytes())
-        result: dict[str, Any] = json.load(answer["Payload"])
+        result: JsonObject = json.load(answer["Payload"])
         assert "FunctionError" not in answer, result
         content_type = next((v for n, v in result.get("headers", {}).items() if n.lower() == "content-type"), "")
         if "json" in content_type and result.get("body"):

@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -31,6 +30,7 @@ import psycopg
 from local.signing.deliveries import sign
 from local.stack.process import accepts_connections, free_port
 from local.stack.stack import LocalStack
+from shared.json_types import JsonObject
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.providers.catalog import provider
 from tests.bench.load import Answer, request, send
@@ -248,7 +248,7 @@ def _reference(stack: LocalStack) -> Iterator[int]:
 
 
 def push_body(small: bool) -> bytes:
-    whole: dict[str, Any] = json.loads(json.loads(SAMPLE.read_text())["body"])
+    whole: JsonObject = json.loads(json.loads(SAMPLE.read_text())["body"])
     wanted = {"ref": whole["ref"], "after": whole["after"], "pusher": whole["pusher"]} if small else whole
     return json.dumps(wanted, separators=(",", ":")).encode()
 

@@ -16,15 +16,17 @@ from typing import Any
 import httpx
 import psycopg
 
+from shared.json_types import JsonObject
+
 # Printed once everything is prepared and the attack itself begins.
 BEGUN = "begun"
 SECRET = "a secret of thirty-two characters"
 FINAL = ("succeeded", "failed", "cancelled")
 
-Node = dict[str, Any]
+Node = JsonObject
 
 
-def node(node_id: str, kind: str, parameters: dict[str, Any] | None = None, **fields: Any) -> Node:
+def node(node_id: str, kind: str, parameters: JsonObject | None = None, **fields: Any) -> Node:
     """A node as the API takes it."""
     return {"id": node_id, "type": kind, "parameters": parameters or {}, **fields}
 

@@ -19,11 +19,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from local.stack.function_pool import FunctionPool
 from local.stack.lambda_environment import LambdaEnvironment, Runtime
 from local.stack.template import Function, read_template
+from shared.json_types import JsonObject
 from tests.artifacts.world import SAMPLES, World, running
 
 ROUNDS = 5
@@ -70,7 +70,7 @@ class Start:
     cpu_ms: float
     wall_ms: float
     ratio: float
-    answer: dict[str, Any]
+    answer: JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Imported:
 
 
 # Processor and waiting time in ms, and the answer.
-First = tuple[float, float, dict[str, Any]]
+First = tuple[float, float, JsonObject]
 
 
 def _start(name: str, pairs: list[tuple[First, First]]) -> Start:

@@ -13,6 +13,7 @@ from bullmq import FlowProducer, Queue
 from redis.asyncio import Redis
 
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.queue.job import JOB_NAME
 from shared.settings import Settings
 from tests.bench.attacker import Attacker, host, node
@@ -53,9 +54,9 @@ async def malformed_jobs(attacker: Attacker, rounds: int = 20) -> str:
     return f"{6 * rounds} jobs; {await _left(attacker)}"
 
 
-def _nonsense(tenant_id: str, kind: int) -> dict[str, Any]:
+def _nonsense(tenant_id: str, kind: int) -> JsonObject:
     run = new_id()
-    ours: dict[str, Any] = {"tenant_id": tenant_id, "execution_id": run}
+    ours: JsonObject = {"tenant_id": tenant_id, "execution_id": run}
     data: Any = (
         {**ours, "kind": "start", "start": {}},
         {**ours, "kind": "delivery", "delivery": {}},
@@ -84,7 +85,7 @@ async def killed_drain(attacker: Attacker, runs: int = 32) -> str:
         return f"{len(busy[:1])} of {len(busy)} drains killed; " + await attacker.ended(started)
 
 
-def _queue(attacker: Attacker) -> tuple[Settings, dict[str, Any]]:
+def _queue(attacker: Attacker) -> tuple[Settings, JsonObject]:
     """The settings, and what BullMQ's classes want to know."""
     settings = Settings.from_environment(attacker.environment)
     connection = {"host": settings.redis_host, "port": settings.redis_port}

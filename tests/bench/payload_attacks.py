@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import count
 from typing import Any
 
+from shared.json_types import JsonObject
 from tests.bench.attacker import Attacker, Node, counted, node
 from tests.custom_scheme import ASKED, SCHEME
 
@@ -38,7 +39,7 @@ async def deep_value(attacker: Attacker) -> str:
     return await attacker.ended([await attacker.execute(workflow, value) for workflow in workflows])
 
 
-def _nesting(levels: int) -> list[dict[str, Any]]:
+def _nesting(levels: int) -> list[JsonObject]:
     deeper = [node(f"n{number}", "transform", {"value": ["{% $input %}"]}) for number in range(levels)]
     return [TRIGGER, *deeper, node("read", "transform", {"value": "{% $input.x %}"})]
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import psycopg_pool
 import redis.asyncio
+
+from shared.json_types import JsonObject
 
 _redis = redis.asyncio.Redis(port=int(os.environ["REDIS_PORT"]))
 _pool = psycopg_pool.AsyncConnectionPool(
@@ -19,9 +20,9 @@ _pool = psycopg_pool.AsyncConnectionPool(
 
 
 async def application(
-    scope: dict[str, Any],
-    receive: Callable[[], Awaitable[dict[str, Any]]],
-    send: Callable[[dict[str, Any]], Awaitable[None]],
+    scope: JsonObject,
+    receive: Callable[[], Awaitable[JsonObject]],
+    send: Callable[[JsonObject], Awaitable[None]],
 ) -> None:
     """Answer 202 once the body is in a list and in a table."""
     if scope["type"] == "lifespan":

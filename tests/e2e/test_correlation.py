@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any
 
 import httpx
 
 from local.signing.deliveries import sign
 from local.stack.stack import LocalStack
 from local.tools.sink import sink
+from shared.json_types import JsonObject
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.providers.catalog import provider
 
 TRACE = "1-5759e988-bd862e3fe1be46a994272793"
 
 
-def posting_to(url: str) -> dict[str, Any]:
+def posting_to(url: str) -> JsonObject:
     """A workflow that sends one request."""
     return {
         "name": "correlated",
@@ -38,13 +38,13 @@ def deliver(url: str, secret: str) -> httpx.Response:
     return httpx.post(url, content=b"{}", headers={**signed, "x-amzn-trace-id": f"Root={TRACE}"}, trust_env=False)
 
 
-def finished(api: httpx.Client, execution_id: str) -> list[dict[str, Any]]:
+def finished(api: httpx.Client, execution_id: str) -> list[JsonObject]:
     """The events of a run that has ended."""
     deadline = time.monotonic() + 30
     while api.get(f"/api/executions/{execution_id}").json()["status"] not in ("succeeded", "failed"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    events: list[dict[str, Any]] = api.get(f"/api/executions/{execution_id}/events").json()["items"]
+    events: list[JsonObject] = api.get(f"/api/executions/{execution_id}/events").json()["items"]
     return events
 
 

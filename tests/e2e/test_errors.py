@@ -7,7 +7,6 @@ import hmac
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +14,7 @@ from standardwebhooks import Webhook
 
 from local.stack.stack import LocalStack
 from shared.ids import new_id
+from shared.json_types import JsonObject
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
 WITH_BODIES = [
@@ -24,7 +24,7 @@ WITH_BODIES = [
     if operation["security"] and "requestBody" in operation
 ]
 NODES = [{"id": "hook", "type": "webhook_trigger"}, {"id": "hand", "type": "manual_trigger"}]
-WORKFLOW: dict[str, Any] = {"name": "errors", "nodes": NODES, "edges": []}
+WORKFLOW: JsonObject = {"name": "errors", "nodes": NODES, "edges": []}
 SECRET = "s3cret"
 MALFORMED = {
     "not JSON": b'{"name": ',
@@ -49,7 +49,7 @@ def workflow(http: httpx.Client) -> str:
 
 
 @pytest.fixture
-def webhook(http: httpx.Client, workflow: str) -> dict[str, Any]:
+def webhook(http: httpx.Client, workflow: str) -> JsonObject:
     """A GitHub webhook of the workflow, and the body that made it."""
     body = {"name": "w", "workflow_id": workflow.split("/")[-1], "provider": "github", "secret": SECRET}
     created = http.post("/api/webhooks", json=body)
@@ -204,7 +204,7 @@ def test_webhook_for_nothing_is_a_422(http: httpx.Client) -> None:
     assert {error["pointer"] for error in answer.json()["errors"]} == {"/workflow_id", "/provider"}
 
 
-def test_forged_delivery_is_a_401(http: httpx.Client, webhook: dict[str, Any]) -> None:
+def test_forged_delivery_is_a_401(http: httpx.Client, webhook: JsonObject) -> None:
     """Signed with another secret, or not at all."""
     assert refused(send(http, delivery(webhook["id"], secret="guess"))) == (401, "invalid_signature")
     unsigned = delivery(webhook["id"])
@@ -212,7 +212,7 @@ def test_forged_delivery_is_a_401(http: httpx.Client, webhook: dict[str, Any]) -
     assert refused(send(http, unsigned)) == (401, "invalid_signature")
 
 
-def test_delivery_to_nowhere_is_a_404(http: httpx.Client, webhook: dict[str, Any]) -> None:
+def test_delivery_to_nowhere_is_a_404(http: httpx.Client, webhook: JsonObject) -> None:
     """An unknown webhook, and another provider's path."""
     assert refused(send(http, delivery(new_id()))) == (404, "not_found")
     assert refused(send(http, delivery(webhook["id"], provider="standard_webhooks"))) == (404, "not_found")
@@ -237,14 +237,14 @@ def test_same_signed_id_with_other_bytes_is_a_409(http: httpx.Client, workflow: 
     assert refused(deliver('{"n": 2}')) == (409, "conflict")
 
 
-def test_paused_webhook_is_a_410(http: httpx.Client, webhook: dict[str, Any]) -> None:
+def test_paused_webhook_is_a_410(http: httpx.Client, webhook: JsonObject) -> None:
     """A paused webhook takes nothing."""
     body = {**webhook["body"], "status": "paused"}
     assert http.put(f"/api/webhooks/{webhook['id']}", json=body).status_code == 200
     assert refused(send(http, delivery(webhook["id"]))) == (410, "webhook_paused")
 
 
-def test_large_delivery_is_a_413(http: httpx.Client, webhook: dict[str, Any]) -> None:
+def test_large_delivery_is_a_413(http: httpx.Client, webhook: JsonObject) -> None:
     """More than a function can be handed."""
     answer = send(http, delivery(webhook["id"], b'"' + b"x" * 4_600_000 + b'"'))
     assert answer.status_code == 413

@@ -18,6 +18,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from shared.json_types import JsonObject
+
 SCHEMA = schemathesis.openapi.from_dict(
     json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
 ).include(path_regex=r"^/api/")
@@ -28,7 +30,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-WORKFLOW: dict[str, Any] = {
+WORKFLOW: JsonObject = {
     "name": "fuzzed",
     "nodes": [
         {"id": "hook", "type": "webhook_trigger"},

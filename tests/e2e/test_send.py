@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
 
 import httpx
 import pytest
 
 from local.tools.send import main
+from shared.json_types import JsonObject
 
 WORKFLOW = {
     "name": "keep",
@@ -20,7 +20,7 @@ WORKFLOW = {
     "edges": [{"source": "hook", "target": "keep"}],
 }
 UNKNOWN = "01930000-0000-7000-8000-0000000000a1"
-PROVIDERS: dict[str, dict[str, Any]] = {
+PROVIDERS: dict[str, JsonObject] = {
     "github": {},
     "slack": {"secret": "an-example-signing-secret"},
     "twilio": {"secret": "an-example-auth-token"},
@@ -37,14 +37,14 @@ def workflow_id(http: httpx.Client) -> str:
     return path.rsplit("/", 1)[1]
 
 
-def send(webhook: dict[str, Any], *options: str) -> int:
+def send(webhook: JsonObject, *options: str) -> int:
     """The command's exit code."""
     secret = webhook.get("secret") or ""
     config = json.dumps(webhook["config"])
     return main([webhook["provider"], "--url", webhook["url"], "--secret", secret, "--config", config, *options])
 
 
-def lines(http: httpx.Client, webhook: dict[str, Any], count: int) -> list[dict[str, Any]]:
+def lines(http: httpx.Client, webhook: JsonObject, count: int) -> list[JsonObject]:
     """The delivery log, oldest first, once it has so many lines."""
     deadline, found = time.monotonic() + 20, []
     while len(found) < count and time.monotonic() < deadline:

@@ -7,13 +7,13 @@ import os
 import signal
 import stat
 import uuid
-from typing import Any
 
 import boto3
 import httpx
 import pytest
 
 from local.stack.stack import LocalStack, Tenant
+from shared.json_types import JsonObject
 
 
 def workflows(stack: LocalStack, token: str) -> httpx.Response:
@@ -44,7 +44,7 @@ def test_boto3_finds_the_drain(stack: LocalStack, monkeypatch: pytest.MonkeyPatc
     assert json.load(answer["Payload"])["statusCode"] == 200
 
 
-def health_event() -> dict[str, Any]:
+def health_event() -> JsonObject:
     """A request for /health."""
     http = {"method": "GET", "path": "/health", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": ""}
     context = {"http": http, "requestId": "x", "routeKey": "GET /health", "stage": "$default"}

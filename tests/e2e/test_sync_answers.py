@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from typing import Any
 
 import httpx
 import pytest
 
 from local.stack.stack import LocalStack
+from shared.json_types import JsonObject
 
-GRAPH: dict[str, Any] = {
+GRAPH: JsonObject = {
     "name": "slow",
     "nodes": [
         {"id": "hand", "type": "manual_trigger"},
@@ -51,7 +51,7 @@ def test_disconnect_cancels_nothing(stack: LocalStack) -> None:
         assert http.post(f"{path}/publish").status_code == 200
         with pytest.raises(httpx.ReadTimeout):
             http.post(f"{path}/execute", json={}, timeout=0.3)
-        deadline, runs = time.monotonic() + 15, list[dict[str, Any]]()
+        deadline, runs = time.monotonic() + 15, list[JsonObject]()
         while time.monotonic() < deadline and not (runs and runs[0]["status"] == "succeeded"):
             runs = http.get("/api/executions", params={"workflow_id": path.split("/")[-1]}).json()["items"]
         assert [run["status"] for run in runs] == ["succeeded"]

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from local.stack.stack import LocalStack
+from shared.json_types import JsonObject
 from tests.e2e.clients import client_of
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
@@ -67,7 +68,7 @@ def things(owner: httpx.Client) -> dict[str, str]:
     }
 
 
-def deliver(client: httpx.Client, webhook_id: str, secret: str) -> dict[str, Any]:
+def deliver(client: httpx.Client, webhook_id: str, secret: str) -> JsonObject:
     """The answer to a signed GitHub delivery."""
     content = b'{"ref": "refs/heads/main"}'
     headers = {
@@ -78,7 +79,7 @@ def deliver(client: httpx.Client, webhook_id: str, secret: str) -> dict[str, Any
     }
     answer = client.post(f"/webhooks/{webhook_id}/github", content=content, headers=headers)
     assert answer.status_code == 202, answer.text
-    found: dict[str, Any] = answer.json()
+    found: JsonObject = answer.json()
     return found
 
 

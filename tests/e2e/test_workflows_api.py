@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.json_types import JsonObject
 from tests.e2e.clients import client_of
 
-DRAFT: dict[str, Any] = {
+DRAFT: JsonObject = {
     "name": "Deploy on push",
     "nodes": [
         {"id": "hook", "type": "webhook_trigger"},

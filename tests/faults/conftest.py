@@ -25,6 +25,7 @@ from local.stack.tokens import LocalKeys
 from shared.bootstrap import Services
 from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.nodes import outbound
 from shared.repositories.database import Database
 from shared.settings import Settings
@@ -44,7 +45,7 @@ class Hurt:
             base_url=stack.api_url, headers={"authorization": f"Bearer {stack.api_key}"}, timeout=60
         )
 
-    async def hook(self, nodes: list[dict[str, Any]], edges: list[tuple[str, str]], **config: Any) -> str:
+    async def hook(self, nodes: list[JsonObject], edges: list[tuple[str, str]], **config: Any) -> str:
         """The path of a webhook with this configuration, for a published workflow with these nodes after the trigger
         `hook`."""
         drawn = [{"source": source, "target": target} for source, target in edges]

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from shared.bootstrap import Services
 from shared.commands.enqueue_resume import enqueue_resume
@@ -25,6 +25,7 @@ from shared.engine.run.executor import RunExecutor
 from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import Journal
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.nodes.node_type import EffectPermissions
 from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob
@@ -50,7 +51,7 @@ class DiesAtAppend(BatchingEventStore):
         super().__init__(database)
         self._is_fatal, self._is_after = is_fatal, is_after
 
-    async def append(self, appends: Sequence[Append], lines: Sequence[dict[str, Any]] = ()) -> list[Appended]:
+    async def append(self, appends: Sequence[Append], lines: Sequence[JsonObject] = ()) -> list[Appended]:
         is_fatal = any(self._is_fatal(append) for append in appends)
         if is_fatal and not self._is_after:
             die()
@@ -81,7 +82,7 @@ class DiesBeforeAcknowledge(JobConsumer):
 class DiesAfterSweep(ExecutionRepository):
     """Dies with due runs that it has claimed and that no queue knows of."""
 
-    async def claim_due(self, limit: int, lease_seconds: float, now: str) -> list[dict[str, Any]]:
+    async def claim_due(self, limit: int, lease_seconds: float, now: str) -> list[JsonObject]:
         due = await super().claim_due(limit, lease_seconds, now)
         return die() if due else due
 

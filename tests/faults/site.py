@@ -8,9 +8,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from shared.domain.execution.state import ExecutionState
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
 from tests.integration.engine.harness import Bench
 from tests.integration.engine.sink import Sink
@@ -38,7 +38,7 @@ class Site:
         )
         return await process.wait()
 
-    async def violations(self, overdue_seconds: float) -> list[dict[str, Any]]:
+    async def violations(self, overdue_seconds: float) -> list[JsonObject]:
         """What `/health/invariants` names."""
         return await self.bench.services.executions.invariant_violations(overdue_seconds)
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from local.stack.stack import LocalStack
+from shared.json_types import JsonObject
 from tests.replay.stories import START, STORIES, Story
 from tests.replay.teller import BROKEN, Teller, server
 
@@ -50,7 +50,7 @@ def main() -> None:
                 print(name, history["status"], len(history["events"]), flush=True)
 
 
-def _told(client: httpx.Client, story: Story, known: dict[str, str]) -> dict[str, Any]:
+def _told(client: httpx.Client, story: Story, known: dict[str, str]) -> JsonObject:
     text = json.dumps({"nodes": [story.start, *story.nodes], "settings": story.settings})
     text = _filled(text, known)
     edges = []
@@ -75,7 +75,7 @@ def _filled(text: str, known: dict[str, str]) -> str:
     return text
 
 
-def _publish(client: httpx.Client, workflow: dict[str, Any]) -> str:
+def _publish(client: httpx.Client, workflow: JsonObject) -> str:
     created = client.post("/api/workflows", json=workflow)
     assert created.is_success, created.text
     workflow_id: str = created.json()["id"]

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.json_types import JsonObject
 from tests.replay.teller import BROKEN, FLAKY, REFUSED, SINK, SLOW, Teller
-
-JsonObject = dict[str, Any]
 
 START: JsonObject = {"id": "start", "type": "manual_trigger"}
 RETRY = [{"errors": ["http_5xx"], "max_attempts": 3, "initial_interval_seconds": 0.1}]

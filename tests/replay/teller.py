@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 # What a server on this machine answers: always fine; fine from the third request on, the second one, or the second one
 # after some patience; never fine. `record` puts its port in.

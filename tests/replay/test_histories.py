@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.verify.verification import first_difference
 from shared.events.envelope import RecordedEvent
 from shared.events.facts import ExecutionFact
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from tests.replay.stories import STORIES
 
@@ -32,7 +32,7 @@ def guard() -> Iterator[ExpressionEvaluator]:
     run(guard.close())
 
 
-def _loaded(path: Path) -> tuple[dict[str, Any], list[RecordedEvent]]:
+def _loaded(path: Path) -> tuple[JsonObject, list[RecordedEvent]]:
     history = json.loads(path.read_text(encoding="utf-8"))
     return history, [RecordedEvent.from_row({"tenant_id": "tenant", **event}) for event in history["events"]]
 

@@ -15,6 +15,7 @@ from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor
 from shared.errors import UnprocessableError
 from shared.events.execution import ExecutionQueued, trigger_of
+from shared.json_types import JsonObject
 from shared.repositories.rows import Row
 
 
@@ -63,9 +64,9 @@ async def execute_workflow(
     return run.execution_id
 
 
-def _check_input(version: Row, given: Any) -> None:
+def _check_input(version: Row, given: object) -> None:
     """Refuses an input that does not fit the schema of the first `manual_trigger`, where the run starts."""
-    trigger: dict[str, Any] = next((node for node in version["nodes"] if node["type"] == "manual_trigger"), {})
+    trigger: JsonObject = next((node for node in version["nodes"] if node["type"] == "manual_trigger"), {})
     schema = (trigger.get("parameters") or {}).get("input_schema")
     if schema is None:
         return

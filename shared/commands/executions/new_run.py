@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shared.bootstrap import Services
 from shared.commands.enqueue_resume import enqueue_resume
@@ -26,7 +26,7 @@ class NewRun(NamedTuple):
     has_key: bool
 
     @classmethod
-    def asked(cls, actor: Actor, verb: str, subject_id: str, request: Any, idempotency_key: str | None) -> NewRun:
+    def asked(cls, actor: Actor, verb: str, subject_id: str, request: object, idempotency_key: str | None) -> NewRun:
         """The run that `verb` on `subject_id` begins; `request` is the rest of what was asked, as JSON."""
         text = json.dumps([subject_id, request], sort_keys=True, separators=(",", ":"))
         fingerprint = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -17,9 +17,8 @@ from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor
 from shared.errors import Problem, UnprocessableError
 from shared.events.execution import ExecutionQueued
+from shared.json_types import JsonObject
 from shared.nodes.graph_shape import trigger_for
-
-JsonObject = dict[str, Any]
 
 
 class ReplayExecution(Command):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import Field, SecretStr
 
@@ -25,6 +24,7 @@ from shared.domain.webhook.provider_rules import (
 from shared.domain.webhook.state import Webhook
 from shared.errors import NotFoundError, Problem, UnprocessableError
 from shared.events.webhook import WebhookFact
+from shared.json_types import JsonObject
 from shared.repositories.append import Append
 
 
@@ -37,7 +37,7 @@ class WebhookDescription(Command):
         None, min_length=1, max_length=200, description="The trigger node; unset: the workflow's only webhook trigger."
     )
     provider: str = Field(min_length=1, max_length=100, description="An id of the provider catalog.")
-    config: dict[str, Any] = Field(default_factory=dict, description="What the provider's scheme leaves open.")
+    config: JsonObject = Field(default_factory=dict, description="What the provider's scheme leaves open.")
     secret: SecretStr | None = Field(
         None, min_length=1, max_length=8000, description="Goes in and never comes out again."
     )
@@ -157,7 +157,7 @@ async def append(
     return after
 
 
-def _node_problems(nodes: list[dict[str, Any]], node_id: str | None) -> list[Problem]:
+def _node_problems(nodes: list[JsonObject], node_id: str | None) -> list[Problem]:
     """A draft may still lack its trigger; what is there must fit."""
     triggers = [node["id"] for node in nodes if node.get("type") == "webhook_trigger"]
     known = f"Its webhook triggers: {', '.join(triggers)}." if triggers else "It has no webhook trigger yet."

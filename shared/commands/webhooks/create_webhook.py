@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from shared.bootstrap import Services
 from shared.commands.new_events import new_events, now
@@ -13,6 +13,7 @@ from shared.domain.webhook import state as webhook
 from shared.domain.webhook.provider_rules import ProviderRules
 from shared.events.webhook import WebhookCreated
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.repositories.append import Append
 
 
@@ -29,7 +30,7 @@ class CreateWebhook(WebhookDescription):
 
 async def create_webhook(
     services: Services, actor: Actor, command: CreateWebhook, rules: ProviderRules | None
-) -> dict[str, Any]:
+) -> JsonObject:
     """The new webhook's row and, this once, its `secret` (`None` where it has none).
 
     `rules` are the provider's, unset when there is no such provider. What the command refers to and is not there

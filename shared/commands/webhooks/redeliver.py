@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from shared.bootstrap import Services
@@ -12,6 +10,7 @@ from shared.commands.enqueue_resume import enqueue_resume
 from shared.commands.webhooks.redelivery import has_verified, published_webhook, redelivery
 from shared.domain.actor import Actor
 from shared.errors import NotFoundError, Problem, UnprocessableError
+from shared.json_types import JsonObject
 
 
 class Redeliver(Command):
@@ -30,7 +29,7 @@ async def redeliver(
     idempotency_key: str | None = None,
     *,
     include_unverified: bool = False,
-) -> dict[str, Any]:
+) -> JsonObject:
     """`{execution_id, delivery_id}` of a new run with the same body, headers and query; under one key, one run.
 
     `NotFoundError` for no such delivery; `UnprocessableError` where its body was not kept, or where it did not verify

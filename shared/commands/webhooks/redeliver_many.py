@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import Field
 
@@ -14,6 +13,7 @@ from shared.commands.enqueue_resume import enqueue_resume
 from shared.commands.webhooks.redelivery import Redelivery, has_verified, published_webhook, redelivery
 from shared.domain.actor import Actor
 from shared.domain.webhook.delivery_log import Verdict
+from shared.json_types import JsonObject
 from shared.repositories.rows import Keyset
 
 MAX_REDELIVERED = 100
@@ -43,7 +43,7 @@ async def redeliver_many(
     command: RedeliverMany,
     before: Keyset | None,
     idempotency_key: str | None = None,
-) -> tuple[dict[str, Any], Keyset | None]:
+) -> tuple[JsonObject, Keyset | None]:
     """`{redelivered, skipped, unverified, items: [{redelivery_of, execution_id, delivery_id}]}` of this call, newest
     first, and the place from which the next one goes on, unset when there are no more.
 

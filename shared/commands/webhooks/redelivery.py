@@ -14,6 +14,7 @@ from shared.domain.webhook.delivery import body_value, entry_of_run, queued_with
 from shared.domain.webhook.state import Webhook
 from shared.errors import NotPublishedError
 from shared.ids import derived_id, new_id
+from shared.json_types import JsonObject
 from shared.repositories.append import Append
 from shared.repositories.rows import Row
 from shared.repositories.run_append import first_append
@@ -91,7 +92,7 @@ class _Content:
 
     body: Any
     method: str | None
-    query: dict[str, Any]
+    query: JsonObject
 
 
 async def _content(services: Services, tenant_id: str, delivery: Row) -> _Content | None:

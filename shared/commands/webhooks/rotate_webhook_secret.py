@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from pydantic import Field, SecretStr
 
@@ -17,6 +16,7 @@ from shared.domain.timestamps import timestamp
 from shared.domain.webhook.provider_rules import ProviderRules, secret_problems
 from shared.errors import Problem, UnprocessableError
 from shared.events.webhook import WebhookSecretRotated
+from shared.json_types import JsonObject
 
 MAX_GRACE_SECONDS = 30 * 86_400
 
@@ -30,7 +30,7 @@ class RotateWebhookSecret(Command):
 
 async def rotate_webhook_secret(
     services: Services, actor: Actor, webhook_id: str, command: RotateWebhookSecret, rules: ProviderRules | None
-) -> dict[str, Any]:
+) -> JsonObject:
     """`{id, secret, previous_secret_expires_at}`, the secret this once; `NotFoundError` for no such webhook, and
     `UnprocessableError` for a secret that is not the provider's kind."""
     given = None if command.secret is None else command.secret.get_secret_value()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from shared.bootstrap import Services
 from shared.commands.command import Moment
@@ -28,6 +28,7 @@ from shared.domain.webhook.provider_rules import ProviderRules, secret_problems
 from shared.domain.webhook.state import Webhook
 from shared.errors import NotPublishedError, Problem, UnprocessableError
 from shared.events.webhook import WebhookFact, WebhookSecretRotated, WebhookUpdated
+from shared.json_types import JsonObject
 
 
 class UpdateWebhook(WebhookDescription, Replacement):
@@ -38,12 +39,12 @@ class UpdateWebhook(WebhookDescription, Replacement):
     status: Literal["active", "paused", "holding", "awaiting_secret"] = "active"
     url: Annotated[str | None, SHOWN] = None
     last_triggered_at: Annotated[Moment | None, SHOWN] = None
-    config_problems: Annotated[list[dict[str, Any]] | None, SHOWN] = None
+    config_problems: Annotated[list[JsonObject] | None, SHOWN] = None
 
 
 async def update_webhook(
     services: Services, actor: Actor, webhook_id: str, command: UpdateWebhook, rules: ProviderRules | None
-) -> dict[str, Any]:
+) -> JsonObject:
     """The webhook's row after the change.
 
     The provider is part of the webhook's address and cannot change, nor can what GET shows besides. Raises
@@ -51,7 +52,7 @@ async def update_webhook(
     `NotPublishedError` where deliveries are held that nothing would run.
     """
 
-    async def attempt() -> tuple[dict[str, Any], bool]:
+    async def attempt() -> tuple[JsonObject, bool]:
         current, last_triggered_at = await load(services, actor.tenant_id, webhook_id)
         _refuse_another_address(command, current)
         config = sent_back(command.config, current.config)
@@ -99,7 +100,7 @@ async def _refuse_unrunnable(services: Services, tenant_id: str, workflow_ids: S
             raise NotPublishedError(f"It holds deliveries for workflow {workflow_id}, which is not published.")
 
 
-def _facts(command: UpdateWebhook, config: dict[str, Any], status: str) -> list[WebhookFact]:
+def _facts(command: UpdateWebhook, config: JsonObject, status: str) -> list[WebhookFact]:
     updated = WebhookUpdated(
         name=command.name,
         workflow_id=command.workflow_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from shared.bootstrap import Services
 from shared.commands.new_events import new_events, now
@@ -12,6 +11,7 @@ from shared.domain.workflow.fold import apply
 from shared.domain.workflow.schedule_rows import schedule_rows
 from shared.domain.workflow.state import Workflow, row, version_row
 from shared.events.workflow import WorkflowFact
+from shared.json_types import JsonObject
 from shared.repositories.append import Append
 
 
@@ -38,14 +38,14 @@ async def append(
     return after
 
 
-def _schedules(before: Workflow | None, after: Workflow, happened_at: str) -> dict[str, Any]:
+def _schedules(before: Workflow | None, after: Workflow, happened_at: str) -> JsonObject:
     """What is scheduled from now on, where another version is published than before, or none any more."""
     if after.published_version == (before and before.published_version):
         return {}
     return {"schedules": schedule_rows(after, happened_at) if after.published_version is not None else []}
 
 
-def _versions(before: Workflow | None, after: Workflow, happened_at: str) -> tuple[dict[str, Any], ...]:
+def _versions(before: Workflow | None, after: Workflow, happened_at: str) -> tuple[JsonObject, ...]:
     """A row for each new draft, and for the one that is published now."""
     published = after.published_version == after.version and (
         before is None or before.published_version != after.published_version

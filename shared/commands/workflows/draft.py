@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
@@ -12,8 +12,9 @@ from shared.domain.workflow.graph import Graph
 from shared.domain.workflow.graph_parser import parse_graph
 from shared.domain.workflow.settings import parse_settings
 from shared.errors import InvalidRequestError
+from shared.json_types import JsonObject
 
-NODE_SCHEMA: dict[str, Any] = {
+NODE_SCHEMA: JsonObject = {
     "type": "object",
     "required": ["id", "type"],
     "description": "Fields beyond these are refused; React Flow's `data` is read as `parameters`.",
@@ -32,7 +33,7 @@ NODE_SCHEMA: dict[str, Any] = {
         "notes": {"type": "string"},
     },
 }
-EDGE_SCHEMA: dict[str, Any] = {
+EDGE_SCHEMA: JsonObject = {
     "type": "object",
     "required": ["source", "target"],
     "description": "Fields beyond these are refused; React Flow's camelCase handles are read too.",
@@ -43,11 +44,11 @@ EDGE_SCHEMA: dict[str, Any] = {
         "source_handle": {"type": "string", "default": "out"},
     },
 }
-Nodes = Annotated[list[dict[str, Any]], WithJsonSchema({"type": "array", "items": NODE_SCHEMA})]
-Edges = Annotated[list[dict[str, Any]], WithJsonSchema({"type": "array", "items": EDGE_SCHEMA})]
+Nodes = Annotated[list[JsonObject], WithJsonSchema({"type": "array", "items": NODE_SCHEMA})]
+Edges = Annotated[list[JsonObject], WithJsonSchema({"type": "array", "items": EDGE_SCHEMA})]
 
 
-SETTINGS_SCHEMA: dict[str, Any] = {
+SETTINGS_SCHEMA: JsonObject = {
     "type": "object",
     "description": "How runs are treated; other names are yours to use.",
     "properties": {
@@ -64,7 +65,7 @@ SETTINGS_SCHEMA: dict[str, Any] = {
         },
     },
 }
-Settings = Annotated[dict[str, Any], WithJsonSchema(SETTINGS_SCHEMA)]
+Settings = Annotated[JsonObject, WithJsonSchema(SETTINGS_SCHEMA)]
 
 
 class WorkflowDraft(Command):
@@ -92,7 +93,7 @@ class WorkflowDraft(Command):
         if problems:
             raise InvalidRequestError("The settings are not well-formed.", problems=tuple(problems))
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> JsonObject:
         """The fields of `WorkflowCreated` and `WorkflowUpdated`, the graph in the house's shape."""
         self.refuse_settings()
         return {

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from shared.bootstrap import Services
 from shared.domain.workflow.graph_parser import parse_graph
 from shared.domain.workflow.settings import parse_settings
 from shared.errors import InvalidGraphError, Problem
-
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 
 async def graph_problems(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from shared.domain.execution.node_record import UNTOUCHED
 from shared.domain.execution.state import ExecutionState
 from shared.domain.execution.view import handle_view
 from shared.domain.json.values import same_json
 from shared.domain.workflow.graph import Graph
-
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 # Of a node of the replay, that waits for an answer which the recorded run does not have.
 UNKNOWN = "unknown"

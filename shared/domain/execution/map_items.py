@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 # How many failed items a run's view names; each is an event of its own.
 SHOWN_ERRORS = 20
@@ -21,7 +21,7 @@ class MapItems:
     is what one item takes on average, and `output_bytes` what all outputs do.
     """
 
-    values: Sequence[Any]
+    values: Sequence[object]
     outputs: dict[int, Any] = field(default_factory=dict)
     errors: dict[int, JsonObject] = field(default_factory=dict)
     under_way: dict[int, list[str]] = field(default_factory=dict)

@@ -61,7 +61,7 @@ def _node_succeeded(state: ExecutionState, fact: NodeSucceeded, happened_at: str
     if taken is not None:
         state.signals.take(taken)
     if record.items is not None:
-        output: Any = record.items.output()
+        output: object = record.items.output()
         record.output_bytes = record.items.output_bytes
     elif fact.output_of is not None:
         prefix = split_path(fact.node_id)[0]

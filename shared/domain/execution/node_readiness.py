@@ -9,15 +9,14 @@ particular a failed node only kills its own out-edges, and the run fails once th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from shared.domain.execution.node_paths import item_of
 from shared.domain.execution.state import SETTLED, ExecutionState
 from shared.domain.workflow.graph import Graph
 from shared.events.execution import ExecutionFailed, ExecutionSucceeded
 from shared.events.node import ItemFailed, ItemSucceeded
-
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 # What several leaves may yield together: as much as a run may record.
 MAX_OUTPUT_BYTES = 67_108_864

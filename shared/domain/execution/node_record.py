@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.domain.execution.map_items import MapItems
+from shared.json_types import JsonObject
 
 if TYPE_CHECKING:
     from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeSucceeded, NodeWaiting
-
-JsonObject = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -78,7 +77,7 @@ class NodeRecord:
         self.status, self.attempts = "waiting", fact.attempt
         self.retry_at, self.wake_at, self.error = fact.retry_at, None, fact.error
 
-    def succeed(self, fact: NodeSucceeded, output: Any, happened_at: str) -> None:
+    def succeed(self, fact: NodeSucceeded, output: object, happened_at: str) -> None:
         """Takes in that the node has yielded `output`."""
         self._finish("succeeded", fact, happened_at)
         self.output, self.handles, self.undefined = output, fact.handles, fact.undefined

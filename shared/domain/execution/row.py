@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from shared.domain.execution.run_error import stored_error
 from shared.domain.execution.state import ExecutionState
 from shared.domain.json.values import storable
+from shared.json_types import JsonObject
 
 # What of the trigger stands in the read model's row: never the body or the headers.
 _TRIGGER_COLUMNS = ("type", "node_id", "webhook_id", "provider", "delivery_id", "delivery_key", "event_type")
@@ -20,9 +21,9 @@ class ExecutionRow(TypedDict):
     workflow_id: str
     workflow_version: int | None
     status: str
-    trigger: dict[str, Any]
+    trigger: JsonObject
     webhook_id: str | None
-    error: dict[str, Any] | None
+    error: JsonObject | None
     parent_id: str | None
     forked_from: str | None
     replayed_from: str | None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from shared.domain.json.values import storable
+from shared.json_types import JsonObject
 
 MAX_CODE_CHARACTERS = 200
 # Lists show the message of every run in them.
@@ -16,11 +17,11 @@ class RunError(TypedDict):
 
     code: str
     message: str
-    details: NotRequired[dict[str, Any]]
+    details: NotRequired[JsonObject]
     node_id: NotRequired[str]
 
 
-def run_error(code: str, message: str, details: dict[str, Any] | None = None) -> RunError:
+def run_error(code: str, message: str, details: JsonObject | None = None) -> RunError:
     """The error as it is recorded; without details it has none."""
     error: RunError = {"code": storable(code)[:MAX_CODE_CHARACTERS], "message": storable(_cut(message))}
     if details:
@@ -28,11 +29,11 @@ def run_error(code: str, message: str, details: dict[str, Any] | None = None) ->
     return error
 
 
-def stored_error(error: dict[str, Any] | None) -> dict[str, Any] | None:
+def stored_error(error: JsonObject | None) -> JsonObject | None:
     """A run's error as its row holds it: one that was recorded before there were bounds is brought within them."""
     if error is None:
         return None
-    kept: dict[str, Any] = storable({**error, "message": _cut(str(error.get("message") or ""))})
+    kept: JsonObject = storable({**error, "message": _cut(str(error.get("message") or ""))})
     return kept
 
 

@@ -130,7 +130,7 @@ class Signals:
             self._break_promise(path)
             self._reopen(path)
 
-    def look(self, path: str, name: str, schema: Any, steps: CheckBudget) -> int:
+    def look(self, path: str, name: str, schema: object, steps: CheckBudget) -> int:
         """How many signals a node that is about to wait passes over; the one after these, if any, is promised to it.
 
         More than `steps` raise `LimitExceededError`.

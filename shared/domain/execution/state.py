@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from shared.domain.execution.node_paths import item_of, split_path
 from shared.domain.execution.signals import Signals
 from shared.domain.timestamps import timestamp, unix_seconds
+from shared.json_types import JsonObject
 
 if TYPE_CHECKING:
     from shared.domain.execution.map_items import MapItems
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from shared.domain.execution.timers import Timers
     from shared.events.execution import ErrorWorkflowStarted
 
-JsonObject = dict[str, Any]
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 # A node in one of these has had its fate decided for good.

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from shared.domain.execution.node_record import NodeRecord
 from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp
-
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 
 def view(state: ExecutionState) -> JsonObject:

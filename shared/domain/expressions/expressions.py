@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final
@@ -17,6 +17,7 @@ from typing import Any, Final
 from jlens import Expression, JlensError
 
 from shared.domain.expressions.quoting import MARK, Quoting
+from shared.json_types import JsonMapping
 from shared.platform.lru_cache import LruCache
 
 # What an expression may name; `reads` tells which of them, and which fields in them, one does. An item and its index
@@ -27,7 +28,7 @@ SCOPE = ("trigger", "nodes", "input", "workflow", "execution", *ITEM_SCOPE)
 MAX_SOURCE_CHARACTERS = 10_000
 TIMEOUT_SECONDS = 1.0
 # `max_steps` and the depth of a value are bounded by the stack of the thread that evaluates: 256 MB allows these.
-LIMITS: Mapping[str, Any] = {
+LIMITS: JsonMapping = {
     "timeout": TIMEOUT_SECONDS,
     "max_depth": 300,
     "max_steps": 1_000_000,
@@ -83,7 +84,7 @@ class Compiled:
 
     source: str
     expression: Expression
-    reads: Mapping[str, Any]
+    reads: JsonMapping
     others: tuple[str, ...]
     bare_names: tuple[str, ...]
     reads_context: bool = False
@@ -152,7 +153,7 @@ def _compile(source: str) -> Compiled:
     try:
         # On its own first: within the prelude, a source such as `1) + (2` would compile.
         reads = Expression(source).reads()
-        bindings: Mapping[str, Any] = reads.get("bindings") or {}
+        bindings: JsonMapping = reads.get("bindings") or {}
         if reads.get("everyBinding"):
             bindings = {**bindings, **dict.fromkeys(SCOPE, True)}
         named = {name: bindings[name] for name in SCOPE if name in bindings}
@@ -181,7 +182,7 @@ def context_problems(compiled: Compiled) -> Iterator[tuple[str, str]]:
         yield message, "Name what is meant, for example $input, or $keys($trigger.body)."
 
 
-def evaluate(compiled: Compiled, scope: Mapping[str, Any], now_milliseconds: int, seed: int) -> Any:
+def evaluate(compiled: Compiled, scope: JsonMapping, now_milliseconds: int, seed: int) -> Any:
     """What the expression yields, or `UNDEFINED`; one that fails or exceeds a limit raises `ExpressionError`."""
     try:
         value = compiled.expression.evaluate(scope, now=now_milliseconds, seed=seed, **LIMITS)

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from shared.domain.expressions.expressions import ExpressionError, Source, is_whole, split
+from shared.json_types import JsonObject
 
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 _REFERENCE = re.compile(r"\$secrets\s*\.\s*([A-Za-z_][A-Za-z0-9_]{0,99})", re.ASCII)
@@ -57,12 +58,12 @@ def references(value: Any, *path: str) -> Iterator[Reference]:
             yield from references(item, *path, name)
 
 
-def masked(parameters: dict[str, Any]) -> dict[str, Any]:
+def masked(parameters: JsonObject) -> JsonObject:
     """The parameters with placeholders in the place of secrets."""
     return _changed(parameters, list(references(parameters)), lambda text, _names: _with_placeholders(text))
 
 
-def revealed(parameters: dict[str, Any], places: Sequence[Reference], secrets: Mapping[str, str]) -> dict[str, Any]:
+def revealed(parameters: JsonObject, places: Sequence[Reference], secrets: Mapping[str, str]) -> JsonObject:
     """The resolved parameters with secrets in the place of placeholders, where the graph has them."""
 
     def reveal(text: str, names: tuple[str, ...]) -> str:
@@ -135,7 +136,7 @@ def _with_placeholders(text: str) -> str:
     return "".join(texts).strip() if is_whole(parts) else "".join(texts)
 
 
-def _changed(value: dict[str, Any], places: Sequence[Reference], change: Any) -> dict[str, Any]:
+def _changed(value: JsonObject, places: Sequence[Reference], change: Any) -> JsonObject:
     changed = value
     for place in places:
         changed = _at(changed, place.path, lambda text, names=place.names: change(text, names))

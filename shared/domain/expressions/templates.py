@@ -8,7 +8,7 @@ in a list) is left out and its pointer is noted.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from shared.domain.expressions.expressions import (
     split,
 )
 from shared.domain.json.values import pointer_of
+from shared.json_types import JsonMapping
 
 
 class TemplateError(Exception):
@@ -116,9 +117,9 @@ def expressions(template: Template) -> Iterator[Compiled]:
             yield from expressions(item)
 
 
-def reads(template: Template) -> Mapping[str, Any]:
+def reads(template: Template) -> JsonMapping:
     """What the template reads of its scope: per name `True` for all of it, or a tree of fields."""
-    found: Mapping[str, Any] = union_reads([{"bindings": dict(one.reads)} for one in expressions(template)])["bindings"]
+    found: JsonMapping = union_reads([{"bindings": dict(one.reads)} for one in expressions(template)])["bindings"]
     return {name: found[name] for name in SCOPE if name in found}
 
 
@@ -144,7 +145,7 @@ def _emptied(value: Any) -> Any:
     return {} if isinstance(value, dict) else value
 
 
-def fill(template: Template, scope: Mapping[str, Any], now_milliseconds: int, seed: int, undefined: list[str]) -> Any:
+def fill(template: Template, scope: JsonMapping, now_milliseconds: int, seed: int, undefined: list[str]) -> Any:
     """The template's value in a scope, or `UNDEFINED`; pointers of expressions that lead nowhere go to `undefined`.
 
     An expression that fails raises `TemplateError`.
@@ -184,7 +185,7 @@ def _text(text: str, pointer: str) -> Template:
     return Text(pointer, compiled)
 
 
-def _evaluate(pointer: str, compiled: Compiled, scope: Mapping[str, Any], now_milliseconds: int, seed: int) -> Any:
+def _evaluate(pointer: str, compiled: Compiled, scope: JsonMapping, now_milliseconds: int, seed: int) -> Any:
     try:
         return evaluate(compiled, scope, now_milliseconds, seed)
     except ExpressionError as error:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from shared.domain.json.values import parse_json, storable
 from shared.errors import InvalidRequestError
+from shared.json_types import JsonObject
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -46,8 +47,8 @@ def read_json(raw: bytes | str) -> Any:
         return storable(parse_json(raw, refuse_unstorable=False))
 
 
-def _form(raw: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _form(raw: bytes) -> JsonObject:
+    found: JsonObject = {}
     for name, value in parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10_000):
         if name not in found:
             found[name] = value

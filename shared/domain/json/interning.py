@@ -23,7 +23,7 @@ class ValueInterner:
         self._numbers: dict[str, int] = {}
         self._known: dict[int, int] = {}
 
-    def number(self, value: Any, nesting: int = 0) -> int:
+    def number(self, value: object, nesting: int = 0) -> int:
         """The value's number; too many values, or too deep ones, raise `LimitExceededError`."""
         if not isinstance(value, (list, dict)):
             self._steps.take()
@@ -46,7 +46,7 @@ class ValueInterner:
         return self._numbers.setdefault(key, len(self._numbers))
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     """A text, for Python's hashes of texts cannot be made to collide from outside; those of numbers can."""
     if isinstance(value, str):
         return f'"{value}'

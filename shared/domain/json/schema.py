@@ -14,7 +14,6 @@ from typing import Any
 from shared.domain.json.values import MAX_DEPTH, pointer_of
 from shared.errors import Problem
 
-JsonObject = dict[str, Any]
 Path = tuple[str | int, ...]
 
 ANNOTATIONS = frozenset({"$schema", "$id", "title", "description", "default", "examples"})
@@ -22,7 +21,7 @@ ANNOTATIONS = frozenset({"$schema", "$id", "title", "description", "default", "e
 MAX_PROBLEMS = 20
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Whether it is a JSON number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -37,7 +36,7 @@ TYPES: Mapping[str, Callable[[Any], bool]] = {
     "integer": lambda value: is_number(value) and (isinstance(value, int) or value.is_integer()),
 }
 # Keyword → (what it bounds, whether a value is within, how that is said).
-BOUNDS: Mapping[str, tuple[Callable[[Any], bool], Callable[[Any, Any], bool], str]] = {
+BOUNDS: Mapping[str, tuple[Callable[[object], bool], Callable[[Any, Any], bool], str]] = {
     "minimum": (is_number, lambda value, bound: value >= bound, "be at least {}"),
     "maximum": (is_number, lambda value, bound: value <= bound, "be at most {}"),
     "exclusiveMinimum": (is_number, lambda value, bound: value > bound, "be more than {}"),
@@ -50,12 +49,12 @@ BOUNDS: Mapping[str, tuple[Callable[[Any], bool], Callable[[Any, Any], bool], st
 KEYWORDS = frozenset({"type", "enum", "const", "properties", "required", "additionalProperties", "items", *BOUNDS})
 
 
-def schema_problems(schema: Any, *path: str | int) -> list[Problem]:
+def schema_problems(schema: object, *path: str | int) -> list[Problem]:
     """What is wrong with a schema, by JSON pointer, the first 20 places; nothing when it is sound."""
     return list(islice(_problems(schema, path), MAX_PROBLEMS))
 
 
-def _problems(schema: Any, path: Path) -> Iterator[Problem]:
+def _problems(schema: object, path: Path) -> Iterator[Problem]:
     if isinstance(schema, bool):
         return
     if not isinstance(schema, dict):
@@ -71,7 +70,7 @@ def _problems(schema: Any, path: Path) -> Iterator[Problem]:
             yield Problem(pointer_of(*path, keyword), f"The keyword {keyword!r} is not supported.")
 
 
-def _keyword(keyword: str, value: Any, path: Path) -> Iterator[Problem]:
+def _keyword(keyword: str, value: object, path: Path) -> Iterator[Problem]:
     if keyword in ("items", "additionalProperties"):
         yield from _problems(value, path)
     elif keyword == "properties" and isinstance(value, dict):
@@ -81,7 +80,7 @@ def _keyword(keyword: str, value: Any, path: Path) -> Iterator[Problem]:
         yield Problem(pointer_of(*path), wanted)
 
 
-def _wanted(keyword: str, value: Any) -> str | None:
+def _wanted(keyword: str, value: object) -> str | None:
     """What the keyword's value must be, where it is not."""
     if keyword == "properties":
         return "Must be an object of schemas."

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 from shared.domain.json.check_budget import CheckBudget
 from shared.domain.json.interning import ValueInterner
 from shared.domain.json.schema import BOUNDS, MAX_PROBLEMS, TYPES
 from shared.domain.json.values import pointer_of
 from shared.errors import Problem
-
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 
 class _Rules:
@@ -46,11 +44,11 @@ class SchemaCheck:
         self._canonical = ValueInterner(steps)
         self._rules: dict[int, _Rules] = {}
 
-    def mismatches(self, schema: JsonObject | bool, value: Any, *path: str | int) -> Iterator[Problem]:
+    def mismatches(self, schema: JsonObject | bool, value: object, *path: str | int) -> Iterator[Problem]:
         """Where and why the value, itself at `path`, does not fit a sound schema."""
         return self._mismatches(schema, value, list(path))
 
-    def _mismatches(self, schema: JsonObject | bool, value: Any, path: list[str | int]) -> Iterator[Problem]:
+    def _mismatches(self, schema: JsonObject | bool, value: object, path: list[str | int]) -> Iterator[Problem]:
         self._steps.take()
         if isinstance(schema, bool):
             if not schema:
@@ -69,7 +67,7 @@ class SchemaCheck:
                 yield from self._mismatches(rules.items, item, path)
                 path.pop()
 
-    def _compared(self, rules: _Rules, value: Any, path: list[str | int]) -> Iterator[Problem]:
+    def _compared(self, rules: _Rules, value: object, path: list[str | int]) -> Iterator[Problem]:
         if rules.listed is not None and self._canonical.number(value) not in rules.listed:
             yield Problem(pointer_of(*path), "Must be one of the values that the schema lists.")
         if rules.named is not None and self._canonical.number(value) != rules.named:
@@ -95,13 +93,13 @@ class SchemaCheck:
         return rules
 
 
-def fits(schema: JsonObject | None, value: Any, steps: CheckBudget | None = None) -> bool:
+def fits(schema: JsonObject | None, value: object, steps: CheckBudget | None = None) -> bool:
     """Whether the value fits a sound schema; every value fits none. Raises `LimitExceededError`, as `mismatches`."""
     return schema is None or next(SchemaCheck(steps or CheckBudget()).mismatches(schema, value), None) is None
 
 
 def mismatches(
-    schema: JsonObject | bool, value: Any, *path: str | int, steps: CheckBudget | None = None
+    schema: JsonObject | bool, value: object, *path: str | int, steps: CheckBudget | None = None
 ) -> list[Problem]:
     """Where and why the value, itself at `path`, does not fit a sound schema: the first 20 places.
 

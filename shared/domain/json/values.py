@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
 from shared.errors import InvalidRequestError, Problem
+from shared.json_types import JsonObject
 
 Result = TypeVar("Result")
 
@@ -81,7 +82,7 @@ def storable(value: Any) -> Any:
     return value
 
 
-def _is_plain(texts: dict[str, Any]) -> bool:
+def _is_plain(texts: JsonObject) -> bool:
     """Whether a table is one of ASCII texts alone, as headers are: one look at all of them together."""
     try:
         joined = "".join((*texts, *texts.values()))
@@ -234,7 +235,7 @@ def _constant(name: str) -> NoReturn:
     _refuse(f"This is not valid JSON: {name} is not a JSON number.")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> JsonObject:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = first_repeated(name for name, _ in pairs)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 from shared.domain.json.body_parsing import parse_body, read_json
 from shared.domain.json.values import storable
 from shared.errors import InvalidRequestError
+from shared.json_types import JsonMapping
 
 if TYPE_CHECKING:
     from shared.domain.webhook.delivery_log import DeliveryLogEntry
@@ -63,7 +63,7 @@ def identified(
     return found
 
 
-def body_bytes(delivery: Mapping[str, Any]) -> bytes:
+def body_bytes(delivery: JsonMapping) -> bytes:
     """The bytes that the provider sent."""
     body: str = delivery["body"]
     return base64.b64decode(body) if delivery["body_encoding"] == "base64" else body.encode()
@@ -80,12 +80,12 @@ def body_value(raw: bytes, content_type: str) -> Any:
         return parse_body(raw, content_type)
 
 
-def queued(delivery: Mapping[str, Any]) -> ExecutionQueued:
+def queued(delivery: JsonMapping) -> ExecutionQueued:
     """The fact that begins the run of a delivery, as it stands in its job. The version is pinned when it starts."""
     return queued_with(delivery, body_value(body_bytes(delivery), delivery["content_type"]))
 
 
-def queued_with(delivery: Mapping[str, Any], body: Any) -> ExecutionQueued:
+def queued_with(delivery: JsonMapping, body: Any) -> ExecutionQueued:
     """The same where what its run sees of the body is known already."""
     from shared.events.execution import ExecutionQueued  # intake, which asks for this rarely, starts without all events
 
@@ -112,7 +112,7 @@ def queued_with(delivery: Mapping[str, Any], body: Any) -> ExecutionQueued:
 
 
 def entry_of_run(
-    delivery: Mapping[str, Any], tenant_id: str, execution_id: str, verdict: str = "accepted"
+    delivery: JsonMapping, tenant_id: str, execution_id: str, verdict: str = "accepted"
 ) -> DeliveryLogEntry:
     """The line of a delivery that starts a run, with its `body` in base64 where the webhook keeps raw bytes."""
     from shared.domain.webhook.delivery_log import log_entry  # intake, which notes few, starts without it
@@ -124,7 +124,7 @@ def entry_of_run(
 
 
 def entry_without_run(
-    delivery: Mapping[str, Any], tenant_id: str, verdict: str, reason: str | None, verified: bool
+    delivery: JsonMapping, tenant_id: str, verdict: str, reason: str | None, verified: bool
 ) -> DeliveryLogEntry:
     """The line of a delivery that started no run; `verified` says whether it passed its webhook's check."""
     from shared.domain.webhook.delivery_log import log_entry  # as above

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from shared.domain.json.values import storable
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.ids import is_uuid
+from shared.json_types import JsonMapping
 
 # What becomes of a delivery.
 Verdict = Literal[
@@ -62,7 +62,7 @@ class DeliveryLogEntry(TypedDict):
 
 
 def log_entry(
-    delivery: Mapping[str, Any],
+    delivery: JsonMapping,
     tenant_id: str,
     execution_id: str | None,
     verdict: str,
@@ -126,7 +126,7 @@ def parse_log_entry(text: str) -> DeliveryLogEntry:
     return read_log_entry(value)
 
 
-def read_log_entry(row: Mapping[str, Any]) -> DeliveryLogEntry:
+def read_log_entry(row: JsonMapping) -> DeliveryLogEntry:
     """The line of a delivery that started no run in a row from outside; `ValueError` where one of its fields is none
     that a line has."""
     for name in ("id", "tenant_id", "webhook_id"):

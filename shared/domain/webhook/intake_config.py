@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from shared.json_types import JsonMapping, JsonObject
 
 COPIED = ("id", "tenant_id", "name", "workflow_id", "node_id", "provider", "config", "status")
 
 
-def intake_config(row: Mapping[str, Any]) -> dict[str, Any]:
+def intake_config(row: JsonMapping) -> JsonObject:
     """`{id, tenant_id, name, workflow_id, node_id, provider, config, status, secrets, published}` of a webhook's row.
 
     `secrets` is `[{secret, expires_at}]`, newest first; `expires_at` unset means that it does not expire. The row is

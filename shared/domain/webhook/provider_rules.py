@@ -7,9 +7,9 @@ import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from shared.errors import Problem
+from shared.json_types import JsonObject
 
 # As many random bytes as the strongest digest in use needs; also what the Standard Webhooks specification advises.
 SECRET_BYTES = 32
@@ -19,7 +19,7 @@ def _usable(_: str) -> bool:
     return True
 
 
-def _anything(_: dict[str, Any]) -> list[Problem]:
+def _anything(_: JsonObject) -> list[Problem]:
     return []
 
 
@@ -45,7 +45,7 @@ class ProviderRules:
     form: str = ""
     must_be_given: bool = False
     is_usable: Callable[[str], bool] = _usable
-    config_problems: Callable[[dict[str, Any]], list[Problem]] = _anything
+    config_problems: Callable[[JsonObject], list[Problem]] = _anything
 
 
 def secret_problems(rules: ProviderRules, secret: str | None) -> list[Problem]:

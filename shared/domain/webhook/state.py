@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from shared.domain.timestamps import in_utc
 from shared.events.codec import by_name, decode
 from shared.events.envelope import RecordedEvent
 from shared.events.webhook import WebhookCreated, WebhookDeleted, WebhookFact, WebhookSecretRotated, WebhookUpdated
+from shared.json_types import JsonObject
 
 FACTS = by_name(WebhookFact)
 
@@ -24,7 +24,7 @@ class Webhook:
     workflow_id: str
     node_id: str | None
     provider: str
-    config: dict[str, Any]
+    config: JsonObject
     status: str
     previous_secret_expires_at: str | None
     stream_version: int
@@ -81,6 +81,6 @@ def apply(webhook: Webhook | None, fact: WebhookFact, tenant_id: str, webhook_id
             return replace(webhook, status="deleted")
 
 
-def row(webhook: Webhook) -> dict[str, Any]:
+def row(webhook: Webhook) -> JsonObject:
     """The webhook's row in `webhooks`, without its secrets."""
     return {name: getattr(webhook, name) for name in Webhook.__slots__}

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from shared.domain.retry_policy import Retrier
+from shared.json_types import JsonObject
 
 if TYPE_CHECKING:
     from shared.domain.workflow.reachability import Ancestors
 
-JsonObject = dict[str, Any]
 Join = Literal["any", "all"] | int
 
 MAX_NODES = 1_000

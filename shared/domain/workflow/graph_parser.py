@@ -15,8 +15,9 @@ from typing import Any
 
 from shared.domain.json.values import pointer_of
 from shared.domain.retry_policy import Retrier, parse_retrier
-from shared.domain.workflow.graph import MAX_EDGES, MAX_NODES, Edge, Graph, JsonObject, Node
+from shared.domain.workflow.graph import MAX_EDGES, MAX_NODES, Edge, Graph, Node
 from shared.errors import MAX_PROBLEMS, Problem
+from shared.json_types import JsonObject
 
 NODE_KEYS = tuple(Node.__slots__)
 EDGE_KEYS = tuple(Edge.__slots__)

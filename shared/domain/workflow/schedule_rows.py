@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from shared.domain.timestamps import unix_seconds
 from shared.domain.workflow.state import Workflow
+from shared.json_types import JsonObject
 
 TRIGGER = "schedule_trigger"
 
 
-def schedule_rows(workflow: Workflow, happened_at: str) -> list[dict[str, Any]]:
+def schedule_rows(workflow: Workflow, happened_at: str) -> list[JsonObject]:
     """`{node_id, version, cron, timezone, next_at}` for each schedule trigger of the draft that is published now."""
     nodes = [node for node in workflow.nodes if node["type"] == TRIGGER]
     if not nodes:

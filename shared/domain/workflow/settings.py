@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from shared.domain.json.values import pointer_of
 from shared.domain.timestamps import MAX_DURATION_SECONDS, timestamp
 from shared.domain.workflow.graph_parser import nearest
 from shared.errors import Problem
 from shared.ids import is_uuid
+from shared.json_types import JsonMapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class WorkflowSettings:
         return None if self.timeout_seconds is None else timestamp(started_at + self.timeout_seconds)
 
 
-def parse_settings(settings: Mapping[str, Any]) -> tuple[WorkflowSettings, list[Problem]]:
+def parse_settings(settings: JsonMapping) -> tuple[WorkflowSettings, list[Problem]]:
     """What the settings say, and what is wrong with them. Names that are none of ours are the tenant's own, unless they
     look like a misspelling."""
     problems, known = [], WorkflowSettings.__slots__

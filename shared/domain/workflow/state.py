@@ -6,7 +6,8 @@ How its facts lead to it is in `shared/domain/workflow/fold.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from shared.json_types import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,10 @@ class Workflow:
     tenant_id: str
     name: str
     description: str | None
-    nodes: list[dict[str, Any]]
-    edges: list[dict[str, Any]]
+    nodes: list[JsonObject]
+    edges: list[JsonObject]
     tags: list[str]
-    settings: dict[str, Any]
+    settings: JsonObject
     version: int
     status: str
     published_version: int | None
@@ -29,12 +30,12 @@ class Workflow:
     updated_at: str
 
 
-def row(workflow: Workflow) -> dict[str, Any]:
+def row(workflow: Workflow) -> JsonObject:
     """The workflow's row in `workflows`."""
     return {name: getattr(workflow, name) for name in Workflow.__slots__}
 
 
-def version_row(workflow: Workflow, published_at: str | None = None) -> dict[str, Any]:
+def version_row(workflow: Workflow, published_at: str | None = None) -> JsonObject:
     """The row in `workflow_versions` of the draft as it is now; `published_at` is set when it is published."""
     return {
         "workflow_id": workflow.id,

@@ -58,9 +58,9 @@ class BackgroundTasks:
     def __init__(self, on_death: Callable[[str], None]) -> None:
         """`on_death` is told the name of a keeper that ends before it is stopped."""
         self._on_death = on_death
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
-    def start(self, name: str, keep: Coroutine[Any, Any, Any]) -> None:
+    def start(self, name: str, keep: Coroutine[object, object, Any]) -> None:
         """Makes a task of `keep`, which is to go on until it is cancelled."""
         task = asyncio.create_task(keep, name=name)
         self._tasks.add(task)
@@ -71,7 +71,7 @@ class BackgroundTasks:
         tasks, self._tasks = self._tasks, set()
         await stop(tasks)
 
-    def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
+    def _ended(self, name: str, task: asyncio.Task[object]) -> None:
         if task not in self._tasks:
             return
         error = None if task.cancelled() else task.exception()

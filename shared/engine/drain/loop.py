@@ -13,7 +13,6 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
 
 from shared.engine.drain.background_tasks import BackgroundTasks
 from shared.engine.drain.lock_keeper import LockKeeper, Progress
@@ -220,7 +219,7 @@ class Drain:
         # More may be at work than there are places, when what was set aside goes on.
         return not self._is_leaving() and self._slots.at_work <= self._slots.total
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
         self._fibers.add(task)
         self._slots.take()

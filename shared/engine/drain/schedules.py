@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.domain.execution.state import ExecutionState
 from shared.engine.run.journal import Journal
@@ -18,6 +18,7 @@ from shared.engine.run.recorder import Recorder
 from shared.errors import StreamConflictError, UnavailableError
 from shared.events.execution import ExecutionQueued
 from shared.ids import derived_id
+from shared.json_types import JsonObject
 from shared.observability import count
 from shared.queue.job import ExecutionJob
 from shared.repositories.event_store import EventStoreRepository
@@ -26,7 +27,6 @@ from shared.repositories.schedules import ScheduleRepository
 if TYPE_CHECKING:
     from shared.domain.workflow.schedule import Ticks
 
-JsonObject = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 

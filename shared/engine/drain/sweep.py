@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
 
 from shared.domain.timestamps import timestamp
 from shared.engine.drain.background_tasks import run_periodically
@@ -25,7 +24,7 @@ SWEEP_LIMIT = 200
 # After a full sweep there may be more.
 FULL_SWEEP_SECONDS = 0.1
 
-Start = Callable[[Coroutine[Any, Any, None]], None]
+Start = Callable[[Coroutine[object, object, None]], None]
 
 
 class Sweep:

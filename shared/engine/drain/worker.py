@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
 
 from shared.engine.run.executor import RunExecutor
 from shared.errors import JobRefusedError, QueueError, QueueUnavailableError, UnavailableError
@@ -47,7 +46,7 @@ class Worker:
         # How often the store, or Redis, was out of reach for a job.
         self.unavailable = 0
 
-    def work(self, claimed: ClaimedJob) -> Coroutine[Any, Any, None]:
+    def work(self, claimed: ClaimedJob) -> Coroutine[object, object, None]:
         """To be awaited: this job and all that follow it are done with. From now on they are `active`, one at a time;
         the one whose work is cancelled stays so, for it must be handed back."""
         self.active[claimed.token] = claimed

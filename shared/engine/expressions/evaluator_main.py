@@ -26,10 +26,10 @@ import struct
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 from shared.domain.expressions.templates import Template, TemplateError, compile_template, fill, reads
 from shared.domain.json.values import MAX_DEPTH, deeper_than
+from shared.json_types import JsonObject
 
 # Before each frame: how many bytes it has, and its number.
 HEADER = struct.Struct("<IQ")
@@ -52,7 +52,7 @@ class Evaluator:
     def __init__(self, progress: mmap.mmap) -> None:
         self._progress = progress
         self._templates: dict[int, tuple[Template, tuple[str, ...]]] = {}
-        self._runs: dict[int, dict[str, Any]] = {}
+        self._runs: dict[int, JsonObject] = {}
 
     def answer(self, number: int, frame: bytes) -> bytes:
         """The answer to one frame, whatever it asks: what goes wrong with it concerns no other."""
@@ -70,7 +70,7 @@ class Evaluator:
         PROGRESS.pack_into(self._progress, 0, 0)
         return text
 
-    def _filled(self, template: Template, scope: dict[str, Any], now: int, seed: int) -> bytes:
+    def _filled(self, template: Template, scope: JsonObject, now: int, seed: int) -> bytes:
         undefined: list[str] = []
         try:
             parameters = fill(template, scope, now, seed, undefined)
@@ -87,7 +87,7 @@ class Evaluator:
             return _failed("", f"The parameters are larger than {MAX_ANSWER_BYTES} bytes.", "limit")
         return text
 
-    def _template(self, request: dict[str, Any]) -> tuple[Template, tuple[str, ...]]:
+    def _template(self, request: JsonObject) -> tuple[Template, tuple[str, ...]]:
         for dropped in request.get("drop", ()):
             self._templates.pop(dropped, None)
         name = request["t"]
@@ -96,7 +96,7 @@ class Evaluator:
             self._templates[name] = template, tuple({"nodes": 0, **reads(template)})
         return self._templates[name]
 
-    def _scope(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _scope(self, request: JsonObject) -> JsonObject:
         for forgotten in request.get("forget", ()):
             self._runs.pop(forgotten, None)
         own = self._kept(request)
@@ -112,7 +112,7 @@ class Evaluator:
             scope["input"] = nodes[sources[0]] if len(sources) == 1 else {source: nodes[source] for source in sources}
         return {**scope, "nodes": seen}
 
-    def _kept(self, level: dict[str, Any]) -> dict[str, Any]:
+    def _kept(self, level: JsonObject) -> JsonObject:
         """What has been given of one run, or of one item, so far."""
         kept = self._runs.get(level["r"])
         if kept is None:
@@ -128,7 +128,7 @@ def _failed(pointer: str, message: str, code: str | None) -> bytes:
     return _encoded({"error": {"pointer": pointer, "message": message, "code": code}})
 
 
-def _encoded(answer: dict[str, Any]) -> bytes:
+def _encoded(answer: JsonObject) -> bytes:
     return json.dumps(answer, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="replace")
 
 

@@ -15,16 +15,15 @@ import itertools
 import json
 import logging
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from shared.domain.json.values import decoded
 from shared.engine.expressions.evaluator_main import HEADER
 from shared.engine.expressions.evaluator_process import MAX_RESIDENT_BYTES, EvaluationError, EvaluatorProcess
 from shared.engine.expressions.requests import EvaluatedTemplate, Filled, Level, Request, RunData, Waiting
 from shared.errors import UnavailableError
+from shared.json_types import JsonObject
 from shared.platform.turns import LARGE_BYTES
-
-JsonObject = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 

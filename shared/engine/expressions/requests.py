@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from shared.engine.expressions.evaluator_process import EvaluationError
-
-JsonObject = dict[str, Any]
+from shared.json_types import JsonMapping, JsonObject
 
 _template_numbers = itertools.count(1)
 _run_numbers = itertools.count(1)
@@ -21,7 +20,7 @@ class EvaluatedTemplate:
     """A node's parameters with expressions, and the generation of the child that has been given them."""
 
     parameters: JsonObject
-    reads: Mapping[str, Any]
+    reads: JsonMapping
     number: int = field(default_factory=lambda: next(_template_numbers))
     generation: int = -1
 

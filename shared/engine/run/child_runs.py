@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from shared.domain.execution.node_paths import item_of, split_path
 from shared.domain.execution.state import ExecutionState
@@ -30,7 +29,6 @@ from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.run_append import first_append
 from shared.tracing import CorrelationContext, current_context
 
-JsonObject = dict[str, Any]
 # Tells a drain to look at runs of a tenant.
 ResumeNotifier = Callable[..., Awaitable[None]]
 

@@ -18,11 +18,10 @@ from shared.domain.workflow.graph_parser import parse_graph
 from shared.domain.workflow.settings import WorkflowSettings, parse_settings
 from shared.engine.expressions.requests import EvaluatedTemplate
 from shared.errors import InvalidGraphError, Problem
+from shared.json_types import JsonMapping, JsonObject
 from shared.nodes.graph_shape import trigger_for
 from shared.nodes.node_type import DEFAULT_TIMEOUT_SECONDS, MAX_EFFECT_TIMEOUT_SECONDS, NodeType
 from shared.nodes.registry import node_type
-
-JsonObject = dict[str, Any]
 
 # Among what is read of nodes: an expression of a map's body reads `$nodes` as a whole.
 EVERY_NODE = ""
@@ -85,7 +84,7 @@ class CompiledGraph:
         if any("input" in template.reads for template in self._own_templates()):
             # In a map's body the input of a root is the item.
             specs.append({"item": True})
-        self.scope_reads: Mapping[str, Any] = _united(specs)
+        self.scope_reads: JsonMapping = _united(specs)
         found = self._node_reads(inner)
         self.output_reads = {name: read for name, read in found.items() if name in graph.nodes}
         self.free_reads = {name: read for name, read in found.items() if name not in graph.nodes}
@@ -100,7 +99,7 @@ class CompiledGraph:
     def _own_templates(self) -> list[EvaluatedTemplate]:
         return [one.template for one in self.nodes.values() if one.template is not None]
 
-    def _node_reads(self, inner: Sequence[CompiledGraph]) -> Mapping[str, Any]:
+    def _node_reads(self, inner: Sequence[CompiledGraph]) -> JsonMapping:
         found: dict[str, list[Any]] = {}
         for name, one in self.nodes.items():
             read_here = one.template.reads if one.template is not None else {}
@@ -136,7 +135,7 @@ class CompiledWorkflow(CompiledGraph):
         self._entries: dict[tuple[str | None, str | None], str | None] = {}
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> CompiledWorkflow:
+    def from_row(cls, row: JsonMapping) -> CompiledWorkflow:
         """The program of a row of `workflow_versions`; a graph that cannot run raises `InvalidGraphError`."""
         graph, problems = parse_graph(row["nodes"], row["edges"])
         if graph is None:

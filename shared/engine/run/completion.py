@@ -7,7 +7,6 @@ dies in between is followed by one that starts the same run, and no failure goes
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from shared.domain.execution.node_record import UNTOUCHED
 from shared.domain.workflow.settings import WorkflowSettings
@@ -21,9 +20,8 @@ from shared.events.execution import (
     trigger_of,
 )
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.nodes.node_type import NodeError
-
-JsonObject = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 

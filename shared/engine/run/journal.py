@@ -14,7 +14,6 @@ import logging
 from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any
 
 from shared.errors import RunLimitError, StorageUnavailableError
 from shared.observability import count, mean
@@ -158,7 +157,7 @@ class Journal:
             if not self._large[tenant_id]:
                 del self._large[tenant_id]
 
-    def _write_beside(self, batch: Sequence[_Waiting], write: Coroutine[Any, Any, None]) -> None:
+    def _write_beside(self, batch: Sequence[_Waiting], write: Coroutine[object, object, None]) -> None:
         """Lets the batch be written by `write`, a task beside what else is written."""
         streams = {waiting.append.stream_id for waiting in batch}
         self._held |= streams

@@ -7,7 +7,6 @@ does not depend on what else was under way, and can be derived again from the ru
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from shared.domain.execution.node_paths import item_of, split_path
 from shared.domain.execution.node_readiness import live_sources
@@ -24,9 +23,8 @@ from shared.engine.run.scopes import Scope, Scopes, Step
 from shared.errors import LimitExceededError
 from shared.events.node import NodeSucceeded
 from shared.ids import derived_id
+from shared.json_types import JsonObject
 from shared.nodes.node_type import MAX_JOINED_BYTES, Completed, NodeError, NodeInputs, Signal, Wait
-
-JsonObject = dict[str, Any]
 
 # What a node's expressions may read of others' outputs, whole: it is written, sent and read at once.
 MAX_READ_BYTES = 67_108_864
@@ -177,10 +175,10 @@ class NodeInputResolver:
             asked = body.graph.nodes if named is True else named
             seen = [name for name in asked if name in before and self._has_output(prefix + name)]
 
-        def of_scope(name: str) -> Any:
+        def of_scope(name: str) -> object:
             return self._scope(name, scope)
 
-        def output(name: str) -> Any:
+        def output(name: str) -> object:
             return cut(self._state.nodes[prefix + name].output, body.output_reads.get(name, True))
 
         nodes = list(dict.fromkeys((*sources, *seen)))
@@ -193,7 +191,7 @@ class NodeInputResolver:
         record = self._state.nodes.get(path)
         return record is not None and bool(record.handles or record.status == "succeeded")
 
-    def _scope(self, name: str, scope: Scope) -> Any:
+    def _scope(self, name: str, scope: Scope) -> object:
         state = self._state
         if name == "workflow":
             return {"id": state.workflow_id, "version": state.workflow_version}

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from dataclasses import replace
-from typing import Any
 
 from shared.domain.execution.node_record import UNTOUCHED
 from shared.domain.retry_policy import delay_seconds
@@ -19,11 +18,10 @@ from shared.engine.run.recorder import Recorder
 from shared.engine.run.scopes import Step
 from shared.engine.run.secret_injection import perform_with_secrets
 from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeWaiting
+from shared.json_types import JsonObject
 from shared.nodes.node_type import Completed, EffectContext, EffectPermissions, MapPlan, NodeError, Wait
 from shared.observability import tagged
 from shared.platform.slots import waiting_outside
-
-JsonObject = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.domain.execution.fold import apply, apply_event
 from shared.domain.execution.run_budget import DEFAULT_BUDGET, RunBudget
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from shared.engine.run.sync_reply import SyncReply
     from shared.events.facts import ExecutionFact
 
-JsonObject = dict[str, Any]
 
 # How long after an effect's timeout somebody else may take the run over.
 EFFECT_GRACE_SECONDS = 30.0

@@ -7,12 +7,12 @@ kept is nothing but the fold of durable events; what others have appended since 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from shared.domain.execution.fold import apply_event
 from shared.domain.execution.run_budget import RunBudget
 from shared.domain.execution.state import ExecutionState
 from shared.events.envelope import RecordedEvent
+from shared.json_types import JsonObject
 from shared.platform.lru_cache import LruCache
 from shared.platform.turns import ComputeTurns
 from shared.repositories.event_store import READ_LIMIT, EventStoreRepository, event_of
@@ -63,7 +63,7 @@ class RunCache:
             await self._apply(known[0], rows)
         return known
 
-    async def _apply(self, state: ExecutionState, rows: list[dict[str, Any]]) -> None:
+    async def _apply(self, state: ExecutionState, rows: list[JsonObject]) -> None:
         """Takes in what these rows say, so much at a time that no turn is a long one."""
         begin = size_bytes = 0
         for end, row in enumerate(rows, 1):
@@ -83,5 +83,5 @@ class RunCache:
         self._kept.put((state.tenant_id, state.id), (state, cause), weight)
 
 
-def _events(rows: list[dict[str, Any]]) -> list[RecordedEvent]:
+def _events(rows: list[JsonObject]) -> list[RecordedEvent]:
     return [event_of(row) for row in rows]

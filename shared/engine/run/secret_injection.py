@@ -5,20 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from shared.domain.expressions import secret_references, signal_urls
 from shared.domain.secret import secret_context
 from shared.engine.run.compiled_graph import CompiledNode
 from shared.errors import SecretUnreadableError
+from shared.json_types import JsonObject
 from shared.nodes.node_type import Completed, EffectContext, NodeError
 from shared.repositories.secrets import SecretRepository
 
 # How long a value that was changed may still be used.
 MEMORY_SECONDS = 10.0
 MAX_REMEMBERED = 1_000
-
-JsonObject = dict[str, Any]
 
 
 async def perform_with_secrets(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 from shared.bootstrap import Services
 from shared.commands.executions.chosen_version import chosen_version
@@ -23,9 +22,8 @@ from shared.engine.verify.dry_run_nodes import DryRunNodes, RecordedOutcomes
 from shared.engine.verify.verification import LONGEST_SECONDS
 from shared.errors import UnprocessableError
 from shared.events.execution import ExecutionQueued, ExecutionStarted
+from shared.json_types import JsonObject
 from shared.queries.response_size import omit_largest
-
-JsonObject = dict[str, Any]
 
 # Above this size, outputs and parameters are left out of an answer that would not fit.
 LARGE_BYTES = 65_536

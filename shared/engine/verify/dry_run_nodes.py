@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.domain.execution.fold import apply, execution_fact
 from shared.domain.execution.node_readiness import outcome
@@ -28,7 +28,6 @@ from shared.nodes.node_type import Completed, NodeError
 if TYPE_CHECKING:
     from shared.events.facts import ExecutionFact
 
-JsonObject = dict[str, Any]
 
 # A node that nothing recorded answers for waits for ever.
 NEVER = timestamp(253_402_300_799)
@@ -117,7 +116,7 @@ class DryRunNodes(NodeInputResolver):
                 self._record(NodeStarted(path, 1, None, resolved, evaluated_at, UNKNOWN_VERSION))
             self._answer(step, answer, NodeWaiting(path, 1, NEVER, resolved, evaluated_at, undefined))
 
-    def _asks_for_signal(self, step: Step, parameters: Any, evaluated_at: int) -> bool:
+    def _asks_for_signal(self, step: Step, parameters: object, evaluated_at: int) -> bool:
         wait = step.one.type.wait
         return wait is not None and wait(parameters, evaluated_at / 1000).signal is not None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from shared.domain.retry_policy import LONGEST_RETRY_AFTER_SECONDS, delay_seconds
 from shared.domain.timestamps import unix_seconds
@@ -12,6 +11,7 @@ from shared.engine.verify.call_derivation import call_code
 from shared.engine.verify.context import LATE_SECONDS, DerivationContext, UnderivableError
 from shared.errors import UnavailableError
 from shared.events.node import NodeFailed, NodeRetryScheduled
+from shared.json_types import JsonObject
 from shared.nodes.node_type import Completed, NodeError
 
 
@@ -46,7 +46,7 @@ async def derived_failure(
     return replace(recorded, attempt=attempt)
 
 
-async def _code(given: DerivationContext, error: dict[str, Any], now: int) -> str | None:
+async def _code(given: DerivationContext, error: JsonObject, now: int) -> str | None:
     """The code with which the node fails, `None` where it does not; its expressions see `now`."""
     one, code = given.step.one, str(error.get("code"))
     if one.node.disabled:

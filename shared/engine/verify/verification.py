@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from shared.domain.execution.fold import apply, execution_fact
 from shared.domain.execution.state import ExecutionState
@@ -23,8 +22,7 @@ from shared.engine.verify.derivation import Derivation
 from shared.errors import UnprocessableError
 from shared.events.codec import BOUNDED_OUTPUTS_VERSION, encode, event_type
 from shared.events.envelope import RecordedEvent
-
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 # An HTTP API gives up after 30 seconds, in which the events are read as well. A run of 30,000 takes some ten.
 LONGEST_SECONDS = 20.0

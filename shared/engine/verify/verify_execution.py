@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.verify.verification import Difference, first_difference
 from shared.errors import InvalidGraphError, NotFoundError
 from shared.events.envelope import RecordedEvent
+from shared.json_types import JsonObject
 from shared.queries.executions.queued_delivery import Peek, queued_delivery
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.payload import is_content
 from shared.repositories.workflows import WorkflowRepository
-
-JsonObject = dict[str, Any]
 
 
 async def verify_execution(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 from pydantic import ConfigDict
 
@@ -18,7 +17,7 @@ class SignalQuery(Query):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    def payload(self) -> Any:
+    def payload(self) -> object:
         """The parameters as an object, `true`, `false`, `null` and numbers as such; without any, null."""
         given = self.model_extra or {}
         return {name: json.loads(text) if _SCALAR.fullmatch(text) else text for name, text in given.items()} or None

@@ -19,13 +19,13 @@ import httpx
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from shared.domain.expressions.secret_references import NAME_PATTERN
+from shared.json_types import JsonObject
 from shared.nodes.guarded_transport import OutboundRefusedError
 from shared.nodes.http_response import Received, completed, received
 from shared.nodes.node_type import (
     MAX_OUTPUT_BYTES,
     Completed,
     EffectContext,
-    JsonObject,
     NodeError,
     NodeType,
     Parameters,

@@ -21,7 +21,8 @@ from pydantic import Field
 from shared.domain.workflow.graph import Graph, Node
 from shared.domain.workflow.graph_parser import parse_graph
 from shared.errors import InvalidGraphError
-from shared.nodes.node_type import JsonObject, MapPlan, NodeType, Parameters
+from shared.json_types import JsonObject
+from shared.nodes.node_type import MapPlan, NodeType, Parameters
 
 MAX_ITEMS = 10_000
 MAX_CONCURRENCY = 100

@@ -7,10 +7,11 @@ which those who get it know it again, such as `{% $execution.id %}`.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from shared.json_types import JsonObject
 from shared.nodes.aws_effect import Arn, aws_call, said
 from shared.nodes.node_type import Completed, EffectContext, NodeError, NodeType, Parameters
 
@@ -27,7 +28,7 @@ class PutEvent(Parameters):
     event_bus_name: Arn
     source: Annotated[str, Field(pattern=r"^[^\s]{1,256}$"), AfterValidator(_source)]
     detail_type: Annotated[str, Field(min_length=1, max_length=128)]
-    detail: dict[str, Any]
+    detail: JsonObject
     resources: Annotated[list[str], Field(max_length=10)] = Field(default_factory=list)
 
 
@@ -40,7 +41,7 @@ async def _perform(parameters: PutEvent, effect: EffectContext) -> Completed:
         "Resources": parameters.resources,
     }
     answer = await aws_call(effect, parameters.event_bus_name, "events", "put_events", Entries=[entry])
-    outcome: dict[str, Any] = next(iter(said(answer, "Entries")), {})
+    outcome: JsonObject = next(iter(said(answer, "Entries")), {})
     if "EventId" not in outcome:
         # The call succeeded and the entry did not: its code says which of the two sides failed.
         name = outcome.get("ErrorCode", "Unknown")

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.nodes.node_type import Completed, Condition, JsonObject, NodeInputs, NodeType, Parameters
+from shared.json_types import JsonObject
+from shared.nodes.node_type import Completed, Condition, NodeInputs, NodeType, Parameters
 
 DEFAULT_HANDLE = "default"
 

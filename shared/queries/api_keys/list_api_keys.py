@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from shared.json_types import JsonObject
 from shared.queries.page import Page, keyset_page
 from shared.repositories.api_keys import ApiKeyRepository
 from shared.repositories.rows import Keyset
@@ -19,6 +18,6 @@ async def list_api_keys(
     return Page([view(row) for row in page.items], page.next)
 
 
-def view(row: dict[str, Any]) -> dict[str, Any]:
+def view(row: JsonObject) -> JsonObject:
     """What is shown of a key's row."""
     return {name: row.get(name) for name in FIELDS}

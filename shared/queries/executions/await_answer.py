@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any
 
 from shared.domain.execution.fold import fold
 from shared.domain.response import answer_of
 from shared.errors import QueueError, QueueUnavailableError, StorageUnavailableError
+from shared.json_types import JsonObject
 from shared.platform.deadline import within
 from shared.queue.reply_channel import ReplyChannel
 from shared.repositories.event_store import EventStoreRepository
@@ -29,7 +29,7 @@ async def await_answer(
     tenant_id: str,
     execution_id: str,
     wait_seconds: float,
-) -> dict[str, Any] | None:
+) -> JsonObject | None:
     """The run's answer, `{response}` or `{status, output}`, waited for this long; `None` when there is none by then.
 
     The drain tells it through Redis. Where Redis is out of reach, or knows nothing, the store has it.
@@ -54,11 +54,11 @@ async def await_answer(
     return None
 
 
-async def _told(answers: ReplyChannel, execution_id: str, seconds: float) -> dict[str, Any] | None:
+async def _told(answers: ReplyChannel, execution_id: str, seconds: float) -> JsonObject | None:
     try:
         text = await answers.wait(execution_id, seconds)
     except (QueueUnavailableError, QueueError):
         await asyncio.sleep(seconds)
         return None
-    found: dict[str, Any] | None = None if text is None else json.loads(text)
+    found: JsonObject | None = None if text is None else json.loads(text)
     return found

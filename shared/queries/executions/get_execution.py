@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from shared.domain.execution.fold import apply, fold
 from shared.domain.execution.node_record import NodeRecord
 from shared.domain.execution.state import ExecutionState
 from shared.domain.execution.view import node_view, view
 from shared.domain.webhook.delivery import DeliveryRecord, queued
 from shared.errors import NotFoundError
+from shared.json_types import JsonObject
 from shared.queries.executions.queued_delivery import Peek, queued_delivery
 from shared.queries.response_size import MAX_ANSWER_BYTES, answer_bytes, omit_largest
 from shared.repositories.event_store import EventStoreRepository
@@ -26,7 +25,7 @@ async def get_execution(
     tenant_id: str,
     execution_id: str,
     at: int | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """The run as its events up to sequence number `at` (unset: all) leave it, with every node of its graph.
 
     A delivery that was accepted and not yet begun is `queued`. Raises `NotFoundError` for another tenant's run, and
@@ -47,7 +46,7 @@ async def get_execution(
     return _fitted(_described(state, [node["id"] for node in row["nodes"]] if row else []))
 
 
-def _described(state: ExecutionState, node_ids: list[str]) -> dict[str, Any]:
+def _described(state: ExecutionState, node_ids: list[str]) -> JsonObject:
     found = view(state)
     untouched = node_view(NodeRecord("cancelled" if state.status == "cancelled" else "pending"))
     found["nodes"] = {node_id: dict(untouched) for node_id in node_ids} | found["nodes"]
@@ -61,7 +60,7 @@ def _queued(tenant_id: str, execution_id: str, delivery: DeliveryRecord) -> Exec
     return state
 
 
-def _fitted(execution: dict[str, Any]) -> dict[str, Any]:
+def _fitted(execution: JsonObject) -> JsonObject:
     """The answer without its largest values where it would be too large; each is in the run's events."""
     if answer_bytes(execution) <= MAX_ANSWER_BYTES:
         return execution

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from shared.json_types import JsonObject
 from shared.queries.page import Page, keyset_page
 from shared.repositories.executions import ExecutionRepository
 from shared.repositories.rows import Keyset, Row
@@ -39,6 +38,6 @@ async def list_executions(
     return Page([_described(row) for row in page.items], page.next)
 
 
-def _described(row: Row) -> dict[str, Any]:
+def _described(row: Row) -> JsonObject:
     optional = {name: row[name] for name in SHOWN_WHERE_SET if row[name] is not None}
     return {**{name: row[name] for name in SHOWN}, **optional}

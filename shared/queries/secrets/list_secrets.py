@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from shared.json_types import JsonObject
 from shared.queries.page import Page, keyset_page
 from shared.repositories.rows import Keyset
 from shared.repositories.secrets import SecretRepository
@@ -19,6 +18,6 @@ async def list_secrets(
     return Page([view(row) for row in page.items], page.next)
 
 
-def view(row: dict[str, Any]) -> dict[str, Any]:
+def view(row: JsonObject) -> JsonObject:
     """What is shown of a secret's row."""
     return {name: row[name] for name in FIELDS}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 from shared.domain.webhook.delivery import body_value
 from shared.errors import NotFoundError
+from shared.json_types import JsonObject
 from shared.queries.response_size import omit_largest
 from shared.queries.webhooks.get_webhook import get_webhook
 from shared.repositories.event_store import EventStoreRepository
@@ -43,7 +43,7 @@ async def get_delivery(
     return found
 
 
-def view(row: Row) -> dict[str, Any]:
+def view(row: Row) -> JsonObject:
     """The delivery as the API shows it."""
     absent = {"webhook_id", *(name for name in ABSENT if row[name] is None)}
     return {name: value for name, value in row.items() if name not in absent}

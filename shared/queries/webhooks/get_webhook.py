@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from shared.errors import NotFoundError
+from shared.json_types import JsonObject
 from shared.repositories.rows import Row
 from shared.repositories.webhooks import WebhookRepository
 
@@ -17,7 +16,7 @@ async def get_webhook(webhooks: WebhookRepository, tenant_id: str, webhook_id: s
     return row
 
 
-def view(row: Row, base_url: str) -> dict[str, Any]:
+def view(row: Row, base_url: str) -> JsonObject:
     """The webhook as the API shows it; `base_url` is where its provider reaches us."""
     return {
         "id": row["id"],

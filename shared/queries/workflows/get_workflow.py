@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from shared.errors import NotFoundError
+from shared.json_types import JsonObject
 from shared.repositories.workflows import WorkflowRepository
 
 FIELDS = (
@@ -23,7 +22,7 @@ FIELDS = (
 )
 
 
-async def get_workflow(workflows: WorkflowRepository, tenant_id: str, workflow_id: str) -> dict[str, Any]:
+async def get_workflow(workflows: WorkflowRepository, tenant_id: str, workflow_id: str) -> JsonObject:
     """The tenant's workflow, archived ones too, with `stream_version`; else `NotFoundError`."""
     row = await workflows.get(tenant_id, workflow_id)
     if row is None:
@@ -31,6 +30,6 @@ async def get_workflow(workflows: WorkflowRepository, tenant_id: str, workflow_i
     return row
 
 
-def view(row: dict[str, Any]) -> dict[str, Any]:
+def view(row: JsonObject) -> JsonObject:
     """What is shown of a workflow's row: all of it but our own bookkeeping."""
     return {name: row[name] for name in FIELDS}

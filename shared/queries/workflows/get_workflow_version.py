@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from shared.errors import NotFoundError
+from shared.json_types import JsonObject
 from shared.repositories.workflows import WorkflowRepository
 
 # A version is an integer in the database.
@@ -13,7 +12,7 @@ MAX_VERSION = 2**31 - 1
 
 async def get_workflow_version(
     workflows: WorkflowRepository, tenant_id: str, workflow_id: str, version: str
-) -> dict[str, Any]:
+) -> JsonObject:
     """One published version; a draft's version, and a text that is no version, are a `NotFoundError`."""
     number = int(version) if version.isascii() and version.isdigit() and len(version) <= 10 else 0
     row = await workflows.version(tenant_id, workflow_id, number) if 0 < number <= MAX_VERSION else None

@@ -6,7 +6,7 @@ Nothing is parsed, decompressed or deduplicated before it has verified.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.providers.handshake import HandshakeAnswer, answer, is_challenge, unusable
@@ -24,7 +24,7 @@ class Examination(NamedTuple):
 
 
 def examine(
-    provider: Provider, delivery: Delivery, secrets: Sequence[str], now: float, public_keys: Sequence[Any] = ()
+    provider: Provider, delivery: Delivery, secrets: Sequence[str], now: float, public_keys: Sequence[object] = ()
 ) -> Examination:
     """The examination of a request at Unix time `now`; `public_keys` are fetched ones, where the scheme wants some."""
     asked = any(each.method == delivery.method for each in provider.handshakes)

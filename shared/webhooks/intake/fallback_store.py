@@ -6,12 +6,12 @@ Spilled, it is due at once, and a drain's sweep finds it. Held, it is due when i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from shared.domain.webhook.delivery import entry_of_run, queued
 from shared.errors import ThrottledError
 from shared.events.codec import new_event
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
 from shared.repositories.append import Append, Appended
 from shared.repositories.event_store import EventStoreRepository
@@ -54,7 +54,7 @@ async def hold(events: EventStoreRepository, webhook_id: str, job: ExecutionJob)
     return status if appended is None else await _outcome(events, job, trigger, appended)
 
 
-def _first(job: ExecutionJob, verdict: str, due_in_seconds: float = 0.0) -> tuple[Append, dict[str, Any]]:
+def _first(job: ExecutionJob, verdict: str, due_in_seconds: float = 0.0) -> tuple[Append, JsonObject]:
     """The append of the run's first fact and its entries of the delivery log; and what triggers the run."""
     delivery, fact = job.delivered, queued(job.delivered)
     metadata = {"actor": f"webhook:{delivery['webhook_id']}", **job.cause.metadata()}
@@ -64,7 +64,7 @@ def _first(job: ExecutionJob, verdict: str, due_in_seconds: float = 0.0) -> tupl
 
 
 async def _outcome(
-    events: EventStoreRepository, job: ExecutionJob, trigger: dict[str, Any], appended: Appended
+    events: EventStoreRepository, job: ExecutionJob, trigger: JsonObject, appended: Appended
 ) -> StoredRun:
     delivery_id = job.delivered["delivery_id"]
     if appended.status != "conflict":

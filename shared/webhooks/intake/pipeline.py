@@ -12,6 +12,7 @@ from shared.bootstrap import Services
 from shared.domain.webhook.delivery import DeliveryRecord, queued
 from shared.errors import ConflictError, GoneError, InvalidSignatureError, NotFoundError
 from shared.ids import is_uuid
+from shared.json_types import JsonObject
 from shared.platform.deadline import within
 from shared.queue.job import ExecutionJob
 from shared.webhooks.acceptance import takes_address, takes_event
@@ -41,7 +42,7 @@ NO_WEBHOOK = "There is no such webhook."
 class Intake:
     """Takes deliveries. One per process."""
 
-    def __init__(self, services: Services, filters_out: Callable[[str, dict[str, Any]], Awaitable[str | None]]) -> None:
+    def __init__(self, services: Services, filters_out: Callable[[str, JsonObject], Awaitable[str | None]]) -> None:
         """Uses the process's services; `filters_out` says why a webhook's filter keeps out what would be the trigger of
         a run, if it does."""
         self._filters_out = filters_out

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from shared.domain.timestamps import timestamp
 from shared.domain.webhook.delivery import JWT, DeliveryRecord, delivery_record, identified
 from shared.errors import PayloadTooLargeError
 from shared.ids import derived_id, new_id
+from shared.json_types import JsonMapping
 from shared.queue.job import ExecutionJob
 from shared.tracing import current_context
 from shared.webhooks.acceptance import WAIT
@@ -38,7 +39,7 @@ class WebhookRequest(NamedTuple):
     source_ip: str = ""
 
     @classmethod
-    def of(cls, event: Mapping[str, Any]) -> WebhookRequest:
+    def of(cls, event: JsonMapping) -> WebhookRequest:
         """The request in an event of an HTTP API (payload format 2.0); `PayloadTooLargeError`."""
         text, is_base64 = event.get("body") or "", event.get("isBase64Encoded", False)
         if len(text) > MAX_BODY_BYTES * (4 / 3 if is_base64 else 1) + 4:

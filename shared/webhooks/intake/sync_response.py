@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from shared.bootstrap import Services
+from shared.json_types import JsonObject
 from shared.queries.executions.await_answer import await_answer
 from shared.queue.job import ExecutionJob
 from shared.webhooks.response import Answer, json_answer
@@ -43,7 +43,7 @@ async def run_answer(services: Services, job: ExecutionJob, accepted: Answer, ba
     return Answer(500, json.dumps(problem).encode(), "application/problem+json")
 
 
-def _responded(response: dict[str, Any]) -> Answer:
+def _responded(response: JsonObject) -> Answer:
     headers, body = dict(response["headers"]), response["body"]
     kind = headers.pop("content-type", None)
     if isinstance(body, str):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from shared.bootstrap import Services
 from shared.domain.timestamps import unix_seconds
 from shared.domain.webhook.intake_config import intake_config
 from shared.domain.webhook.provider_rules import secret_context
 from shared.errors import GoneError, QueueError, QueueUnavailableError, StorageUnavailableError, UnavailableError
+from shared.json_types import JsonMapping, JsonObject
 from shared.platform.deadline import within
 from shared.queue.cache import RememberedWebhook
 from shared.webhooks.intake.circuit_breaker import LONG_SECONDS, SHORT_SECONDS, CircuitBreaker
@@ -40,7 +40,7 @@ class CachedWebhook(NamedTuple):
     node_id: str | None
     provider_id: str
     provider: Provider | None
-    config: Mapping[str, Any]
+    config: JsonMapping
     is_active: bool
     is_holding: bool
     awaits_secret: bool
@@ -111,7 +111,7 @@ class WebhookCache:
         """The webhook has just changed: the next delivery asks again."""
         self._memory.forget(webhook_id)
 
-    async def _ask(self, webhook_id: str, seconds: float) -> dict[str, Any] | None:
+    async def _ask(self, webhook_id: str, seconds: float) -> JsonObject | None:
         seen = None if self._circuit.is_open else await self._ask_redis(webhook_id)
         if seen is not None and seen.is_fresh:
             return seen.config
@@ -140,7 +140,7 @@ class WebhookCache:
             return None
 
 
-async def _open(config: dict[str, Any]) -> CachedWebhook:
+async def _open(config: JsonObject) -> CachedWebhook:
     """The webhook with its secrets decrypted."""
     secrets: list[tuple[str, float | None]] = []
     if config["secrets"]:
@@ -166,7 +166,7 @@ async def _open(config: dict[str, Any]) -> CachedWebhook:
     )
 
 
-def _provider(config: dict[str, Any]) -> Provider | None:
+def _provider(config: JsonObject) -> Provider | None:
     try:
         return provider(config["provider"], config["config"])
     except ValueError:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
+from shared.json_types import JsonMapping
 from shared.webhooks.providers.provider import Provider, fit
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -22,18 +21,18 @@ def provider_ids() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in _FOLDER.glob("*.toml")))
 
 
-def provider_data(provider_id: str) -> Mapping[str, Any] | None:
+def provider_data(provider_id: str) -> JsonMapping | None:
     """The provider's file as it is; `None` when there is no such provider."""
     # The id comes from a request's path: it must not name another file, and not fill a cache.
     return _read(provider_id) if _ID.fullmatch(provider_id) and provider_id in provider_ids() else None
 
 
 @cache
-def _read(provider_id: str) -> Mapping[str, Any]:
+def _read(provider_id: str) -> JsonMapping:
     return tomllib.loads((_FOLDER / f"{provider_id}.toml").read_text("utf-8"))
 
 
-def provider(provider_id: str, config: Mapping[str, Any]) -> Provider | None:
+def provider(provider_id: str, config: JsonMapping) -> Provider | None:
     """The provider fitted to a webhook's configuration, `None` when there is no such provider; a configuration that
     does not fit raises `ValueError`."""
     return _fitted(provider_id, json.dumps(config, sort_keys=True)) if provider_data(provider_id) is not None else None

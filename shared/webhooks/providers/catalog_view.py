@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
+from shared.json_types import JsonMapping, JsonObject
 from shared.webhooks.providers.catalog import provider_data, provider_ids
 from shared.webhooks.providers.configuration import options_of
 from shared.webhooks.providers.rules import secret_origin
@@ -15,13 +14,13 @@ UNVERIFIED = "How this provider signs could not be checked again: try it with a 
 
 
 @cache
-def catalog() -> list[dict[str, Any]]:
+def catalog() -> list[JsonObject]:
     """What the API shows of each provider: `{id, title, scheme, headers, event_type, delivery_id, handshake,
     documentation, category, setup, secret, secret_origin, options, verified, warning}`."""
     return [_entry(data) for provider_id in provider_ids() if (data := provider_data(provider_id))]
 
 
-def _entry(data: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(data: JsonMapping) -> JsonObject:
     scheme = data["scheme"]
     signature = scheme.get("signature", {}).get("in", "header:Authorization" if scheme["kind"] == "basic" else "")
     id_place, event = data.get("delivery", {}).get("id", ()), data.get("event", {}).get("type", ())

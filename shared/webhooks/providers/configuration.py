@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
-from typing import Any
 
 from shared.domain.json.values import pointer_of
 from shared.domain.webhook.config import LIVE, written
 from shared.errors import MAX_PROBLEMS, Problem
+from shared.json_types import JsonMapping
 from shared.webhooks.acceptance import OPTIONS, option_problems
 from shared.webhooks.providers.catalog import provider_data
 from shared.webhooks.providers.handshake import parse_handshake
 from shared.webhooks.providers.provider import fit, fitted_data
 
 
-def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
+def config_problems(data: JsonMapping, config: JsonMapping) -> list[Problem]:
     """What is wrong with a webhook's configuration, with pointers into it."""
     given, options = config, options_of(data)
     config = {name: value for name, value in given.items() if name not in OPTIONS}
@@ -46,7 +46,7 @@ def config_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[
     return []
 
 
-def stored_problems(provider_id: str, config: Mapping[str, Any]) -> list[Problem]:
+def stored_problems(provider_id: str, config: JsonMapping) -> list[Problem]:
     """What is wrong with a configuration that was saved before, perhaps under other rules."""
     data = provider_data(provider_id)
     if data is None:
@@ -54,7 +54,7 @@ def stored_problems(provider_id: str, config: Mapping[str, Any]) -> list[Problem
     return config_problems(data, written(config))
 
 
-def _user_defined_problems(data: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
+def _user_defined_problems(data: JsonMapping, config: JsonMapping) -> list[Problem]:
     """What is wrong with a scheme of the tenant's own: of each handshake the first, else the first of all."""
     try:
         fitted = fitted_data(data, config)
@@ -86,9 +86,9 @@ def _table_of(error: ValueError) -> str:
     return pointer_of(named[1] if named and named[1] in TABLES else "scheme")
 
 
-def options_of(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def options_of(data: JsonMapping) -> dict[str, JsonMapping]:
     """The options by name: the provider's own, and those that follow from its scheme."""
-    options: dict[str, Mapping[str, Any]] = dict(data.get("options", {}))
+    options: dict[str, JsonMapping] = dict(data.get("options", {}))
     if data.get("user_defined"):
         from shared.webhooks.providers.custom import TABLES
 
@@ -106,7 +106,7 @@ def options_of(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return options
 
 
-def _option_problems(name: str, option: Mapping[str, Any], config: Mapping[str, Any]) -> list[Problem]:
+def _option_problems(name: str, option: JsonMapping, config: JsonMapping) -> list[Problem]:
     if name not in config:
         suggestion = option.get("where")
         return (
@@ -131,7 +131,7 @@ def _option_problems(name: str, option: Mapping[str, Any], config: Mapping[str, 
     return []
 
 
-def _unknown(name: str, data: Mapping[str, Any], options: Sequence[str]) -> Problem:
+def _unknown(name: str, data: JsonMapping, options: Sequence[str]) -> Problem:
     if name == LIVE and data.get("user_defined"):
         return Problem(pointer_of(name), "A webhook is live once a delivery has verified.", "Leave it out.")
     return Problem(pointer_of(name), f"{data['title']} has no option {name[:100]!r}.", _known(name, options))

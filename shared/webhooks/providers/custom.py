@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from shared.domain.webhook.config import written
+from shared.json_types import JsonMapping, JsonObject
 
 TABLES = ("timestamp", "delivery", "event", "handshake", "answer")
 MAX_CHARACTERS = 8_000
@@ -22,7 +22,7 @@ MAX_HANDSHAKES = 20
 FETCHING = ("fetch", "fetch_hosts", "fetch_host_pattern", "stores")
 
 
-def custom_data(data: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def custom_data(data: JsonMapping, config: JsonMapping) -> JsonObject:
     """A provider's data with the scheme of the configuration in it; `ValueError` where it has none, or too much."""
     scheme = config.get("scheme")
     if not isinstance(scheme, Mapping):

@@ -26,8 +26,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from shared.json_types import JsonMapping
 from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.providers.provider_reply import KEYS, Reply, parse_reply, templates
 from shared.webhooks.providers.shapes import Shape, parse_shape
@@ -80,7 +81,7 @@ class HandshakeAnswer(NamedTuple):
     accepted: bool = True
 
 
-def parse_handshake(data: Mapping[str, Any], *, user_defined: bool = False) -> Handshake:
+def parse_handshake(data: JsonMapping, *, user_defined: bool = False) -> Handshake:
     """The handshake in a provider's data; `ValueError` where it is outside the grammar. One of a user-defined scheme
     that has a pattern, as could be saved once, is unusable."""
     table = TomlTable("handshake", data)

@@ -20,9 +20,9 @@ Beside the scheme (see `shared/webhooks/signatures/scheme.py`) a file has:
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from shared.json_types import JsonMapping, JsonObject
 from shared.webhooks.providers.handshake import Handshake, parse_handshake, refuses_shape
 from shared.webhooks.providers.provider_reply import Reply, parse_reply
 from shared.webhooks.signatures.fields import Field, parse_source
@@ -46,7 +46,7 @@ class Provider(NamedTuple):
     refuses_challenges: bool
 
 
-def fit(data: Mapping[str, Any], config: Mapping[str, Any]) -> Provider:
+def fit(data: JsonMapping, config: JsonMapping) -> Provider:
     """The provider of a file's data with a webhook's configuration set into it; `ValueError` where they do not fit."""
     fitted = fitted_data(data, config)
     scheme = compile_scheme(fitted["scheme"], fitted.get("timestamp"))
@@ -65,7 +65,7 @@ def fit(data: Mapping[str, Any], config: Mapping[str, Any]) -> Provider:
     )
 
 
-def fitted_data(data: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def fitted_data(data: JsonMapping, config: JsonMapping) -> JsonObject:
     """The file's data with the configuration's variant and options in place; an unknown variant raises `ValueError`."""
     fitted = copy.deepcopy(dict(data))
     if data.get("user_defined"):
@@ -97,7 +97,7 @@ def _signed(scheme: Scheme, place: str) -> bool:
     return all(scheme.signs(each.strip().removesuffix("?")) for each in place.split(" / "))
 
 
-def _set(fitted: dict[str, Any], option: Mapping[str, Any], value: object) -> None:
+def _set(fitted: JsonObject, option: JsonMapping, value: object) -> None:
     *path, last = option["sets"].split(".")
     table = fitted
     for name in path:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shared.domain.response import FORBIDDEN_HEADERS
+from shared.json_types import JsonMapping
 from shared.webhooks.delivery import SignatureContext
 from shared.webhooks.response import Answer
 from shared.webhooks.signatures.template import Template, parse_template
@@ -56,7 +57,7 @@ class _MissingError(Exception):
     """Something that the answer names is not there."""
 
 
-def parse_reply(data: Mapping[str, Any], name: str = "answer") -> Reply:
+def parse_reply(data: JsonMapping, name: str = "answer") -> Reply:
     """The answer in a table; `ValueError` outside the grammar."""
     table = TomlTable(name, data)
     headers = table.texts_of("headers")
@@ -84,7 +85,7 @@ def templates(reply: Reply) -> list[Template]:
     return [*found, *([reply.body] if reply.body else []), *_leaves(reply.json)]
 
 
-def _compiled(value: Any) -> Any:
+def _compiled(value: object) -> object:
     if isinstance(value, Mapping):
         return {name: _compiled(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -92,14 +93,14 @@ def _compiled(value: Any) -> Any:
     return parse_template(value) if isinstance(value, str) else value
 
 
-def _leaves(value: Any) -> list[Template]:
+def _leaves(value: object) -> list[Template]:
     if isinstance(value, Template):
         return [value]
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [leaf for child in children for leaf in _leaves(child)]
 
 
-def _filled(value: Any, facts: SignatureContext) -> Any:
+def _filled(value: object, facts: SignatureContext) -> object:
     if isinstance(value, dict):
         return {name: _filled(item, facts) for name, item in value.items()}
     if isinstance(value, list):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from shared.domain.webhook.config import written
 from shared.domain.webhook.provider_rules import ProviderRules
+from shared.json_types import JsonMapping
 from shared.webhooks.providers.catalog import provider_data
 from shared.webhooks.providers.configuration import config_problems
 from shared.webhooks.providers.provider import fitted_data
 from shared.webhooks.signatures.scheme import compile_scheme, is_public
 
 
-def provider_rules(provider_id: str, config: Mapping[str, Any] | None = None) -> ProviderRules | None:
+def provider_rules(provider_id: str, config: JsonMapping | None = None) -> ProviderRules | None:
     """What a webhook of this provider needs with this configuration; `None` when there is no such provider."""
     data = provider_data(provider_id)
     if data is None:
@@ -42,7 +40,7 @@ def provider_rules(provider_id: str, config: Mapping[str, Any] | None = None) ->
     )
 
 
-def secret_origin(data: Mapping[str, Any]) -> str | None:
+def secret_origin(data: JsonMapping) -> str | None:
     """Who makes the secret: `chosen` by the webhook's owner (or generated here), made by the `provider`, or handed over
     in a `handshake`; `None` where there is none."""
     scheme = data["scheme"]
@@ -54,7 +52,7 @@ def secret_origin(data: Mapping[str, Any]) -> str | None:
     return "provider" if is_given else "chosen"
 
 
-def _has_key(data: Mapping[str, Any], secret: str) -> bool:
+def _has_key(data: JsonMapping, secret: str) -> bool:
     from shared.webhooks.signatures.public_keys import keys_in
 
     return bool(keys_in([secret], compile_scheme(data["scheme"], data.get("timestamp")).key))

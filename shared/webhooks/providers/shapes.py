@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shared.ids import is_uuid
+from shared.json_types import JsonMapping
 from shared.webhooks.toml_reader import TomlTable
 
 MAX_CHARACTERS = 512
@@ -48,7 +49,7 @@ class Shape(NamedTuple):
 
 def parse_shape(data: object) -> Shape:
     """The shape in a text or a table; `ValueError` outside the grammar."""
-    given: Mapping[str, Any] = data if isinstance(data, Mapping) else {"class": data}
+    given: JsonMapping = data if isinstance(data, Mapping) else {"class": data}
     table = TomlTable("shape", given)
     name = table.one_of("class", tuple(CLASSES))
     table.has_only("class", "length", "min_length", "max_length")

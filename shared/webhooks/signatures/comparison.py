@@ -52,7 +52,7 @@ def keys_of(key: Key, secrets: Sequence[str], delivery: Delivery) -> list[tuple[
     return found
 
 
-def public_keys_of(scheme: Scheme, secrets: Sequence[str], fetched: Sequence[Any]) -> list[Any]:
+def public_keys_of(scheme: Scheme, secrets: Sequence[str], fetched: Sequence[object]) -> list[Any]:
     """The public keys of a scheme that has them: fetched where it says so, else out of the secrets.
 
     Without one it raises `RefusedError`.

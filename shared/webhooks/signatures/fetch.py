@@ -6,10 +6,10 @@ Nothing is fetched from where a delivery says, unless its host is in the file: a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from shared.json_types import JsonMapping
 from shared.webhooks.delivery import SignatureContext
 from shared.webhooks.signatures.template import Template, parse_template
 from shared.webhooks.signatures.transforms import as_text
@@ -39,7 +39,7 @@ class Fetch(NamedTuple):
         return url if is_at(url, hosts, self.host_pattern, self.path_pattern) else None
 
 
-def parse_fetch(data: Mapping[str, Any]) -> Fetch:
+def parse_fetch(data: JsonMapping) -> Fetch:
     """The place in a provider's data; `ValueError` outside the grammar."""
     table = TomlTable("scheme.fetch", data)
     format_ = table.text("format")

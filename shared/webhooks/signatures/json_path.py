@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d*)\]")
 
@@ -27,7 +26,7 @@ def parse_path(text: str) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def values(value: Any, steps: tuple[Step, ...]) -> Iterator[Any]:
+def values(value: object, steps: tuple[Step, ...]) -> Iterator[object]:
     """Whatever the path leads to, in order."""
     if not steps:
         yield value
@@ -44,7 +43,7 @@ def values(value: Any, steps: tuple[Step, ...]) -> Iterator[Any]:
         yield from values(value[step], rest)
 
 
-def text_of(value: Any) -> str | None:
+def text_of(value: object) -> str | None:
     """A JSON scalar as senders write it into what they sign; `None` for null, objects and lists."""
     if isinstance(value, bool):
         return "true" if value else "false"

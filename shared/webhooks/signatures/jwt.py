@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from typing import Any
 
 from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
+from shared.json_types import JsonObject
 from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.signatures.comparison import (
     MAX_SIGNATURE_CHARACTERS,
@@ -33,7 +33,7 @@ PUBLIC = {
 
 
 def check_token(
-    scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: float, public_keys: Sequence[Any]
+    scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: float, public_keys: Sequence[object]
 ) -> None:
     """Fills the delivery's claims in when its token verifies; else raises `RefusedError`."""
     head, payload, signature, signed = _parts(scheme, delivery)
@@ -85,7 +85,7 @@ def _parts(scheme: Scheme, delivery: Delivery) -> tuple[bytes, bytes, bytes, byt
     return head, payload, signature, f"{parts[0]}.{parts[1]}".encode()
 
 
-def _object(raw: bytes) -> dict[str, Any]:
+def _object(raw: bytes) -> JsonObject:
     try:
         found = parse_json(raw, refuse_unstorable=False, refuse_duplicates=True)
     except InvalidRequestError:
@@ -99,7 +99,7 @@ def _check_signature(
     scheme: Scheme,
     delivery: Delivery,
     secrets: Sequence[str],
-    public_keys: Sequence[Any],
+    public_keys: Sequence[object],
     signature: bytes,
     signed: bytes,
 ) -> None:
@@ -114,7 +114,7 @@ def _check_signature(
     check_public(PUBLIC[scheme.algorithm], keys_found, [signature], [signed])
 
 
-def _check_times(scheme: Scheme, claims: dict[str, Any], now: float) -> None:
+def _check_times(scheme: Scheme, claims: JsonObject, now: float) -> None:
     for name in scheme.requires:
         if claims.get(name) is None:
             raise RefusedError(f"claim_missing: {name}")

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -187,7 +186,7 @@ def _from_pem(pem: bytes) -> PublicKey | None:
         return None
 
 
-def _trusted(key: Any) -> PublicKey | None:
+def _trusted(key: object) -> PublicKey | None:
     if isinstance(key, ed25519.Ed25519PublicKey):
         raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         return ed25519_key(raw)

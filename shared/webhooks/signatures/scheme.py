@@ -51,8 +51,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from shared.json_types import JsonMapping
 from shared.webhooks.signatures.encodings import DECODERS
 from shared.webhooks.signatures.fetch import Fetch, parse_fetch
 from shared.webhooks.signatures.fields import Field, parse_field, parse_source
@@ -189,7 +190,7 @@ def _covers(content: Content, place: str) -> bool:
     return place.lower() in words
 
 
-def compile_scheme(scheme: Mapping[str, Any], timestamp: Mapping[str, Any] | None) -> Scheme:
+def compile_scheme(scheme: JsonMapping, timestamp: JsonMapping | None) -> Scheme:
     """The scheme in a provider's data; data outside the grammar raises `ValueError` that says what to write."""
     table = TomlTable("scheme", scheme)
     kind = table.one_of("kind", tuple(ALGORITHMS))
@@ -255,7 +256,7 @@ def _covers_body(scheme: Scheme) -> bool:
     return all(_covers(content, "body") or _covers(content, "form:") for content in scheme.contents)
 
 
-def _claims(scheme: Mapping[str, Any]) -> tuple[tuple[str, tuple[Template, ...]], ...]:
+def _claims(scheme: JsonMapping) -> tuple[tuple[str, tuple[Template, ...]], ...]:
     table = TomlTable("scheme.claims", scheme.get("claims", {}))
     named = scheme.get("claims", {})
     return tuple((name, tuple(parse_template(text) for text in table.texts(name))) for name in named)
@@ -267,7 +268,7 @@ def _digest_size(kind: str, algorithm: str) -> int:
     return 64 if algorithm == "ed25519" else 0
 
 
-def _contents(kind: str, scheme: Mapping[str, Any]) -> tuple[Content, ...]:
+def _contents(kind: str, scheme: JsonMapping) -> tuple[Content, ...]:
     given = scheme.get("content", "{secret}" if kind in ("token", "basic") else None)
     if kind in ("jwt", "none"):
         return ()
@@ -290,7 +291,7 @@ def _encodings(table: TomlTable, public: bool, optional: bool) -> tuple[str, ...
     return found
 
 
-def _signature(kind: str, data: Mapping[str, Any]) -> Signature:
+def _signature(kind: str, data: JsonMapping) -> Signature:
     table = TomlTable("scheme.signature", data)  # a table it must be, before anything is added to it
     if kind == "basic":
         data = {"in": "header:Authorization", "prefix": "Basic ", "encoding": "base64", **data}
@@ -317,7 +318,7 @@ def _signature(kind: str, data: Mapping[str, Any]) -> Signature:
     return found
 
 
-def _timestamp(data: Mapping[str, Any]) -> Timestamp:
+def _timestamp(data: JsonMapping) -> Timestamp:
     table = TomlTable("timestamp", data)
     place = table.text("in")
     tolerance = table.whole("tolerance_seconds", 300, 1, 604_800)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.signatures.comparison import (
@@ -45,7 +45,7 @@ class Verification(NamedTuple):
 
 
 def verify(
-    scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: float, public_keys: Sequence[Any] = ()
+    scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: float, public_keys: Sequence[object] = ()
 ) -> Verification:
     """The verdict on a delivery, judged at Unix time `now` with any of the `secrets`; without a usable one, refused.
 
@@ -70,7 +70,7 @@ def verify(
         return Verification(str(refused))
 
 
-def _items(scheme: Scheme, delivery: Delivery) -> Sequence[Any]:
+def _items(scheme: Scheme, delivery: Delivery) -> Sequence[object]:
     """The items that must verify; a delivery as a whole is one."""
     if scheme.items is None:
         return (None,)
@@ -83,7 +83,7 @@ def _items(scheme: Scheme, delivery: Delivery) -> Sequence[Any]:
 
 
 def _judge(
-    scheme: Scheme, delivery: Delivery, secrets: Sequence[str], public_keys: Sequence[Any], item: Any
+    scheme: Scheme, delivery: Delivery, secrets: Sequence[str], public_keys: Sequence[object], item: object
 ) -> str | None:
     """The timestamp's text of a delivery, or an item of it, that verifies; else `RefusedError`."""
     assert scheme.signature is not None, "only schemes of kind none have no signature"

@@ -38,12 +38,12 @@ from shared.engine.run.secret_injection import SecretReader
 from shared.engine.verify.verify_execution import verify_execution
 from shared.events.envelope import RecordedEvent
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.nodes.node_type import EffectPermissions
 from shared.queue.consumer import JobConsumer
 from shared.queue.job import ExecutionJob
 from shared.repositories.database import Database
 
-JsonObject = dict[str, Any]
 Queue = TypeVar("Queue", bound=JobConsumer)
 
 

@@ -11,6 +11,7 @@ import pytest
 from shared.domain.execution.state import ExecutionState
 from shared.engine.run.sync_reply import MAX_REPLY_CHARACTERS
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.queries.executions.await_answer import await_answer
 from shared.queue.connection import connect
 from shared.queue.job import ExecutionJob
@@ -19,7 +20,7 @@ from shared.queue.reply_channel import ReplyChannel
 from shared.repositories.database import Database
 from shared.repositories.event_store import EventStoreRepository
 from shared.settings import Settings
-from tests.integration.engine.harness import HOOK, Bench, JsonObject, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 

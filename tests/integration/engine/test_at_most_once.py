@@ -6,8 +6,9 @@ import asyncio
 
 from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.verify.verification import first_difference
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.harness import HOOK, Bench, JsonObject, request, transform
+from tests.integration.engine.harness import HOOK, Bench, request, transform
 from tests.integration.engine.sink import Sink
 
 

@@ -17,8 +17,9 @@ from shared.errors import InvalidGraphError
 from shared.events.execution import ExecutionCancelled, ExecutionQueued, ExecutionStarted
 from shared.events.node import NodeStarted
 from shared.ids import derived_id, new_id
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.harness import HOOK, Bench, JsonObject, call, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, call, delay, request, transform
 from tests.integration.engine.sink import Sink
 from tests.integration.http.runs import append
 

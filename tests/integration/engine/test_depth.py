@@ -12,10 +12,9 @@ from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.verify.verification import first_difference
 from shared.events.codec import encode
 from shared.events.node import NodeSucceeded
+from shared.json_types import JsonObject
 from shared.nodes.node_type import MAX_JOINED_BYTES
 from tests.integration.engine.harness import HOOK, Bench, transform
-
-JsonObject = dict[str, Any]
 
 
 def nested(depth: int) -> Any:

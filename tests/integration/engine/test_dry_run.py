@@ -11,11 +11,10 @@ from shared.commands.executions.replay_execution import ReplayExecution, replay_
 from shared.commands.workflows.update_workflow import UpdateWorkflow, update_workflow
 from shared.engine.verify.dry_run import dry_run
 from shared.errors import InvalidGraphError, UnprocessableError
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
 from tests.integration.engine.harness import HOOK, Bench, call, delay, request, transform
 from tests.integration.engine.sink import Sink, as_json
-
-JsonObject = dict[str, Any]
 
 
 async def _dry(bench: Bench, job: ExecutionJob, **fields: Any) -> JsonObject:

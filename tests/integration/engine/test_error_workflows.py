@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from shared.domain.execution.state import ExecutionState
@@ -11,8 +9,9 @@ from shared.errors import InvalidGraphError
 from shared.events.execution import ErrorWorkflowStarted, ExecutionQueued, ExecutionStarted
 from shared.events.node import NodeFailed
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.harness import HOOK, Bench, JsonObject, call, transform
+from tests.integration.engine.harness import HOOK, Bench, call, transform
 from tests.integration.engine.test_calls import START, called_runs
 from tests.integration.http.runs import append
 
@@ -38,7 +37,7 @@ async def test_failed_run_tells_its_error_workflow(bench: Bench) -> None:
     job = bench.delivery(workflow_id, {"order": 7})
     failed = await bench.execute(job)
     told = await error_run(bench, job)
-    error: dict[str, Any] = {"code": "no_stock", "message": "None left."}
+    error: JsonObject = {"code": "no_stock", "message": "None left."}
     assert (failed.status, told.status, told.trigger["type"], told.parent_id) == (
         "failed",
         "succeeded",

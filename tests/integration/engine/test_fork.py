@@ -12,6 +12,7 @@ from shared.commands.workflows.update_workflow import UpdateWorkflow, update_wor
 from shared.domain.execution.state import ExecutionState
 from shared.errors import IdempotencyConflictError, NotFoundError, UnprocessableError
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
 from tests.integration.engine.harness import HOOK, Bench, request, transform
 from tests.integration.engine.sink import Sink, as_json
@@ -42,7 +43,7 @@ async def _chain(bench: Bench, sink: Sink) -> tuple[str, ExecutionJob]:
     return workflow_id, job
 
 
-async def _publish(bench: Bench, workflow_id: str, nodes: list[dict[str, Any]], *edges: tuple[str, str]) -> None:
+async def _publish(bench: Bench, workflow_id: str, nodes: list[JsonObject], *edges: tuple[str, str]) -> None:
     """Another version."""
     drawn = [{"source": source, "target": target} for source, target in edges]
     command = UpdateWorkflow(name="test", nodes=nodes, edges=drawn)
@@ -152,7 +153,7 @@ async def test_same_key_is_one_fork(bench: Bench, sink: Sink) -> None:
         ({"from_node": "two", "version": 9}, "/version"),
     ],
 )
-async def test_what_cannot_be_forked_is_refused(bench: Bench, fields: dict[str, Any], pointer: str) -> None:
+async def test_what_cannot_be_forked_is_refused(bench: Bench, fields: JsonObject, pointer: str) -> None:
     """The problem says which field is wrong."""
     other = {"id": "other", "type": "manual_trigger"}
     check = {"id": "check", "type": "if", "parameters": {"condition": True}}

@@ -14,6 +14,7 @@ from local.stack.redis import RedisServer
 from shared.engine.drain.loop import Drain
 from shared.errors import KeeperDiedError
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob, ExecutionJob
 from shared.repositories.executions import ExecutionRepository
@@ -113,7 +114,7 @@ async def test_last_run_may_end_while_the_drain_withdraws(bench: Bench, sink: Si
 class Odd(ExecutionRepository):
     """A repository whose answers end the sweep that asks for them, as a cancellation that nobody has meant does."""
 
-    async def claim_due(self, limit: int, lease_seconds: float, now: str) -> list[dict[str, Any]]:
+    async def claim_due(self, limit: int, lease_seconds: float, now: str) -> list[JsonObject]:
         raise asyncio.CancelledError
 
 

@@ -12,10 +12,9 @@ import pytest
 from shared.domain.execution.fold import apply_event
 from shared.domain.execution.state import ExecutionState
 from shared.engine.run.scheduler import MAX_UNSAVED
+from shared.json_types import JsonObject
 from tests.integration.engine.harness import HOOK, Bench, delay, request, transform
 from tests.integration.engine.sink import Sink, as_json
-
-JsonObject = dict[str, Any]
 
 ITEMS = "{% $trigger.body.items %}"
 DAY = 86_400.0

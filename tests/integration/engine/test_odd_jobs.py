@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from bullmq import FlowProducer, Queue
 
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.queue.consumer import JobConsumer
 from shared.queue.job import STALLED_TOO_OFTEN, ExecutionJob
 from tests.integration.engine.harness import HOOK, Bench, transform
 from tests.integration.engine.own_store import supabase_gateway  # noqa: F401  # the fixture
 
-JsonObject = dict[str, Any]
 EMPTY = {"wait": 0, "active": 0, "delayed": 0}
 
 

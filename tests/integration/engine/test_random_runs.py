@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
 from shared.repositories.append import Append, Appended
 from shared.repositories.database import Database
@@ -26,7 +27,7 @@ def handles_of(on_error: str) -> tuple[str, ...]:
     return ("out", "error") if on_error == "route" else ("out",)
 
 
-def _map(url: str, items: list[bool], tolerated: int, concurrency: int) -> dict[str, Any]:
+def _map(url: str, items: list[bool], tolerated: int, concurrency: int) -> JsonObject:
     """A map that sends a request for each item, which is refused where the item is false."""
     path = "{% $item ? '/fine' : '/refused' %}"
     body = {
@@ -47,7 +48,7 @@ class Plan:
         size = chance.randint(3, 9)
         self.chosen: list[tuple[str, ...]] = [("out",)]
         self.failing: list[int] = []
-        self.nodes: list[dict[str, Any]] = [{**HOOK, "id": "0"}]
+        self.nodes: list[JsonObject] = [{**HOOK, "id": "0"}]
         self.edges: list[tuple[int, str, int]] = []
         offered: list[tuple[str, ...]] = [("out",)]
         for number in range(1, size):
@@ -65,7 +66,7 @@ class Plan:
             if can_fail:
                 self.failing.append(number)
 
-    def _kind(self, chance: random.Random, url: str) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...], bool]:
+    def _kind(self, chance: random.Random, url: str) -> tuple[JsonObject, tuple[str, ...], tuple[str, ...], bool]:
         what = chance.choice(["transform", "switch", "call", "fail", "refused", "map", "map"])
         on_error = chance.choice(["fail", "continue", "route"])
         after_error = {"fail": (), "continue": ("out",), "route": ("error",)}[on_error]

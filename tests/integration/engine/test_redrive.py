@@ -15,8 +15,9 @@ from shared.domain.execution.state import ExecutionState
 from shared.engine.run.graph_cache import PUBLISHED_SECONDS
 from shared.errors import ExecutionFinishedError, ExecutionNotFinishedError, NotFoundError
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.harness import HOOK, Bench, JsonObject, call, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, call, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 START: JsonObject = {"id": "start", "type": "manual_trigger"}

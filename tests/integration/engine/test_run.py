@@ -7,13 +7,13 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from shared.commands.executions.cancel_execution import CancelExecution, cancel_execution
 from shared.domain.retry_policy import ERROR_CLASSES
 from shared.domain.timestamps import unix_seconds
+from shared.json_types import JsonObject
 from tests.integration.engine.harness import HOOK, Bench, request, transform
 from tests.integration.engine.sink import Received, Sink, as_json
 
@@ -202,7 +202,7 @@ async def test_slow_attempt_is_retried_as_a_timeout(bench: Bench, sink: Sink) ->
         ("limit", transform("do", "{% $pad('x', 900000) & $pad('x', 900000) %}")),
     ],
 )
-async def test_pure_nodes_failure_is_retried_too(bench: Bench, code: str, node: dict[str, Any]) -> None:
+async def test_pure_nodes_failure_is_retried_too(bench: Bench, code: str, node: JsonObject) -> None:
     """With expressions that fail, codes of a node's own, and limits, as with any other class."""
     retry = [{"errors": [code], "max_attempts": 3, "initial_interval_seconds": 0.01}]
     job = bench.delivery(await bench.publish([HOOK, {**node, "retry": retry}], "hook>do"))

@@ -12,6 +12,7 @@ from shared.domain.execution.run_budget import RunBudget
 from shared.errors import RunLimitError
 from shared.events.envelope import NewEvent
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
 from shared.repositories.append import Append
 from tests.integration.engine.harness import HOOK, Bench, call, delay, request, transform
@@ -22,7 +23,7 @@ from tests.integration.engine.test_error_workflows import telling
 LARGE = "{% $join($map([1..1000], function($n) { '" + "x" * 100 + "' })) %}"
 
 
-def chain(count: int, value: Any) -> tuple[list[dict[str, Any]], list[str]]:
+def chain(count: int, value: Any) -> tuple[list[JsonObject], list[str]]:
     """So many transforms after the trigger, one after the other."""
     names = ["hook", *(f"n{number}" for number in range(count))]
     return [HOOK, *(transform(name, value) for name in names[1:])], [f"{one}>{other}" for one, other in pairwise(names)]

@@ -18,9 +18,9 @@ from shared.commands.workflows.update_workflow import UpdateWorkflow, update_wor
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.domain.workflow.schedule import next_tick
 from shared.engine.run.executor import RunExecutor
+from shared.json_types import JsonObject
 from tests.integration.engine.harness import Bench, transform
 
-JsonObject = dict[str, Any]
 HOUR = 3600.0
 
 

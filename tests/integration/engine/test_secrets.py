@@ -14,8 +14,9 @@ from shared.commands.secrets.delete_secret import delete_secret
 from shared.commands.secrets.set_secret import SetSecret, set_secret
 from shared.engine.verify.dry_run import dry_run
 from shared.errors import InvalidGraphError
+from shared.json_types import JsonObject
 from shared.settings import settings
-from tests.integration.engine.harness import HOOK, Bench, JsonObject, request, transform
+from tests.integration.engine.harness import HOOK, Bench, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
 AT = "/nodes/1/parameters"

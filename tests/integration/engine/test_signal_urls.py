@@ -10,8 +10,9 @@ import pytest
 from shared.aws import secrets as keys
 from shared.aws.signal_tokens import SignalToken, read_token
 from shared.errors import InvalidGraphError
+from shared.json_types import JsonObject
 from shared.settings import settings
-from tests.integration.engine.harness import HOOK, Bench, JsonObject, request, transform
+from tests.integration.engine.harness import HOOK, Bench, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
 WAIT: JsonObject = {"id": "w", "type": "wait_for_signal", "parameters": {"name": "approval"}}

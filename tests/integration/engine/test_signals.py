@@ -16,8 +16,9 @@ from shared.errors import (
     UnprocessableError,
 )
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.harness import HOOK, Bench, JsonObject, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 

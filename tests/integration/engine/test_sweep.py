@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 
 from local.stack.process import free_port
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.queue.consumer import JobConsumer
 from shared.repositories.executions import ExecutionRepository
 from tests.integration.engine.harness import Bench, delay, transform
@@ -21,7 +21,7 @@ class Odd(ExecutionRepository):
 
     tenant_id = new_id()
 
-    async def claim_due(self, limit: int, lease_seconds: float, now: str) -> list[dict[str, Any]]:
+    async def claim_due(self, limit: int, lease_seconds: float, now: str) -> list[JsonObject]:
         odd = {"tenant_id": self.tenant_id, "execution_id": "7"}
         return [odd, *await super().claim_due(limit, lease_seconds, now)]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 
 from shared.domain.timestamps import unix_seconds
+from shared.json_types import JsonObject
 from shared.nodes import outbound
 from tests.integration.engine.harness import HOOK, Bench, call, delay, request, transform
 from tests.integration.engine.sink import Sink
@@ -69,7 +69,7 @@ async def test_request_that_waits_for_its_turn_is_given_up_with_its_run(bench: B
     ],
     ids=["delay", "signal"],
 )
-async def test_time_spent_waiting_is_not_the_nodes(bench: Bench, pause: dict[str, Any]) -> None:
+async def test_time_spent_waiting_is_not_the_nodes(bench: Bench, pause: JsonObject) -> None:
     """A node's `timeout_seconds` is for an attempt at its work: one that waits may wait for longer."""
     handle = "pause.timeout>say" if pause["type"] == "wait_for_signal" else "pause>say"
     workflow_id = await bench.publish(

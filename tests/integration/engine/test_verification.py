@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import psycopg
 import pytest
@@ -13,11 +12,10 @@ from local.stack.gateway_process import SupabaseGateway
 from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.verify.verification import Difference, first_difference
 from shared.events.envelope import RecordedEvent
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
 from tests.integration.engine.harness import HOOK, Bench, delay, request, transform
 from tests.integration.engine.sink import Sink
-
-JsonObject = dict[str, Any]
 
 RETRY = [{"errors": ["http_5xx"], "max_attempts": 2, "initial_interval_seconds": 0.01}]
 NODES = [

@@ -9,8 +9,9 @@ from types import FrameType
 from typing import Any
 
 from shared.bootstrap import Services
+from shared.json_types import JsonObject
 from shared.repositories.database import Database
-from tests.integration.engine.harness import HOOK, Bench, JsonObject, delay, request, transform
+from tests.integration.engine.harness import HOOK, Bench, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-JsonObject = dict[str, Any]
+from shared.json_types import JsonObject
 
 # What a database, a header, a log or a page may stumble over.
 TEXTS: dict[str, str] = {

@@ -12,6 +12,7 @@ from functions.drain.work import drain
 from functions.intake import app
 from shared.bootstrap import Services
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from tests.custom_scheme import SCHEME
 from tests.integration.hostile.examples import TEXTS, free
@@ -19,7 +20,7 @@ from tests.integration.http.client import Client
 from tests.integration.webhooks.sender import Sender, ledger
 
 # Who signs what, and what becomes of it: one webhook for each.
-WEBHOOKS: dict[str, dict[str, Any]] = {
+WEBHOOKS: dict[str, JsonObject] = {
     "accepted": {},
     "answered by a workflow's text": {"response": {"status": 200, "body": "\ufffe"}},
     "filtered by type": {"event_types": ["no such*type"]},
@@ -33,7 +34,7 @@ WEBHOOKS: dict[str, dict[str, Any]] = {
     "throttled": {"rate_limit": {"per_minute": 1, "burst": 1}},
 }
 PROVIDERS = ("github", "generic_token", "stripe", "standard_webhooks", "custom")
-SCHEMES: dict[str, dict[str, Any]] = {
+SCHEMES: dict[str, JsonObject] = {
     "custom": {
         "scheme": SCHEME,
         "delivery": {"id": ["header:X-Id", "query:a?"]},
@@ -59,7 +60,7 @@ def bodies(text: str) -> Iterator[bytes]:
     yield text.encode("utf-8", "surrogatepass")
 
 
-def requests(sender: Sender, text: str) -> Iterator[dict[str, Any]]:
+def requests(sender: Sender, text: str) -> Iterator[JsonObject]:
     """Deliveries that would be right but for the text, each with it in another place."""
     for body in bodies(text):
         yield sender.event(body, webhook_id=new_id())

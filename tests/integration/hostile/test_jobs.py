@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from functions.drain.work import drain
 from shared.bootstrap import Services
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from shared.queue.job import ExecutionJob
 from tests.integration.hostile.examples import TEXTS
@@ -19,10 +18,10 @@ from tests.integration.webhooks.sender import Sender
 NAMES = {"workflow_id", "webhook_id", "node_id", "delivery_id", "received_at", "body_encoding"}
 
 
-def changed(delivery: dict[str, Any], text: str) -> list[dict[str, Any]]:
+def changed(delivery: JsonObject, text: str) -> list[JsonObject]:
     """The delivery with the text in each of its texts, in turn; each is another one."""
     fields = [name for name, value in delivery.items() if isinstance(value, str) and name not in NAMES]
-    changes: list[dict[str, Any]] = [{name: text} for name in (*fields, "correlation_id", "event_type", "trace")]
+    changes: list[JsonObject] = [{name: text} for name in (*fields, "correlation_id", "event_type", "trace")]
     changes += [{"headers": {text: text}}, {"query": {text: text}}, {"keep_raw_body": True, "body": text}]
     return [{**delivery, "delivery_id": new_id(), **change} for change in changes]
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 import gc
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from shared.aws import calls
 from shared.errors import InvalidGraphError
+from shared.json_types import JsonObject
 from shared.nodes.registry import names, node_type
 from tests.integration.engine.harness import HOOK, Bench
 from tests.integration.engine.sink import Received, Sink
 from tests.integration.hostile.examples import Schema
-
-JsonObject = dict[str, Any]
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 # Texts that cannot be written into a graph, and that an expression can make all the same.

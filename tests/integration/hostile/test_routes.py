@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
 from functions.drain.work import drain
 from shared.bootstrap import Services
 from shared.http.openapi import every_operation
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from tests.integration.hostile.examples import TEXTS
 from tests.integration.hostile.world import World, handlers, ordered
@@ -31,7 +31,7 @@ def test_every_operation_is_tested() -> None:
 def test_no_text_is_a_fault_of_ours(wired: Services, kind: str) -> None:
     """What cannot be stored is refused or replaced, and runs of another tenant go on beside it."""
     world, other = World.of(wired), World.of(wired)
-    served, answers = handlers(), dict[str, dict[str, Any]]()
+    served, answers = handlers(), dict[str, JsonObject]()
     for operation in ordered():
         if operation.id in served:
             for sent in world.events(operation, TEXTS[kind]):

@@ -19,12 +19,12 @@ from shared.http.auth import context_of
 from shared.http.openapi import document, every_operation
 from shared.http.operation import Operation, is_uuid_parameter
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from tests.integration.hostile.examples import Schema
 from tests.integration.http.client import Client, event
 from tests.integration.http.graphs import DOUBLING
 
-JsonObject = dict[str, Any]
 Handler = Callable[[JsonObject, Any], JsonObject]
 
 FOLDER = Path(__file__).parents[3] / "functions"

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from shared.domain.actor import Actor, Role
 from shared.http.auth import context_of
 from shared.ids import new_id
+from shared.json_types import JsonObject
 
 FUNCTIONS = ("workflows", "publish", "api_keys", "secrets", "health", "execute", "executions", "audit", "webhooks")
 TEXT = re.compile(r"text/|application/(json|xml|javascript)")
@@ -71,7 +72,7 @@ class Client:
         return answer(sent)
 
 
-def answer(sent: dict[str, Any]) -> Answer:
+def answer(sent: JsonObject) -> Answer:
     """What the function of the event's route answers."""
     handler, sent["routeKey"], sent["pathParameters"] = route_of(
         sent["requestContext"]["http"]["method"], sent["rawPath"]
@@ -81,10 +82,10 @@ def answer(sent: dict[str, Any]) -> Answer:
     return Answer(found["statusCode"], headers, found.get("body") or "")
 
 
-def event(method: str, path: str, content: bytes | None, headers: Mapping[str, str], query: str) -> dict[str, Any]:
+def event(method: str, path: str, content: bytes | None, headers: Mapping[str, str], query: str) -> JsonObject:
     """The event of a request without an authorizer's context."""
     headers = {"content-type": "application/json", "host": "api.test", **headers}
-    sent: dict[str, Any] = {
+    sent: JsonObject = {
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
@@ -108,7 +109,7 @@ def event(method: str, path: str, content: bytes | None, headers: Mapping[str, s
     return sent
 
 
-def route_of(method: str, path: str) -> tuple[Callable[[dict[str, Any], Any], dict[str, Any]], str, dict[str, str]]:
+def route_of(method: str, path: str) -> tuple[Callable[[JsonObject, Any], JsonObject], str, dict[str, str]]:
     """The handler that a request goes to, its route's key and the path's parameters, as API Gateway finds them."""
     routes = [
         (operation, module)

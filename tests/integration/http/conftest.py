@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from local.stack.redis import RedisServer
 from local.stack.tokens import LocalKeys
 from shared.bootstrap import Services
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from tests.integration import wiring
 from tests.integration.http.client import Client
 from tests.integration.http.graphs import DOUBLING
@@ -55,11 +55,11 @@ def client(wired: Services) -> Client:
 
 
 @pytest.fixture
-def workflow(client: Client) -> dict[str, Any]:
+def workflow(client: Client) -> JsonObject:
     """The client's published workflow, which a webhook or a hand can start."""
     created = client.request("POST", "/api/workflows", DOUBLING)
     assert created.status == 201, created
     published = client.request("POST", f"/api/workflows/{created.json['id']}/publish")
     assert published.status == 200, published
-    found: dict[str, Any] = created.json
+    found: JsonObject = created.json
     return found

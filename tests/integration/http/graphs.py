@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-HOOK: dict[str, Any] = {"id": "hook", "type": "webhook_trigger"}
-STEP: dict[str, Any] = {"id": "step", "type": "transform", "parameters": {"value": "{% $trigger.body %}"}}
-EDGE: dict[str, Any] = {"source": "hook", "target": "step"}
+from shared.json_types import JsonObject
+
+HOOK: JsonObject = {"id": "hook", "type": "webhook_trigger"}
+STEP: JsonObject = {"id": "step", "type": "transform", "parameters": {"value": "{% $trigger.body %}"}}
+EDGE: JsonObject = {"source": "hook", "target": "step"}
 
 
-def draft(name: str = "Flow", **fields: Any) -> dict[str, Any]:
+def draft(name: str = "Flow", **fields: Any) -> JsonObject:
     """A workflow's body: a webhook and one step, ready to publish."""
     return {"name": name, "nodes": [HOOK, STEP], "edges": [EDGE], **fields}
 
 
-DOUBLING: dict[str, Any] = {
+DOUBLING: JsonObject = {
     "name": "double",
     "nodes": [
         {"id": "hook", "type": "webhook_trigger"},

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.json_types import JsonObject
 from tests.integration.http.client import Client
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
@@ -72,7 +73,7 @@ DRAFTS = st.fixed_dictionaries(
 
 @given(graph=DRAFTS | GRAPHS)
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-def test_validate_answers_any_graph(client: Client, graph: dict[str, Any]) -> None:
+def test_validate_answers_any_graph(client: Client, graph: JsonObject) -> None:
     """Whatever the graph is, it is refused as malformed or judged, and each problem points into it."""
     answer = client.request("POST", "/api/workflows/validate", graph)
     assert answer.status in (200, 400), answer.text
@@ -82,7 +83,7 @@ def test_validate_answers_any_graph(client: Client, graph: dict[str, Any]) -> No
 
 @given(graph=DRAFTS | GRAPHS, settings_=ANYTHING)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_graph_can_be_saved_or_is_refused(client: Client, graph: dict[str, Any], settings_: Any) -> None:
+def test_any_graph_can_be_saved_or_is_refused(client: Client, graph: JsonObject, settings_: Any) -> None:
     """What is saved comes back the same from the database, can be saved again, and is published or found invalid."""
     body = {"name": "any", **graph, "settings": {"any": settings_}}
     created = client.request("POST", "/api/workflows", body)

@@ -14,22 +14,23 @@ from shared.domain.actor import Actor
 from shared.domain.api_key_format import key_parts
 from shared.errors import StorageUnavailableError
 from shared.http.auth import actor_of
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from shared.repositories.api_keys import ApiKeyRepository
 from tests.integration.http.client import Client
 
 
-def authorised(key: str, header: str = "Bearer {}") -> dict[str, Any]:
+def authorised(key: str, header: str = "Bearer {}") -> JsonObject:
     """The authorizer's answer to a request with this key."""
-    found: dict[str, Any] = authorizer({"headers": {"authorization": header.format(key)}}, None)
+    found: JsonObject = authorizer({"headers": {"authorization": header.format(key)}}, None)
     return found
 
 
-def created(client: Client, **fields: Any) -> dict[str, Any]:
+def created(client: Client, **fields: Any) -> JsonObject:
     """A new key's body."""
     answer = client.request("POST", "/api/api-keys", {"name": "CI", **fields})
     assert answer.status == 201, answer.text
-    body: dict[str, Any] = answer.json
+    body: JsonObject = answer.json
     return body
 
 
@@ -136,7 +137,7 @@ def test_api_keys_page(client: Client) -> None:
         ({"key": "mine"}, "/key"),
     ],
 )
-def test_malformed_key_is_a_400(client: Client, fields: dict[str, Any], pointer: str) -> None:
+def test_malformed_key_is_a_400(client: Client, fields: JsonObject, pointer: str) -> None:
     """Every field is checked, and each problem points at it."""
     found = client.request("POST", "/api/api-keys", {"name": "CI", **fields})
     assert (found.status, found.pointers) == (400, [pointer]), found.text
@@ -169,7 +170,7 @@ def test_anything_else_is_refused(api: object, token: str) -> None:
 
 
 @pytest.mark.parametrize("event", [{}, {"headers": None}, {"headers": {"authorization": None}}])
-def test_request_without_credentials_is_refused(api: object, event: dict[str, Any]) -> None:
+def test_request_without_credentials_is_refused(api: object, event: JsonObject) -> None:
     """No header, no entry."""
     assert authorizer(event, None) == {"isAuthorized": False}
 

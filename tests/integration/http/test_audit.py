@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from tests.integration.http.client import Client
 
 
-def test_feed_shows_everything_in_order(client: Client, workflow: dict[str, Any]) -> None:
+def test_feed_shows_everything_in_order(client: Client, workflow: JsonObject) -> None:
     """A tenant sees its own events, oldest first, with who caused them."""
     client.request("POST", f"/api/workflows/{workflow['id']}/execute")
     items = client.request("GET", "/api/events").json["items"]
@@ -18,7 +17,7 @@ def test_feed_shows_everything_in_order(client: Client, workflow: dict[str, Any]
     assert {item["metadata"]["actor"] for item in items} == {"api_key:test"}
 
 
-def test_feed_goes_on_from_a_position(client: Client, workflow: dict[str, Any]) -> None:
+def test_feed_goes_on_from_a_position(client: Client, workflow: JsonObject) -> None:
     """The position of one answer is the next one's `after`, also when nothing had happened."""
     first = client.request("GET", "/api/events", query={"limit": 1}).json
     assert first["next_cursor"]
@@ -31,7 +30,7 @@ def test_feed_goes_on_from_a_position(client: Client, workflow: dict[str, Any]) 
     assert [item["event_type"] for item in news] == ["WorkflowUnpublished"]
 
 
-def test_feed_filters_by_type_and_stream(client: Client, workflow: dict[str, Any]) -> None:
+def test_feed_filters_by_type_and_stream(client: Client, workflow: JsonObject) -> None:
     """`type` and `stream_id` narrow the feed."""
     published = client.request("GET", "/api/events", query={"type": "WorkflowPublished"}).json["items"]
     assert [item["stream_id"] for item in published] == [workflow["id"]]
@@ -39,7 +38,7 @@ def test_feed_filters_by_type_and_stream(client: Client, workflow: dict[str, Any
     assert client.request("GET", "/api/events", query={"stream_id": new_id()}).json["items"] == []
 
 
-def test_feed_of_another_tenant_is_empty(workflow: dict[str, Any]) -> None:
+def test_feed_of_another_tenant_is_empty(workflow: JsonObject) -> None:
     """Nobody sees another tenant's events, by whatever filter."""
     assert Client().request("GET", "/api/events").json["items"] == []
     assert Client().request("GET", "/api/events", query={"stream_id": workflow["id"]}).json["items"] == []

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
-from typing import Any
 
 from functions.console.app import handler
 from shared.http.openapi import document, every_operation
+from shared.json_types import JsonObject
 from tests.integration.http.client import event
 
 
-def get(path: str) -> dict[str, Any]:
+def get(path: str) -> JsonObject:
     """The answer to a GET."""
-    found: dict[str, Any] = handler(event("GET", path, None, {}, ""), None)
+    found: JsonObject = handler(event("GET", path, None, {}, ""), None)
     return found
 
 

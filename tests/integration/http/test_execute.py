@@ -11,19 +11,20 @@ from shared.bootstrap import Services
 from shared.domain.json.check_budget import MAX_REQUEST_STEPS
 from shared.domain.timestamps import unix_seconds
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from shared.repositories.run_append import FIRST_DUE_SECONDS
 from tests.integration.http.client import Answer, Client
 from tests.integration.http.graphs import DOUBLING
 
 
-def execute(client: Client, workflow: dict[str, Any], body: Any = None, **headers: str) -> Answer:
+def execute(client: Client, workflow: JsonObject, body: Any = None, **headers: str) -> Answer:
     """The answer to executing the workflow; `idempotency_key=` is the header Idempotency-Key."""
     sent = {name.replace("_", "-"): text for name, text in headers.items()}
     return client.request("POST", f"/api/workflows/{workflow['id']}/execute", body, headers=sent)
 
 
-def test_execute_is_durable_before_it_is_answered(client: Client, wired: Services, workflow: dict[str, Any]) -> None:
+def test_execute_is_durable_before_it_is_answered(client: Client, wired: Services, workflow: JsonObject) -> None:
     """The answer is 202; by then the run is in the event store, due in a moment, pinned, and in the queue."""
     answer = execute(client, workflow, {"input": {"n": 21}})
     execution_id = answer.json["execution_id"]
@@ -38,7 +39,7 @@ def test_execute_is_durable_before_it_is_answered(client: Client, wired: Service
     assert (job.tenant_id, job.kind) == (client.tenant_id, "resume")
 
 
-def test_execute_shows_its_input_as_the_triggers_body(client: Client, workflow: dict[str, Any]) -> None:
+def test_execute_shows_its_input_as_the_triggers_body(client: Client, workflow: JsonObject) -> None:
     """The run's trigger is manual, and its body is the input."""
     execution_id = execute(client, workflow, {"input": [1, "two", None]}).json["execution_id"]
     shown = client.request("GET", f"/api/executions/{execution_id}").json
@@ -51,7 +52,7 @@ def test_execute_shows_its_input_as_the_triggers_body(client: Client, workflow: 
     }
 
 
-def test_same_key_and_request_is_one_run(client: Client, workflow: dict[str, Any]) -> None:
+def test_same_key_and_request_is_one_run(client: Client, workflow: JsonObject) -> None:
     """Repeating a request with its Idempotency-Key gives the same answer and one run."""
     first = execute(client, workflow, {"input": 1}, idempotency_key="order-7")
     again = execute(client, workflow, {"input": 1}, idempotency_key="order-7")
@@ -59,7 +60,7 @@ def test_same_key_and_request_is_one_run(client: Client, workflow: dict[str, Any
     assert len(client.request("GET", "/api/executions").json["items"]) == 1
 
 
-def test_same_key_with_another_request_is_refused(client: Client, workflow: dict[str, Any]) -> None:
+def test_same_key_with_another_request_is_refused(client: Client, workflow: JsonObject) -> None:
     """The key of one request does not serve another."""
     execute(client, workflow, {"input": 1}, idempotency_key="order-7")
     refused = execute(client, workflow, {"input": 2}, idempotency_key="order-7")
@@ -75,12 +76,10 @@ SCHEMA = {
 
 
 @pytest.fixture
-def strict(client: Client) -> dict[str, Any]:
+def strict(client: Client) -> JsonObject:
     """A published workflow whose input has a schema, and whose draft has moved on to another."""
-    hand: dict[str, Any] = {"id": "hand", "type": "manual_trigger", "parameters": {"input_schema": SCHEMA}}
-    found: dict[str, Any] = client.request(
-        "POST", "/api/workflows", {"name": "strict", "nodes": [hand], "edges": []}
-    ).json
+    hand: JsonObject = {"id": "hand", "type": "manual_trigger", "parameters": {"input_schema": SCHEMA}}
+    found: JsonObject = client.request("POST", "/api/workflows", {"name": "strict", "nodes": [hand], "edges": []}).json
     assert client.request("POST", f"/api/workflows/{found['id']}/publish").status == 200
     looser = {**hand, "parameters": {"input_schema": {"type": "object"}}}
     draft = {"name": "strict", "nodes": [looser], "edges": []}
@@ -99,7 +98,7 @@ def strict(client: Client) -> dict[str, Any]:
     ],
 )
 def test_input_that_does_not_fit_is_refused(
-    client: Client, strict: dict[str, Any], given: Any, pointers: list[str]
+    client: Client, strict: JsonObject, given: Any, pointers: list[str]
 ) -> None:
     """Before anything is recorded, with a pointer to each mistake."""
     refused = execute(client, strict, {"input": given})
@@ -128,7 +127,7 @@ def test_input_too_large_for_its_schema_is_refused(client: Client) -> None:
     assert client.request("GET", "/api/executions").json["items"] == []
 
 
-def test_input_is_held_against_the_version_that_runs(client: Client, strict: dict[str, Any]) -> None:
+def test_input_is_held_against_the_version_that_runs(client: Client, strict: JsonObject) -> None:
     """The published schema for published runs, the draft's for the draft's."""
     assert execute(client, strict, {"input": {"n": 1}}).status == 202
     assert execute(client, strict, {"input": {}, "version": "draft"}).status == 202
@@ -142,7 +141,7 @@ def test_schema_that_is_not_known_is_refused_when_published(client: Client) -> N
     assert (refused.status, refused.pointers) == (422, ["/nodes/0/parameters/input_schema"])
 
 
-def test_keys_of_two_tenants_are_apart(client: Client, workflow: dict[str, Any]) -> None:
+def test_keys_of_two_tenants_are_apart(client: Client, workflow: JsonObject) -> None:
     """An Idempotency-Key means something to one tenant's workflow alone."""
     other = Client()
     theirs = other.request("POST", "/api/workflows", DOUBLING).json
@@ -170,32 +169,32 @@ def test_draft_that_cannot_run_is_refused_with_its_problems(client: Client) -> N
 
 
 @pytest.mark.parametrize("version", [0, 2, -1, 2**40])
-def test_version_that_does_not_exist_is_refused(client: Client, workflow: dict[str, Any], version: int) -> None:
+def test_version_that_does_not_exist_is_refused(client: Client, workflow: JsonObject, version: int) -> None:
     """A version that was never saved is a 422 that points at it."""
     refused = execute(client, workflow, {"version": version})
     assert (refused.status, refused.pointers) == (422, ["/version"])
 
 
 @pytest.mark.parametrize("body", [{"version": "latest"}, {"version": 1.5}, {"version": True}, {"inputs": {}}, []])
-def test_malformed_request_is_refused(client: Client, workflow: dict[str, Any], body: Any) -> None:
+def test_malformed_request_is_refused(client: Client, workflow: JsonObject, body: Any) -> None:
     """Another type, an unknown word and an unknown field are a 400 that says where."""
     refused = execute(client, workflow, body)
     assert (refused.status, refused.code) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
-def test_malformed_key_is_refused(client: Client, workflow: dict[str, Any], key: str) -> None:
+def test_malformed_key_is_refused(client: Client, workflow: JsonObject, key: str) -> None:
     """An Idempotency-Key has 1 to 255 characters."""
     assert execute(client, workflow, {}, idempotency_key=key).status == 400
 
 
-def test_wait_that_is_over_answers_as_without(client: Client, workflow: dict[str, Any]) -> None:
+def test_wait_that_is_over_answers_as_without(client: Client, workflow: JsonObject) -> None:
     """When the run does not end in time, the answer is the 202."""
     answer = execute(client, workflow, {}, prefer="respond-async, wait=1")
     assert (answer.status, answer.json["status"]) == (202, "queued")
 
 
-def test_archived_and_unknown_workflows_do_not_run(client: Client, workflow: dict[str, Any]) -> None:
+def test_archived_and_unknown_workflows_do_not_run(client: Client, workflow: JsonObject) -> None:
     """An archived workflow starts nothing; an unknown one is not found."""
     assert client.request("DELETE", f"/api/workflows/{workflow['id']}").status == 204
     assert execute(client, workflow).code == "not_published"
@@ -204,7 +203,7 @@ def test_archived_and_unknown_workflows_do_not_run(client: Client, workflow: dic
 
 
 def test_run_survives_an_unreachable_queue(
-    client: Client, wired: Services, workflow: dict[str, Any], supabase_gateway: SupabaseGateway
+    client: Client, wired: Services, workflow: JsonObject, supabase_gateway: SupabaseGateway
 ) -> None:
     """Without Redis the run is accepted all the same: its row is due, and the sweep will find it."""
 

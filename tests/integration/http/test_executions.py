@@ -12,6 +12,7 @@ from shared.bootstrap import Services
 from shared.events.execution import ExecutionQueued, ExecutionStarted, ExecutionSucceeded
 from shared.events.node import NodeSkipped, NodeSucceeded
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import loop, run
 from shared.queries.executions.get_execution import get_execution
 from shared.queries.executions.list_execution_events import list_execution_events
@@ -23,7 +24,7 @@ SUCCEEDED = (ExecutionStarted(1, "hand"), DOUBLED, NodeSkipped("hook"), Executio
 
 
 @pytest.fixture
-def execution_id(client: Client, workflow: dict[str, Any]) -> str:
+def execution_id(client: Client, workflow: JsonObject) -> str:
     """A run that was started by hand and that no drain has seen."""
     found = client.request("POST", f"/api/workflows/{workflow['id']}/execute", {"input": {"n": 21}})
     assert found.status == 202, found
@@ -54,9 +55,7 @@ def test_at_shows_the_run_as_it_was(client: Client, wired: Services, execution_i
     assert client.request("GET", path, query={"at": events[0]["sequence_number"] - 1}).status == 404
 
 
-def test_accepted_delivery_is_queued_before_any_event(
-    client: Client, wired: Services, workflow: dict[str, Any]
-) -> None:
+def test_accepted_delivery_is_queued_before_any_event(client: Client, wired: Services, workflow: JsonObject) -> None:
     """Right after a webhook's 202 its run is shown from the queue, to its own tenant alone."""
     execution_id = deliver(wired, client.tenant_id, workflow["id"], {"n": 4})
     shown = client.request("GET", f"/api/executions/{execution_id}").json
@@ -68,7 +67,7 @@ def test_accepted_delivery_is_queued_before_any_event(
     assert Client().request("GET", f"/api/executions/{execution_id}/events").status == 404
 
 
-def test_list_filters_and_pages(client: Client, wired: Services, workflow: dict[str, Any], execution_id: str) -> None:
+def test_list_filters_and_pages(client: Client, wired: Services, workflow: JsonObject, execution_id: str) -> None:
     """Runs are listed newest first, by workflow, status and time of creation."""
     second = client.request("POST", f"/api/workflows/{workflow['id']}/execute").json["execution_id"]
     happen(wired, client.tenant_id, second, *SUCCEEDED)
@@ -151,9 +150,7 @@ def test_cancel_of_a_finished_run_is_refused(client: Client, wired: Services, ex
     assert (refused.status, refused.code) == (409, "execution_finished")
 
 
-def test_cancel_of_a_queued_delivery_writes_its_ledger(
-    client: Client, wired: Services, workflow: dict[str, Any]
-) -> None:
+def test_cancel_of_a_queued_delivery_writes_its_ledger(client: Client, wired: Services, workflow: JsonObject) -> None:
     """A delivery that no drain has begun is recorded as accepted, begun and cancelled."""
     execution_id = deliver(wired, client.tenant_id, workflow["id"], {"n": 4})
     assert Client().request("POST", f"/api/executions/{execution_id}/cancel").status == 404
@@ -179,7 +176,7 @@ def test_another_tenants_run_is_not_found(client: Client, execution_id: str, met
     "query",
     [{"status": "done"}, {"since": "yesterday"}, {"workflow_id": "x"}, {"limit": 101}, {"sort": "up"}, {"cursor": "x"}],
 )
-def test_malformed_filters_are_refused(client: Client, query: dict[str, Any]) -> None:
+def test_malformed_filters_are_refused(client: Client, query: JsonObject) -> None:
     """Unknown words, malformed times, ids and cursors are a 400."""
     assert client.request("GET", "/api/executions", query=query).status == 400
 

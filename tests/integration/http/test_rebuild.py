@@ -14,6 +14,7 @@ from local.stack.gateway_process import SupabaseGateway
 from local.tools import rebuild
 from shared.bootstrap import Services
 from shared.events.execution import ExecutionFailed, ExecutionStarted
+from shared.json_types import JsonObject
 from tests.integration.http.client import Client
 from tests.integration.http.graphs import DOUBLING
 from tests.integration.http.runs import happen
@@ -27,7 +28,7 @@ def supabase(supabase_gateway: SupabaseGateway) -> Iterator[SupabaseClient]:
 
 
 @pytest.fixture
-def history(client: Client, wired: Services, workflow: dict[str, Any]) -> dict[str, Any]:
+def history(client: Client, wired: Services, workflow: JsonObject) -> JsonObject:
     """A tenant to whom everything has happened that the API can make happen."""
     path = f"/api/workflows/{workflow['id']}"
     for method, target, body in (
@@ -54,7 +55,7 @@ def history(client: Client, wired: Services, workflow: dict[str, Any]) -> dict[s
 
 
 def test_check_finds_live_rows_equal(
-    supabase_gateway: SupabaseGateway, history: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    supabase_gateway: SupabaseGateway, history: JsonObject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """After everything that can happen, the live read models are exactly what the events imply."""
     arguments = ["--check", "--url", supabase_gateway.url, "--key", supabase_gateway.service_key]
@@ -64,7 +65,7 @@ def test_check_finds_live_rows_equal(
 
 def test_check_names_what_differs(
     supabase_gateway: SupabaseGateway,
-    history: dict[str, Any],
+    history: JsonObject,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -85,7 +86,7 @@ def test_check_names_what_differs(
 
 
 def test_rebuild_leaves_secrets_alone(
-    supabase_gateway: SupabaseGateway, supabase: SupabaseClient, history: dict[str, Any]
+    supabase_gateway: SupabaseGateway, supabase: SupabaseClient, history: JsonObject
 ) -> None:
     """Encrypted secrets and key hashes, which no event holds, survive a rebuild; so does every other column."""
 

@@ -13,6 +13,7 @@ from shared.bootstrap import Services
 from shared.events.execution import ExecutionStarted
 from shared.events.node import NodeWaiting
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from tests.integration.http.client import Client, event
 from tests.integration.http.runs import happen
@@ -24,7 +25,7 @@ WAITING = NodeWaiting(
 
 
 @pytest.fixture
-def execution_id(client: Client, wired: Services, workflow: dict[str, Any]) -> str:
+def execution_id(client: Client, wired: Services, workflow: JsonObject) -> str:
     """A run that waits for a signal."""
     found: str = client.request("POST", f"/api/workflows/{workflow['id']}/execute", {}).json["execution_id"]
     happen(wired, client.tenant_id, found, ExecutionStarted(1, "hand"), WAITING)
@@ -36,7 +37,7 @@ def token(client: Client, execution_id: str, name: str = "approval") -> str:
     return run(token_text(SignalToken(client.tenant_id, execution_id, name)))
 
 
-def visit(method: str, token: str, query: str = "", content: bytes | None = None, **headers: str) -> dict[str, Any]:
+def visit(method: str, token: str, query: str = "", content: bytes | None = None, **headers: str) -> JsonObject:
     """The answer to somebody who has the URL and nothing else."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     sent = event(method, f"/signals/{token}", content, named, query)

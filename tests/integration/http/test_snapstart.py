@@ -9,13 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from local.stack.gateway_process import SupabaseGateway
 from local.stack.redis import RedisServer
 from local.stack.tokens import LocalKeys
+from shared.json_types import JsonObject
 
 ROOT = Path(__file__).parents[3]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
@@ -88,14 +88,14 @@ def environment(
     gateway.stop()
 
 
-def through_a_snapshot(function: str, event: Path, environment: dict[str, str]) -> dict[str, Any]:
+def through_a_snapshot(function: str, event: Path, environment: dict[str, str]) -> JsonObject:
     """What the script tells."""
     command = [sys.executable, "-c", SCRIPT, function]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, input=event.read_text(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found: JsonObject = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

@@ -16,6 +16,7 @@ from shared.domain.actor import Actor
 from shared.events.execution import ExecutionQueued
 from shared.http.openapi import document
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from shared.repositories.append import Append
 from tests.integration.http.client import Client
@@ -34,7 +35,7 @@ def supabase_gateway(
 
 
 # Bodies with which an operation would succeed; operations that are not here take none.
-BODIES: dict[str, Any] = {
+BODIES: JsonObject = {
     "update_workflow": draft("stolen"),
     "execute_workflow": {"input": {}},
     "fork_execution": {"from_node": "hand"},
@@ -127,7 +128,7 @@ def filled(path: str, ids: dict[str, str]) -> str:
 
 @pytest.mark.parametrize(("method", "path", "operation"), WITH_IDS, ids=names)
 def test_every_id_of_another_tenant_is_not_found(
-    ids: dict[str, str], method: str, path: str, operation: dict[str, Any]
+    ids: dict[str, str], method: str, path: str, operation: JsonObject
 ) -> None:
     """A stranger's administrator gets the same 404 for a thing of another tenant as for one that does not exist."""
     body = BODIES.get(operation["operationId"])
@@ -148,7 +149,7 @@ def test_the_owner_finds_what_the_stranger_did_not(owner: Client, ids: dict[str,
 
 @pytest.mark.parametrize(("method", "path", "operation"), LISTS, ids=names)
 def test_no_list_shows_another_tenants_things(
-    owner: Client, ids: dict[str, str], method: str, path: str, operation: dict[str, Any]
+    owner: Client, ids: dict[str, str], method: str, path: str, operation: JsonObject
 ) -> None:
     """A new tenant's lists are empty, and its owner's are not."""
     # The feed shows an event once every transaction before it has ended.

@@ -10,6 +10,7 @@ from shared.bootstrap import Services
 from shared.events.execution import ExecutionFailed, ExecutionStarted
 from shared.events.node import NodeFailed, NodeSkipped, NodeSucceeded
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from tests.integration.http.client import Client
 from tests.integration.http.runs import happen
 
@@ -17,7 +18,7 @@ ERROR = {"code": "expression", "message": "/value: no"}
 
 
 @pytest.fixture
-def failed(client: Client, workflow: dict[str, Any], wired: Services) -> str:
+def failed(client: Client, workflow: JsonObject, wired: Services) -> str:
     """The id of a run that failed in its only node."""
     path = f"/api/workflows/{workflow['id']}/execute"
     execution_id: str = client.request("POST", path, {"input": {"n": "x"}}).json["execution_id"]

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any
 
 import pytest
 
 from shared.bootstrap import Services
 from shared.events.execution import ExecutionFailed, ExecutionStarted
 from shared.ids import derived_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import loop, run
 from tests.integration.http.client import Client
 from tests.integration.http.runs import append
 
 
-def test_wait_answers_with_the_finished_run(client: Client, wired: Services, workflow: dict[str, Any]) -> None:
+def test_wait_answers_with_the_finished_run(client: Client, wired: Services, workflow: JsonObject) -> None:
     """A run that ends in time, also by failing, is answered at once, whole, with 200."""
     execution_id = derived_id("execute", client.tenant_id, workflow["id"], "k")
     error = {"code": "stopped", "message": "No.", "node_id": "double"}
@@ -36,7 +36,7 @@ def test_wait_answers_with_the_finished_run(client: Client, wired: Services, wor
 
 
 def test_store_that_is_lost_after_the_answer_refuses_no_run(
-    client: Client, wired: Services, workflow: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    client: Client, wired: Services, workflow: JsonObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run was accepted, so that 202 says where it is; a caller who was told 503 would start another."""
     execution_id = derived_id("execute", client.tenant_id, workflow["id"], "k")

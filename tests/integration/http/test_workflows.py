@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from tests.integration.http.client import Client
 from tests.integration.http.graphs import HOOK, draft
 
 
-def created(client: Client, **fields: Any) -> dict[str, Any]:
+def created(client: Client, **fields: Any) -> JsonObject:
     """A new workflow's body."""
     answer = client.request("POST", "/api/workflows", draft(**fields))
     assert answer.status == 201, answer.text
-    body: dict[str, Any] = answer.json
+    body: JsonObject = answer.json
     return body
 
 
@@ -96,7 +97,7 @@ def test_list_workflows_pages_without_gaps(client: Client) -> None:
     """Following the cursors shows every workflow once, newest first, without graphs."""
     ids = [created(client, name=f"w{number}")["id"] for number in range(5)]
     seen: list[str] = []
-    query: dict[str, Any] = {"limit": 2}
+    query: JsonObject = {"limit": 2}
     while True:
         page = client.request("GET", "/api/workflows", query=query).json
         assert len(page["items"]) <= 2

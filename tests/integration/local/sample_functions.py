@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from local.stack.functions import FunctionServer
+from shared.json_types import JsonObject
 
 APP = '''
 import json, os, signal, subprocess, sys, time
@@ -199,9 +200,9 @@ class RunningSample:
         url = f"{self.server.lambda_url}/2015-03-31/functions/{function}/invocations"
         return self.http.post(url, content=json.dumps(event), headers={"X-Amz-Invocation-Type": kind})
 
-    def workers(self, function: str) -> list[dict[str, Any]]:
+    def workers(self, function: str) -> list[JsonObject]:
         """The function's workers."""
-        found: list[dict[str, Any]] = self.http.get(f"{self.server.lambda_url}/_local/functions").json()[function]
+        found: list[JsonObject] = self.http.get(f"{self.server.lambda_url}/_local/functions").json()[function]
         return found
 
     def log(self, function: str) -> str:

@@ -17,6 +17,7 @@ import pytest
 from local.stack.clock import Clock
 from local.stack.stack import LocalStack
 from shared.domain.timestamps import timestamp, unix_seconds
+from shared.json_types import JsonObject
 
 DAY = 86_400.0
 
@@ -37,7 +38,7 @@ class Timed:
         headers = {"authorization": f"Bearer {stack.api_key}"}
         self.api = httpx.Client(base_url=stack.api_url, headers=headers, timeout=30, trust_env=False)
 
-    def publish(self, nodes: list[dict[str, Any]], *edges: tuple[str, str], **settings: Any) -> str:
+    def publish(self, nodes: list[JsonObject], *edges: tuple[str, str], **settings: Any) -> str:
         """The id of a published workflow."""
         drawn = [{"source": source, "target": target} for source, target in edges]
         graph = {"name": "timed", "nodes": nodes, "edges": drawn, "settings": settings}
@@ -50,11 +51,11 @@ class Timed:
         answer = self.api.post(f"/api/workflows/{workflow_id}/execute", json={}).raise_for_status()
         return str(answer.json()["execution_id"])
 
-    def run(self, execution_id: str) -> dict[str, Any]:
+    def run(self, execution_id: str) -> JsonObject:
         """The run as it is."""
         return dict(self.api.get(f"/api/executions/{execution_id}").raise_for_status().json())
 
-    def runs(self, workflow_id: str) -> list[dict[str, Any]]:
+    def runs(self, workflow_id: str) -> list[JsonObject]:
         """The workflow's finished runs, oldest first, whole."""
         found = self.api.get("/api/executions", params={"workflow_id": workflow_id}).raise_for_status().json()["items"]
         whole = [self.run(one["id"]) for one in found if one["status"] == "succeeded"]
@@ -139,7 +140,7 @@ def test_cron_is_right_when_the_clocks_change(timed: Timed, before: str, ticks: 
 
 def test_retries_over_an_hour_take_no_time(timed: Timed, failing: str) -> None:
     """Four refusals, then an answer: each retry comes when its time has come, and not before."""
-    call: dict[str, Any] = {"id": "call", "type": "http_request", "parameters": {"method": "POST", "url": failing}}
+    call: JsonObject = {"id": "call", "type": "http_request", "parameters": {"method": "POST", "url": failing}}
     call["retry"] = [
         {"errors": ["http_5xx"], "max_attempts": 5, "initial_interval_seconds": 3600, "max_interval_seconds": 3600}
     ]
@@ -153,7 +154,7 @@ def test_retries_over_an_hour_take_no_time(timed: Timed, failing: str) -> None:
     assert timed.run(run)["nodes"]["call"]["attempts"] == 5
 
 
-def retrying(run: dict[str, Any], attempt: int) -> bool:
+def retrying(run: JsonObject, attempt: int) -> bool:
     """Whether the run waits for the attempt after this one."""
     node = run["nodes"]["call"]
     return bool(run["status"] == "waiting" and node["attempts"] == attempt)

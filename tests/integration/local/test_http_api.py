@@ -12,13 +12,14 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.json_types import JsonObject
 from tests.integration.local.sample_functions import RunningSample, running_sample
 
 
-def event_of(answer: httpx.Response) -> dict[str, Any]:
+def event_of(answer: httpx.Response) -> JsonObject:
     """The event that the echo function got."""
     assert answer.status_code == 200, answer.text
-    event: dict[str, Any] = answer.json()
+    event: JsonObject = answer.json()
     return event
 
 

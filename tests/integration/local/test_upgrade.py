@@ -12,6 +12,7 @@ import pytest
 
 from local.stack import migrations
 from local.stack.postgres import PostgresServer
+from shared.json_types import JsonObject
 
 TENANT, WORKFLOW, WEBHOOK, EXECUTION = (f"00000000-0000-0000-0000-00000000000{n}" for n in range(1, 5))
 AT = "2026-11-20T10:00:00+00:00"
@@ -59,7 +60,7 @@ def test_rows_of_the_version_before_are_kept_and_go_on(earlier: str) -> None:
     assert [run["execution_id"] for run in call(earlier, "claim_due", {"lease_seconds": 60})] == [EXECUTION]
 
 
-def append(url: str, stream_type: str, stream_id: str, expected: int, size: int, **rows: list[dict[str, Any]]) -> None:
+def append(url: str, stream_type: str, stream_id: str, expected: int, size: int, **rows: list[JsonObject]) -> None:
     """Appends `size` events above version `expected` of a stream, with the rows that follow from them."""
     versions = range(expected + 1, expected + size + 1)
     ids = [f"{stream_id[:-3]}{version}0{stream_id[-1]}" for version in versions]
@@ -74,7 +75,7 @@ def append(url: str, stream_type: str, stream_id: str, expected: int, size: int,
     assert [result["status"] for result in answer["results"]] == ["appended"]
 
 
-def call(url: str, function: str, argument: dict[str, Any]) -> Any:
+def call(url: str, function: str, argument: JsonObject) -> Any:
     """What the database's function answers."""
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(f"select public.{function}(%s::jsonb)", [json.dumps(argument)]).fetchone()

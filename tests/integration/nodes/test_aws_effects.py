@@ -12,6 +12,7 @@ import boto3
 import pytest
 
 from shared.aws import calls
+from shared.json_types import JsonObject
 from shared.nodes.node_type import Completed, EffectContext, EffectPermissions, NodeError
 from shared.nodes.registry import node_type
 from tests.aws import aws_server
@@ -78,7 +79,7 @@ EMAIL = {
     "content": {"simple": {"subject": {"data": "Hi"}, "body": {"text": {"data": "Good morning."}}}},
 }
 # A valid call of each effect, and the resource that it uses.
-CALLS: dict[str, tuple[dict[str, Any], str]] = {
+CALLS: dict[str, tuple[JsonObject, str]] = {
     "send_sqs_message": ({"queue_url": QUEUE, "message_body": {"n": 1}}, QUEUE),
     "publish_sns": ({"topic_arn": TOPIC, "message": "hi"}, TOPIC),
     "put_event": ({"event_bus_name": BUS, "source": "shop", "detail_type": "ordered", "detail": {}}, BUS),
@@ -253,7 +254,7 @@ async def test_nobody_there_is_a_network_error(monkeypatch: pytest.MonkeyPatch) 
         ("send_email", {"reply_to_addresses": ["a@b.c\r\nBcc: d@e.f"]}, "/reply_to_addresses/0"),
     ],
 )
-async def test_wrong_parameters_are_refused(name: str, wrong: dict[str, Any], pointer: str) -> None:
+async def test_wrong_parameters_are_refused(name: str, wrong: JsonObject, pointer: str) -> None:
     """Before anything is sent, and by name."""
     error = await refused(name, **{**CALLS[name][0], **wrong})
     assert (error.code, error.message.split(":")[0]) == ("invalid_parameters", pointer)

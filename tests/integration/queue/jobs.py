@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
 
 TENANT = "01930000-0000-7000-8000-000000000001"
@@ -23,7 +24,7 @@ def delivery(execution_id: str | None = None, delivery_id: str | None = None, **
 ONE, TWO = "01930000-0000-7000-8000-00000000000a", "01930000-0000-7000-8000-00000000000b"
 
 
-def delivered(delivery_id: str | None = None, **fields: Any) -> dict[str, Any]:
+def delivered(delivery_id: str | None = None, **fields: Any) -> JsonObject:
     """A delivery as it stands in a job."""
     return {
         "workflow_id": str(uuid4()),

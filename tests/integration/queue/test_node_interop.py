@@ -7,11 +7,11 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from shared.ids import derived_id
+from shared.json_types import JsonObject
 from shared.queue.consumer import JobConsumer
 from shared.settings import Settings
 from tests.integration.queue.jobs import TENANT, delivery, resume
@@ -42,7 +42,7 @@ def node_modules() -> Path:
     return CACHE
 
 
-async def node(folder: Path, settings: Settings, job_id: str, data: dict[str, Any]) -> dict[str, Any]:
+async def node(folder: Path, settings: Settings, job_id: str, data: JsonObject) -> JsonObject:
     """What Node's BullMQ sees in the queue before it adds a job."""
     process = await asyncio.create_subprocess_exec(
         "node",
@@ -57,7 +57,7 @@ async def node(folder: Path, settings: Settings, job_id: str, data: dict[str, An
     )
     output, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
-    found: dict[str, Any] = json.loads(output)
+    found: JsonObject = json.loads(output)
     return found
 
 

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from psycopg import sql
 
-Plan = dict[str, Any]
+from shared.json_types import JsonObject
+
+Plan = JsonObject
 
 SETTINGS = {
     "session_preload_libraries": "auto_explain",

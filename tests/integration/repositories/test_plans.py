@@ -18,6 +18,7 @@ from local.stack.tokens import LocalKeys
 from local.tools.read_models import TABLES
 from local.tools.rebuild import PAGE, connect, stored
 from shared import repositories
+from shared.json_types import JsonObject
 from shared.repositories.api_keys import ApiKeyRepository
 from shared.repositories.database import Database
 from shared.repositories.event_store import EventStoreRepository
@@ -224,7 +225,7 @@ def _pages(one: List, *, looked_through: bool = False) -> Iterator[Call]:
             continue  # a webhook's deliveries are asked for once it is known to be the tenant's
 
         def call(
-            database: Database, tenant_id: object = tenant_id, before: object = before, named: dict[str, Any] = named
+            database: Database, tenant_id: object = tenant_id, before: object = before, named: JsonObject = named
         ) -> Awaitable[object]:
             found: Awaitable[object] = getattr(one.repository(database), one.method)(
                 tenant_id, limit=LIMIT, before=before, **named

@@ -19,6 +19,7 @@ from local.stack.postgres import PostgresServer
 from local.stack.tokens import LocalKeys
 from shared.events.envelope import NewEvent
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.repositories.api_keys import ApiKeyRepository
 from shared.repositories.append import Append
 from shared.repositories.database import Database
@@ -155,7 +156,7 @@ class Young:
         row |= {"stream_version": 1, "created_at": NOW, "updated_at": NOW}  # type: ignore[dict-item]  # a number, too
         return Append(self.tenant_id, secret_id, "secret", 0, events, row, secret={"value": "sealed"})
 
-    def _delivery(self) -> dict[str, Any]:
+    def _delivery(self) -> JsonObject:
         return {
             "id": new_id(),
             "tenant_id": self.tenant_id,

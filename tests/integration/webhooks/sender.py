@@ -18,12 +18,13 @@ from shared.commands.workflows.publish_workflow import publish_workflow
 from shared.domain.actor import Actor
 from shared.engine.drain.delivery_log_writer import BatchingEventStore, DeliveryLogWriter
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.providers.catalog import provider
 from shared.webhooks.providers.rules import provider_rules
 
-GRAPH: dict[str, Any] = {
+GRAPH: JsonObject = {
     "nodes": [
         {"id": "hook", "type": "webhook_trigger"},
         {"id": "keep", "type": "transform", "parameters": {"value": 1}},
@@ -56,7 +57,7 @@ class Sender:
     webhook_id: str
     provider_id: str
     secret: str
-    config: dict[str, Any] = field(default_factory=dict)
+    config: JsonObject = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -113,7 +114,7 @@ class Sender:
             }
         )
 
-    def event(self, body: bytes, **headers: str) -> dict[str, Any]:
+    def event(self, body: bytes, **headers: str) -> JsonObject:
         """The event of a signed delivery."""
         return {
             "version": "2.0",
@@ -125,13 +126,13 @@ class Sender:
         }
 
     @staticmethod
-    def invoke(event: dict[str, Any]) -> Answer:
+    def invoke(event: JsonObject) -> Answer:
         """The answer to an event."""
         answer = app.handler(event, None)
         return Answer(answer["statusCode"], answer["headers"], answer["body"])
 
 
-def ledger(sender: Sender) -> list[dict[str, Any]]:
+def ledger(sender: Sender) -> list[JsonObject]:
     """The lines, written by a drain's writer."""
     services = sender.services
     writer = DeliveryLogWriter(services.queue, services.webhooks, BatchingEventStore(services.database), new_id())

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
+
+from shared.json_types import JsonObject
 
 HOST = "sns.eu-central-1.amazonaws.com"
 # One of the loopback network, so that no other server has its port 443.
@@ -35,7 +36,7 @@ class Sns:
     asked: list[str] = field(default_factory=list)
     moves: bool = False
 
-    def message(self, kind: str, **changed: str) -> dict[str, Any]:
+    def message(self, kind: str, **changed: str) -> JsonObject:
         """A message as SNS writes it, not signed yet."""
         message = {
             "Type": kind,
@@ -53,7 +54,7 @@ class Sns:
             }
         return {**message, **changed}
 
-    def signed(self, message: dict[str, Any]) -> dict[str, Any]:
+    def signed(self, message: JsonObject) -> JsonObject:
         """The message with its signature.
 
         https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html

@@ -13,6 +13,7 @@ from shared.commands.workflows.publish_workflow import publish_workflow
 from shared.commands.workflows.unpublish_workflow import unpublish_workflow
 from shared.errors import UnprocessableError
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from tests.integration.webhooks.sender import Sender, ledger, set_status
 
@@ -25,13 +26,13 @@ def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.webhooks.intake.webhook_cache.REFUSAL_MEMORY_SECONDS", 0.0)
 
 
-def run_again(sender: Sender, **command: Any) -> dict[str, Any]:
+def run_again(sender: Sender, **command: Any) -> JsonObject:
     """What a bulk redelivery answers."""
     wanted = RedeliverMany.model_validate(command)
     return run(redeliver_many(sender.services, sender.actor, sender.webhook_id, wanted, None))[0]
 
 
-def triggers(sender: Sender, items: list[dict[str, str]]) -> list[dict[str, Any]]:
+def triggers(sender: Sender, items: list[dict[str, str]]) -> list[JsonObject]:
     """What the new runs were given."""
     found = []
     for item in items:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from shared.commands.webhooks.update_webhook import UpdateWebhook, update_webhoo
 from shared.commands.workflows.unpublish_workflow import unpublish_workflow
 from shared.domain.webhook.provider_rules import secret_context
 from shared.ids import derived_id, is_uuid, new_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from shared.webhooks.intake import request as arrival
 from shared.webhooks.providers.rules import provider_rules
@@ -54,7 +54,7 @@ def test_a_signed_delivery_is_queued_under_the_id_that_it_answers(sender: Sender
 def test_where_the_secret_itself_is_sent_it_is_not_kept(wired: Services, place: str, name: str) -> None:
     """Neither in the job of a run nor in the delivery log's line of a refusal."""
     sender = Sender.of(wired, "generic_token", place=place)
-    sent: dict[str, Any] = {"signed": {name: sender.secret}} if "header" in place else {"signed": {}}
+    sent: JsonObject = {"signed": {name: sender.secret}} if "header" in place else {"signed": {}}
     if "query" in place:
         sent["query"] = {name: sender.secret, "other": "1"}
     job = run(wired.queue.peek(sender.send(**sent).json["execution_id"]))
@@ -210,7 +210,7 @@ def test_a_webhook_that_redis_lost_is_found_in_supabase(sender: Sender) -> None:
 @pytest.mark.parametrize(("expires_at", "status"), [("2999-01-01T00:00:00Z", 202), ("2001-01-01T00:00:00Z", 401)])
 def test_a_rotated_secret_verifies_until_it_expires(sender: Sender, expires_at: str, status: int) -> None:
     """Beside the new secret the old one opens during its grace, and not afterwards."""
-    config: dict[str, Any] = run(sender.services.config_cache.webhook_config(sender.webhook_id)).config or {}
+    config: JsonObject = run(sender.services.config_cache.webhook_config(sender.webhook_id)).config or {}
     new = run(encrypt("the new secret", secret_context(sender.actor.tenant_id, sender.webhook_id)))
     old = {**config["secrets"][0], "expires_at": expires_at}
     rotated = {**config, "secrets": [{"secret": new, "expires_at": None}, old]}

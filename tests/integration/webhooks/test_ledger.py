@@ -21,6 +21,7 @@ from shared.engine.drain.delivery_log_writer import BatchingEventStore
 from shared.errors import InvalidSignatureError, UnprocessableError
 from shared.http.responses import problem
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from shared.queries.webhooks.get_delivery import get_delivery
 from shared.queue.job import ExecutionJob
@@ -120,7 +121,7 @@ def test_a_rotated_secret_leaves_the_old_one_its_grace(sender: Sender) -> None:
     """Both verify during the grace; with none, the old one stops at once."""
     rules, old = provider_rules("github"), sender.signed(b"1")
 
-    def rotate(**given: Any) -> dict[str, Any]:
+    def rotate(**given: Any) -> JsonObject:
         command = RotateWebhookSecret(**given)
         return run(rotate_webhook_secret(sender.services, sender.actor, sender.webhook_id, command, rules))
 
@@ -211,7 +212,7 @@ def test_what_was_proven_is_not_bounded_like_what_was_refused(sender: Sender, mo
     assert run(redeliver(sender.services, sender.actor, sender.webhook_id, lines[0]["id"]))["execution_id"]
 
 
-async def carried_beside(sender: Sender, line: dict[str, Any], job: ExecutionJob) -> tuple[bool, StoredRun]:
+async def carried_beside(sender: Sender, line: JsonObject, job: ExecutionJob) -> tuple[bool, StoredRun]:
     """Whether a line went with the append of a run, and what became of the run."""
     events = BatchingEventStore(sender.services.database)
     carried = asyncio.create_task(events.carry([line]))
@@ -408,7 +409,7 @@ def test_fifty_copies_at_once_are_one_run(sender: Sender) -> None:
     """Exactly one is accepted; all are answered with its ids."""
     event = sender.event(b'{"n": 1}', x_github_delivery="one")
 
-    async def copies() -> list[dict[str, Any]]:
+    async def copies() -> list[JsonObject]:
         return list(await asyncio.gather(*(app.handle(event) for _ in range(50))))
 
     answers = run(copies())

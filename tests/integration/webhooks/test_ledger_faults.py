@@ -19,6 +19,7 @@ from shared.domain.webhook.delivery import entry_without_run
 from shared.engine.drain.delivery_log_writer import BatchingEventStore, DeliveryLogWriter
 from shared.errors import InvalidRequestError
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from shared.repositories.webhooks import WebhookRepository
 from shared.webhooks.intake.fallback_store import store_run
@@ -46,7 +47,7 @@ def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 0.0)
 
 
-def line_of(sender: Sender, **changes: Any) -> dict[str, Any]:
+def line_of(sender: Sender, **changes: Any) -> JsonObject:
     """A line as intake leaves it, with these changes."""
     line = {
         "id": new_id(),
@@ -91,7 +92,7 @@ def waiting(services: Services) -> int:
         {"id": None},
     ],
 )
-def test_one_bad_line_stops_no_other(sender: Sender, changes: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_one_bad_line_stops_no_other(sender: Sender, changes: JsonObject, caplog: pytest.LogCaptureFixture) -> None:
     """All the others are written at once, and the culprit is forgotten and named."""
     other = Sender.of(sender.services, "github")
     lines = [line_of(other if number % 2 else sender) for number in range(7)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -21,6 +20,7 @@ from shared.domain.execution.state import ExecutionState
 from shared.events.execution import ExecutionFailed, ExecutionQueued
 from shared.events.facts import ExecutionFact
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.observability import flush
 from shared.platform.runtime import run
 from shared.queries.overdue import overdue
@@ -40,12 +40,12 @@ class Context:
         return int((self._ends_at - time.monotonic()) * 1000)
 
 
-def scheduled_drain(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def scheduled_drain(capsys: pytest.CaptureFixture[str]) -> JsonObject:
     """The metrics of one."""
     flush()
     capsys.readouterr()
     drain.handler({"source": "schedule"}, Context())
-    found: dict[str, Any] = {}
+    found: JsonObject = {}
     for line in capsys.readouterr().out.splitlines():
         found |= json.loads(line)
     return found
@@ -117,7 +117,7 @@ def test_what_becomes_of_runs_is_told(sender: Sender, servers: Servers, capsys: 
     assert (swept["RunsSwept"], swept["RunsSucceeded"]) == (1, 1)
 
 
-def start(sender: Sender, node: dict[str, Any]) -> str:
+def start(sender: Sender, node: JsonObject) -> str:
     """The id of a run of a new workflow, which does this one thing."""
     drawn = {"nodes": [{"id": "start", "type": "manual_trigger"}, node], "edges": [{"source": "start", "target": "do"}]}
 

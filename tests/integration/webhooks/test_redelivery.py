@@ -9,6 +9,7 @@ import pytest
 from shared.commands.webhooks.redeliver import redeliver
 from shared.commands.webhooks.redeliver_many import RedeliverMany, redeliver_many
 from shared.errors import NotPublishedError
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from shared.repositories.rows import Keyset
 from tests.integration.webhooks.sender import Sender, configure, ledger
@@ -28,7 +29,7 @@ def filtered(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> Sender:
 
 def again(
     sender: Sender, before: Keyset | None = None, key: str | None = None, **filters: Any
-) -> tuple[dict[str, Any], Keyset | None]:
+) -> tuple[JsonObject, Keyset | None]:
     """One call."""
     command = RedeliverMany.model_validate(filters)
     return run(redeliver_many(sender.services, sender.actor, sender.webhook_id, command, before, key))

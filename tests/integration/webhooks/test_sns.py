@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from shared.bootstrap import Services
+from shared.json_types import JsonObject
 from shared.nodes import outbound
 from shared.nodes.dns_resolver import Resolver
 from shared.platform.runtime import run
@@ -44,7 +44,7 @@ def subscriber(wired: Services, amazon: Sns) -> Sender:
     return sender
 
 
-def deliver(sender: Sender, message: dict[str, Any]) -> Answer:
+def deliver(sender: Sender, message: JsonObject) -> Answer:
     """What SNS is answered."""
     headers = {"content-type": "text/plain; charset=UTF-8", "x-amz-sns-message-type": message["Type"]}
     return sender.send(json.dumps(message).encode(), signed=headers)

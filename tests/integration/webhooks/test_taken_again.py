@@ -14,13 +14,14 @@ from functions.drain.work import drain
 from shared.bootstrap import Services
 from shared.commands.workflows.unpublish_workflow import unpublish_workflow
 from shared.ids import derived_id
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from tests.faults.freezing import frozen
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Answer, Sender, ledger
 
 
-def of_bullmq(services: Services) -> tuple[str, dict[str, Any]]:
+def of_bullmq(services: Services) -> tuple[str, JsonObject]:
     """What its clients need to reach the queue."""
     settings = services.settings
     connection = {"host": settings.redis_host, "port": settings.redis_port}
@@ -105,7 +106,7 @@ def test_retries_at_once_make_one_run(sender: Sender) -> None:
     taken_away(sender.services, 1)
     from functions.intake import app
 
-    async def together() -> list[dict[str, Any]]:
+    async def together() -> list[JsonObject]:
         event = sender.event(b'{"n": 1}', x_github_delivery="one")
         return list(await asyncio.gather(*(app.handle(event) for _ in range(10))))
 

@@ -15,6 +15,7 @@ from shared.bootstrap import Services
 from shared.commands.workflows.publish_workflow import publish_workflow
 from shared.commands.workflows.update_workflow import UpdateWorkflow, update_workflow
 from shared.errors import InvalidRequestError, UnprocessableError
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Answer, Sender, configure
@@ -26,7 +27,7 @@ def waiting(wired: Services) -> Sender:
     return Sender.of(wired, "github", response="wait")
 
 
-def graph(sender: Sender, *nodes: dict[str, Any]) -> None:
+def graph(sender: Sender, *nodes: JsonObject) -> None:
     """Publishes a chain of these nodes after the trigger."""
     chain = [{"id": "hook", "type": "webhook_trigger"}, *nodes]
     edges = [{"source": one["id"], "target": two["id"]} for one, two in pairwise(chain)]
@@ -38,7 +39,7 @@ def graph(sender: Sender, *nodes: dict[str, Any]) -> None:
 def deliver(sender: Sender, times: int = 1, **headers: str) -> list[Answer]:
     """The answers to a delivery, sent several times at once, while a drain works."""
 
-    async def all_of_it() -> list[dict[str, Any]]:
+    async def all_of_it() -> list[JsonObject]:
         event = sender.event(b'{"n": 1}', **headers)
         working = asyncio.create_task(drain(lambda: 20.0))
         answers = await asyncio.gather(*(app.handle(event) for _ in range(times)))
@@ -49,7 +50,7 @@ def deliver(sender: Sender, times: int = 1, **headers: str) -> list[Answer]:
     return [Answer(one["statusCode"], one["headers"], one["body"]) for one in run(all_of_it())]
 
 
-def respond(**parameters: Any) -> dict[str, Any]:
+def respond(**parameters: Any) -> JsonObject:
     """A node that responds."""
     return {"id": "respond", "type": "respond", "parameters": parameters}
 
@@ -72,7 +73,7 @@ def test_sender_is_answered_what_the_run_responds(waiting: Sender) -> None:
         ({"status": 204}, "", "application/json"),
     ],
 )
-def test_body_goes_out_as_what_it_is(waiting: Sender, parameters: dict[str, Any], text: str, content_type: str) -> None:
+def test_body_goes_out_as_what_it_is(waiting: Sender, parameters: JsonObject, text: str, content_type: str) -> None:
     """Texts as they are, all else as JSON, under the content type that the node names."""
     graph(waiting, respond(**parameters))
     (answer,) = deliver(waiting)

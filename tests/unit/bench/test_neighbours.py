@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from shared.json_types import JsonObject
 from tests.bench.neighbours import Row
 from tests.bench.victim import Seen
 
 
 def seen(p99: float, **fields: Any) -> Seen:
     """What a victim saw whose runs took so long."""
-    quiet: dict[str, Any] = {"deliveries": 100, "refused": 0, "not_ended": 0, "answer_p99_ms": 9.0, "ledger_ms": 900.0}
+    quiet: JsonObject = {"deliveries": 100, "refused": 0, "not_ended": 0, "answer_p99_ms": 9.0, "ledger_ms": 900.0}
     return Seen(**{**quiet, "run_p50_ms": p99 / 2, "run_p99_ms": p99, **fields})
 
 

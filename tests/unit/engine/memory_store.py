@@ -6,9 +6,8 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from shared.json_types import JsonObject
 from shared.repositories.database import Database
-
-JsonObject = dict[str, Any]
 
 
 class MemoryStore(Database):
@@ -17,7 +16,7 @@ class MemoryStore(Database):
     def __init__(self) -> None:
         super().__init__("http://localhost", "none")
         self.streams: dict[str, list[JsonObject]] = {}
-        self.payloads: dict[str, Any] = {}
+        self.payloads: JsonObject = {}
 
     async def rpc(self, function: str, argument: JsonObject) -> Any:
         """What the function of this name answers."""

@@ -14,6 +14,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from shared.domain.actor import Actor
 from shared.errors import UnavailableError
 from shared.http.user_tokens import UserTokens
+from shared.json_types import JsonObject
 from shared.settings import Settings
 
 URL = "https://project.supabase.test"
@@ -35,7 +36,7 @@ class Project:
             {"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0", "kid": "shared", "alg": "HS256"},
         ]
 
-    async def fetch(self, url: str) -> dict[str, Any]:
+    async def fetch(self, url: str) -> JsonObject:
         """The key set."""
         self.fetched.append(url)
         if self.fails is not None:
@@ -55,7 +56,7 @@ def tokens(project: Project) -> UserTokens:
     return UserTokens(Settings(supabase_url=URL, supabase_key="unused"), project.fetch)
 
 
-def claims(**changed: Any) -> dict[str, Any]:
+def claims(**changed: Any) -> JsonObject:
     """What Supabase says of a user; a claim changed to None is left out."""
     found = {
         "iss": f"{URL}/auth/v1",
@@ -110,7 +111,7 @@ async def test_user_without_a_role_is_a_viewer(tokens: UserTokens) -> None:
         {"app_metadata": {"tenant_id": TENANT, "role": ["admin"]}},
     ],
 )
-async def test_claim_that_is_not_right_is_refused(tokens: UserTokens, changed: dict[str, Any]) -> None:
+async def test_claim_that_is_not_right_is_refused(tokens: UserTokens, changed: JsonObject) -> None:
     """Every claim that the rules name is checked."""
     assert await tokens.authenticate(signed(**changed)) is None
 

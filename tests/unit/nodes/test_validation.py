@@ -10,6 +10,7 @@ import pytest
 from shared.domain.workflow.graph_parser import parse_graph
 from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.errors import MAX_PROBLEMS, Problem
+from shared.json_types import JsonObject
 from shared.nodes.validation import validate_graph
 
 HOOK = {"id": "hook", "type": "webhook_trigger"}
@@ -42,7 +43,7 @@ def problems(nodes: list[Any], edges: list[Any]) -> list[Problem]:
     return validate_graph(graph)
 
 
-def after_hook(node: dict[str, Any]) -> list[Problem]:
+def after_hook(node: JsonObject) -> list[Problem]:
     """The problems of one node after a webhook trigger."""
     return problems([HOOK, {"id": "n", **node}], [{"source": "hook", "target": "n"}])
 
@@ -92,7 +93,7 @@ def test_example_of_the_contract_is_valid() -> None:
         ({"type": "merge", "join": {"n": 2}}, "/nodes/1/join/n", ""),
     ],
 )
-def test_node_problem_has_a_pointer_and_a_hint(node: dict[str, Any], pointer: str, hint: str) -> None:
+def test_node_problem_has_a_pointer_and_a_hint(node: JsonObject, pointer: str, hint: str) -> None:
     """Types, parameters, expressions, names: each problem alone, at its place."""
     (found,) = after_hook(node)
     assert found.pointer == pointer
@@ -112,7 +113,7 @@ def test_node_problem_has_a_pointer_and_a_hint(node: dict[str, Any], pointer: st
         {"type": "merge", "parameters": {"mode": "{% 'list' %}"}},
     ],
 )
-def test_expression_may_stand_for_any_value(node: dict[str, Any]) -> None:
+def test_expression_may_stand_for_any_value(node: JsonObject) -> None:
     """What an expression yields is checked when it runs."""
     assert after_hook(node) == []
 
@@ -200,7 +201,7 @@ def test_effect_may_be_sent_at_most_once() -> None:
         ),
     ],
 )
-def test_what_would_send_again_is_refused(node: dict[str, Any], pointer: str) -> None:
+def test_what_would_send_again_is_refused(node: JsonObject, pointer: str) -> None:
     """A retrier contradicts it, a map's around it too; and what sends nothing has no delivery."""
     assert [problem.pointer for problem in after_hook({**node, "id": "n"})] == [pointer]
 

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from shared.domain.json.values import size_bytes
+from shared.json_types import JsonObject
 from shared.queries.response_size import MAX_ANSWER_BYTES, fitting, omit_largest
 
 # What Lambda takes, and the local stack with it.
 LAMBDA_BYTES = 6_291_556
 
 
-def an_item(size: int, character: str = "y") -> dict[str, Any]:
+def an_item(size: int, character: str = "y") -> JsonObject:
     """An event of about this many bytes."""
     return {"id": "1", "payload": {"trigger": {"type": "manual", "body": character * size}, "version": 1}}
 

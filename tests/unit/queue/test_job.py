@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.ids import derived_id, new_id
+from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob, claimed_job, parse_job
 from tests.integration.queue.jobs import delivered
 
@@ -130,7 +131,7 @@ def test_delivery_without_a_field_or_with_another_kind_of_value_is_named(name: s
         {"size_bytes": 2**31},
     ],
 )
-def test_delivery_whose_bytes_or_time_are_none_is_named(fields_: dict[str, Any]) -> None:
+def test_delivery_whose_bytes_or_time_are_none_is_named(fields_: JsonObject) -> None:
     """What cannot be turned back into the bytes that were sent begins no run."""
     data = ExecutionJob(TENANT, EXECUTION, "delivery", delivered(**fields_)).data()
     assert parse_job(EXECUTION, fields(data))[0] is None

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.json_types import JsonObject
 from shared.repositories.payload import INLINE_LIMIT_BYTES, counted_bytes, is_content, load, store
 
 json_values = st.recursive(
@@ -31,7 +32,7 @@ def exactly(value: Any) -> str:
 
 
 @given(st.dictionaries(st.sampled_from(["node_id", "output", "error"]), json_values), st.integers(0, 30_000))
-def test_any_payload_comes_back_and_holds_nothing_that_jsonb_refuses(payload: dict[str, Any], length: int) -> None:
+def test_any_payload_comes_back_and_holds_nothing_that_jsonb_refuses(payload: JsonObject, length: int) -> None:
     """Whatever a run yields can be stored in jsonb and is read back as it was, its keys in their order."""
     payload = json.loads(json.dumps({**payload, "node_id": "n", "parameters": {"z": "x" * length, "a": 1}}))
     stored, large, _ = store(payload, of_run=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from shared.json_types import JsonObject
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.providers.catalog import provider, provider_data
 from shared.webhooks.providers.provider import Provider
@@ -26,7 +27,7 @@ def fitted(provider_id: str, **config: Any) -> Provider:
     return found
 
 
-def vector(provider_id: str, name: str) -> tuple[Provider, Delivery, dict[str, Any]]:
+def vector(provider_id: str, name: str) -> tuple[Provider, Delivery, JsonObject]:
     """A provider fitted to one of its vectors, the vector's delivery, and the vector."""
     data = provider_data(provider_id)
     assert data is not None
@@ -51,14 +52,14 @@ def verdict(provider: Provider, delivery: Delivery, data: Mapping[str, Any]) -> 
     return verify(provider.scheme, delivery, secrets, data["now"], [fetched] if fetched else [])
 
 
-def good(provider_id: str, **changed: str | None) -> tuple[Provider, Delivery, dict[str, Any]]:
+def good(provider_id: str, **changed: str | None) -> tuple[Provider, Delivery, JsonObject]:
     """The good vector with some headers (underscores for dashes) replaced, or left out where `None`."""
     found, delivery, data = vector(provider_id, "good")
     headers = {**delivery.headers, **{name.replace("_", "-"): value for name, value in changed.items()}}
     return found, replace(delivery, headers={n: v for n, v in headers.items() if v is not None}), data
 
 
-def sample(name: str) -> dict[str, Any]:
+def sample(name: str) -> JsonObject:
     """A sample event."""
-    found: dict[str, Any] = json.loads((SAMPLES / f"{name}.json").read_text())
+    found: JsonObject = json.loads((SAMPLES / f"{name}.json").read_text())
     return found

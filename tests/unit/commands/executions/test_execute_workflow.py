@@ -7,6 +7,7 @@ import pytest
 from shared.commands.executions.execute_workflow import ExecuteWorkflow
 from shared.commands.executions.new_run import NewRun
 from shared.domain.actor import Actor
+from shared.json_types import JsonObject
 
 
 def fingerprint(workflow_id: str = "a", **fields: Any) -> str:
@@ -21,7 +22,7 @@ def test_order_and_defaults_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"input": 1}, {"input": "1"}, {"input": [1]}, {"version": "draft"}, {"version": 1}])
-def test_every_difference_matters(fields: dict[str, Any]) -> None:
+def test_every_difference_matters(fields: JsonObject) -> None:
     """Another input, another type of input or another version is another request; so is another workflow."""
     assert fingerprint(**fields) != fingerprint()
     assert fingerprint(**fields) != fingerprint("b", **fields)

@@ -1,13 +1,12 @@
 """What a request to create a webhook may hold, and what it never shows."""
 
-from typing import Any
-
 import pytest
 from pydantic import ValidationError
 
 from shared.commands.webhooks.create_webhook import CreateWebhook
+from shared.json_types import JsonObject
 
-BODY: dict[str, Any] = {"name": "w", "workflow_id": "0199C000-0000-7000-8000-0000000000AA", "provider": "github"}
+BODY: JsonObject = {"name": "w", "workflow_id": "0199C000-0000-7000-8000-0000000000AA", "provider": "github"}
 
 
 def test_secret_is_not_shown() -> None:
@@ -26,7 +25,7 @@ def test_workflow_id_is_taken_in_any_case() -> None:
     "fields",
     [{"name": ""}, {"secret": ""}, {"status": "deleted"}, {"config": []}, {"workflow_id": "x"}, {"tenant_id": "x"}],
 )
-def test_other_values_are_refused(fields: dict[str, Any]) -> None:
+def test_other_values_are_refused(fields: JsonObject) -> None:
     """Empty texts, other words, other types and unknown fields do not pass."""
     with pytest.raises(ValidationError):
         CreateWebhook.model_validate({**BODY, **fields})

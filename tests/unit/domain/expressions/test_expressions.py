@@ -21,8 +21,9 @@ from shared.domain.expressions.expressions import (
     split,
 )
 from shared.domain.expressions.templates import TemplateError, compile_template, cut, fill, reads
+from shared.json_types import JsonObject
 
-SCOPE: dict[str, Any] = {
+SCOPE: JsonObject = {
     "trigger": {"body": {"n": 2, "name": "Ada", "none": None, "list": [{"id": 1, "x": 9}, {"id": 2}]}},
     "nodes": {"a-b": {"ok": True}},
     "input": {"v": 1},

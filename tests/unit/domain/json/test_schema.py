@@ -15,6 +15,7 @@ from shared.domain.json.check_budget import CheckBudget
 from shared.domain.json.schema import BOUNDS, TYPES, schema_problems
 from shared.domain.json.schema_validator import fits, mismatches
 from shared.errors import LimitExceededError
+from shared.json_types import JsonObject
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ from shared.errors import LimitExceededError
         ({"properties": {"a": False}}, {}, {"a": 1}),
     ],
 )
-def test_value_fits_or_does_not(schema: dict[str, Any], good: Any, bad: Any) -> None:
+def test_value_fits_or_does_not(schema: JsonObject, good: Any, bad: Any) -> None:
     """As the standard says, true being no number and 2.0 an integer."""
     assert schema_problems(schema) == []
     assert fits(schema, good)
@@ -64,7 +65,7 @@ def test_unsound_schema_is_refused(schema: Any, pointer: str) -> None:
     assert [problem.pointer for problem in schema_problems(schema)] == [pointer]
 
 
-def steps_of(schema: dict[str, Any], value: Any) -> int:
+def steps_of(schema: JsonObject, value: Any) -> int:
     """How many steps it takes to hold the value against the schema."""
     steps = CheckBudget(1_000_000)
     mismatches(schema, value, steps=steps)
@@ -90,7 +91,7 @@ for _ in range(90):
         (reduce(lambda inner, _: {"enum": [DEEP], "items": inner}, range(90), {}), DEEP),
     ],
 )
-def test_check_takes_steps_in_proportion_to_its_parts(schema: dict[str, Any], value: Any) -> None:
+def test_check_takes_steps_in_proportion_to_its_parts(schema: JsonObject, value: Any) -> None:
     """And not to the values times what the schema lists for each, or to the depth at which it lists them."""
     parts = sum(json.dumps(one).count(",") + json.dumps(one).count(":") + 100 for one in (schema, value))
     assert steps_of(schema, value) <= 4 * parts

@@ -1,12 +1,11 @@
 """What Redis remembers of a webhook's row."""
 
-from typing import Any
-
 import pytest
 
 from shared.domain.webhook.intake_config import intake_config
+from shared.json_types import JsonObject
 
-ROW: dict[str, Any] = {
+ROW: JsonObject = {
     "id": "w",
     "tenant_id": "t",
     "name": "pushes",

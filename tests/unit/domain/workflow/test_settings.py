@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from shared.domain.workflow.settings import WorkflowSettings, parse_settings
+from shared.json_types import JsonObject
 
 WORKFLOW_ID = "01933f0e-0000-7000-8000-000000000001"
 
@@ -35,7 +34,7 @@ def test_deadline_counts_from_the_start() -> None:
         ({"timeout_second": 60}, "/settings/timeout_second"),
     ],
 )
-def test_wrong_setting_is_pointed_to(settings: dict[str, Any], pointer: str) -> None:
+def test_wrong_setting_is_pointed_to(settings: JsonObject, pointer: str) -> None:
     """Also one whose name is nearly that of another."""
     found, problems = parse_settings(settings)
     assert (found, [problem.pointer for problem in problems]) == (WorkflowSettings(), [pointer])

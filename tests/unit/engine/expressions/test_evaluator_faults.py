@@ -21,6 +21,7 @@ from shared.engine.expressions.evaluator_process import EvaluationError
 from shared.engine.expressions.request_queue import RequestQueue
 from shared.engine.expressions.requests import EvaluatedTemplate, Filled, Level, Request, RunData, Waiting
 from shared.errors import UnavailableError
+from shared.json_types import JsonObject
 from shared.platform.runtime import run
 
 
@@ -39,7 +40,7 @@ def template(text: str, generation: int = -1) -> EvaluatedTemplate:
     return EvaluatedTemplate(parameters, reads(compile_template(parameters)), generation=generation)
 
 
-def reading(outputs: dict[str, Any], wanted: EvaluatedTemplate, data: RunData | None = None) -> Request:
+def reading(outputs: JsonObject, wanted: EvaluatedTemplate, data: RunData | None = None) -> Request:
     """A request of a run whose nodes have these outputs; its template reads all of them."""
     nodes = list(outputs)
     level = Level(data or RunData(), [], nodes, lambda _name: None, outputs.__getitem__, nodes)

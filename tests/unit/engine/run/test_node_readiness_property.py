@@ -34,6 +34,7 @@ from shared.events.node import (
     NodeStarted,
     NodeSucceeded,
 )
+from shared.json_types import JsonObject
 
 HANDLES = ("out", "true", "false", "error")
 AT = "2026-11-01T00:00:00.000000Z"
@@ -72,13 +73,13 @@ class Plan:
     joins: tuple[Any, ...]
     steps: tuple[Step | MapPlan, ...]
 
-    def drawn(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def drawn(self) -> tuple[list[JsonObject], list[JsonObject]]:
         """The graph as a tenant would write it."""
         nodes = [self._node(number) for number in range(len(self.steps))]
         return nodes, [{"source": str(s), "source_handle": h, "target": str(t)} for s, h, t in self.edges]
 
-    def _node(self, number: int) -> dict[str, Any]:
-        found: dict[str, Any] = {"id": str(number), "join": self.joins[number]}
+    def _node(self, number: int) -> JsonObject:
+        found: JsonObject = {"id": str(number), "join": self.joins[number]}
         step = self.steps[number]
         if isinstance(step, Step):
             return {**found, "type": "transform", "on_error": step.fails or "fail"}

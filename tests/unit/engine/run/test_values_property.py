@@ -32,14 +32,13 @@ from shared.engine.verify.verification import first_difference
 from shared.events.codec import new_event
 from shared.events.execution import ExecutionQueued, ExecutionStarted, SignalReceived
 from shared.ids import new_id
+from shared.json_types import JsonObject
 from shared.nodes.node_type import EffectPermissions
 from shared.platform.runtime import run
 from shared.repositories.append import Append
 from shared.repositories.event_store import EventStoreRepository
 from tests.unit.engine.memory_store import MemoryStore
 from tests.unit.engine.run.test_node_readiness_property import examples
-
-JsonObject = dict[str, Any]
 
 START = 1_800_000_000.0
 WAIT_SECONDS = 3600
@@ -196,7 +195,7 @@ class World:
 
 def exactly(state: ExecutionState) -> dict[str, str]:
     """All values of a run with the order of their keys, and 1 apart from 1.0."""
-    found: dict[str, Any] = {path: _exactly(record) for path, record in state.nodes.items()}
+    found: JsonObject = {path: _exactly(record) for path, record in state.nodes.items()}
     found |= {"": [state.phase, state.trigger, state.output, state.error]}
     return {name: json.dumps(value) for name, value in found.items()}
 

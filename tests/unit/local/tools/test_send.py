@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from local.tools.send import prepared
 from shared.domain.webhook.provider_rules import new_secret
+from shared.json_types import JsonObject
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.intake.diagnosis import diagnose
 from shared.webhooks.intake.examination import examine
@@ -172,7 +173,7 @@ def test_a_payload_is_sent_as_it_is(tmp_path: Path) -> None:
         ("aircall", {"payload": Path(__file__)}, "The body must be JSON"),
     ],
 )
-def test_what_cannot_be_sent_is_said(provider_id: str, given: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_sent_is_said(provider_id: str, given: JsonObject, message: str) -> None:
     """With what to do instead, before anything is sent."""
     asked = argparse.Namespace(**vars(options("github", "secret")) | given | {"provider": provider_id})
     with pytest.raises(ValueError, match=message):

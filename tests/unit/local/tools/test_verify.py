@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from local.tools.verify import run
+from shared.json_types import JsonObject
 from shared.webhooks.providers.catalog import provider_data, provider_ids
 
 SIGNATURE = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
-GITHUB: dict[str, Any] = {
+GITHUB: JsonObject = {
     "provider": "github",
     "secret": "It's a Secret to Everybody",
     "url": "https://api.example.org/webhooks/1/github",
@@ -30,7 +31,7 @@ GITHUB: dict[str, Any] = {
 }
 
 
-def explained(*asked: Any) -> list[dict[str, Any]]:
+def explained(*asked: Any) -> list[JsonObject]:
     """The lines that come out."""
     out = io.StringIO()
     run(io.StringIO("\n".join(each if isinstance(each, str) else json.dumps(each) for each in asked)), out)
@@ -53,7 +54,7 @@ def explained(*asked: Any) -> list[dict[str, Any]]:
         ({"method": "GET"}, "reject", "method_not_used"),
     ],
 )
-def test_a_line_is_explained(change: dict[str, Any], result: str, reason: str | None) -> None:
+def test_a_line_is_explained(change: JsonObject, result: str, reason: str | None) -> None:
     """One line in, one line out."""
     (found,) = explained({**GITHUB, **change})
     assert (found["result"], found["reason"]) == (result, reason)
@@ -123,7 +124,7 @@ def test_a_set_of_keys_may_be_given() -> None:
         assert verdict_of("google_pubsub", {"jwks": jwks})[0] == "reject", jwks
 
 
-def verdict_of(provider_id: str, aux: dict[str, Any]) -> tuple[str, str | None]:
+def verdict_of(provider_id: str, aux: JsonObject) -> tuple[str, str | None]:
     """What becomes of the good vector with this material."""
     vector = (provider_data(provider_id) or {})["vectors"]["good"]
     asked = {name: vector[name] for name in ("headers", "body", "now")}

@@ -6,18 +6,19 @@ from typing import Any
 
 import pytest
 
+from shared.json_types import JsonObject
 from shared.nodes.types.map import NODE, Map
 from tests.unit.nodes.test_validation import HOOK, problems
 
 BODY = "/nodes/2/parameters/body"
 
 
-def each(body: Any, **parameters: Any) -> dict[str, Any]:
+def each(body: Any, **parameters: Any) -> JsonObject:
     """A map over the trigger's list."""
     return {"id": "each", "type": "map", "parameters": {"items": "{% $trigger.body %}", "body": body, **parameters}}
 
 
-def in_map(node: dict[str, Any], *edges: dict[str, str]) -> list[tuple[str, str | None]]:
+def in_map(node: JsonObject, *edges: dict[str, str]) -> list[tuple[str, str | None]]:
     """The problems of a body of this node, `charge`, after the nodes `hook` and `before` of the workflow."""
     before = {"id": "before", "type": "transform", "parameters": {"value": 1}}
     after = {"id": "after", "type": "transform", "parameters": {"value": 1}}
@@ -27,7 +28,7 @@ def in_map(node: dict[str, Any], *edges: dict[str, str]) -> list[tuple[str, str 
     return [(one.pointer, one.suggestion) for one in found]
 
 
-def value(text: Any) -> dict[str, Any]:
+def value(text: Any) -> JsonObject:
     """A transform."""
     return {"type": "transform", "parameters": {"value": text}}
 
@@ -50,7 +51,7 @@ def test_body_may_read_the_item_and_what_ran_before(text: str) -> None:
         ({"id": "before", **value(1)}, "/id", "Give it another id."),
     ],
 )
-def test_problem_of_a_body_stands_at_its_place(node: dict[str, Any], pointer: str, hint: str) -> None:
+def test_problem_of_a_body_stands_at_its_place(node: JsonObject, pointer: str, hint: str) -> None:
     """A JSON pointer leads through the map into its body."""
     assert in_map(node) == [(f"{BODY}/nodes/0{pointer}", hint)]
 
@@ -89,7 +90,7 @@ def test_malformed_body_is_a_problem(body: Any, pointer: str) -> None:
         ({"workflow_id": "orders", "body": {"nodes": [{"id": "a", **value(1)}]}}, ["/body"]),
     ],
 )
-def test_workflow_may_stand_for_a_body(parameters: dict[str, Any], pointers: list[str]) -> None:
+def test_workflow_may_stand_for_a_body(parameters: JsonObject, pointers: list[str]) -> None:
     """One or the other; what is wrong with the workflow's id stands where it was written."""
     node = {"id": "each", "type": "map", "parameters": {"items": [], **parameters}}
     found = problems([HOOK, node], [{"source": "hook", "target": "each"}])
@@ -98,7 +99,7 @@ def test_workflow_may_stand_for_a_body(parameters: dict[str, Any], pointers: lis
 
 def test_maps_stand_in_one_another_to_a_limit() -> None:
     """Four deep, and no deeper."""
-    drawn: dict[str, Any] = {"id": "leaf", **value("{% $item %}")}
+    drawn: JsonObject = {"id": "leaf", **value("{% $item %}")}
     for depth in range(5):
         drawn = {**each({"nodes": [drawn]}), "id": f"m{depth}"}
     found = problems([HOOK, drawn], [{"source": "hook", "target": "m4"}])
@@ -126,7 +127,7 @@ def test_item_is_unknown_outside_of_maps() -> None:
         ({"min_successful": 4, "tolerated_failure_count": 1}, 1),
     ],
 )
-def test_limits_of_ten_items(given: dict[str, Any], tolerated: int) -> None:
+def test_limits_of_ten_items(given: JsonObject, tolerated: int) -> None:
     """How many of ten items may fail: the stricter limit, or what a quorum leaves."""
     assert NODE.spread is not None
     assert NODE.spread(Map(items=list(range(10)), **given)).tolerated_failures == tolerated

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.json_types import JsonObject
 from shared.nodes.node_type import Completed, NodeError, NodeInputs
 from shared.nodes.registry import names, node_type
 
@@ -40,7 +41,7 @@ def test_transform_yields_its_value() -> None:
 @pytest.mark.parametrize(
     ("parameters", "handles"), [({"condition": True}, ("true",)), ({"condition": False}, ("false",)), ({}, ("false",))]
 )
-def test_if_chooses_a_handle_and_passes_its_input_on(parameters: dict[str, Any], handles: tuple[str, ...]) -> None:
+def test_if_chooses_a_handle_and_passes_its_input_on(parameters: JsonObject, handles: tuple[str, ...]) -> None:
     """A condition that led nowhere counts as false."""
     assert run("if", **parameters) == Completed(None, handles, ("a", "b"))
 
@@ -96,7 +97,7 @@ def test_delay_waits_from_when_its_parameters_were_resolved() -> None:
 
 
 @pytest.mark.parametrize("parameters", [{}, {"seconds": 1, "until": "2026-01-01T00:00:00Z"}, {"until": "2026-01-01"}])
-def test_delay_must_know_its_end(parameters: dict[str, Any]) -> None:
+def test_delay_must_know_its_end(parameters: JsonObject) -> None:
     """One of the two, and a time with its offset."""
     with pytest.raises(NodeError):
         node_type("delay").parse(parameters)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.json_types import JsonObject
 from shared.nodes.node_type import NodeError, NodeInputs
 from shared.nodes.registry import node_type
 
@@ -44,7 +45,7 @@ def test_header_of_several_lines_is_refused(value: str) -> None:
 @pytest.mark.parametrize(
     "parameters", [{"status": 199}, {"status": 600}, {"status": "200"}, {"status": 204, "body": 1}]
 )
-def test_answer_that_http_has_not_is_refused(parameters: dict[str, Any]) -> None:
+def test_answer_that_http_has_not_is_refused(parameters: JsonObject) -> None:
     """Interim statuses are the gateway's, and some statuses have no body."""
     with pytest.raises(NodeError):
         respond(**parameters)

@@ -13,6 +13,7 @@ import pytest
 from local.signing.deliveries import sign
 from local.tools.catalog import providers_page
 from shared.domain.webhook.provider_rules import new_secret, secret_problems
+from shared.json_types import JsonObject
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.intake.delivery_key import delivery_key, event_type
 from shared.webhooks.providers.catalog import provider, provider_data, provider_ids
@@ -139,7 +140,7 @@ def test_the_secret_of_the_good_vector_has_the_form(provider_id: str) -> None:
     ],
 )
 def test_who_makes_the_secret_decides_whether_one_is_generated(
-    provider_id: str, config: dict[str, Any], origin: str | None
+    provider_id: str, config: JsonObject, origin: str | None
 ) -> None:
     """Only a secret that you may choose is made here; one that has two parts, or is the provider's, must be given."""
     rules = provider_rules(provider_id, config)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import Problem
+from shared.json_types import JsonObject
 from shared.webhooks.acceptance import takes_event
 from shared.webhooks.delivery import LEAST_BYTES, TIMES_SENT, Delivery, WorkBudget
 from shared.webhooks.intake.diagnosis import diagnose
@@ -77,7 +78,7 @@ def asked(provider: Provider, c: str = "x", method: str = "GET", body: bytes = b
         ({"scheme": SCHEME | {"signature": {"in": "header:X", "encoding": {}}}}, "/scheme"),
     ],
 )
-def test_what_makes_no_sense_is_pointed_at(config: dict[str, Any], pointer: str) -> None:
+def test_what_makes_no_sense_is_pointed_at(config: JsonObject, pointer: str) -> None:
     """One problem, at the table that has it."""
     assert [problem.pointer for problem in problems(**config)] == [pointer]
 
@@ -221,7 +222,7 @@ OPTIONS = ["scheme", "timestamp", "delivery", "event", "handshake", "answer", "e
 OPTIONS += ["response", "rate_limit", "url", "keep_raw_body", "variant", "live"]
 
 
-def _changed(scheme: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def _changed(scheme: JsonObject, changes: JsonObject) -> JsonObject:
     return {**scheme, **changes}
 
 
@@ -237,7 +238,7 @@ CONFIGS = st.dictionaries(st.sampled_from(OPTIONS), TABLES, max_size=4) | st.fix
 
 @settings(max_examples=250, deadline=None)
 @given(CONFIGS)
-def test_any_configuration_has_problems_or_can_be_used(config: dict[str, Any]) -> None:
+def test_any_configuration_has_problems_or_can_be_used(config: JsonObject) -> None:
     """Nothing but problems comes of any JSON; what has none answers and verifies whatever comes."""
     for provider_id in ("custom", "generic_hmac", "github"):
         found = config_problems(provider_data(provider_id) or {}, config)
@@ -283,7 +284,7 @@ def test_many_stars_cost_one_walk() -> None:
 
 def test_scheme_of_the_greatest_length_stays_usable_once_it_is_live() -> None:
     """What the service writes into a configuration does not count against its owner."""
-    config: dict[str, Any] = {"scheme": SCHEME, "filter": ""}
+    config: JsonObject = {"scheme": SCHEME, "filter": ""}
     config["filter"] = " " * (MAX_CHARACTERS - len(json.dumps(config)))
     assert fit(CUSTOM, {**config, "live": True}).id == "custom"
     with pytest.raises(ValueError, match="8000 characters"):

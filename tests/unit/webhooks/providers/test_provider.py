@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.json_types import JsonObject
 from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.providers.catalog import provider_data
 from shared.webhooks.providers.configuration import config_problems
@@ -46,7 +47,7 @@ def answered(handshakes: Any, delivery: Delivery, verified: bool = False) -> Ans
         ({"delivery_id": "header:"}, ""),
     ],
 )
-def test_a_wrong_configuration_is_pointed_at(config: dict[str, Any], pointer: str) -> None:
+def test_a_wrong_configuration_is_pointed_at(config: JsonObject, pointer: str) -> None:
     """What does not fit is found when the webhook is saved, not when a delivery comes."""
     assert [problem.pointer for problem in config_problems(GENERIC, config)] == [pointer]
 
@@ -60,7 +61,7 @@ def test_a_wrong_configuration_is_pointed_at(config: dict[str, Any], pointer: st
         {"delivery_id": "json:id", "event_type": "json:event.type"},
     ],
 )
-def test_a_right_configuration_has_no_problems(config: dict[str, Any]) -> None:
+def test_a_right_configuration_has_no_problems(config: JsonObject) -> None:
     """The generic scheme covers what senders do."""
     assert config_problems(GENERIC, config) == []
 
@@ -103,7 +104,7 @@ def test_an_unknown_source_is_refused(text: str) -> None:
         {"signature": {"in": "header:S", "encoding": "rot13", "format": "single"}},
     ],
 )
-def test_a_scheme_outside_the_grammar_is_refused(change: dict[str, Any]) -> None:
+def test_a_scheme_outside_the_grammar_is_refused(change: JsonObject) -> None:
     """A typing error in a provider's file is found by its tests, not by its users."""
     scheme = GENERIC["scheme"] | change
     with pytest.raises(ValueError, match=r"must|not known|not said|content"):

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from local.signing.deliveries import sign
 from local.signing.private_keys import sign_with
+from shared.json_types import JsonObject
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.intake.examination import examine
 from shared.webhooks.providers.configuration import config_problems
@@ -29,7 +30,7 @@ NOW = 1_700_000_000.0
 HEADER = {"in": "header:S", "encoding": "hex"}
 
 
-def made(scheme: dict[str, Any], config: dict[str, Any] | None = None, **tables: Any) -> Provider:
+def made(scheme: JsonObject, config: JsonObject | None = None, **tables: Any) -> Provider:
     """A provider of one scheme."""
     return fit({"id": "made", "title": "Made", "scheme": {"key_encoding": "utf8", **scheme}, **tables}, config or {})
 
@@ -52,7 +53,7 @@ def private_pem(key: Any) -> str:
     return str(written.decode())
 
 
-def token(claims: dict[str, Any], key: str, alg: str = "HS256", name: str = "sha256") -> str:
+def token(claims: JsonObject, key: str, alg: str = "HS256", name: str = "sha256") -> str:
     """A compact JWS under an HMAC."""
     head, payload = (
         base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": alg}, claims)
@@ -174,7 +175,7 @@ def test_a_token_binds_the_body_by_a_claim() -> None:
     )
     claims = {"iss": "sender", "body": hashlib.sha256(b"{}").hexdigest(), "exp": NOW + 60}
 
-    def verdict(found: dict[str, Any], body: bytes = b"{}", **made_with: str) -> str | None:
+    def verdict(found: JsonObject, body: bytes = b"{}", **made_with: str) -> str | None:
         text = token(found, made_with.get("key", "key"), made_with.get("alg", "HS256"), made_with.get("name", "sha256"))
         return reason(provider, Delivery("POST", {"authorization": f"Bearer {text}"}, body), "key")
 
@@ -218,11 +219,11 @@ def test_every_item_of_a_batch_must_verify() -> None:
         }
     )
 
-    def item(number: int, amount: str, key: bytes = b"key") -> dict[str, Any]:
+    def item(number: int, amount: str, key: bytes = b"key") -> JsonObject:
         mac = hmac.new(key, f"{number}:{amount}".encode(), hashlib.sha256).hexdigest()
         return {"id": number, "mac": mac, **({"amount": amount} if amount else {})}
 
-    def verdict(*items: dict[str, Any]) -> str | None:
+    def verdict(*items: JsonObject) -> str | None:
         return reason(provider, Delivery("POST", {}, json.dumps({"items": items}).encode()), "key")
 
     assert verdict(item(1, "5"), item(2, "")) is None
@@ -322,7 +323,7 @@ def test_no_verification_is_an_explicit_choice() -> None:
         ),
     ],
 )
-def test_a_token_stands_where_the_configuration_says(config: dict[str, Any], delivery: Delivery) -> None:
+def test_a_token_stands_where_the_configuration_says(config: JsonObject, delivery: Delivery) -> None:
     """As it is there, unless a prefix is named: the default's `Bearer` belongs to the default's header."""
     provider = fitted("generic_token", **config)
     assert reason(provider, delivery, "token-1") is None
@@ -366,7 +367,7 @@ def test_keys_are_fetched_from_the_providers_hosts_alone(url: str) -> None:
 def test_a_blank_secret_opens_no_kind_of_scheme(kind: str, secret: str) -> None:
     """Empty, blank and NUL-only secrets disable."""
     algorithms = {"hmac": "sha256", "hash": "sha256", "jwt": "HS256"}
-    scheme: dict[str, Any] = {"kind": kind, "covers_body": False, "content": "{secret}{body}", "signature": HEADER}
+    scheme: JsonObject = {"kind": kind, "covers_body": False, "content": "{secret}{body}", "signature": HEADER}
     if kind in algorithms:
         scheme["algorithm"] = algorithms[kind]
     if kind in ("token", "jwt"):
@@ -412,7 +413,7 @@ def test_a_key_made_of_a_template_is_signed_and_verified() -> None:
         ({"filter": "{% $count(**) > 3 %}"}, "/filter"),
     ],
 )
-def test_a_wrong_door_is_pointed_at(config: dict[str, Any], pointer: str) -> None:
+def test_a_wrong_door_is_pointed_at(config: JsonObject, pointer: str) -> None:
     """The options of the door are checked when the webhook is saved."""
     data = {"id": "made", "title": "Made", "scheme": {"kind": "basic", "covers_body": False}}
     assert [problem.pointer for problem in config_problems(data, config)] == [pointer]

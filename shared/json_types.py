@@ -1,0 +1,11 @@
+"""The types of JSON as Python reads it. `Any` stands here so that it need not stand elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# An object of JSON, its values any JSON values.
+JsonObject = dict[str, Any]
+# One that is only read.
+JsonMapping = Mapping[str, Any]
