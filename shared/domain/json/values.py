@@ -74,21 +74,26 @@ def storable(value: Any) -> Any:
         # Nearly every text is ASCII, which is known of it without a look at its characters.
         return value if value.isascii() and "\0" not in value else _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, dict):
-        if _is_plain(value):
-            return value
-        return {storable(name): storable(item) for name, item in value.items()}
+        return _storable_object(value)
     if isinstance(value, list):
         return [storable(item) for item in value]
     return value
 
 
-def _is_plain(texts: JsonObject) -> bool:
-    """Whether a table is one of ASCII texts alone, as headers are: one look at all of them together."""
-    try:
-        joined = "".join((*texts, *texts.values()))
-    except TypeError:
-        return False
-    return joined.isascii() and "\0" not in joined
+def _storable_object(value: JsonObject) -> JsonObject:
+    # One look at all names and texts together: nearly every record is ASCII, and this is done for each delivery.
+    texts, others = [*value], []
+    for name, item in value.items():
+        if isinstance(item, str):
+            texts.append(item)
+        elif isinstance(item, (dict, list)):
+            others.append(name)
+    joined = "".join(texts)
+    if not joined.isascii() or "\0" in joined:
+        return {storable(name): storable(item) for name, item in value.items()}
+    if not others:
+        return value
+    return {**value, **{name: storable(value[name]) for name in others}}
 
 
 def may_be_unstorable(text: str) -> bool:
