@@ -30,7 +30,7 @@ from shared.nodes import outbound
 from shared.repositories.database import Database
 from shared.settings import Settings
 from tests.faults.site import LEASE_SECONDS, LOCK_SECONDS, Site
-from tests.integration.engine.harness import Bench
+from tests.integration.engine.harness import EngineHarness
 from tests.integration.engine.sink import Sink
 
 SECRET = "a secret of thirty-two characters"
@@ -148,7 +148,7 @@ async def site(own_gateway: SupabaseGateway, redis_server: RedisServer) -> Async
         settings = Settings.from_environment(environment)
         services = Services(Database(settings.supabase_url, settings.supabase_key), settings)
         guard = ExpressionEvaluator()
-        yield Site(Bench(services, guard, tenant_id), sink, environment)
+        yield Site(EngineHarness(services, guard, tenant_id), sink, environment)
         await guard.close()
         await services.close()
         await outbound.close()

@@ -29,7 +29,7 @@ async def everything(site: Site) -> str:
         "edges": [{"source": "call", "target": "told"}],
     }
     start = {"id": "start", "type": "manual_trigger"}
-    called = await site.bench.publish([start, transform("double", "{% $trigger.body * 2 %}")], "start>double")
+    called = await site.harness.publish([start, transform("double", "{% $trigger.body * 2 %}")], "start>double")
     nodes = [
         HOOK,
         request("first", url + "/first", parameters={"body": "{% $trigger.body.number %}"}),
@@ -39,7 +39,7 @@ async def everything(site: Site) -> str:
         transform("last", "{% $nodes.ask + $trigger.body.number %}"),
     ]
     nodes[2]["parameters"]["max_concurrency"] = 2
-    return await site.bench.publish(nodes, "hook>first", "first>each", "each>ask", "ask>pause", "pause>last")
+    return await site.harness.publish(nodes, "hook>first", "first>each", "each>ask", "ask>pause", "pause>last")
 
 
 @pytest.mark.slow
@@ -52,11 +52,11 @@ async def test_drain_killed_at_a_point_leaves_nothing_undone_and_nothing_done_tw
     bodies = [
         {"number": number, "pause": pause, "items": [number * 10 + n for n in range(ITEMS)]} for number in range(RUNS)
     ]
-    jobs = [site.bench.delivery(workflow_id, body) for body in bodies]
-    await site.bench.services.queue.enqueue(jobs)
+    jobs = [site.harness.delivery(workflow_id, body) for body in bodies]
+    await site.harness.services.queue.enqueue(jobs)
     if point in ("before_resume", "after_sweep"):
-        await site.bench.drain(10)
-        assert {(await site.bench.state(job)).status for job in jobs} == {"waiting"}
+        await site.harness.drain(10)
+        assert {(await site.harness.state(job)).status for job in jobs} == {"waiting"}
         await asyncio.sleep(WAIT_SECONDS if point == "after_sweep" else 0)
     assert await site.die_at(point) == -signal.SIGKILL
     assert await site.violations(30) == []
@@ -68,10 +68,10 @@ async def test_drain_killed_at_a_point_leaves_nothing_undone_and_nothing_done_tw
     called = await site.called(jobs)
     assert len(called) == RUNS
     for job in (*jobs, *called):
-        facts = [event for event in await site.bench.events(job) if event.event_type in SETTLING]
+        facts = [event for event in await site.harness.events(job) if event.event_type in SETTLING]
         times = Counter((event.payload.get("node_id"), event.payload.get("index")) for event in facts)
         assert set(times.values()) == {1}
-        assert (await site.bench.verify(job))["first_difference"] is None
+        assert (await site.harness.verify(job))["first_difference"] is None
     sent: dict[str, set[bytes]] = {}
     for one in site.sink.received:
         sent.setdefault(one.key, set()).add(one.body)

@@ -60,7 +60,7 @@ async def drains(site: Site, lock_seconds: float, places: int) -> AsyncIterator[
 async def unfinished(site: Site, jobs: list[ExecutionJob]) -> int:
     """How many of the runs have not ended."""
     ids = [job.execution_id for job in jobs]
-    rows = await site.bench.services.database.select(
+    rows = await site.harness.services.database.select(
         "executions", "id,finished_at", lambda query: query.in_("id", ids).limit(1000)
     )
     return len(jobs) - sum(row["finished_at"] is not None for row in rows)
@@ -76,9 +76,9 @@ async def test_storm_of_kills_loses_no_run_and_blames_none(
     site.sink.pause_seconds = effect_seconds
     call = {"parameters": {"body": {"to": "somebody"}}, "timeout_seconds": 60}
     nodes = [HOOK, request("call", site.sink.url, **call), transform("last", 1)]
-    workflow_id = await site.bench.publish(nodes, "hook>call", "call>last")
-    jobs = [site.bench.delivery(workflow_id, number) for number in range(runs)]
-    await site.bench.services.queue.enqueue(jobs)
+    workflow_id = await site.harness.publish(nodes, "hook>call", "call>last")
+    jobs = [site.harness.delivery(workflow_id, number) for number in range(runs)]
+    await site.harness.services.queue.enqueue(jobs)
     chosen, killed, began = random.Random(1), 0, time.monotonic()  # no secret
     # So few that one drain alone cannot take all of them, and survive.
     async with drains(site, lock_seconds, runs // DRAINS) as alive:
@@ -90,11 +90,11 @@ async def test_storm_of_kills_loses_no_run_and_blames_none(
         while await unfinished(site, jobs):
             assert time.monotonic() - began < 5 * seconds + 120, "some runs do not end"
             await asyncio.sleep(0.2)
-    states = [await site.bench.state(job) for job in jobs]
+    states = [await site.harness.state(job) for job in jobs]
     assert [state.error for state in states if state.status != "succeeded"] == []
     started, bodies = set[str](), defaultdict(set)
     for job in jobs:
-        events = await site.bench.events(job)
+        events = await site.harness.events(job)
         keys = [event.payload["idempotency_key"] for event in events if event.event_type == "NodeStarted"]
         assert len(set(keys)) == 1
         assert sum(event.event_type == "NodeSucceeded" and event.payload["node_id"] == "call" for event in events) == 1

@@ -15,7 +15,7 @@ from shared.nodes import outbound
 from shared.repositories.database import Database
 from shared.settings import Settings
 from shared.settings import settings as process_settings
-from tests.integration.engine.harness import Bench
+from tests.integration.engine.harness import EngineHarness
 from tests.integration.engine.sink import Sink
 
 
@@ -36,13 +36,13 @@ async def guard() -> AsyncIterator[ExpressionEvaluator]:
 
 
 @pytest.fixture
-async def bench(
+async def harness(
     supabase_gateway: SupabaseGateway,
     redis_server: RedisServer,
     guard: ExpressionEvaluator,
     sink: Sink,
     monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Bench]:
+) -> AsyncIterator[EngineHarness]:
     """The engine and a drain's parts, wired for a tenant of this test's own."""
     tenant_id = new_id()
     # What wakes a drain reads the process's own settings.
@@ -59,8 +59,8 @@ async def bench(
         outbound_allow=(f"{tenant_id}=127.0.0.1:{sink.port}",),
     )
     services = Services(Database(settings.supabase_url, settings.supabase_key), settings)
-    bench = Bench(services, guard, tenant_id)
-    yield bench
-    await bench.close()
+    harness = EngineHarness(services, guard, tenant_id)
+    yield harness
+    await harness.close()
     await services.close()
     process_settings.cache_clear()

@@ -47,8 +47,8 @@ from shared.repositories.database import Database
 Queue = TypeVar("Queue", bound=JobConsumer)
 
 
-class Bench:
-    """One tenant's engine."""
+class EngineHarness:
+    """One tenant's engine, and what tests ask of it."""
 
     def __init__(self, services: Services, guard: ExpressionEvaluator, tenant_id: str) -> None:
         self.services, self.guard, self.tenant_id = services, guard, tenant_id
@@ -227,11 +227,11 @@ class Bench:
             parts.events, parts.workflows, self.guard, parts.queue.peek, self.tenant_id, job.execution_id
         )
 
-    def watched(self) -> tuple[Bench, Watched]:
+    def watched(self) -> tuple[EngineHarness, Watched]:
         """The same tenant over a store that tells what it was asked; close its services."""
         settings = self.services.settings
         store = Watched(settings.supabase_url, settings.supabase_key)
-        return Bench(Services(store, settings), self.guard, self.tenant_id), store
+        return EngineHarness(Services(store, settings), self.guard, self.tenant_id), store
 
     async def drain(self, seconds: float = 30.0, engine: RunExecutor | None = None) -> Summary:
         """What one invocation of the drain did."""

@@ -10,17 +10,19 @@ from shared.domain.expressions import expressions
 from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.run.graph_cache import GraphCache
 from shared.platform.lru_cache import LruCache
-from tests.integration.engine.harness import HOOK, Bench, transform
+from tests.integration.engine.harness import HOOK, EngineHarness, transform
 
 
-async def test_programs_are_kept_by_the_size_of_their_graphs(bench: Bench) -> None:
+async def test_programs_are_kept_by_the_size_of_their_graphs(harness: EngineHarness) -> None:
     """A large graph makes room for itself; small ones beside it stay, and what was dropped is loaded again."""
-    small = [await bench.publish([HOOK, transform("a", "{% $input %}")], "hook>a") for _ in range(3)]
-    large = await bench.publish([HOOK, transform("a", "x" * 20_000)], "hook>a")
-    graphs = GraphCache(bench.services.workflows, bench.services.config_cache, bench.guard, max_graph_bytes=20_500)
+    small = [await harness.publish([HOOK, transform("a", "{% $input %}")], "hook>a") for _ in range(3)]
+    large = await harness.publish([HOOK, transform("a", "x" * 20_000)], "hook>a")
+    graphs = GraphCache(
+        harness.services.workflows, harness.services.config_cache, harness.guard, max_graph_bytes=20_500
+    )
 
     async def load(workflow_id: str) -> object:
-        return await graphs.program(bench.tenant_id, workflow_id, 1)
+        return await graphs.program(harness.tenant_id, workflow_id, 1)
 
     first = [await load(workflow_id) for workflow_id in small]
     assert [await load(workflow_id) for workflow_id in small] == first
@@ -32,35 +34,35 @@ async def test_programs_are_kept_by_the_size_of_their_graphs(bench: Bench) -> No
     assert kept == [False, False, False]
 
 
-async def test_every_run_gets_its_answer_whatever_is_kept_of_it(bench: Bench) -> None:
+async def test_every_run_gets_its_answer_whatever_is_kept_of_it(harness: EngineHarness) -> None:
     """Runs of more workflows than are kept, all at once, each learn their program and what is published."""
-    workflows = [await bench.publish([HOOK, transform("a", "{% $input %}")], "hook>a") for _ in range(12)]
+    workflows = [await harness.publish([HOOK, transform("a", "{% $input %}")], "hook>a") for _ in range(12)]
     graphs = GraphCache(
-        bench.services.workflows, bench.services.config_cache, bench.guard, max_graph_bytes=1, max_published=1
+        harness.services.workflows, harness.services.config_cache, harness.guard, max_graph_bytes=1, max_published=1
     )
 
-    versions = await asyncio.gather(*(graphs.published_version(bench.tenant_id, one) for one in workflows))
-    programs = await asyncio.gather(*(graphs.program(bench.tenant_id, one, 1) for one in workflows))
+    versions = await asyncio.gather(*(graphs.published_version(harness.tenant_id, one) for one in workflows))
+    programs = await asyncio.gather(*(graphs.program(harness.tenant_id, one, 1) for one in workflows))
 
     assert versions == [1] * 12
     assert [program and program.workflow_id for program in programs] == workflows
 
 
-async def test_a_large_graph_is_compiled_beside_the_loop(bench: Bench) -> None:
+async def test_a_large_graph_is_compiled_beside_the_loop(harness: EngineHarness) -> None:
     """While it is, the loop goes round."""
     count = 900
     nodes = [transform(f"n{number}", "{% $trigger.body." + f"a{number}" * 100 + " + 1 %}") for number in range(count)]
-    workflow_id = await bench.publish([HOOK, *nodes], *(f"hook>n{number}" for number in range(count)))
-    row = await bench.services.workflows.version(bench.tenant_id, workflow_id, 1)
+    workflow_id = await harness.publish([HOOK, *nodes], *(f"hook>n{number}" for number in range(count)))
+    row = await harness.services.workflows.version(harness.tenant_id, workflow_id, 1)
     assert row is not None
     cold()
     began = time.monotonic()
     CompiledWorkflow.from_row(row)
     alone = time.monotonic() - began
-    graphs = GraphCache(bench.services.workflows, bench.services.config_cache, bench.guard)
+    graphs = GraphCache(harness.services.workflows, harness.services.config_cache, harness.guard)
     cold()
 
-    loading = asyncio.ensure_future(graphs.program(bench.tenant_id, workflow_id, 1))
+    loading = asyncio.ensure_future(graphs.program(harness.tenant_id, workflow_id, 1))
     rounds = [time.monotonic()]
     while not loading.done():
         await asyncio.sleep(0.001)

@@ -19,7 +19,7 @@ from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob, ExecutionJob
 from shared.repositories.executions import ExecutionRepository
 from tests.faults.freezing import frozen
-from tests.integration.engine.harness import HOOK, Bench, request, transform
+from tests.integration.engine.harness import HOOK, EngineHarness, request, transform
 from tests.integration.engine.own_store import supabase_gateway  # noqa: F401  # the fixture
 from tests.integration.engine.sink import Sink
 
@@ -38,52 +38,54 @@ class Clock:
 
 
 def drain_of(
-    bench: Bench,
+    harness: EngineHarness,
     remaining: Callable[[], float],
     queue: JobConsumer | None = None,
     executions: ExecutionRepository | None = None,
     waking: str | None = None,
 ) -> Drain:
-    """A drain over the bench's parts or these."""
-    parts, schedules = bench.services, bench.schedules(bench.engine.clock)
+    """A drain over the harness's parts or these."""
+    parts, schedules = harness.services, harness.schedules(harness.engine.clock)
     queue, executions = queue or parts.queue, executions or parts.executions
-    return Drain(queue, executions, schedules, bench.engine, parts.settings, new_id(), remaining, waking)
+    return Drain(queue, executions, schedules, harness.engine, parts.settings, new_id(), remaining, waking)
 
 
-async def test_effect_longer_than_a_lock_is_sent_once_though_its_drain_leaves(bench: Bench, sink: Sink) -> None:
+async def test_effect_longer_than_a_lock_is_sent_once_though_its_drain_leaves(
+    harness: EngineHarness, sink: Sink
+) -> None:
     """The leaving drain claims nothing more, but keeps the job that it still runs; another drain does not take it."""
     sink.pause_seconds = 4 * LOCK_SECONDS
-    bench.services.settings = bench.services.settings._replace(lock_seconds=LOCK_SECONDS)
-    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
-    job, later = bench.delivery(workflow_id), bench.delivery(workflow_id)
-    await bench.services.queue.enqueue([job])
+    harness.services.settings = harness.services.settings._replace(lock_seconds=LOCK_SECONDS)
+    workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
+    job, later = harness.delivery(workflow_id), harness.delivery(workflow_id)
+    await harness.services.queue.enqueue([job])
     clock, other = Clock(40.0), Clock(40.0)
-    leaving = asyncio.create_task(drain_of(bench, clock.remaining).run())
+    leaving = asyncio.create_task(drain_of(harness, clock.remaining).run())
     await sink.received_at_least(1)
     clock.ends_at = time.monotonic() + 9.0  # within the reserve: a quarter of what the drain had
-    await bench.services.queue.enqueue([later])
-    staying = asyncio.create_task(drain_of(bench, other.remaining).run())
+    await harness.services.queue.enqueue([later])
+    staying = asyncio.create_task(drain_of(harness, other.remaining).run())
     first, second = await leaving, await staying
-    assert ((await bench.state(job)).status, (await bench.state(later)).status) == ("succeeded", "succeeded")
+    assert ((await harness.state(job)).status, (await harness.state(later)).status) == ("succeeded", "succeeded")
     assert (first.completed, first.handed_back, second.completed) == (1, 0, 1)
     assert len(sink.received) == 2
 
 
-async def test_leaving_drain_hands_over_what_comes_while_it_finishes(bench: Bench, sink: Sink) -> None:
+async def test_leaving_drain_hands_over_what_comes_while_it_finishes(harness: EngineHarness, sink: Sink) -> None:
     """It does not count as live from the moment at which it claims nothing more: whoever adds a job wakes another."""
     sink.pause_seconds = 2.0
-    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
-    await bench.services.queue.enqueue([bench.delivery(workflow_id)])
+    workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
+    await harness.services.queue.enqueue([harness.delivery(workflow_id)])
     clock = Clock(40.0)
-    leaving = asyncio.create_task(drain_of(bench, clock.remaining).run())
+    leaving = asyncio.create_task(drain_of(harness, clock.remaining).run())
     await sink.received_at_least(1)
-    assert await bench.services.queue.live_drains() == 1
+    assert await harness.services.queue.live_drains() == 1
     clock.ends_at = time.monotonic() + 9.0
     for _ in range(100):
-        if not await bench.services.queue.live_drains():
+        if not await harness.services.queue.live_drains():
             break
         await asyncio.sleep(0.05)
-    assert (await bench.services.queue.counts())["active"] == 1
+    assert (await harness.services.queue.counts())["active"] == 1
     assert (await leaving).completed == 1
 
 
@@ -98,13 +100,13 @@ class SlowToPart(JobConsumer):
         await super().withdraw(drain_id)
 
 
-async def test_last_run_may_end_while_the_drain_withdraws(bench: Bench, sink: Sink) -> None:
+async def test_last_run_may_end_while_the_drain_withdraws(harness: EngineHarness, sink: Sink) -> None:
     """Nothing is left to wait for then: the drain ends as any other, and renews no locks any more."""
     sink.pause_seconds = 1.0
-    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
-    await bench.services.queue.enqueue([bench.delivery(workflow_id)])
+    workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
+    await harness.services.queue.enqueue([harness.delivery(workflow_id)])
     clock = Clock(40.0)
-    leaving = asyncio.create_task(drain_of(bench, clock.remaining, queue=bench.queue_of(SlowToPart)).run())
+    leaving = asyncio.create_task(drain_of(harness, clock.remaining, queue=harness.queue_of(SlowToPart)).run())
     await sink.received_at_least(1)
     clock.ends_at = time.monotonic() + 9.0
     assert (await leaving).completed == 1
@@ -119,21 +121,21 @@ class Odd(ExecutionRepository):
 
 
 async def test_drain_whose_keeper_dies_hands_everything_back_and_fails(
-    bench: Bench, sink: Sink, caplog: pytest.LogCaptureFixture
+    harness: EngineHarness, sink: Sink, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A drain that sweeps nothing any more is no drain: it says so at once, long before its time is up."""
     sink.pause_seconds = 20.0
-    bench.services.settings = bench.services.settings._replace(lock_seconds=3.0)
-    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
-    job = bench.delivery(workflow_id)
-    await bench.services.queue.enqueue([job])
-    drain = drain_of(bench, Clock(600.0).remaining, executions=Odd(bench.services.database))
+    harness.services.settings = harness.services.settings._replace(lock_seconds=3.0)
+    workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
+    job = harness.delivery(workflow_id)
+    await harness.services.queue.enqueue([job])
+    drain = drain_of(harness, Clock(600.0).remaining, executions=Odd(harness.services.database))
     with pytest.raises(KeeperDiedError, match="sweep"):
         await drain.run()
     assert "keeper_died" in [record.message for record in caplog.records if record.levelname == "ERROR"]
-    counts = await bench.services.queue.counts()
+    counts = await harness.services.queue.counts()
     assert (counts["active"], counts["wait"] + counts["active"]) == (0, 1)
-    assert await bench.services.queue.live_drains() == 0
+    assert await harness.services.queue.live_drains() == 0
 
 
 class Half(JobConsumer):
@@ -148,15 +150,15 @@ class Half(JobConsumer):
         return await super().claim(token)
 
 
-async def test_claim_that_fails_drops_no_job_that_others_have_claimed(bench: Bench) -> None:
+async def test_claim_that_fails_drops_no_job_that_others_have_claimed(harness: EngineHarness) -> None:
     """Whatever happens to one claim of several, the jobs of the others run."""
-    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
-    jobs = [bench.delivery(workflow_id) for _ in range(6)]
-    await bench.services.queue.enqueue(jobs)
-    queue = bench.queue_of(Half)
-    summary = await drain_of(bench, Clock(30.0).remaining, queue).run()
+    workflow_id = await harness.publish([HOOK, transform("one", 1)], "hook>one")
+    jobs = [harness.delivery(workflow_id) for _ in range(6)]
+    await harness.services.queue.enqueue(jobs)
+    queue = harness.queue_of(Half)
+    summary = await drain_of(harness, Clock(30.0).remaining, queue).run()
     assert summary.completed == len(jobs)
-    assert {(await bench.state(job)).status for job in jobs} == {"succeeded"}
+    assert {(await harness.state(job)).status for job in jobs} == {"succeeded"}
 
 
 class Lost(JobConsumer):
@@ -171,39 +173,41 @@ class Lost(JobConsumer):
         return await super().complete(claimed, fetch_next)
 
 
-async def test_job_whose_acknowledgement_fails_keeps_no_drain_alive(bench: Bench) -> None:
+async def test_job_whose_acknowledgement_fails_keeps_no_drain_alive(harness: EngineHarness) -> None:
     """It is not renewed any more, comes back when its lock has expired, and is found done."""
-    bench.services.settings = bench.services.settings._replace(lock_seconds=LOCK_SECONDS)
-    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
-    job = bench.delivery(workflow_id)
-    await bench.services.queue.enqueue([job])
-    queue = bench.queue_of(Lost)
-    drain = drain_of(bench, Clock(60.0).remaining, queue)
+    harness.services.settings = harness.services.settings._replace(lock_seconds=LOCK_SECONDS)
+    workflow_id = await harness.publish([HOOK, transform("one", 1)], "hook>one")
+    job = harness.delivery(workflow_id)
+    await harness.services.queue.enqueue([job])
+    queue = harness.queue_of(Lost)
+    drain = drain_of(harness, Clock(60.0).remaining, queue)
     summary = await asyncio.wait_for(drain.run(), 30)
     assert (summary.completed, await queue.counts()) == (2, {"wait": 0, "active": 0, "delayed": 0, "failed": 0})
 
 
-async def test_drain_that_is_one_too_many_leaves_at_once(bench: Bench) -> None:
+async def test_drain_that_is_one_too_many_leaves_at_once(harness: EngineHarness) -> None:
     """The schedule invokes one a minute, however many there are; it takes nothing and is not counted."""
-    bench.services.settings = bench.services.settings._replace(max_drains=1)
-    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
-    queue = bench.services.queue
-    await queue.enqueue([bench.delivery(workflow_id)])
+    harness.services.settings = harness.services.settings._replace(max_drains=1)
+    workflow_id = await harness.publish([HOOK, transform("one", 1)], "hook>one")
+    queue = harness.services.queue
+    await queue.enqueue([harness.delivery(workflow_id)])
     await queue.announce("the one", 30)
-    summary = await bench.drain()
+    summary = await harness.drain()
     assert (summary.completed, (await queue.counts())["wait"], await queue.live_drains()) == (0, 1, 1)
     await queue.withdraw("the one")
-    assert (await bench.drain()).completed == 1
+    assert (await harness.drain()).completed == 1
 
 
-async def test_drain_leaves_in_time_though_redis_hangs(bench: Bench, sink: Sink, redis_server: RedisServer) -> None:
+async def test_drain_leaves_in_time_though_redis_hangs(
+    harness: EngineHarness, sink: Sink, redis_server: RedisServer
+) -> None:
     """An invocation that its time runs out on has failed: it ends by itself, whatever it could not hand back."""
     sink.pause_seconds = 30.0
-    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
-    jobs = [bench.delivery(workflow_id) for _ in range(3)]
-    await bench.services.queue.enqueue(jobs)
+    workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
+    jobs = [harness.delivery(workflow_id) for _ in range(3)]
+    await harness.services.queue.enqueue(jobs)
     clock = Clock(40.0)
-    leaving = asyncio.create_task(drain_of(bench, clock.remaining).run())
+    leaving = asyncio.create_task(drain_of(harness, clock.remaining).run())
     await sink.received_at_least(3)
     with frozen(redis_server):
         clock.ends_at = time.monotonic() + 6.0
@@ -214,25 +218,25 @@ async def test_drain_leaves_in_time_though_redis_hangs(bench: Bench, sink: Sink,
     assert (await leaving).completed == 0
 
 
-async def test_waking_ends_with_the_drain_that_it_was_for(bench: Bench) -> None:
+async def test_waking_ends_with_the_drain_that_it_was_for(harness: EngineHarness) -> None:
     """Another one, which the schedule has invoked, leaves the mark: the one that is coming is not here yet."""
-    queue = bench.services.queue
+    queue = harness.services.queue
     token = await queue.claim_waking(8)
-    await bench.services.redis.persist(queue._keys.waking)  # a busy machine may take longer than the mark lives
-    await drain_of(bench, Clock(20.0).remaining).run()
+    await harness.services.redis.persist(queue._keys.waking)  # a busy machine may take longer than the mark lives
+    await drain_of(harness, Clock(20.0).remaining).run()
     assert (token is not None, await queue.claim_waking(8)) == (True, None)
-    await drain_of(bench, Clock(20.0).remaining, waking=token).run()
+    await drain_of(harness, Clock(20.0).remaining, waking=token).run()
     assert await queue.claim_waking(8) is not None
 
 
-async def test_job_that_is_done_while_it_is_handed_back_keeps_no_other_from_it(bench: Bench) -> None:
+async def test_job_that_is_done_while_it_is_handed_back_keeps_no_other_from_it(harness: EngineHarness) -> None:
     """What does not end when it is told to may do so a moment later: the rest is handed back, and no keeper stays."""
     released = asyncio.Event()
 
     class Stubborn:
         """An engine that hears no cancellation."""
 
-        clock = bench.engine.clock
+        clock = harness.engine.clock
 
         async def execute(self, job: ExecutionJob, _is_first: bool = True) -> None:
             while not released.is_set():
@@ -247,12 +251,12 @@ async def test_job_that_is_done_while_it_is_handed_back_keeps_no_other_from_it(b
             await asyncio.sleep(0.1)
             await super().hand_back(claimed)
 
-    workflow_id = await bench.publish([HOOK, transform("one", 1)], "hook>one")
-    await bench.services.queue.enqueue([bench.delivery(workflow_id) for _ in range(2)])
-    parts, clock = bench.services, Clock(40.0)
+    workflow_id = await harness.publish([HOOK, transform("one", 1)], "hook>one")
+    await harness.services.queue.enqueue([harness.delivery(workflow_id) for _ in range(2)])
+    parts, clock = harness.services, Clock(40.0)
     engine: Any = Stubborn()
-    queue = bench.queue_of(Late)
-    schedules = bench.schedules(bench.engine.clock)
+    queue = harness.queue_of(Late)
+    schedules = harness.schedules(harness.engine.clock)
     drain = Drain(queue, parts.executions, schedules, engine, parts.settings, new_id(), clock.remaining)
     leaving = asyncio.create_task(drain.run())
     for _ in range(100):

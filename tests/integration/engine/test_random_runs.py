@@ -16,7 +16,7 @@ from shared.queue.job import ExecutionJob
 from shared.repositories.append import Append, Appended
 from shared.repositories.database import Database
 from shared.repositories.event_store import EventStoreRepository
-from tests.integration.engine.harness import HOOK, Bench
+from tests.integration.engine.harness import HOOK, EngineHarness
 from tests.integration.engine.sink import Sink
 
 HANDLES = ("a", "b")
@@ -118,38 +118,38 @@ class Plan:
 
 
 @pytest.mark.parametrize("seed", range(24))
-async def test_random_run_ends_as_the_model_says(bench: Bench, sink: Sink, seed: int) -> None:
+async def test_random_run_ends_as_the_model_says(harness: EngineHarness, sink: Sink, seed: int) -> None:
     """Two drains are cut off at random; the third finishes. Same fates, each node settled once, one key per effect, no
     effect before all that came before it is durable, and every fact can be derived again."""
     chance = random.Random(seed)
-    durable_at = bench.services.__dict__["events"] = Witness(bench.services.database)
+    durable_at = harness.services.__dict__["events"] = Witness(harness.services.database)
     plan = Plan(chance, sink.url)
     sink.pause_seconds = 0.01
     sink.answer = lambda request: (404 if request.path == "/refused" else 200, {}, b"{}")
-    job = bench.delivery(await _publish(bench, plan))
+    job = harness.delivery(await _publish(harness, plan))
     for name in ("first", "second"):
-        run = asyncio.create_task(bench.new_engine(name).execute(job, is_first_claim=name == "first"))
+        run = asyncio.create_task(harness.new_engine(name).execute(job, is_first_claim=name == "first"))
         await asyncio.sleep(chance.random() * 0.05)
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
-    await bench.new_engine("third").execute(job, is_first_claim=False)
+    await harness.new_engine("third").execute(job, is_first_claim=False)
 
-    state, runs = await bench.state(job), plan.fates()
+    state, runs = await harness.state(job), plan.fates()
     assert {node_id: record.status != "skipped" for node_id, record in state.nodes.items()} == runs
     failed_by = [str(number) for number in plan.failing if runs[str(number)]]
     assert (state.status, (state.error or {}).get("node_id")) == (
         ("failed", failed_by[0]) if failed_by else ("succeeded", None)
     )
-    facts = [event for event in await bench.events(job) if event.event_type in SETTLING]
+    facts = [event for event in await harness.events(job) if event.event_type in SETTLING]
     settled = Counter((event.payload["node_id"], event.payload.get("index")) for event in facts)
     assert set(settled.values()) == {1}
     assert sorted(path for path, index in settled if index is None and "[" not in path) == sorted(
         node_id for node_id in runs if node_id != "0"
     )
-    started = [event.payload["node_id"] for event in await bench.events(job) if event.event_type == "NodeStarted"]
+    started = [event.payload["node_id"] for event in await harness.events(job) if event.event_type == "NodeStarted"]
     assert len({request.key for request in sink.received}) == len(set(started))
-    await check_durability(bench, sink, job, durable_at.moments)
-    assert (await bench.verify(job))["first_difference"] is None
+    await check_durability(harness, sink, job, durable_at.moments)
+    assert (await harness.verify(job))["first_difference"] is None
 
 
 class Witness(EventStoreRepository):
@@ -166,9 +166,9 @@ class Witness(EventStoreRepository):
         return appended
 
 
-async def check_durability(bench: Bench, sink: Sink, job: ExecutionJob, durable_at: dict[str, float]) -> None:
+async def check_durability(harness: EngineHarness, sink: Sink, job: ExecutionJob, durable_at: dict[str, float]) -> None:
     """Whatever stands before an effect's start in the stream, and the start itself, was durable when it arrived."""
-    events = await bench.events(job)
+    events = await harness.events(job)
     for position, event in enumerate(events):
         if event.event_type == "NodeStarted":
             ready_at = max(durable_at[one.id] for one in events[: position + 1])
@@ -177,30 +177,30 @@ async def check_durability(bench: Bench, sink: Sink, job: ExecutionJob, durable_
 
 
 @pytest.mark.parametrize("seed", range(100, 124))
-async def test_redriven_run_ends_as_if_nothing_had_been_wrong(bench: Bench, sink: Sink, seed: int) -> None:
+async def test_redriven_run_ends_as_if_nothing_had_been_wrong(harness: EngineHarness, sink: Sink, seed: int) -> None:
     """Once what was refused is not any more, a redriven run ends with the fates of a run that had met no refusal, and
     nothing that had been done is sent again."""
     plan = Plan(random.Random(seed), sink.url)
     sink.answer = lambda request: (404 if request.path == "/refused" else 200, {}, b"{}")
-    job = bench.delivery(await _publish(bench, plan))
-    before = await bench.execute(job)
+    job = harness.delivery(await _publish(harness, plan))
+    before = await harness.execute(job)
     done = {request.key for request in sink.received if request.path == "/fine"}
     if before.status == "succeeded":
         return
     sent = len(sink.received)
     sink.answer = lambda _request: (200, {}, b"{}")
-    state = await bench.redrive(job)
+    state = await harness.redrive(job)
     plan.mend()
     runs = plan.fates()
     assert {node_id: record.status != "skipped" for node_id, record in state.nodes.items()} == runs
     failed_by = [str(number) for number in plan.failing if runs[str(number)]]
     assert (state.error or {}).get("node_id") == next(iter(failed_by), None)
     assert not done & {request.key for request in sink.received[sent:]}
-    assert (await bench.verify(job))["first_difference"] is None
+    assert (await harness.verify(job))["first_difference"] is None
 
 
-async def _publish(bench: Bench, plan: Plan) -> str:
-    return await bench.publish(plan.nodes, *(f"{source}.{handle}>{target}" for source, handle, target in plan.edges))
+async def _publish(harness: EngineHarness, plan: Plan) -> str:
+    return await harness.publish(plan.nodes, *(f"{source}.{handle}>{target}" for source, handle, target in plan.edges))
 
 
 SETTLING = ("NodeSucceeded", "NodeFailed", "NodeSkipped", "ItemSucceeded", "ItemFailed")

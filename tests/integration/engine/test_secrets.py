@@ -16,7 +16,7 @@ from shared.engine.verify.dry_run import dry_run
 from shared.errors import InvalidGraphError
 from shared.json_types import JsonObject
 from shared.settings import settings
-from tests.integration.engine.harness import HOOK, Bench, request, transform
+from tests.integration.engine.harness import HOOK, EngineHarness, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
 AT = "/nodes/1/parameters"
@@ -25,12 +25,12 @@ PLAIN = "plain-s3cret"
 
 
 @pytest.fixture(autouse=True)
-async def _secrets(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def _secrets(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRETS_KEY", base64.b64encode(bytes(32)).decode())
     settings.cache_clear()
     keys.forget_keys()
     for name, value in {"token": PLAIN, "other": VALUE}.items():
-        await set_secret(bench.services, bench.actor, name, SetSecret(value=value))
+        await set_secret(harness.services, harness.actor, name, SetSecret(value=value))
 
 
 def echo(sink: Sink) -> None:
@@ -38,24 +38,24 @@ def echo(sink: Sink) -> None:
     sink.answer = lambda got: (200, {}, as_json({"path": got.path, "headers": got.headers, "body": got.body.decode()}))
 
 
-async def run(bench: Bench, sink: Sink, delivered: Any = None, /, **parameters: Any) -> Any:
+async def run(harness: EngineHarness, sink: Sink, delivered: Any = None, /, **parameters: Any) -> Any:
     """The job of a run that has sent one request."""
     node = request("send", sink.url + "/x", parameters=parameters)
-    job = bench.delivery(await bench.publish([HOOK, node], "hook>send"), delivered)
-    await bench.execute(job)
+    job = harness.delivery(await harness.publish([HOOK, node], "hook>send"), delivered)
+    await harness.execute(job)
     return job
 
 
-async def told(bench: Bench, job: Any) -> str:
+async def told(harness: EngineHarness, job: Any) -> str:
     """Everything that is recorded of the run, as text."""
-    return json.dumps([[one.payload, one.metadata] for one in await bench.events(job)], ensure_ascii=False)
+    return json.dumps([[one.payload, one.metadata] for one in await harness.events(job)], ensure_ascii=False)
 
 
-async def test_secret_is_sent_and_not_said(bench: Bench, sink: Sink) -> None:
+async def test_secret_is_sent_and_not_said(harness: EngineHarness, sink: Sink) -> None:
     """Though the server echoes it in every form; events have placeholders, and the run can be derived again."""
     echo(sink)
     job = await run(
-        bench,
+        harness,
         sink,
         query={"key": "{% $secrets.other %}"},
         headers={"x-token": "Token {% $secrets.token %}"},
@@ -64,28 +64,28 @@ async def test_secret_is_sent_and_not_said(bench: Bench, sink: Sink) -> None:
     (got,) = sink.received
     assert got.headers["x-token"] == f"Token {PLAIN}"
     assert json.loads(got.body) == {"secret": VALUE, "n": "POST"}
-    state = await bench.state(job)
+    state = await harness.state(job)
     assert state.status == "succeeded", state.error
     assert state.output["body"]["headers"]["x-token"] == "Token [secret:token]"
     assert state.nodes["send"].parameters is not None
     assert state.nodes["send"].parameters["headers"] == {"x-token": "Token [secret:token]"}
-    text = await told(bench, job)
+    text = await told(harness, job)
     assert not [form for form in (VALUE, PLAIN, "s3cret-v%C3%A4lue") if form in text]
-    assert (await bench.verify(job))["first_difference"] is None
+    assert (await harness.verify(job))["first_difference"] is None
 
 
-async def test_failure_does_not_say_it_either(bench: Bench, sink: Sink) -> None:
+async def test_failure_does_not_say_it_either(harness: EngineHarness, sink: Sink) -> None:
     """Neither what the server answers nor what cannot be sent."""
     sink.answer = lambda got: (400, {}, f"bad key {got.headers['x-token']}".encode())
-    refused = await run(bench, sink, headers={"x-token": "{% $secrets.token %}"})
-    assert PLAIN not in await told(bench, refused)
-    assert "[secret:token]" in await told(bench, refused)
-    unsendable = await run(bench, sink, headers={"x-token": "{% $secrets.other %}\n"})
-    state = await bench.state(unsendable)
+    refused = await run(harness, sink, headers={"x-token": "{% $secrets.token %}"})
+    assert PLAIN not in await told(harness, refused)
+    assert "[secret:token]" in await told(harness, refused)
+    unsendable = await run(harness, sink, headers={"x-token": "{% $secrets.other %}\n"})
+    state = await harness.state(unsendable)
     assert state.error is not None
     assert state.error["code"] == "invalid_parameters"
-    assert VALUE not in await told(bench, unsendable)
-    assert (await bench.verify(unsendable))["first_difference"] is None
+    assert VALUE not in await told(harness, unsendable)
+    assert (await harness.verify(unsendable))["first_difference"] is None
 
 
 @pytest.mark.parametrize(
@@ -101,30 +101,32 @@ async def test_failure_does_not_say_it_either(bench: Bench, sink: Sink) -> None:
         ({"type": "basic", "secret": "token"}, "authorization", "Basic " + base64.b64encode(PLAIN.encode()).decode()),
     ],
 )
-async def test_auth_is_sent_from_its_secret(bench: Bench, sink: Sink, auth: JsonObject, name: str, sent: str) -> None:
+async def test_auth_is_sent_from_its_secret(
+    harness: EngineHarness, sink: Sink, auth: JsonObject, name: str, sent: str
+) -> None:
     """Beside what the parameters say, and in no event."""
     sink.answer = lambda got: (200, {}, as_json(got.headers[name]))
-    job = await run(bench, sink, auth=auth)
+    job = await run(harness, sink, auth=auth)
     assert sink.received[0].headers[name] == sent
-    text = await told(bench, job)
+    text = await told(harness, job)
     assert PLAIN not in text
     assert sent.removeprefix("Basic ") not in text
     assert base64.b64encode(VALUE.encode())[:-4].decode() not in text
 
 
-async def test_request_with_secrets_follows_no_redirect(bench: Bench, sink: Sink) -> None:
+async def test_request_with_secrets_follows_no_redirect(harness: EngineHarness, sink: Sink) -> None:
     """Whoever is redirected to would get them."""
     sink.answer = lambda _got: (307, {"location": f"{sink.url}/elsewhere"}, b"")
-    job = await run(bench, sink, auth={"type": "bearer", "secret": "token"})
-    state = await bench.state(job)
+    job = await run(harness, sink, auth={"type": "bearer", "secret": "token"})
+    state = await harness.state(job)
     assert state.error is not None
     assert (state.error["code"], [one.path for one in sink.received]) == ("http_3xx", ["/x"])
 
 
-async def test_placeholder_in_a_delivery_gets_nothing(bench: Bench, sink: Sink) -> None:
+async def test_placeholder_in_a_delivery_gets_nothing(harness: EngineHarness, sink: Sink) -> None:
     """What comes from outside is never taken for a secret's place."""
     await run(
-        bench,
+        harness,
         sink,
         {"text": "[secret:token]", "list": ["[secret:token]"]},
         headers={"x-token": "{% $secrets.token %}"},
@@ -133,15 +135,15 @@ async def test_placeholder_in_a_delivery_gets_nothing(bench: Bench, sink: Sink) 
     assert json.loads(sink.received[0].body) == {"text": "[secret:token]", "list": ["[secret:token]"]}
 
 
-async def test_missing_secret_fails_the_node(bench: Bench, sink: Sink) -> None:
+async def test_missing_secret_fails_the_node(harness: EngineHarness, sink: Sink) -> None:
     """Before anything is sent, and by its name; another tenant's is as good as none."""
-    job = await run(bench, sink, headers={"x-token": "{% $secrets.nobody %}"})
-    state = await bench.state(job)
+    job = await run(harness, sink, headers={"x-token": "{% $secrets.nobody %}"})
+    state = await harness.state(job)
     assert state.error is not None
     assert (state.error["code"], sink.received) == ("secret_missing", [])
     assert "'nobody'" in state.error["message"]
-    await delete_secret(bench.services, bench.actor, "token")
-    gone = await bench.state(await run(bench, sink, auth={"type": "bearer", "secret": "token"}))
+    await delete_secret(harness.services, harness.actor, "token")
+    gone = await harness.state(await run(harness, sink, auth={"type": "bearer", "secret": "token"}))
     assert gone.error is not None
     assert gone.error["code"] == "secret_missing"
 
@@ -167,18 +169,18 @@ async def test_missing_secret_fails_the_node(bench: Bench, sink: Sink) -> None:
         ),
     ],
 )
-async def test_secret_in_another_place_is_not_published(bench: Bench, node: JsonObject, pointer: str) -> None:
+async def test_secret_in_another_place_is_not_published(harness: EngineHarness, node: JsonObject, pointer: str) -> None:
     """Only an effect has it, as it is, where it is known to stand."""
     with pytest.raises(InvalidGraphError) as refused:
-        await bench.publish([HOOK, node], "hook>t")
+        await harness.publish([HOOK, node], "hook>t")
     assert pointer in [one.pointer for one in refused.value.problems]
 
 
-async def test_dry_run_needs_no_secret(bench: Bench, sink: Sink) -> None:
+async def test_dry_run_needs_no_secret(harness: EngineHarness, sink: Sink) -> None:
     """Placeholders are compared with placeholders; the secret may be gone by then."""
-    job = await run(bench, sink, url="{% $secrets.token %}")
-    await delete_secret(bench.services, bench.actor, "token")
+    job = await run(harness, sink, url="{% $secrets.token %}")
+    await delete_secret(harness.services, harness.actor, "token")
     command = ReplayExecution(mode="dry_run")
-    found = await dry_run(bench.services, bench.guard, bench.actor, job.execution_id, command)
+    found = await dry_run(harness.services, harness.guard, harness.actor, job.execution_id, command)
     assert (found["first_difference"], found["nodes"]["send"]["same"]) == (None, True)
     assert found["nodes"]["send"]["replayed"]["parameters"]["url"] == "[secret:token]"

@@ -12,7 +12,7 @@ from shared.aws.signal_tokens import SignalToken, read_token
 from shared.errors import InvalidGraphError
 from shared.json_types import JsonObject
 from shared.settings import settings
-from tests.integration.engine.harness import HOOK, Bench, request, transform
+from tests.integration.engine.harness import HOOK, EngineHarness, request, transform
 from tests.integration.engine.sink import Sink, as_json
 
 WAIT: JsonObject = {"id": "w", "type": "wait_for_signal", "parameters": {"name": "approval"}}
@@ -26,22 +26,22 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     keys.forget_keys()
 
 
-async def test_url_is_sent_and_not_said(bench: Bench, sink: Sink) -> None:
+async def test_url_is_sent_and_not_said(harness: EngineHarness, sink: Sink) -> None:
     """Though the server echoes it; its token names this run and this signal, and verification needs no key."""
     sink.answer = lambda got: (200, {}, as_json({"echo": got.body.decode()}))
     body = {"blocks": [{"text": "{% $execution.signal_urls.approval %}?approved=true for {% $trigger.body.who %}"}]}
     send = request("send", sink.url, parameters={"body": body})
-    job = bench.delivery(await bench.publish([HOOK, send, WAIT], "hook>send", "send>w"), {"who": "ada"})
-    state = await bench.execute(job)
+    job = harness.delivery(await harness.publish([HOOK, send, WAIT], "hook>send", "send>w"), {"who": "ada"})
+    state = await harness.execute(job)
     assert state.status == "waiting", state.error
     text: str = json.loads(sink.received[0].body)["blocks"][0]["text"]
     assert text.endswith("?approved=true for ada")
     token = text.removeprefix("https://api.test/signals/").partition("?")[0]
-    assert await read_token(token) == SignalToken(bench.tenant_id, job.execution_id, "approval")
-    told = json.dumps([one.payload for one in await bench.events(job)])
+    assert await read_token(token) == SignalToken(harness.tenant_id, job.execution_id, "approval")
+    told = json.dumps([one.payload for one in await harness.events(job)])
     assert token not in told
     assert told.count("[signal_url:approval]?approved=true for ada") == 2
-    assert (await bench.verify(job))["first_difference"] is None
+    assert (await harness.verify(job))["first_difference"] is None
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ async def test_url_is_sent_and_not_said(bench: Bench, sink: Sink) -> None:
         ),
     ],
 )
-async def test_url_in_another_place_is_not_published(bench: Bench, node: JsonObject, message: str) -> None:
+async def test_url_in_another_place_is_not_published(harness: EngineHarness, node: JsonObject, message: str) -> None:
     """Only an effect has it, as it is, of a signal that a node waits for."""
     with pytest.raises(InvalidGraphError) as refused:
-        await bench.publish([HOOK, node, WAIT], "hook>t", "t>w")
+        await harness.publish([HOOK, node, WAIT], "hook>t", "t>w")
     assert [one for one in refused.value.problems if message in one.message]

@@ -17,7 +17,7 @@ from local.stack.gateway_process import SupabaseGateway
 from shared.domain.webhook.delivery import entry_without_run
 from shared.engine.drain.delivery_log_writer import BatchingEventStore, DeliveryLogWriter
 from shared.engine.drain.worker import MAX_INTERNAL_ERRORS
-from tests.integration.engine.harness import HOOK, Bench, transform
+from tests.integration.engine.harness import HOOK, EngineHarness, transform
 
 # Read-only, an I/O error, no room on the disk, a login that is not valid now, a rollback.
 CODES = ["25006", "58030", "53100", "28000", "40003"]
@@ -41,40 +41,40 @@ def refused(gateway: SupabaseGateway, table: str, tenant_id: str, code: str) -> 
 
 @pytest.mark.parametrize("code", ["'25006'", "'58030'", "case new.status when 'failed' then '53100' else 'XX000' end"])
 async def test_delivery_waits_for_a_store_that_takes_no_writes(
-    bench: Bench, supabase_gateway: SupabaseGateway, code: str
+    harness: EngineHarness, supabase_gateway: SupabaseGateway, code: str
 ) -> None:
     """Its job stays in the queue, even where it has met errors before and cannot be failed for them, and its run
     succeeds when the store is back."""
-    job = bench.delivery(await bench.publish([HOOK, transform("one", 1)], "hook>one"))
-    await bench.services.queue.accept(job, "0")
+    job = harness.delivery(await harness.publish([HOOK, transform("one", 1)], "hook>one"))
+    await harness.services.queue.accept(job, "0")
     for _ in range(MAX_INTERNAL_ERRORS - 1):
-        await bench.services.queue.count_error(job.execution_id)
-    with refused(supabase_gateway, "executions", bench.tenant_id, code):
-        await bench.drain(1, bench.new_engine(retry_seconds=()))
-        counts = await bench.services.queue.counts()
+        await harness.services.queue.count_error(job.execution_id)
+    with refused(supabase_gateway, "executions", harness.tenant_id, code):
+        await harness.drain(1, harness.new_engine(retry_seconds=()))
+        counts = await harness.services.queue.counts()
     assert counts["failed"] == 0
     assert sum(counts.values()) == 1
     async with asyncio.timeout(30):
-        while await bench.services.executions.get(job.tenant_id, job.execution_id) is None:
-            await bench.drain(10)
+        while await harness.services.executions.get(job.tenant_id, job.execution_id) is None:
+            await harness.drain(10)
             await asyncio.sleep(0.2)
-    assert (await bench.state(job)).status == "succeeded"
+    assert (await harness.state(job)).status == "succeeded"
 
 
 @pytest.mark.parametrize("code", CODES)
 async def test_ledger_waits_for_a_store_that_takes_no_writes(
-    bench: Bench, supabase_gateway: SupabaseGateway, code: str
+    harness: EngineHarness, supabase_gateway: SupabaseGateway, code: str
 ) -> None:
     """Its lines stay where they are, and are written when the store is back."""
-    services = bench.services
-    delivery = bench.delivery(await bench.publish([HOOK, transform("one", 1)], "hook>one")).delivery
+    services = harness.services
+    delivery = harness.delivery(await harness.publish([HOOK, transform("one", 1)], "hook>one")).delivery
     assert delivery is not None
-    await services.queue.log_delivery(entry_without_run(delivery, bench.tenant_id, "paused", None, True))
+    await services.queue.log_delivery(entry_without_run(delivery, harness.tenant_id, "paused", None, True))
     writer = DeliveryLogWriter(services.queue, services.webhooks, BatchingEventStore(services.database), "writer")
-    with refused(supabase_gateway, "webhook_deliveries", bench.tenant_id, f"'{code}'"):
+    with refused(supabase_gateway, "webhook_deliveries", harness.tenant_id, f"'{code}'"):
         await writer.write()
     await writer.write()
     rows = await services.database.select(
-        "webhook_deliveries", "verdict", lambda query: query.eq("tenant_id", bench.tenant_id)
+        "webhook_deliveries", "verdict", lambda query: query.eq("tenant_id", harness.tenant_id)
     )
     assert rows == [{"verdict": "paused"}]

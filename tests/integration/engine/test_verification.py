@@ -14,7 +14,7 @@ from shared.engine.verify.verification import Difference, first_difference
 from shared.events.envelope import RecordedEvent
 from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
-from tests.integration.engine.harness import HOOK, Bench, delay, request, transform
+from tests.integration.engine.harness import HOOK, EngineHarness, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 RETRY = [{"errors": ["http_5xx"], "max_attempts": 2, "initial_interval_seconds": 0.01}]
@@ -27,19 +27,19 @@ NODES = [
 EDGES = ("hook>check", "check.true>sum", "check.false>not", "sum>send", "send>pause", "pause>each")
 
 
-async def _recorded(bench: Bench, sink: Sink) -> tuple[ExecutionJob, list[RecordedEvent], CompiledWorkflow]:
+async def _recorded(harness: EngineHarness, sink: Sink) -> tuple[ExecutionJob, list[RecordedEvent], CompiledWorkflow]:
     """A run with something of everything in it."""
     sink.answer = lambda _request: (500 if len(sink.received) == 1 else 200, {}, b"{}")
     send = request("send", sink.url, retry=RETRY, parameters={"body": "{% $nodes.sum %}"})
     body = {"nodes": [transform("double", "{% $item * 2 %}")]}
     each = {"id": "each", "type": "map", "parameters": {"items": [1, 2], "body": body}}
-    workflow_id = await bench.publish([HOOK, *NODES, send, each], *EDGES)
-    job = bench.delivery(workflow_id, {"n": 2})
-    await bench.execute(job)
-    assert (await bench.execute_later(job, 3600)).status == "succeeded"
-    row = await bench.services.workflows.version(bench.tenant_id, workflow_id, 1)
+    workflow_id = await harness.publish([HOOK, *NODES, send, each], *EDGES)
+    job = harness.delivery(workflow_id, {"n": 2})
+    await harness.execute(job)
+    assert (await harness.execute_later(job, 3600)).status == "succeeded"
+    row = await harness.services.workflows.version(harness.tenant_id, workflow_id, 1)
     assert row is not None
-    return job, await bench.events(job), CompiledWorkflow.from_row(row)
+    return job, await harness.events(job), CompiledWorkflow.from_row(row)
 
 
 def _position(events: list[RecordedEvent], event_type: str, node_id: str | None) -> int:
@@ -76,42 +76,44 @@ CHANGES: list[tuple[str, str | None, JsonObject]] = [
 ]
 
 
-async def test_changed_fact_is_found_where_it_stands(bench: Bench, sink: Sink) -> None:
+async def test_changed_fact_is_found_where_it_stands(harness: EngineHarness, sink: Sink) -> None:
     """Whatever is changed in a fact that follows from others is the first difference."""
-    _, events, program = await _recorded(bench, sink)
-    assert await first_difference(events, program, bench.guard) is None
+    _, events, program = await _recorded(harness, sink)
+    assert await first_difference(events, program, harness.guard) is None
     for event_type, node_id, changes in CHANGES:
         index = _position(events, event_type, node_id)
         changed = list(events)
         changed[index] = replace(events[index], payload={**events[index].payload, **changes})
-        found = await first_difference(changed, program, bench.guard)
+        found = await first_difference(changed, program, harness.guard)
         assert isinstance(found, Difference), (event_type, node_id, changes)
         assert found.event is changed[index], (event_type, node_id, changes, found)
 
 
 @pytest.mark.parametrize("event_type", ["NodeSkipped", "NodeStarted", "MapStarted", "ItemSucceeded", "NodeWaiting"])
-async def test_missing_fact_is_found(bench: Bench, sink: Sink, event_type: str) -> None:
+async def test_missing_fact_is_found(harness: EngineHarness, sink: Sink, event_type: str) -> None:
     """Without one of its facts, what is recorded afterwards cannot be derived."""
-    _, events, program = await _recorded(bench, sink)
+    _, events, program = await _recorded(harness, sink)
     index = next(position for position, one in enumerate(events) if one.event_type == event_type)
-    assert await first_difference(events[:index] + events[index + 1 :], program, bench.guard) is not None
+    assert await first_difference(events[:index] + events[index + 1 :], program, harness.guard) is not None
 
 
-async def test_repeated_fact_is_found(bench: Bench, sink: Sink) -> None:
+async def test_repeated_fact_is_found(harness: EngineHarness, sink: Sink) -> None:
     """No fact may stand twice, with few exceptions: a signal may, and a start without an end has none here."""
-    _, events, program = await _recorded(bench, sink)
+    _, events, program = await _recorded(harness, sink)
     for index, event in enumerate(events):
-        found = await first_difference([*events[: index + 1], *events[index:]], program, bench.guard)
+        found = await first_difference([*events[: index + 1], *events[index:]], program, harness.guard)
         assert found is not None, event
 
 
-async def test_changed_answer_breaks_the_chain(bench: Bench, sink: Sink, supabase_gateway: SupabaseGateway) -> None:
+async def test_changed_answer_breaks_the_chain(
+    harness: EngineHarness, sink: Sink, supabase_gateway: SupabaseGateway
+) -> None:
     """What an effect answered cannot be derived; that it was changed in the store is found by its hash."""
-    job, events, _ = await _recorded(bench, sink)
+    job, events, _ = await _recorded(harness, sink)
     index = _position(events, "NodeSucceeded", "send")
     payload = json.dumps({**events[index].payload, "output": "ours"})
     with psycopg.connect(supabase_gateway.database_url, autocommit=True) as connection:
         connection.execute("update event_store set payload = %s where id = %s", [payload, events[index].id])
-    verified = await bench.verify(job)
+    verified = await harness.verify(job)
     assert (verified["valid"], verified["first_difference"]["stream_version"]) == (False, index + 1)
     assert "hash" in verified["first_difference"]["reason"]

@@ -11,7 +11,7 @@ from typing import Any
 from shared.bootstrap import Services
 from shared.json_types import JsonObject
 from shared.repositories.database import Database
-from tests.integration.engine.harness import HOOK, Bench, delay, request, transform
+from tests.integration.engine.harness import HOOK, EngineHarness, delay, request, transform
 from tests.integration.engine.sink import Sink
 
 
@@ -37,29 +37,29 @@ def counted_calls() -> Iterator[list[int]]:
         sys.setprofile(None)
 
 
-async def _calls(bench: Bench, sink: Sink, side: int) -> int:
+async def _calls(harness: EngineHarness, sink: Sink, side: int) -> int:
     nodes = delay("wait", seconds=3600), request("send", sink.url)
-    job = bench.delivery(await bench.publish([HOOK, square(side, *nodes)], "hook>outer"))
+    job = harness.delivery(await harness.publish([HOOK, square(side, *nodes)], "hook>outer"))
     with counted_calls() as calls:
-        await bench.engine.execute(job)
+        await harness.engine.execute(job)
     return calls[0]
 
 
-async def test_nodes_cost_as_much_among_many_as_among_few(bench: Bench, sink: Sink) -> None:
+async def test_nodes_cost_as_much_among_many_as_among_few(harness: EngineHarness, sink: Sink) -> None:
     """Sixteen times as many effects, each ending beside as many more others and waits, take sixteen times as many
     calls, not their square."""
-    await _calls(bench, sink, 2)  # what is imported and compiled once
-    few, many = await _calls(bench, sink, 5), await _calls(bench, sink, 20)
+    await _calls(harness, sink, 2)  # what is imported and compiled once
+    few, many = await _calls(harness, sink, 5), await _calls(harness, sink, 20)
     assert many < 17 * few
 
 
-async def test_nodes_that_are_due_together_are_each_looked_at_once(bench: Bench) -> None:
+async def test_nodes_that_are_due_together_are_each_looked_at_once(harness: EngineHarness) -> None:
     """A drain that comes when all have waited long enough."""
-    job = bench.delivery(await bench.publish([HOOK, square(20, delay("n", seconds=3600))], "hook>outer"))
-    assert len((await bench.execute(job)).waiting) == 400
-    state = await bench.execute_later(job, 3600)
+    job = harness.delivery(await harness.publish([HOOK, square(20, delay("n", seconds=3600))], "hook>outer"))
+    assert len((await harness.execute(job)).waiting) == 400
+    state = await harness.execute_later(job, 3600)
     assert (state.status, len(state.output), len(state.output[0])) == ("succeeded", 20, 20)
-    assert (await bench.verify(job))["valid"]
+    assert (await harness.verify(job))["valid"]
 
 
 class Callers(Database):
@@ -72,20 +72,20 @@ class Callers(Database):
         return await super().rpc(function, argument)
 
 
-async def test_called_runs_are_named_when_their_caller_rests(bench: Bench, sink: Sink) -> None:
+async def test_called_runs_are_named_when_their_caller_rests(harness: EngineHarness, sink: Sink) -> None:
     """And not with each of the many appends that it makes before; it goes on when they have ended all the same."""
     start = {"id": "start", "type": "manual_trigger"}
-    child = await bench.publish([start, transform("one", "{% $trigger.body %}")], "start>one")
+    child = await harness.publish([start, transform("one", "{% $trigger.body %}")], "start>one")
     asks = {"id": "ask", "type": "call_workflow", "parameters": {"workflow_id": child, "input": "{% $item %}"}}
     each = {"id": "each", "type": "map", "parameters": {"items": list(range(30)), "max_concurrency": 30}}
     each["parameters"]["body"] = {"nodes": [asks, request("send", sink.url)]}
-    job = bench.delivery(await bench.publish([HOOK, each], "hook>each"))
-    settings = bench.services.settings
+    job = harness.delivery(await harness.publish([HOOK, each], "hook>each"))
+    settings = harness.services.settings
     database = Callers(settings.supabase_url, settings.supabase_key)
-    watched = Bench(Services(database, settings), bench.guard, bench.tenant_id)
+    watched = EngineHarness(Services(database, settings), harness.guard, harness.tenant_id)
     await watched.engine.execute(job)
     await watched.services.close()
     assert database.named == 30
-    await bench.drain()
-    state = await bench.state(job)
+    await harness.drain()
+    state = await harness.state(job)
     assert (state.status, [output["ask"] for output in state.output]) == ("succeeded", list(range(30)))

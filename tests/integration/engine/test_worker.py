@@ -10,7 +10,7 @@ from shared.engine.drain.worker import Summary, Worker
 from shared.ids import new_id
 from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob
-from tests.integration.engine.harness import HOOK, Bench, request
+from tests.integration.engine.harness import HOOK, EngineHarness, request
 from tests.integration.engine.sink import Sink
 
 
@@ -37,21 +37,21 @@ async def claimed_from(queue: JobConsumer) -> ClaimedJob:
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
 async def test_run_that_comes_back_at_once_is_kept_by_the_fiber_that_has_it(
-    bench: Bench, sink: Sink, is_cancelled: bool
+    harness: EngineHarness, sink: Sink, is_cancelled: bool
 ) -> None:
     """While one fiber still leaves a run, another has claimed it anew: its lock is renewed, its job handed back."""
     sink.pause_seconds = 1.0
     wait = {"id": "wait", "type": "wait_for_signal", "parameters": {"name": "go", "timeout_seconds": 3600}}
-    workflow_id = await bench.publish([HOOK, wait, request("call", sink.url)], "hook>wait", "wait>call")
-    queue = bench.queue_of(Slow)
+    workflow_id = await harness.publish([HOOK, wait, request("call", sink.url)], "hook>wait", "wait>call")
+    queue = harness.queue_of(Slow)
     queue.hold()
-    worker = Worker(queue, bench.engine, lambda: False, Summary())
-    job = bench.delivery(workflow_id)
+    worker = Worker(queue, harness.engine, lambda: False, Summary())
+    job = harness.delivery(workflow_id)
     await queue.enqueue([job])
     leaving = asyncio.create_task(worker.work(await claimed_from(queue)))
     await queue.reached.wait()
     assert worker.active == {}  # what is acknowledged is no longer kept
-    await bench.signal(job, "go")
+    await harness.signal(job, "go")
     again = await claimed_from(queue)
     staying = asyncio.create_task(worker.work(again))
     await sink.received_at_least(1)
@@ -65,17 +65,17 @@ async def test_run_that_comes_back_at_once_is_kept_by_the_fiber_that_has_it(
     else:
         await staying
         assert worker.active == {}
-        assert (await bench.state(job)).status == "succeeded"
+        assert (await harness.state(job)).status == "succeeded"
 
 
-async def test_job_that_is_handed_over_is_kept_before_its_predecessor_is_left(bench: Bench) -> None:
+async def test_job_that_is_handed_over_is_kept_before_its_predecessor_is_left(harness: EngineHarness) -> None:
     """The next job's lock is renewed while the one before it is still looked at."""
     wait = {"id": "wait", "type": "wait_for_signal", "parameters": {"name": "go", "timeout_seconds": 3600}}
-    workflow_id = await bench.publish([HOOK, wait], "hook>wait")
-    queue = bench.queue_of(Slow)
+    workflow_id = await harness.publish([HOOK, wait], "hook>wait")
+    queue = harness.queue_of(Slow)
     queue.hold()
-    worker = Worker(queue, bench.engine, lambda: True, Summary())
-    first, second = bench.delivery(workflow_id), bench.delivery(workflow_id)
+    worker = Worker(queue, harness.engine, lambda: True, Summary())
+    first, second = harness.delivery(workflow_id), harness.delivery(workflow_id)
     await queue.enqueue([first, second])
     work = asyncio.create_task(worker.work(await claimed_from(queue)))
     await queue.reached.wait()
@@ -85,25 +85,25 @@ async def test_job_that_is_handed_over_is_kept_before_its_predecessor_is_left(be
     assert worker.active == {}
 
 
-async def test_job_whose_work_has_not_begun_can_be_handed_back(bench: Bench) -> None:
+async def test_job_whose_work_has_not_begun_can_be_handed_back(harness: EngineHarness) -> None:
     """A fiber that is cancelled before its first turn has run nothing, and forgets nothing."""
-    workflow_id = await bench.publish([HOOK], *())
-    worker = Worker(bench.services.queue, bench.engine, lambda: True, Summary())
-    await bench.services.queue.enqueue([bench.delivery(workflow_id)])
-    claimed = await claimed_from(bench.services.queue)
+    workflow_id = await harness.publish([HOOK], *())
+    worker = Worker(harness.services.queue, harness.engine, lambda: True, Summary())
+    await harness.services.queue.enqueue([harness.delivery(workflow_id)])
+    claimed = await claimed_from(harness.services.queue)
     work = asyncio.create_task(worker.work(claimed))
     work.cancel()
     await asyncio.wait([work])
     assert list(worker.active.values()) == [claimed]
 
 
-async def test_whether_more_is_taken_is_asked_when_a_job_ends(bench: Bench, sink: Sink) -> None:
+async def test_whether_more_is_taken_is_asked_when_a_job_ends(harness: EngineHarness, sink: Sink) -> None:
     """A drain that begins to leave while a job runs gets no other job for it."""
     sink.pause_seconds = 0.5
-    workflow_id = await bench.publish([HOOK, request("call", sink.url)], "hook>call")
-    queue, takes_more = bench.services.queue, [True]
-    worker = Worker(queue, bench.engine, lambda: takes_more[0], Summary())
-    await queue.enqueue([bench.delivery(workflow_id), bench.delivery(workflow_id)])
+    workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
+    queue, takes_more = harness.services.queue, [True]
+    worker = Worker(queue, harness.engine, lambda: takes_more[0], Summary())
+    await queue.enqueue([harness.delivery(workflow_id), harness.delivery(workflow_id)])
     work = asyncio.create_task(worker.work(await claimed_from(queue)))
     await sink.received_at_least(1)
     takes_more[0] = False

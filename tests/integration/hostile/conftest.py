@@ -11,9 +11,9 @@ from local.stack.redis import RedisServer
 from shared.bootstrap import Services
 from shared.ids import new_id
 from tests.integration import wiring
-from tests.integration.engine.conftest import bench, guard, sink
+from tests.integration.engine.conftest import guard, harness, sink
 
-__all__ = ["bench", "guard", "sink", "wired"]
+__all__ = ["guard", "harness", "sink", "wired"]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from shared.aws import calls
 from shared.errors import InvalidGraphError
 from shared.json_types import JsonObject
 from shared.nodes.registry import names, node_type
-from tests.integration.engine.harness import HOOK, Bench
+from tests.integration.engine.harness import HOOK, EngineHarness
 from tests.integration.engine.sink import Received, Sink
 from tests.integration.hostile.examples import Schema
 
@@ -46,7 +46,7 @@ ANSWERS: list[tuple[int, dict[str, str], bytes]] = [
 
 
 @pytest.fixture
-def aws(bench: Bench, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def aws(harness: EngineHarness, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """AWS is the server that answers to everything; the tenant may use all of it."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
@@ -55,14 +55,14 @@ def aws(bench: Bench, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("SECRETS_KEY", base64.b64encode(bytes(32)).decode())
     calls._client.cache_clear()
-    bench.services.settings = bench.services.settings._replace(aws_allow=(f"{bench.tenant_id}=*",))
-    bench.engine = bench.new_engine()
+    harness.services.settings = harness.services.settings._replace(aws_allow=(f"{harness.tenant_id}=*",))
+    harness.engine = harness.new_engine()
     yield
     calls._client.cache_clear()
     gc.collect()  # botocore leaves the connection of an answer that it cannot read to whoever looks for garbage
 
 
-def known(bench: Bench, sink: Sink) -> JsonObject:
+def known(harness: EngineHarness, sink: Sink) -> JsonObject:
     """Parameters that must fit something, by name."""
     arn = "arn:aws:{}:us-east-1:123456789012:{}"
     return {
@@ -96,12 +96,12 @@ def variants(type_name: str, expression: str, given: JsonObject) -> Iterator[Jso
         yield {"id": f"n{place}", "type": type_name, "parameters": parameters, "on_error": "continue"}
 
 
-async def published(bench: Bench, nodes: list[JsonObject]) -> tuple[str, list[str]]:
+async def published(harness: EngineHarness, nodes: list[JsonObject]) -> tuple[str, list[str]]:
     """The workflow of those nodes that may be published, each followed by one that reads it; and their ids."""
     while True:
         graph, edges = _drawn(nodes)
         try:
-            return await bench.publish(graph, *edges), [node["id"] for node in nodes]
+            return await harness.publish(graph, *edges), [node["id"] for node in nodes]
         except InvalidGraphError as error:
             problems = error.problems
         wrong = {graph[int(one.pointer.split("/")[2])]["id"] for one in problems if one.pointer.startswith("/nodes/")}
@@ -131,7 +131,7 @@ def _reader(node_id: str) -> JsonObject:
 
 @pytest.mark.usefixtures("aws")
 @pytest.mark.parametrize("type_name", names())
-async def test_no_text_is_a_fault_of_ours(bench: Bench, sink: Sink, type_name: str) -> None:
+async def test_no_text_is_a_fault_of_ours(harness: EngineHarness, sink: Sink, type_name: str) -> None:
     """Each node has succeeded, has failed with an error of its own, or waits; and the run's row says what its events
     do."""
 
@@ -141,15 +141,15 @@ async def test_no_text_is_a_fault_of_ours(bench: Bench, sink: Sink, type_name: s
     sink.answer = answer
     ran = 0
     for expression in EXPRESSIONS.values():
-        workflow_id, ids = await published(bench, list(variants(type_name, expression, known(bench, sink))))
-        job = bench.delivery(workflow_id, {"a": "b"})
-        state = await bench.execute(job)
+        workflow_id, ids = await published(harness, list(variants(type_name, expression, known(harness, sink))))
+        job = harness.delivery(workflow_id, {"a": "b"})
+        state = await harness.execute(job)
         ran += len(ids)
         # One of ours would have been raised, out of the engine, for its drain to try again.
         assert state.error is None or state.error["code"] != "internal_error"
-        row = await bench.services.executions.get(bench.tenant_id, job.execution_id)
+        row = await harness.services.executions.get(harness.tenant_id, job.execution_id)
         assert row is not None
         assert (row["status"], row["stream_version"]) == (state.status, state.stream_version)
         if not state.is_terminal:
-            assert (await bench.cancel(job)).is_terminal
+            assert (await harness.cancel(job)).is_terminal
     assert ran or type_name in ("webhook_trigger", "manual_trigger", "schedule_trigger")
