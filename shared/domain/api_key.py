@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from shared.domain.timestamps import in_utc
 from shared.events.api_key import ApiKeyCreated, ApiKeyFact, ApiKeyRevoked
-from shared.events.codec import by_name, decode
-from shared.events.envelope import RecordedEvent
 from shared.json_types import JsonObject
-
-FACTS = by_name(ApiKeyFact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +23,6 @@ class ApiKey:
     stream_version: int
     created_at: str
     updated_at: str
-
-
-def fold(events: Iterable[RecordedEvent]) -> ApiKey | None:
-    """The key that the events of its stream, in order, lead to; `None` without events."""
-    api_key: ApiKey | None = None
-    for event in events:
-        fact = decode(FACTS, event.event_type, event.payload, event.metadata.get("schema_version", 1))
-        api_key = apply(api_key, fact, event.tenant_id, event.stream_id, event.timestamp)  # type: ignore[arg-type]  # the stream's type is `api_key`
-    return api_key
 
 
 def apply(api_key: ApiKey | None, fact: ApiKeyFact, tenant_id: str, api_key_id: str, happened_at: str) -> ApiKey:

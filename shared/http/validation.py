@@ -28,16 +28,16 @@ def validated(data: object, model: type[Model], what: str, kind: str = "field") 
 
 def unknown(name: str, pointer: str, known: list[str], kind: str) -> Problem:
     """What is wrong with a member that nobody declared."""
-    return Problem(pointer, f"There is no {kind} named {name[:80]!r}.", nearest(name[:80], known, kind))
+    return Problem(pointer, f"There is no {kind} named {name[:80]!r}.", _suggestion(name[:80], known, kind))
 
 
-def nearest(name: str, known: list[str], kind: str) -> str | None:
-    """A hint at the known name that was probably meant, or at all of them; `None` where there are none."""
-    import difflib  # for a mistake alone
+def _suggestion(name: str, known: list[str], kind: str) -> str | None:
+    """The known name that was probably meant, or all of them; `None` where there are none."""
+    from shared.domain.name_suggestion import nearest_name  # only a refused request needs it
 
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"Did you mean {close[0]!r}?"
+    nearest = nearest_name(name, known)
+    if nearest is not None:
+        return f"Did you mean {nearest!r}?"
     return f"Known {kind}s: {', '.join(known)}." if known else None
 
 

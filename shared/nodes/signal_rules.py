@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Set
 from shared.domain.expressions.expressions import ExpressionError, Source, split
 from shared.domain.expressions.signal_urls import MARK, signal_named
 from shared.domain.expressions.templates import texts
+from shared.domain.name_suggestion import did_you_mean
 from shared.domain.workflow.graph import Graph
-from shared.domain.workflow.graph_parser import nearest, parse_graph
+from shared.domain.workflow.graph_parser import parse_graph
 from shared.errors import Problem
 from shared.json_types import JsonObject
 from shared.nodes.node_type import NodeType
@@ -44,4 +45,6 @@ def signal_url_problems(
                 message = f"A {kind.name} cannot use a signal's URL: effects can."
                 yield Problem(pointer + where, message, "Use it where it is sent.")
             elif name not in (known := awaited()):
-                yield Problem(pointer + where, f"No node waits for a signal {name!r}.", nearest(name, sorted(known)))
+                yield Problem(
+                    pointer + where, f"No node waits for a signal {name!r}.", did_you_mean(name, sorted(known))
+                )

@@ -26,8 +26,9 @@ from shared.domain.expressions.secret_references import secret_named
 from shared.domain.expressions.signal_urls import MARK, signal_named
 from shared.domain.expressions.templates import texts
 from shared.domain.json.values import pointer_of
+from shared.domain.name_suggestion import did_you_mean
 from shared.domain.workflow.graph import Graph, Node
-from shared.domain.workflow.graph_parser import nearest, parse_graph
+from shared.domain.workflow.graph_parser import parse_graph
 from shared.errors import MAX_PROBLEMS, Problem
 from shared.json_types import JsonObject
 from shared.nodes.at_most_once_rules import delivery_problems
@@ -93,7 +94,7 @@ def _graph(place: _Place) -> Iterator[Problem]:
         for end in ("source", "target"):
             name = getattr(edge, end)
             if name not in graph.nodes:
-                yield Problem(f"{pointer}/{end}", f"There is no node {name!r}.", nearest(name, graph.nodes))
+                yield Problem(f"{pointer}/{end}", f"There is no node {name!r}.", did_you_mean(name, graph.nodes))
         if edge.source in graph.nodes:
             yield from _handle(graph.nodes[edge.source], edge.source_handle, f"{pointer}/source_handle")
         if edge.target in graph.nodes and is_trigger(graph.nodes[edge.target]):
@@ -105,7 +106,7 @@ def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
     try:
         kind = node_type(node.type)
     except KeyError:
-        yield Problem(f"{pointer}/type", f"There is no node type {node.type!r}.", nearest(node.type, names()))
+        yield Problem(f"{pointer}/type", f"There is no node type {node.type!r}.", did_you_mean(node.type, names()))
         return
     if any(node.id in around.graph.nodes for around in place.around()):
         yield Problem(f"{pointer}/id", f"Outside of the body there is a node {node.id!r} too.", "Give it another id.")
@@ -149,7 +150,9 @@ def _body(place: _Place, kind: NodeType, node: Node, pointer: str) -> Iterator[P
 def _drawn_body(place: _Place, map_id: str, drawn: JsonObject, pointer: str) -> Iterator[Problem]:
     for name in drawn:
         if name not in ("nodes", "edges"):
-            yield Problem(f"{pointer}{pointer_of(name)}", "A body has no such key.", nearest(name, ("nodes", "edges")))
+            yield Problem(
+                f"{pointer}{pointer_of(name)}", "A body has no such key.", did_you_mean(name, ("nodes", "edges"))
+            )
     if sum(1 for _ in place.around()) >= MAX_DEPTH:
         yield Problem(pointer, f"Maps stand in one another at most {MAX_DEPTH} deep.", "Call a workflow instead.")
         return
@@ -178,7 +181,7 @@ def _parameters(kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:
                 yield Problem(place, "No expression can stand here: edges are drawn from it.", "Write it out.")
             elif detail["type"] == "extra_forbidden":
                 known = _fields_at(kind, path)
-                yield Problem(place, f"{kind.name} has no parameter {path[-1]!r}.", nearest(str(path[-1]), known))
+                yield Problem(place, f"{kind.name} has no parameter {path[-1]!r}.", did_you_mean(str(path[-1]), known))
             elif detail["type"] == "missing":
                 yield Problem(place, "This parameter is required.")
             else:
@@ -252,7 +255,9 @@ def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Itera
     for name in compiled.others:
         if name == "secrets":
             continue  # said by itself
-        yield Problem(pointer, f"Nothing is called ${name}.", nearest(f"${name}", [f"${known}" for known in SCOPE]))
+        yield Problem(
+            pointer, f"Nothing is called ${name}.", did_you_mean(f"${name}", [f"${known}" for known in SCOPE])
+        )
     for message, suggestion in context_problems(compiled):
         yield Problem(pointer, message, suggestion)
     if place.outer is None:
@@ -264,7 +269,7 @@ def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Itera
         return
     for name in read:
         if not place.knows(name):
-            yield Problem(pointer, f"There is no node {name!r}.", nearest(name, place.known()))
+            yield Problem(pointer, f"There is no node {name!r}.", did_you_mean(name, place.known()))
         elif name == node.id:
             yield Problem(pointer, "A node cannot read its own output.")
         elif not place.runs_before(name, node.id):
@@ -282,5 +287,5 @@ def _handle(node: Node, handle: str, pointer: str) -> Iterator[Problem]:
             message = f"The node {node.id!r} never chooses its error handle."
             yield Problem(pointer, message, 'Set its on_error to "route".')
     elif handle not in known:
-        suggestion = nearest(handle, known) if known else "Nothing comes after it, except at its error handle."
+        suggestion = did_you_mean(handle, known) if known else "Nothing comes after it, except at its error handle."
         yield Problem(pointer, f"The node {node.id!r} has no handle {handle!r}.", suggestion)

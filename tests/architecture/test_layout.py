@@ -25,7 +25,7 @@ TOP_LEVEL_FOLDERS = {"functions", "shared", "events", "tests", "supabase", "loca
 SHARED_BY_USE_CASES = {
     *("command", "optimistic_retry", "write_through", "new_events", "enqueue_resume", "replacement"),
     *("page", "event_view", "response_size"),
-    *("loading", "changes", "draft", "graph_problems", "chosen_version", "pinned_version", "new_run", "redelivery"),
+    *("loading", "changes", "draft", "graph_problems", "workflow_version", "new_run", "redelivery"),
 }
 IMPURE = {"os", "time", "random", "logging", "secrets", "socket", "subprocess", "asyncio", "boto3", "httpx", "redis"}
 

@@ -8,8 +8,8 @@ from pydantic import Field, StrictInt
 
 from shared.bootstrap import Services
 from shared.commands.command import Command
-from shared.commands.executions.chosen_version import chosen_version
 from shared.commands.executions.new_run import NewRun
+from shared.commands.executions.workflow_version import chosen_version
 from shared.commands.new_events import new_events, now
 from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor

@@ -11,17 +11,16 @@ from pydantic import Field, StrictInt
 
 from shared.bootstrap import Services
 from shared.commands.command import Command
-from shared.commands.executions.chosen_version import chosen_version
 from shared.commands.executions.loading import known_run
 from shared.commands.executions.new_run import NewRun
-from shared.commands.executions.pinned_version import pinned_version, version_graph, version_settings
+from shared.commands.executions.workflow_version import chosen_version, pinned_version, version_graph, version_settings
 from shared.commands.new_events import new_events, now
 from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor
 from shared.domain.execution.fork import kept_events, kept_nodes
 from shared.domain.execution.state import ExecutionState
+from shared.domain.name_suggestion import did_you_mean
 from shared.domain.workflow.graph import Graph
-from shared.domain.workflow.graph_parser import nearest
 from shared.errors import Problem, UnprocessableError
 from shared.events.envelope import NewEvent, RecordedEvent
 from shared.events.execution import ExecutionQueued, ExecutionStarted
@@ -106,7 +105,7 @@ def _place(graph: Graph, state: ExecutionState, command: ForkExecution) -> Itera
     """What is wrong with the node, and with the output that it is given."""
     name = command.from_node
     if name not in graph.nodes:
-        suggestion = nearest(name, graph.nodes)
+        suggestion = did_you_mean(name, graph.nodes)
         if "[" in name:
             suggestion = "A run is forked from a node of its own, such as the map that this one is in."
         yield Problem("/from_node", f"There is no node {name!r} in this version.", suggestion)

@@ -8,7 +8,7 @@ import time
 from shared.bootstrap import Services
 from shared.commands.enqueue_resume import enqueue_resume
 from shared.commands.executions.loading import known_run
-from shared.commands.executions.pinned_version import pinned_version, version_graph, version_settings
+from shared.commands.executions.workflow_version import pinned_version, version_graph, version_settings
 from shared.commands.new_events import new_events, now
 from shared.commands.optimistic_retry import retry_on_conflict
 from shared.domain.actor import Actor

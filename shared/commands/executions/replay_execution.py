@@ -8,10 +8,9 @@ from pydantic import Field, StrictInt
 
 from shared.bootstrap import Services
 from shared.commands.command import Command
-from shared.commands.executions.chosen_version import chosen_version
 from shared.commands.executions.loading import known_run
 from shared.commands.executions.new_run import NewRun
-from shared.commands.executions.pinned_version import version_graph
+from shared.commands.executions.workflow_version import chosen_version, version_graph
 from shared.commands.new_events import new_events, now
 from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor

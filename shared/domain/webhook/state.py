@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from shared.domain.timestamps import in_utc
-from shared.events.codec import by_name, decode
-from shared.events.envelope import RecordedEvent
 from shared.events.webhook import WebhookCreated, WebhookDeleted, WebhookFact, WebhookSecretRotated, WebhookUpdated
 from shared.json_types import JsonObject
-
-FACTS = by_name(WebhookFact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +25,6 @@ class Webhook:
     stream_version: int
     created_at: str
     updated_at: str
-
-
-def fold(events: Iterable[RecordedEvent]) -> Webhook | None:
-    """The webhook that the events of its stream, in order, lead to; `None` without events."""
-    webhook: Webhook | None = None
-    for event in events:
-        fact = decode(FACTS, event.event_type, event.payload, event.metadata.get("schema_version", 1))
-        webhook = apply(webhook, fact, event.tenant_id, event.stream_id, event.timestamp)  # type: ignore[arg-type]  # the stream's type is `webhook`
-    return webhook
 
 
 def apply(webhook: Webhook | None, fact: WebhookFact, tenant_id: str, webhook_id: str, happened_at: str) -> Webhook:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from shared.domain.timestamps import in_utc
 from shared.domain.workflow.state import Workflow
-from shared.events.codec import by_name, decode
-from shared.events.envelope import RecordedEvent
 from shared.events.workflow import (
     WorkflowArchived,
     WorkflowCreated,
@@ -17,17 +14,6 @@ from shared.events.workflow import (
     WorkflowUnpublished,
     WorkflowUpdated,
 )
-
-FACTS = by_name(WorkflowFact)
-
-
-def fold(events: Iterable[RecordedEvent]) -> Workflow | None:
-    """The workflow that the events of its stream, in order, lead to; `None` without events."""
-    workflow: Workflow | None = None
-    for event in events:
-        fact = decode(FACTS, event.event_type, event.payload, event.metadata.get("schema_version", 1))
-        workflow = apply(workflow, fact, event.tenant_id, event.stream_id, event.timestamp)  # type: ignore[arg-type]  # the stream's type is `workflow`
-    return workflow
 
 
 def apply(

@@ -6,14 +6,12 @@ what it adds for drawing alone is dropped.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
-from heapq import nlargest
+from collections.abc import Callable
 from itertools import islice
-from typing import Any
 
 from shared.domain.json.values import pointer_of
+from shared.domain.name_suggestion import did_you_mean
 from shared.domain.retry_policy import Retrier, parse_retrier
 from shared.domain.workflow.graph import MAX_EDGES, MAX_NODES, Edge, Graph, Node
 from shared.errors import MAX_PROBLEMS, Problem
@@ -24,9 +22,6 @@ EDGE_KEYS = tuple(Edge.__slots__)
 ON_ERROR = ("fail", "continue", "route")
 DELIVERY = ("at_least_once", "at_most_once")
 MAX_TIMEOUT_SECONDS = 900
-# Names are compared in earnest with so many of those that there are, and up to so many characters.
-MAX_COMPARED = 8
-MAX_COMPARED_CHARACTERS = 100
 
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 _WORDS = re.compile(r"\w+")
@@ -92,26 +87,7 @@ def parse_edge(value: object, pointer: str, names: set[str], problems: list[Prob
     return Edge(name, source, target, handle)
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """A hint that names what was probably meant, or else what there is."""
-    known = list(known)
-    name = name[:MAX_COMPARED_CHARACTERS]
-    found = difflib.get_close_matches(name, _alike(name, known), n=1, cutoff=0.6)
-    if found:
-        return f"Did you mean {found[0]!r}?"
-    return f"There is {', '.join(sorted(known))}." if 0 < len(known) <= 24 else None
-
-
-def _alike(name: str, known: list[str]) -> list[str]:
-    """Those which have most of the name's pairs of letters. `difflib` takes a millisecond for two long names that it
-    finds alike, and a graph may have a thousand of them."""
-    if len(known) <= MAX_COMPARED:
-        return known
-    pairs = {name[place : place + 2] for place in range(max(1, len(name) - 1))}
-    return nlargest(MAX_COMPARED, known, key=lambda each: sum(pair in each for pair in pairs))
-
-
-def _house_shape(value: JsonObject, pointer: str) -> tuple[JsonObject, Any]:
+def _house_shape(value: JsonObject, pointer: str) -> tuple[JsonObject, Callable[[str], str]]:
     fields = {key: item for key, item in value.items() if key not in _DRAWN_NODE}
     data = fields.pop("data", None)
     lifted: set[str] = set()
@@ -136,7 +112,7 @@ def _house_shape(value: JsonObject, pointer: str) -> tuple[JsonObject, Any]:
 class _Fields:
     """The known keys of one object, each read once; what does not fit becomes a problem and counts as absent."""
 
-    def __init__(self, fields: JsonObject, where: Any, problems: list[Problem]) -> None:
+    def __init__(self, fields: JsonObject, where: Callable[[str], str], problems: list[Problem]) -> None:
         self.fields, self.where, self.problems = fields, where, problems
 
     def refuse(self, name: str, message: str, suggestion: str | None = None) -> None:
@@ -144,7 +120,7 @@ class _Fields:
 
     def refuse_unknown(self, message: str, known: tuple[str, ...]) -> None:
         for name in islice((each for each in self.fields if each not in known), MAX_PROBLEMS):
-            self.refuse(name, message, nearest(name, known))
+            self.refuse(name, message, did_you_mean(name, known))
 
     def identifier(self, name: str) -> str | None:
         value = self.fields.get(name)
@@ -179,7 +155,7 @@ class _Fields:
         value = self.fields.get(name)
         if value is None or value in known:
             return value
-        suggestion = nearest(value, known) if isinstance(value, str) else None
+        suggestion = did_you_mean(value, known) if isinstance(value, str) else None
         self.refuse(name, f"Must be one of {', '.join(known)}.", suggestion)
         return None
 

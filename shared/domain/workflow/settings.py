@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.domain.json.values import pointer_of
+from shared.domain.name_suggestion import nearest_name
 from shared.domain.timestamps import MAX_DURATION_SECONDS, timestamp
-from shared.domain.workflow.graph_parser import nearest
 from shared.errors import Problem
 from shared.ids import is_uuid
 from shared.json_types import JsonMapping
@@ -38,8 +38,9 @@ def parse_settings(settings: JsonMapping) -> tuple[WorkflowSettings, list[Proble
         problems.append(Problem("/settings/error_workflow_id", "Must be the id of a workflow, a UUID."))
         error_workflow_id = None
     for name in settings:
-        suggestion = nearest(name, known) if name not in known else None
-        if suggestion is not None and suggestion.startswith("Did"):
+        meant = nearest_name(name, known) if name not in known else None
+        if meant is not None:
+            suggestion = f"Did you mean {meant!r}?"
             problems.append(Problem(f"/settings{pointer_of(name)}", "There is no such setting.", suggestion))
     return WorkflowSettings(timeout_seconds, error_workflow_id), problems
 

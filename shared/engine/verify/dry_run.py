@@ -6,9 +6,9 @@ import asyncio
 import time
 
 from shared.bootstrap import Services
-from shared.commands.executions.chosen_version import chosen_version
 from shared.commands.executions.loading import known_run
 from shared.commands.executions.replay_execution import ReplayExecution, no_trigger
+from shared.commands.executions.workflow_version import chosen_version
 from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor
 from shared.domain.execution.comparison import compared

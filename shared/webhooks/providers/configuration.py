@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from itertools import islice
 
 from shared.domain.json.values import pointer_of
+from shared.domain.name_suggestion import nearest_name
 from shared.domain.webhook.config import LIVE, written
 from shared.errors import MAX_PROBLEMS, Problem
 from shared.json_types import JsonMapping
@@ -138,8 +138,8 @@ def _unknown(name: str, data: JsonMapping, options: Sequence[str]) -> Problem:
 
 
 def _known(name: str, options: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name[:100], (*options, *OPTIONS), 1)
-    if near:
-        return f"Did you mean {near[0]}?"
+    nearest = nearest_name(name, (*options, *OPTIONS))
+    if nearest is not None:
+        return f"Did you mean {nearest}?"
     own = f"It has {', '.join(sorted(options))}, and" if options else "It has"
     return f"{own} what every webhook has: {', '.join(OPTIONS)}."
