@@ -16,7 +16,8 @@ from local.stack.gateway_process import SupabaseGateway
 from local.stack.postgres import PostgresServer, template
 from local.stack.process import free_port
 from local.stack.redis import RedisServer
-from local.stack.stack import LocalStack, Tenant
+from local.stack.stack import LocalStack
+from local.stack.tenant import Tenant
 from local.stack.tokens import LocalKeys
 
 # Tests use servers of their own, whatever ones the shell names: some empty Redis, and kill what runs.

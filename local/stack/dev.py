@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from local.stack.function_pool import ROOT
 from local.stack.functions import DEFAULT_CONCURRENCY, PortInUseError
 from local.stack.migrations import MigrationError, apply
-from local.stack.process import ServerError, port
+from local.stack.process import ROOT, ServerError, port
 from local.stack.stack import LocalStack, StackRunningError
 
 _LOOK_EVERY_MILLISECONDS = 500

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import Protocol
 
-from local.stack.function_worker import ANSWER, ERROR, INVOCATION
 from local.stack.intrinsics import REGION
+from local.stack.invocation import Invocation, Outcome
+from local.stack.process import ROOT
 from local.stack.template import Function
 from shared.json_types import JsonObject
 
-ROOT = Path(__file__).parents[2]
-_START_SECONDS = 60  # Lambda gives an import ten seconds and then tries again; a busy laptop gets longer
 # What a process needs to find its interpreter, its certificates and its way out; the rest of the environment is the
 # template's, so that a variable forgotten there fails here as it would on AWS.
 _INHERITED = (
@@ -32,30 +23,6 @@ _INHERITED = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
-
-
-class Outcome(NamedTuple):
-    """What an invocation gave: its JSON, and `Unhandled` when that describes an error."""
-
-    payload: bytes
-    function_error: str | None
-
-
-@dataclass(slots=True)
-class Invocation:
-    """One invocation, and the future that somebody may still wait for."""
-
-    payload: bytes
-    request_id: str
-    outcome: asyncio.Future[Outcome]
-
-    def settle(self, payload: bytes, *, failed: bool) -> None:
-        """Give the function's answer."""
-        _settle(self, Outcome(payload, "Unhandled" if failed else None))
-
-    def fail(self, kind: str, what: str) -> None:
-        """Give an error of the environment itself."""
-        _settle(self, _error(kind, self.request_id, what))
 
 
 class Worker(Protocol):
@@ -74,7 +41,7 @@ class Worker(Protocol):
         """Whether it runs an invocation, or is still starting."""
 
     def run(self, invocation: Invocation) -> None:
-        """Take this one; the pool is told when it may have another."""
+        """Start this invocation; `FunctionPool.became_free` is called when the worker may have another."""
 
     def retire(self) -> None:
         """End as soon as it is idle."""
@@ -96,13 +63,13 @@ class FunctionPool:
         environment: Mapping[str, str],
         log: Path,
         concurrency: int = 4,
-        start: Callable[[FunctionPool], Worker] | None = None,
+        start: Callable[[FunctionPool], Worker],
     ) -> None:
         """`environment` is laid over the template's own; all workers append what they print to `log`.
 
-        `start` makes a worker: unset, one that runs the source tree.
+        `start` makes a worker: `WorkerProcess` over the source tree, `LambdaEnvironment` over a build.
         """
-        self._start = start or _Worker
+        self._start = start
         self.function = function
         self.log = log
         self.concurrency = concurrency
@@ -144,7 +111,7 @@ class FunctionPool:
             worker.kill()
         while self._waiting:
             invocation = self._waiting.popleft()
-            _settle(invocation, _error("Runtime.ExitError", invocation.request_id, "the local stack stops"))
+            invocation.fail("Runtime.ExitError", "the local stack stops")
 
     async def wait_closed(self) -> None:
         """Return when no process of this pool is left."""
@@ -202,169 +169,7 @@ class FunctionPool:
             self._idle.remove(worker)
         if self._waiting:
             if not worker.ready:
-                # It died while starting: whoever waits gets to know, rather than a loop of such starts.
+                # It died while starting: one waiting caller gets the error, instead of a loop of such starts.
                 invocation = self._waiting.popleft()
-                _settle(invocation, _error("Runtime.ExitError", invocation.request_id, worker.how_it_ended()))
+                invocation.fail("Runtime.ExitError", worker.how_it_ended())
             self._start_worker_if_useful()
-
-
-class _Worker(asyncio.Protocol):
-    """One process and the socket to it."""
-
-    def __init__(self, pool: FunctionPool) -> None:
-        self.ready = False
-        self.retired = False
-        self.invocations = 0
-        self._pool = pool
-        self._loop = asyncio.get_running_loop()
-        self._current: Invocation | None = None
-        self._received = bytearray()
-        self._timed_out = False
-        self._transport: asyncio.WriteTransport | None = None
-        ours, theirs = socket.socketpair()
-        with theirs, pool.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "local.stack.function_worker", str(theirs.fileno()), pool.function.handler],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=pool.environment(),
-                cwd=pool.function.code_folder,
-                # A group of its own: what the function has started goes with it.
-                start_new_session=True,
-            )
-        self.pid = self._process.pid
-        self._timer = self._loop.call_later(_START_SECONDS, self.kill)
-        self._connecting = self._loop.create_task(self._connect(ours))
-
-    async def _connect(self, ours: socket.socket) -> None:
-        ours.setblocking(False)
-        await self._loop.create_connection(lambda: self, sock=ours)
-
-    @property
-    def busy(self) -> bool:
-        """Whether it runs an invocation, or is still starting."""
-        return self._current is not None or not self.ready
-
-    def run(self, invocation: Invocation) -> None:
-        """Hand it the invocation; the clock of the function's timeout starts."""
-        assert self._transport is not None
-        assert self._current is None
-        self._current = invocation
-        self.invocations += 1
-        seconds = self._pool.function.timeout_seconds
-        self._timer = self._loop.call_later(seconds, self._time_out)
-        head = INVOCATION.pack(len(invocation.payload), time.time() + seconds, invocation.request_id.encode())
-        self._transport.write(head + invocation.payload)
-
-    def retire(self) -> None:
-        """End it as soon as it is idle."""
-        self.retired = True
-        if not self.busy:
-            self.kill()
-
-    def kill(self) -> None:
-        """End it and all that it has started, now."""
-        self._timer.cancel()
-        if self._process.poll() is None:
-            try:
-                os.killpg(self.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):  # macOS says the latter of a group that is just ending
-                self._process.kill()
-
-    def how_it_ended(self) -> str:
-        """In the words of Lambda: `exit status 1` or `signal: killed`."""
-        code = self._process.returncode
-        if code is not None and code < 0:
-            return f"Runtime exited with error: signal: {_SIGNALS.get(-code, signal.Signals(-code).name)}"
-        return f"Runtime exited with error: exit status {code}" if code else "Runtime exited without providing a reason"
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is ours to write to."""
-        # uvloop's transports have the methods without the base class.
-        self._transport = cast("asyncio.WriteTransport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Collect the readiness byte and then answers."""
-        if not self.ready:
-            self.ready = True
-            self._timer.cancel()
-            data = data[1:]
-            self._free()
-        if not data:
-            return
-        received = self._received
-        received += data
-        if len(received) < ANSWER.size:
-            return
-        kind, size = ANSWER.unpack_from(received)
-        if len(received) < ANSWER.size + size:
-            return
-        payload = bytes(memoryview(received)[ANSWER.size :])
-        self._received = bytearray()
-        self._timer.cancel()
-        invocation, self._current = self._current, None
-        if invocation is not None:
-            _settle(invocation, Outcome(payload, "Unhandled" if kind == ERROR else None))
-        self._free()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
-        """The process has ended, or is about to."""
-        self._timer.cancel()
-        self._loop.create_task(self._bury())
-
-    async def _bury(self) -> None:
-        # Its end of the socket closes a moment before the process can be waited for.
-        while self._process.poll() is None:  # noqa: ASYNC110 -- no event tells of it on both systems
-            await asyncio.sleep(0.002)
-        self.kill_children()
-        invocation, self._current = self._current, None
-        if invocation is not None:
-            seconds = self._pool.function.timeout_seconds
-            if self._timed_out:
-                outcome = _error(
-                    "Sandbox.Timedout", invocation.request_id, f"Task timed out after {seconds:.2f} seconds"
-                )
-            else:
-                outcome = _error("Runtime.ExitError", invocation.request_id, self.how_it_ended())
-            if not self._pool.closed:
-                self._note(outcome)
-            _settle(invocation, outcome)
-        self._pool.ended(self)
-
-    def kill_children(self) -> None:
-        """End what a dead worker has left running."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-
-    def _free(self) -> None:
-        if self.retired:
-            self.kill()
-        else:
-            self._pool.became_free(self)
-
-    def _time_out(self) -> None:
-        self._timed_out = True
-        self.kill()
-
-    def _note(self, outcome: Outcome) -> None:
-        with self._pool.log.open("ab") as log:
-            log.write(outcome.payload + b"\n")
-
-
-_SIGNALS: dict[int, str] = {
-    signal.SIGKILL: "killed",
-    signal.SIGTERM: "terminated",
-    signal.SIGSEGV: "segmentation fault",
-}
-
-
-def _settle(invocation: Invocation, outcome: Outcome) -> None:
-    if not invocation.outcome.done():
-        invocation.outcome.set_result(outcome)
-
-
-def _error(kind: str, request_id: str, what: str) -> Outcome:
-    error = {"errorType": kind, "errorMessage": f"RequestId: {request_id} Error: {what}"}
-    return Outcome(json.dumps(error, separators=(",", ":")).encode(), "Unhandled")

@@ -17,13 +17,15 @@ from typing import Any
 
 import uvicorn
 
-from local.stack.function_pool import ROOT, FunctionPool
+from local.stack.function_pool import FunctionPool
 from local.stack.http_api import INTEGRATION_SECONDS, HttpApi
 from local.stack.intrinsics import TemplateError
 from local.stack.lambda_api import ASYNC_RETRY_SECONDS, AsyncInvocations, LambdaApi
 from local.stack.lambda_environment import LambdaEnvironment, Runtime
+from local.stack.process import ROOT
 from local.stack.schedule import run_schedules
 from local.stack.template import read_template
+from local.stack.worker_process import WorkerProcess
 
 DEFAULT_CONCURRENCY = 4
 # What the functions get on top of the template's variables, as JSON: by environment, because it has secrets.
@@ -59,7 +61,7 @@ class FunctionServer:
         self._http_socket, self._lambda_socket = _listen(port), _listen(lambda_port)
         logs.mkdir(parents=True, exist_ok=True)
         overlay = {**_credentials(), **environment, "AWS_ENDPOINT_URL_LAMBDA": self.lambda_url, "PORT": str(self.port)}
-        start = None if runtime is None else partial(LambdaEnvironment, runtime=runtime)
+        start = WorkerProcess if runtime is None else partial(LambdaEnvironment, runtime=runtime)
         self.pools = {
             name: FunctionPool(
                 function, environment=overlay, log=logs / f"{name}.log", concurrency=concurrency, start=start

@@ -14,16 +14,14 @@ import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import psutil
 
+from local.stack.function_pool import FunctionPool
+from local.stack.invocation import Invocation
 from local.stack.process import die_with_parent, free_port
 from local.tools.artifacts import ROOT
-
-if TYPE_CHECKING:
-    from local.stack.function_pool import FunctionPool, Invocation
 
 _START_SECONDS = 20
 # The emulator's own words for a timeout; it answers 200 with them.

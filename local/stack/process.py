@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]  # the repository's folder: `python -m local` is started from there
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Loaded before any fork: the child may only make calls that need no lock of the parent's.
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None

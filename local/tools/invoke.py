@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from local.stack.function_pool import FunctionPool, Outcome
+from local.stack.function_pool import FunctionPool
+from local.stack.invocation import Outcome
 from local.stack.lambda_environment import LambdaEnvironment, Runtime
 from local.stack.template import Function, read_template
 from local.tools.artifacts import ROOT, folder_of

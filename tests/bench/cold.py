@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -141,7 +142,8 @@ class Bench:
 
     async def _first(self, function: Function, event: bytes) -> First:
         """Processor and waiting time in ms from a ready environment to the answer, process and imports included."""
-        pool = FunctionPool(function, environment=self.environment(), log=self._log, concurrency=1)
+        start = partial(LambdaEnvironment, runtime=self.runtime)
+        pool = FunctionPool(function, environment=self.environment(), log=self._log, concurrency=1, start=start)
         worker = LambdaEnvironment(pool, self.runtime)
         pool._workers.append(worker)
         while not worker.ready:  # noqa: ASYNC110 -- the pool knows, and tells nobody

@@ -12,7 +12,8 @@ import boto3
 import httpx
 import pytest
 
-from local.stack.stack import LocalStack, Tenant
+from local.stack.stack import LocalStack
+from local.stack.tenant import Tenant
 from shared.json_types import JsonObject
 
 
