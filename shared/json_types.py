@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+# Any JSON value: what reads it has to look at its type first.
+JsonValue = object
 # An object of JSON, its values any JSON values.
 JsonObject = dict[str, Any]
 # One that is only read.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mangum import Mangum
 from starlette.applications import Starlette
@@ -21,6 +21,9 @@ from shared.json_types import JsonObject
 from shared.observability import begin
 from shared.platform.runtime import loop
 from shared.platform.snapstart import prepare
+
+if TYPE_CHECKING:
+    from mangum.types import LambdaContext
 
 HEADERS = {
     # Nothing is loaded from anywhere, and a page has no script.
@@ -67,7 +70,7 @@ def adapter() -> Mangum:
 prepare(lambda: (document(), page()))
 
 
-def handler(event: JsonObject, context: Any) -> JsonObject:
+def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
     """The response (payload 2.0) to an API Gateway event."""
     begin("console", event)
     # Mangum looks for the thread's current loop, when it is made and when it runs.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from shared.errors import Problem
 from shared.json_types import JsonObject
@@ -49,10 +48,7 @@ class Retrier:
 
     def as_json(self) -> JsonObject:
         """The retrier as it stands in a graph."""
-        return {name: list(value) if name == "errors" else value for name, value in self._items()}
-
-    def _items(self) -> list[tuple[str, Any]]:
-        return [(name, getattr(self, name)) for name in Retrier.__slots__]
+        return {name: getattr(self, name) for name in Retrier.__slots__} | {"errors": list(self.errors)}
 
 
 def delay_seconds(

@@ -19,9 +19,9 @@ of the nodes that keep what they did, copied from the run that it was forked fro
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from shared.json_types import JsonObject
+from shared.json_types import JsonObject, JsonValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ExecutionQueued:
     caller: JsonObject | None = None
 
 
-def trigger_of(kind: Literal["manual", "call", "error"], body: Any) -> JsonObject:
+def trigger_of(kind: Literal["manual", "call", "error"], body: JsonValue) -> JsonObject:
     """The trigger of a run that is started by hand or by another one, which expressions see as a `POST` of `body`."""
     return {"type": kind, "body": body, "headers": {}, "query": {}, "method": "POST"}
 
@@ -68,7 +68,7 @@ class SignalReceived:
     """
 
     name: str
-    payload: Any
+    payload: JsonValue
     key: str | None = None
     node_id: str | None = None
 
@@ -77,7 +77,7 @@ class SignalReceived:
 class ExecutionSucceeded:
     """Every node is settled and none failed the run; `output` is the leaves' output by node id, or a lone leaf's."""
 
-    output: Any
+    output: JsonValue
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from shared.json_types import JsonObject
+from shared.json_types import JsonObject, JsonValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class NodeSucceeded:
 
     node_id: str
     attempt: int
-    output: Any
+    output: JsonValue
     handles: list[str]
     evaluated_at: int
     undefined: list[str]

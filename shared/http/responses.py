@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shared.errors import WorkflowEngineError
 from shared.json_types import JsonObject
@@ -28,7 +28,7 @@ class Response(NamedTuple):
     """A status, a JSON body (`None`: no body) and headers."""
 
     status: int = 200
-    body: Any = None
+    body: object = None
     headers: Mapping[str, str] = MappingProxyType({})
     content_type: str = JSON
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, StrictInt
 
@@ -22,13 +22,13 @@ from shared.repositories.rows import Row
 class ExecuteWorkflow(Command):
     """A run to be started: its input becomes `$trigger.body`."""
 
-    input: Any = Field(None, description="Any JSON; in the run, `$trigger.body`.")
+    input: object = Field(None, description="Any JSON; in the run, `$trigger.body`.")
     version: Literal["published", "draft"] | StrictInt = Field(
         "published", description="The published version, the draft, or a version's number."
     )
 
     @property
-    def asked(self) -> list[Any]:
+    def asked(self) -> list[object]:
         """What makes two requests the same one."""
         return [self.version, self.input]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, StrictInt
 
@@ -36,7 +36,7 @@ class ForkExecution(Command):
     version: Literal["published", "draft"] | StrictInt | None = Field(
         None, description="The published version, the draft, or a version's number; unset, the run's own."
     )
-    output: Any = Field(None, description="The output of `from_node`, which then is not run: any JSON, null too.")
+    output: object = Field(None, description="The output of `from_node`, which then is not run: any JSON, null too.")
 
     @property
     def has_output(self) -> bool:

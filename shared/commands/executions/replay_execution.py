@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, StrictInt
 
@@ -29,7 +29,7 @@ class ReplayExecution(Command):
     version: Literal["published", "draft"] | StrictInt = Field(
         "published", description="The published version, the draft, or a version's number."
     )
-    input: Any = Field(None, description="Another `$trigger.body`: any JSON, null too; unset, the recorded one.")
+    input: object = Field(None, description="Another `$trigger.body`: any JSON, null too; unset, the recorded one.")
 
     def trigger(self, recorded: JsonObject) -> JsonObject:
         """What starts the replay of a run that this trigger started."""

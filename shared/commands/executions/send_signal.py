@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from typing import Any
 
 from pydantic import Field
 
@@ -41,7 +40,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 class SendSignal(Command):
     """What the waiting node yields."""
 
-    payload: Any = Field(None, description="Any JSON that fits the schema of the node that waits for it.")
+    payload: object = Field(None, description="Any JSON that fits the schema of the node that waits for it.")
 
 
 async def send_signal(

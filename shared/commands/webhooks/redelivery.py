@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any
 
 from shared.bootstrap import Services
 from shared.commands.new_events import new_events, now
@@ -90,7 +89,7 @@ async def redelivery(
 class _Content:
     """What was sent, as a run sees it."""
 
-    body: Any
+    body: object
     method: str | None
     query: JsonObject
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from shared.json_types import JsonObject
 
@@ -22,13 +21,13 @@ class MapItems:
     """
 
     values: Sequence[object]
-    outputs: dict[int, Any] = field(default_factory=dict)
+    outputs: dict[int, object] = field(default_factory=dict)
     errors: dict[int, JsonObject] = field(default_factory=dict)
     under_way: dict[int, list[str]] = field(default_factory=dict)
     value_bytes: int = 0
     output_bytes: int = 0
 
-    def output(self) -> list[Any]:
+    def output(self) -> list[object]:
         """What the map yields: each item's output in the items' order, null for one that failed or never ran."""
         return [self.outputs.get(index) for index in range(len(self.values))]
 

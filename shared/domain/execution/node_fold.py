@@ -71,7 +71,7 @@ def _node_succeeded(state: ExecutionState, fact: NodeSucceeded, happened_at: str
         output, record.output_bytes = fact.output, state.fact_bytes
     record.succeed(fact, output, happened_at)
     _no_longer_open(state, fact.node_id)
-    if fact.responds and state.response is None:
+    if fact.responds and state.response is None and isinstance(fact.output, dict):
         state.response = {"node_id": fact.node_id, **fact.output}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from shared.domain.execution.map_items import MapItems
 from shared.json_types import JsonObject
@@ -27,7 +27,7 @@ class NodeRecord:
     attempts: int = 0
     started_at: str | None = None
     finished_at: str | None = None
-    output: Any = None
+    output: object = None
     error: JsonObject | None = None
     handles: Sequence[str] = ()
     handled: str | None = None

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from shared.json_types import JsonObject
 
 if TYPE_CHECKING:
     from shared.domain.execution.node_record import NodeRecord
@@ -130,7 +132,7 @@ class Signals:
             self._break_promise(path)
             self._reopen(path)
 
-    def look(self, path: str, name: str, schema: object, steps: CheckBudget) -> int:
+    def look(self, path: str, name: str, schema: JsonObject | None, steps: CheckBudget) -> int:
         """How many signals a node that is about to wait passes over; the one after these, if any, is promised to it.
 
         More than `steps` raise `LimitExceededError`.
@@ -169,7 +171,7 @@ class Signals:
             self._refused[path] = error
             self._news.append(path)
 
-    def _look(self, path: str, name: str, schema: Any, after: int, steps: CheckBudget) -> int:
+    def _look(self, path: str, name: str, schema: JsonObject | None, after: int, steps: CheckBudget) -> int:
         from shared.domain.json.schema_validator import fits  # as above
 
         for number, signal in self._kept.items():

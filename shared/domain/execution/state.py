@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.domain.execution.node_paths import item_of, split_path
 from shared.domain.execution.signals import Signals
@@ -49,7 +49,7 @@ class ExecutionState:
     deadline: str | None = None
     deadline_at: float | None = None
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
-    output: Any = None
+    output: object = None
     error: JsonObject | None = None
     error_run: ErrorWorkflowStarted | None = None
     parent_id: str | None = None
@@ -156,7 +156,7 @@ class ExecutionState:
         record = self.nodes.get(node_id)
         return record is not None and record.status in SETTLED
 
-    def joined_output(self, sources: Sequence[str], prefix: str = "") -> Any:
+    def joined_output(self, sources: Sequence[str], prefix: str = "") -> object:
         """The output of one node, or of several an object by node id: what `$input` is to their successor.
 
         A node without predecessors within a map's item has the item as its input.
@@ -174,7 +174,7 @@ class ExecutionState:
             return self._item(prefix)[0].value_bytes
         return sum(self.nodes[prefix + source].output_bytes for source in sources)
 
-    def item(self, prefix: str) -> Any:
+    def item(self, prefix: str) -> object:
         """The item whose nodes have this prefix."""
         items, index = self._item(prefix)
         return items.values[index]

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Final
+from typing import Final
 
 from jlens import Expression, JlensError
 
@@ -182,7 +182,7 @@ def context_problems(compiled: Compiled) -> Iterator[tuple[str, str]]:
         yield message, "Name what is meant, for example $input, or $keys($trigger.body)."
 
 
-def evaluate(compiled: Compiled, scope: JsonMapping, now_milliseconds: int, seed: int) -> Any:
+def evaluate(compiled: Compiled, scope: JsonMapping, now_milliseconds: int, seed: int) -> object:
     """What the expression yields, or `UNDEFINED`; one that fails or exceeds a limit raises `ExpressionError`."""
     try:
         value = compiled.expression.evaluate(scope, now=now_milliseconds, seed=seed, **LIMITS)

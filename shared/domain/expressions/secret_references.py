@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -26,6 +26,8 @@ _NUMBER = re.compile(r"[+-]?\d{1,300}(?:\.\d{1,300})?", re.ASCII)
 _URL_SAFE = str.maketrans("+/", "-_")
 
 Path = tuple[str, ...]
+# What becomes of a text in which secrets of these names stand.
+Change = Callable[[str, tuple[str, ...]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def secret_named(source: str) -> str | None:
     return found[1] if found else None
 
 
-def references(value: Any, *path: str) -> Iterator[Reference]:
+def references(value: object, *path: str) -> Iterator[Reference]:
     """Every text with secrets and nothing else of a run in it, in objects; lists hold none."""
     if isinstance(value, str):
         names = _names(value)
@@ -74,7 +76,7 @@ def revealed(parameters: JsonObject, places: Sequence[Reference], secrets: Mappi
     return _changed(parameters, places, reveal)
 
 
-def redacted(value: Any, secrets: Mapping[str, str]) -> Any:
+def redacted(value: object, secrets: Mapping[str, str]) -> Any:
     """JSON in which secrets, by placeholder, have become these; also encoded for a URL, within base64, or as the number
     that a secret of digits is."""
     forms = {form: stands for stands, secret in secrets.items() for form in _forms(secret)}
@@ -104,17 +106,18 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _replaced(
-    value: Any, pattern: re.Pattern[str], forms: Mapping[str, str], numbers: Mapping[int | float, str]
-) -> Any:
-    def replace(inner: Any) -> Any:
+    value: object, pattern: re.Pattern[str], forms: Mapping[str, str], numbers: Mapping[int | float, str]
+) -> object:
+    def replace(inner: object) -> object:
         if isinstance(inner, str):
             return pattern.sub(lambda found: forms[found[0]], inner)
         if isinstance(inner, dict):
             return {replace(name): replace(item) for name, item in inner.items()}
         if isinstance(inner, list):
             return [replace(item) for item in inner]
-        is_number = isinstance(inner, (int, float)) and not isinstance(inner, bool)
-        return numbers.get(inner, inner) if is_number else inner
+        if isinstance(inner, (int, float)) and not isinstance(inner, bool):
+            return numbers.get(inner, inner)
+        return inner
 
     return replace(value)
 
@@ -136,16 +139,19 @@ def _with_placeholders(text: str) -> str:
     return "".join(texts).strip() if is_whole(parts) else "".join(texts)
 
 
-def _changed(value: JsonObject, places: Sequence[Reference], change: Any) -> JsonObject:
+def _changed(value: JsonObject, places: Sequence[Reference], change: Change) -> JsonObject:
     changed = value
     for place in places:
-        changed = _at(changed, place.path, lambda text, names=place.names: change(text, names))
+        changed = _changed_at(changed, place.path, place.names, change)
     return changed
 
 
-def _at(value: Any, path: Path, change: Any) -> Any:
-    if not path:
-        return change(value) if isinstance(value, str) else value
-    if not isinstance(value, dict) or path[0] not in value:
-        return value
-    return {**value, path[0]: _at(value[path[0]], path[1:], change)}
+def _changed_at(value: JsonObject, path: Path, names: tuple[str, ...], change: Change) -> JsonObject:
+    """The object with its text at `path`, where there is one, changed."""
+    name, *rest = path
+    item = value.get(name)
+    if rest and isinstance(item, dict):
+        return {**value, name: _changed_at(item, tuple(rest), names, change)}
+    if not rest and isinstance(item, str):
+        return {**value, name: change(item, names)}
+    return value

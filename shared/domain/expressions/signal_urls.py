@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TypeVar, cast
 
 from shared.domain.expressions.expressions import ExpressionError, Source, is_whole, split
+
+Value = TypeVar("Value")
 
 _REFERENCE = re.compile(
     r"\$execution\s*\.\s*signal_urls\s*\.\s*(?:([A-Za-z_][A-Za-z0-9_]{0,99})|`([A-Za-z0-9_.-]{1,100})`)", re.ASCII
@@ -30,30 +32,38 @@ def signal_named(source: str) -> str | None:
     return (found[1] or found[2]) if found else None
 
 
-def signal_names(value: Any) -> Iterator[str]:
+def signal_names(value: object) -> Iterator[str]:
     """The names of all signals whose URLs stand in the JSON."""
     for text in _texts(value):
         yield from (name for part in _parts(text) if isinstance(part, Source) and (name := signal_named(part.text)))
 
 
-def masked(value: Any) -> Any:
+def masked(value: Value) -> Value:
     """The JSON with placeholders in the place of URLs; all other expressions stay."""
+    return cast("Value", _masked(value))
+
+
+def _masked(value: object) -> object:
     if isinstance(value, str):
         return _masked_text(value) if MARK in value else value
     if isinstance(value, dict):
-        return {name: masked(item) for name, item in value.items()}
-    return [masked(item) for item in value] if isinstance(value, list) else value
+        return {name: _masked(item) for name, item in value.items()}
+    return [_masked(item) for item in value] if isinstance(value, list) else value
 
 
-def revealed(value: Any, urls: Mapping[str, str]) -> Any:
+def revealed(value: Value, urls: Mapping[str, str]) -> Value:
     """The JSON with URLs, by the signals' names, in the place of their placeholders."""
+    return cast("Value", _revealed(value, urls))
+
+
+def _revealed(value: object, urls: Mapping[str, str]) -> object:
     if isinstance(value, str):
         for name, url in urls.items():
             value = value.replace(placeholder(name), url)
         return value
     if isinstance(value, dict):
-        return {name: revealed(item, urls) for name, item in value.items()}
-    return [revealed(item, urls) for item in value] if isinstance(value, list) else value
+        return {name: _revealed(item, urls) for name, item in value.items()}
+    return [_revealed(item, urls) for item in value] if isinstance(value, list) else value
 
 
 def _masked_text(text: str) -> str:
@@ -75,7 +85,7 @@ def _parts(text: str) -> tuple[str | Source, ...]:
         return ()
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         if MARK in value:
             yield value

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from jlens import union_reads
 
@@ -41,7 +40,7 @@ class TemplateError(Exception):
 class Literal:
     """JSON without any expression."""
 
-    value: Any
+    value: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class List:
 Template = Literal | Whole | Text | Object | List
 
 
-def texts(value: Any, *path: str | int) -> Iterator[tuple[str, str]]:
+def texts(value: object, *path: str | int) -> Iterator[tuple[str, str]]:
     """Every text in the JSON that may hold an expression, with its pointer."""
     if isinstance(value, str):
         if "{%" in value or "{{" in value:
@@ -90,7 +89,7 @@ def texts(value: Any, *path: str | int) -> Iterator[tuple[str, str]]:
             yield from texts(item, *path, index)
 
 
-def compile_template(value: Any, *path: str | int) -> Template:
+def compile_template(value: object, *path: str | int) -> Template:
     """The template of a JSON value; an expression that does not compile raises `TemplateError`."""
     if isinstance(value, str) and "{%" in value:
         return _text(value, pointer_of(*path))
@@ -123,7 +122,7 @@ def reads(template: Template) -> JsonMapping:
     return {name: found[name] for name in SCOPE if name in found}
 
 
-def cut(value: Any, read: Any) -> Any:
+def cut(value: object, read: bool | JsonMapping) -> object:
     """The part of a value that is read: an expression gives the same result over it as over the whole."""
     if read is True:
         return value
@@ -134,7 +133,7 @@ def cut(value: Any, read: Any) -> Any:
     return value
 
 
-def _emptied(value: Any) -> Any:
+def _emptied(value: object) -> object:
     """A value of which only is asked that it is there: long lists are counted more often than read."""
     if isinstance(value, list):
         # What is nothing but itself is not looked into: there may be millions of it.
@@ -145,7 +144,7 @@ def _emptied(value: Any) -> Any:
     return {} if isinstance(value, dict) else value
 
 
-def fill(template: Template, scope: JsonMapping, now_milliseconds: int, seed: int, undefined: list[str]) -> Any:
+def fill(template: Template, scope: JsonMapping, now_milliseconds: int, seed: int, undefined: list[str]) -> object:
     """The template's value in a scope, or `UNDEFINED`; pointers of expressions that lead nowhere go to `undefined`.
 
     An expression that fails raises `TemplateError`.
@@ -185,14 +184,14 @@ def _text(text: str, pointer: str) -> Template:
     return Text(pointer, compiled)
 
 
-def _evaluate(pointer: str, compiled: Compiled, scope: JsonMapping, now_milliseconds: int, seed: int) -> Any:
+def _evaluate(pointer: str, compiled: Compiled, scope: JsonMapping, now_milliseconds: int, seed: int) -> object:
     try:
         return evaluate(compiled, scope, now_milliseconds, seed)
     except ExpressionError as error:
         raise TemplateError(pointer, error) from error
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: object) -> str:
     if value is UNDEFINED:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))

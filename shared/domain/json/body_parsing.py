@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 from urllib.parse import parse_qsl
 
 from shared.domain.json.values import parse_json, storable
@@ -19,7 +18,7 @@ def is_json(content_type: str) -> bool:
     return kind == "application/json" or kind.endswith("+json")
 
 
-def parse_body(raw: bytes, content_type: str) -> Any:
+def parse_body(raw: bytes, content_type: str) -> object:
     """The body by its content type; none is null, malformed JSON is its text, and bytes that are no text are base64."""
     if not raw:
         return None
@@ -36,7 +35,7 @@ def parse_body(raw: bytes, content_type: str) -> Any:
     return _text(raw)
 
 
-def read_json(raw: bytes | str) -> Any:
+def read_json(raw: bytes | str) -> object:
     """The value in JSON from outside. Half surrogate pairs and NUL, which no database keeps, become U+FFFD.
 
     Anything else that is no sound JSON raises `InvalidRequestError`.

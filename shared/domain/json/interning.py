@@ -6,9 +6,8 @@ what it holds, so that a whole document costs as many steps as it has values, ho
 
 from __future__ import annotations
 
-from typing import Any
-
 from shared.domain.json.check_budget import CheckBudget
+from shared.json_types import JsonObject
 
 # What is nested more deeply never came through the API, and Python's own stack is not without end.
 MAX_NESTING = 200
@@ -36,7 +35,7 @@ class ValueInterner:
             found = self._known[id(value)] = self._numbered(self._container(value, nesting + 1))
         return found
 
-    def _container(self, value: Any, nesting: int) -> str:
+    def _container(self, value: list[object] | JsonObject, nesting: int) -> str:
         if isinstance(value, list):
             return "[" + ",".join(str(self.number(item, nesting)) for item in value)
         members = [f"{self.number(name)}:{self.number(item, nesting)}" for name, item in value.items()]

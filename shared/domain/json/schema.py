@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, TypeGuard
 
 from shared.domain.json.values import MAX_DEPTH, pointer_of
 from shared.errors import Problem
@@ -21,12 +21,12 @@ ANNOTATIONS = frozenset({"$schema", "$id", "title", "description", "default", "e
 MAX_PROBLEMS = 20
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Whether it is a JSON number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-TYPES: Mapping[str, Callable[[Any], bool]] = {
+TYPES: Mapping[str, Callable[[object], bool]] = {
     "null": lambda value: value is None,
     "boolean": lambda value: isinstance(value, bool),
     "object": lambda value: isinstance(value, dict),

@@ -13,12 +13,14 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar, cast
 
 from shared.errors import InvalidRequestError, Problem
 from shared.json_types import JsonObject
 
 Result = TypeVar("Result")
+Value = TypeVar("Value")
+Container = dict[str, object] | list[object]
 
 MAX_DEPTH = 100
 # A text of so many characters is a large one.
@@ -41,7 +43,7 @@ _SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 def parse_json(
     raw: bytes | str, *, max_depth: int = MAX_DEPTH, refuse_unstorable: bool = True, refuse_duplicates: bool = False
-) -> Any:
+) -> object:
     """The value in `raw`; anything else raises `InvalidRequestError` whose problem points at the place.
 
     `refuse_unstorable` off lets NUL and lone surrogates through: see `storable`. Of duplicate names the last wins,
@@ -67,17 +69,25 @@ def parse_json(
     return value
 
 
-def storable(value: Any) -> Any:
+def storable(value: Value) -> Value:
     """The value with each NUL and each half surrogate pair in its texts and names as U+FFFD; itself where it has none.
     Noncharacters such as U+FFFF are text to Postgres, and stay."""
+    return cast("Value", _storable(value))
+
+
+def _storable(value: object) -> object:
     if isinstance(value, str):
-        # Nearly every text is ASCII, which is known of it without a look at its characters.
-        return value if value.isascii() and "\0" not in value else _UNSTORABLE.sub("\ufffd", value)
+        return _storable_text(value)
     if isinstance(value, dict):
         return _storable_object(value)
     if isinstance(value, list):
-        return [storable(item) for item in value]
+        return [_storable(item) for item in value]
     return value
+
+
+def _storable_text(text: str) -> str:
+    # Nearly every text is ASCII, which is known of it without a look at its characters.
+    return text if text.isascii() and "\0" not in text else _UNSTORABLE.sub("\ufffd", text)
 
 
 def _storable_object(value: JsonObject) -> JsonObject:
@@ -90,10 +100,10 @@ def _storable_object(value: JsonObject) -> JsonObject:
             others.append(name)
     joined = "".join(texts)
     if not joined.isascii() or "\0" in joined:
-        return {storable(name): storable(item) for name, item in value.items()}
+        return {_storable_text(name): _storable(item) for name, item in value.items()}
     if not others:
         return value
-    return {**value, **{name: storable(value[name]) for name in others}}
+    return {**value, **{name: _storable(value[name]) for name in others}}
 
 
 def may_be_unstorable(text: str) -> bool:
@@ -118,7 +128,7 @@ def first_repeated(names: Iterable[str]) -> str:
     raise ValueError("No name is there twice.")
 
 
-def same_json(one: Any, other: Any) -> bool:
+def same_json(one: object, other: object) -> bool:
     """Whether two values are the same JSON, whatever the order of keys; numbers are compared as JSONata's are, as
     doubles, for the database writes 1e+23 with all its digits."""
     if isinstance(one, dict) and isinstance(other, dict):
@@ -132,7 +142,7 @@ def same_json(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def size_bytes(value: Any) -> int:
+def size_bytes(value: object) -> int:
     """How many bytes the value takes as JSON."""
     return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
@@ -155,41 +165,38 @@ def decoded(text: str, decode: Callable[[str], Result]) -> Result:
         gc.enable()
 
 
-def deeper_than(value: Any, limit: int) -> bool:
+def deeper_than(value: object, limit: int) -> bool:
     """Whether lists and objects stand in one another more than `limit` deep; a value that is shared counts once."""
-    level = [value] if isinstance(value, (dict, list)) else []
+    level: list[Container] = [value] if isinstance(value, (dict, list)) else []
     for _ in range(limit):
-        level = _distinct(
-            [
-                child
-                for parent in level
-                if parent
-                for child in (parent.values() if type(parent) is dict else parent)
-                if type(child) is dict or type(child) is list
-            ]
-        )
+        level = _distinct(_children(level))
         if not level:
             return False
     return bool(level)
 
 
-def _distinct(values: list[Any]) -> list[Any]:
+def _children(level: list[Container]) -> list[Container]:
+    """The lists and objects that stand right in these."""
+    return [
+        child
+        for parent in level
+        if parent
+        for child in (parent.values() if type(parent) is dict else parent)
+        if type(child) is dict or type(child) is list
+    ]
+
+
+def _distinct(values: list[Container]) -> list[Container]:
     """Of very many values each once, for they may be few that are shared and double from level to level. To find that
     out of each takes ten times as long as all else here."""
     return values if len(values) < MANY else list({id(value): value for value in values}.values())
 
 
-def _tree_deeper_than(value: Any, limit: int) -> bool:
+def _tree_deeper_than(value: object, limit: int) -> bool:
     """The same of a value just parsed, in which nothing is shared: in a sixth of the time."""
-    level = [value] if isinstance(value, (dict, list)) else []
+    level: list[Container] = [value] if isinstance(value, (dict, list)) else []
     for _ in range(limit):
-        level = [
-            child
-            for parent in level
-            if parent
-            for child in (parent.values() if type(parent) is dict else parent)
-            if type(child) is dict or type(child) is list
-        ]
+        level = _children(level)
         if not level:
             return False
     return bool(level)
@@ -209,7 +216,7 @@ def _text(raw: bytes | str) -> str:
         _refuse(f"This is not valid JSON: byte {error.start} is not UTF-8.")
 
 
-def _unstorable(value: Any, pointer: str) -> Iterator[str]:
+def _unstorable(value: object, pointer: str) -> Iterator[str]:
     if isinstance(value, str):
         if _UNSTORABLE.search(value):
             yield pointer
@@ -240,7 +247,7 @@ def _constant(name: str) -> NoReturn:
     _refuse(f"This is not valid JSON: {name} is not a JSON number.")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> JsonObject:
+def _unique(pairs: list[tuple[str, object]]) -> JsonObject:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = first_repeated(name for name, _ in pairs)

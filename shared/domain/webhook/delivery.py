@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from shared.domain.json.body_parsing import parse_body, read_json
 from shared.domain.json.values import storable
@@ -48,9 +48,8 @@ class DeliveryRecord(TypedDict):
 def delivery_record(record: DeliveryRecord) -> DeliveryRecord:
     """The delivery in text that the database keeps: the one way to make a record."""
     # The body's text stays as it was sent: its signature may be checked again, and a run sees what is read in it.
-    kept: DeliveryRecord = storable({**record, "body": ""})
-    kept["body"] = record["body"]
-    return kept
+    without_body: DeliveryRecord = {**record, "body": ""}
+    return {**storable(without_body), "body": record["body"]}
 
 
 def identified(
@@ -69,7 +68,7 @@ def body_bytes(delivery: JsonMapping) -> bytes:
     return base64.b64decode(body) if delivery["body_encoding"] == "base64" else body.encode()
 
 
-def body_value(raw: bytes, content_type: str) -> Any:
+def body_value(raw: bytes, content_type: str) -> object:
     """What a run sees of a delivery's body. Of a token, what it says: the delivery has been verified as a whole."""
     if content_type != JWT:
         return parse_body(raw, content_type)
@@ -85,7 +84,7 @@ def queued(delivery: JsonMapping) -> ExecutionQueued:
     return queued_with(delivery, body_value(body_bytes(delivery), delivery["content_type"]))
 
 
-def queued_with(delivery: JsonMapping, body: Any) -> ExecutionQueued:
+def queued_with(delivery: JsonMapping, body: object) -> ExecutionQueued:
     """The same where what its run sees of the body is known already."""
     from shared.events.execution import ExecutionQueued  # intake, which asks for this rarely, starts without all events
 

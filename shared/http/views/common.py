@@ -61,7 +61,7 @@ class NodeView(View):
     timeout_seconds: float = 0
     on_error: Literal["fail", "continue", "route"] = "fail"
     delivery: Literal["at_least_once", "at_most_once"] = "at_least_once"
-    join: Any = "any"
+    join: object = "any"
     disabled: bool = False
     notes: str = ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -35,7 +35,7 @@ class EndView(View):
 
     workflow_version: int | None
     status: Annotated[str, Field(description="The run's status; `unknown` where a dry run found no answer.")]
-    output: Any
+    output: object
     output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
     error: ErrorView | None
 
@@ -45,7 +45,7 @@ class ComparedNodeView(View):
 
     status: Annotated[str, Field(description="The node's status; `unknown` where a dry run found no answer.")]
     handle: str | list[str] | None
-    output: Any
+    output: object
     output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
     error: ErrorView | None
     parameters: Object | None = may_be_missing("What an effect or a call was or would be made with.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ class ErrorView(View):
     code: str
     message: str
     node_id: str = may_be_missing()
-    details: Any = may_be_missing()
+    details: object = may_be_missing()
 
 
 class TriggerView(View):
@@ -34,7 +34,7 @@ class TriggerView(View):
     method: str = may_be_missing()
     headers: Object = may_be_missing()
     query: Object = may_be_missing()
-    body: Any = may_be_missing()
+    body: object = may_be_missing()
     body_omitted: bool = may_be_missing("The body is too large for this answer; see the events.")
 
 
@@ -45,7 +45,7 @@ class ExecutionNodeView(View):
     attempts: int
     started_at: Time | None
     finished_at: Time | None
-    output: Any = may_be_missing()
+    output: object = may_be_missing()
     output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
     error: ErrorView = may_be_missing()
     handle: str | list[str] = may_be_missing("The handle it chose; several where a switch chose so.")
@@ -62,7 +62,7 @@ class ResponseView(View):
     node_id: str
     status: int
     headers: Object
-    body: Any
+    body: object
     body_omitted: bool = may_be_missing("Too large for this answer; see the events.")
 
 
@@ -86,7 +86,7 @@ class ExecutionSummary(View):
 class ExecutionView(ExecutionSummary):
     """A run with every node of its graph."""
 
-    output: Any
+    output: object
     output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
     error_execution_id: Id = may_be_missing("The run of the error workflow that was told of the failure.")
     parent_node_id: str = may_be_missing("The node of the parent that has called this run.")

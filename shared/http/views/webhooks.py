@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -73,7 +73,7 @@ class DeliveryView(View):
 class WholeDeliveryView(DeliveryView):
     """One delivery with its body, where it was kept."""
 
-    body: Any = may_be_missing()
+    body: object = may_be_missing()
     body_omitted: bool = may_be_missing("The body is too large for this answer.")
     raw_body: str = may_be_missing("The bytes in base64, of a delivery that started no run, or with keep_raw_body.")
 
