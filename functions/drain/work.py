@@ -12,14 +12,14 @@ from shared.bootstrap import services
 from shared.commands.enqueue_resume import enqueue_resume
 from shared.domain.execution.run_budget import RunBudget
 from shared.engine.drain.background_tasks import BackgroundTasks
-from shared.engine.drain.delivery_log_writer import BatchingEventStore, DeliveryLogWriter
+from shared.engine.drain.delivery_log_writer import DeliveryLogWriter
 from shared.engine.drain.loop import Drain
 from shared.engine.drain.metrics import DrainMeter
 from shared.engine.drain.schedules import Schedules
 from shared.engine.expressions.evaluator import expression_evaluator
 from shared.engine.run.executor import RunExecutor
 from shared.engine.run.graph_cache import GraphCache
-from shared.engine.run.journal import Journal
+from shared.engine.run.journal import Journal, Piggyback
 from shared.engine.run.memory_limiter import MemoryLimiter
 from shared.engine.run.secret_injection import SecretReader
 from shared.errors import WorkflowEngineError
@@ -37,8 +37,8 @@ async def drain(remaining_seconds: Callable[[], float], waking: str | None = Non
     """How many jobs were completed, delayed, failed, swept and handed back. `waking` is the token in the invocation of
     whoever woke this drain."""
     name, parts, guard = new_id(), services(), expression_evaluator()
-    events = BatchingEventStore(parts.database)
-    journal = Journal(events)
+    piggyback = Piggyback()
+    journal = Journal(parts.events, piggyback=piggyback)
     permissions = EffectPermissions(
         parts.settings.outbound_allow, parts.settings.aws_allow, secret_reader(), _signal_url
     )
@@ -59,7 +59,7 @@ async def drain(remaining_seconds: Callable[[], float], waking: str | None = Non
     )
     schedules = Schedules(parts.events, journal, parts.schedules, name, engine.clock)
     work = Drain(parts.queue, parts.executions, schedules, engine, parts.settings, name, remaining_seconds, waking)
-    writer = DeliveryLogWriter(parts.queue, parts.webhooks, events, name)
+    writer = DeliveryLogWriter(parts.queue, parts.webhooks, piggyback, name)
     meter = DrainMeter(work)
     background = BackgroundTasks(work.leave)
     background.start("ledger", writer.run_forever())

@@ -17,7 +17,6 @@ from typing import NoReturn
 
 from shared.bootstrap import Services
 from shared.commands.enqueue_resume import enqueue_resume
-from shared.engine.drain.delivery_log_writer import BatchingEventStore
 from shared.engine.drain.loop import Drain
 from shared.engine.drain.schedules import Schedules
 from shared.engine.expressions.evaluator import ExpressionEvaluator
@@ -31,6 +30,7 @@ from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob
 from shared.repositories.append import Append, Appended
 from shared.repositories.database import Database
+from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
 from shared.settings import Settings
 
@@ -44,7 +44,7 @@ def die() -> NoReturn:
     raise AssertionError("SIGKILL cannot be survived")
 
 
-class DiesAtAppend(BatchingEventStore):
+class DiesAtAppend(EventStoreRepository):
     """Dies before, or right after, the first append that the point is about."""
 
     def __init__(self, database: Database, is_fatal: Callable[[Append], bool], is_after: bool) -> None:
@@ -126,7 +126,7 @@ async def main(point: str) -> None:
     """Drains until the point is reached."""
     settings = Settings.from_environment(os.environ)
     parts = Services(Database(settings.supabase_url, settings.supabase_key), settings)
-    events = DiesAtAppend(parts.database, *EVENTS[point]) if point in EVENTS else BatchingEventStore(parts.database)
+    events = DiesAtAppend(parts.database, *EVENTS[point]) if point in EVENTS else parts.events
     queue = QUEUES.get(point, JobConsumer)(parts.redis, settings)
     executions = SWEEPS.get(point, ExecutionRepository)(parts.database)
     guard = ExpressionEvaluator()

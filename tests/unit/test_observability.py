@@ -13,7 +13,7 @@ import pytest
 
 from shared import observability
 from shared.domain.webhook.delivery_log import Verdict
-from shared.engine.drain.delivery_log_writer import count_deliveries
+from shared.engine.run.journal import count_deliveries
 from shared.observability import UNITS, begin, count, count_cold_start, edge_logger, emit, flush, highest, mean, tagged
 from shared.tracing import set_context
 

@@ -1,32 +1,42 @@
-"""Whether a further drain would help: asked once a second, answered from what this drain measures of itself.
+"""Starts another drain when that would help: asked once a second, answered from what this drain measures of itself.
 
-A backlog alone says little. When Postgres is the bottleneck, more drains make each of them slower and the backlog
-longer, so a rule that looks at the backlog starts the more of them the worse it gets.
+The length of the backlog alone is no reason. When Postgres is the bottleneck, more drains make each of them slower and
+the backlog longer, so a rule that looks at the backlog starts the more drains the worse it gets.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
-# What is measured is measured over this long, and at first over no less than this.
+from shared.engine.drain.background_tasks import run_periodically
+from shared.engine.drain.worker import Progress
+from shared.queue.consumer import JobConsumer
+from shared.queue.wake import wake_drain
+from shared.settings import Settings
+
+SAMPLE_SECONDS = 1.0
+# Rates are measured over this long, and at first over no less than the minimum.
 WINDOW_SECONDS = 4.0
 MIN_WINDOW_SECONDS = 2.0
-# A drain with a place free can take more itself.
+# A drain with a free slot can take more itself.
 FULL = 0.9
-# A backlog that is done within this is gone before a further drain has started.
+# A backlog that is done within this is gone before another drain has started.
 PATIENCE_SECONDS = 5.0
-# How long it takes until a further drain shows in what is measured: its cold start, and a window after that.
+# How long it takes until another drain shows in the measurements: its cold start, and a window after that.
 SETTLE_SECONDS = 8.0
-# By so much at least a further drain has made all of them faster together, if it was worth its start ...
+# Another drain was worth its start if all of them together have become faster by this factor ...
 WORTHWHILE = 1.1
-# ... and for so long none is asked for where it was not.
+# ... and where it was not, no further one is started for this long.
 REST_SECONDS = 60.0
 
 
 class Sample(NamedTuple):
-    """One second's: `at` in seconds of a clock that only goes forward, `finished` jobs and how often something was
-    `unavailable` since this drain began, the share of its places in use, and of all, jobs `waiting`, drains `live`."""
+    """One measurement: `at` in seconds of a monotonic clock, `finished` jobs and how often a dependency was
+    `unavailable` since this drain began, the share of its slots in use, and of all drains, jobs `waiting` and how many
+    are `live`."""
 
     at: float
     finished: int
@@ -36,43 +46,65 @@ class Sample(NamedTuple):
     live: int
 
 
-class ScalingPolicy:
+class Autoscaler:
     """One drain's."""
 
-    def __init__(self, concurrency: int) -> None:
-        """`concurrency` is how many jobs a drain has at work at a time."""
-        self._concurrency = concurrency
-        self._looks: deque[Sample] = deque()
-        self._asked: tuple[Sample, float] | None = None
+    def __init__(self, queue: JobConsumer, settings: Settings, progress: Callable[[], Progress]) -> None:
+        """`progress` measures the drain now."""
+        self._queue, self._max_drains, self._progress = queue, settings.max_drains, progress
+        self._policy = ScalingPolicy(settings.drain_concurrency)
 
-    def is_due(self, look: Sample) -> bool:
-        """Whether another drain is to be started now; the answer yes is remembered as done."""
-        first = self._since(look)
-        seconds = look.at - first.at
-        if seconds < MIN_WINDOW_SECONDS or look.slots_used < FULL or look.unavailable > first.unavailable:
+    async def run_forever(self) -> None:
+        """Starts another drain whenever that would help, until it is cancelled."""
+        await run_periodically("pace", self._scale)
+
+    async def _scale(self) -> float:
+        waiting, live = (await self._queue.counts())["wait"], await self._queue.live_drains()
+        sample = Sample(time.monotonic(), *self._progress(), waiting, live)
+        if live < self._max_drains and self._policy.is_due(sample):
+            await wake_drain(self._queue)
+        return SAMPLE_SECONDS
+
+
+class ScalingPolicy:
+    """Decides from one drain's samples whether another is to be started."""
+
+    def __init__(self, concurrency: int) -> None:
+        """`concurrency` is how many jobs a drain works on at a time."""
+        self._concurrency = concurrency
+        self._window: deque[Sample] = deque()
+        # At the last start: the sample, and how many jobs a second all drains finished then.
+        self._last_start: tuple[Sample, float] | None = None
+
+    def is_due(self, sample: Sample) -> bool:
+        """Whether another drain is to be started now; the answer yes is remembered as a start."""
+        first = self._window_start(sample)
+        seconds = sample.at - first.at
+        if seconds < MIN_WINDOW_SECONDS or sample.slots_used < FULL or sample.unavailable > first.unavailable:
             return False
-        # All drains draw from one queue, so they are about equally fast.
-        per_second = (look.finished - first.finished) / seconds * max(1, look.live)
-        if look.waiting <= max(self._concurrency, per_second * PATIENCE_SECONDS):
+        # All drains claim from one queue, so they are about equally fast.
+        per_second = (sample.finished - first.finished) / seconds * max(1, sample.live)
+        if sample.waiting <= max(self._concurrency, per_second * PATIENCE_SECONDS):
             return False
-        if not self._may_ask(look, per_second):
+        if not self._was_last_start_worthwhile(sample, per_second):
             return False
-        self._asked = look, per_second
+        self._last_start = sample, per_second
         return True
 
-    def _since(self, look: Sample) -> Sample:
-        """The look at the beginning of the window that ends with this one."""
-        self._looks.append(look)
-        while look.at - self._looks[0].at > WINDOW_SECONDS:  # a window's ends
-            self._looks.popleft()
-        return self._looks[0]
+    def _window_start(self, sample: Sample) -> Sample:
+        """The first sample of the window that ends with this one."""
+        self._window.append(sample)
+        while sample.at - self._window[0].at > WINDOW_SECONDS:
+            self._window.popleft()
+        return self._window[0]
 
-    def _may_ask(self, look: Sample, per_second: float) -> bool:
-        if self._asked is None:
+    def _was_last_start_worthwhile(self, sample: Sample, per_second: float) -> bool:
+        """Whether the last start has made the drains faster together, failed to bring a drain, or is long ago."""
+        if self._last_start is None:
             return True
-        before, per_second_before = self._asked
-        seconds = look.at - before.at
+        before, per_second_before = self._last_start
+        seconds = sample.at - before.at
         if seconds < SETTLE_SECONDS:
             return False
-        has_come = look.live > before.live
+        has_come = sample.live > before.live
         return not has_come or per_second >= per_second_before * WORTHWHILE or seconds >= REST_SECONDS

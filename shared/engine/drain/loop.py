@@ -1,9 +1,14 @@
-"""The drain: one invocation's work, from the first claim to the last handing back.
+"""The drain: one invocation's work, from the first claim to the last hand-back.
 
-Fibers claim jobs and run them; finishing one job hands over the next in the same round trip. Beside them run the upkeep
-and the sweep. The drain leaves when the queue stays empty, when its time is nearly spent, or when one of its keepers
-has died: first nothing new is claimed, swept or started; then running jobs are waited for, and what is left is handed
-back. Locks are renewed until the last job is done or handed back, or another drain would take it for a dead one's.
+Its life, in order:
+
+1. It announces itself. Where there are `MAX_DRAINS` already, it ends at once.
+2. Fibers (tasks) claim jobs and run them, one job per slot; completing a job claims the next in the same round trip.
+   Beside them run background tasks: lock renewal, recovery, the sweep, the autoscaler.
+3. It leaves when the queue stays empty, when its time is nearly spent, or when a background task has died. Then nothing
+   new is claimed, swept or started.
+4. It waits for running jobs while there is time, cancels the rest and hands them back, and wakes a successor if any
+   job waits. Locks are renewed until here, or another drain would take running jobs for a dead drain's.
 """
 
 from __future__ import annotations
@@ -15,10 +20,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
 from shared.engine.drain.background_tasks import BackgroundTasks
-from shared.engine.drain.lock_keeper import LockKeeper, Progress
+from shared.engine.drain.lock_keeper import LockKeeper
 from shared.engine.drain.schedules import Schedules
 from shared.engine.drain.sweep import Sweep
-from shared.engine.drain.worker import Summary, Worker
+from shared.engine.drain.worker import Progress, Summary, Worker
 from shared.engine.run.executor import RunExecutor
 from shared.errors import KeeperDiedError, QueueUnavailableError
 from shared.ids import new_id
@@ -40,12 +45,14 @@ HAND_BACK_SECONDS = 1.5
 MIN_HAND_BACK_SECONDS = 0.3
 # An idle drain waits for a job in turns this long, so that it notices the end of its time.
 IDLE_TURN_SECONDS = 1.0
-# In how many locks' time a dead drain's jobs are back: a lock runs out, one look marks them, the next brings them back.
+# After how many lock times a dead drain's jobs are back: a lock expires, one look marks them, the next recovers them.
 RECOVERY_LOCKS = 4
-# So many claims share a round trip at most.
+# At most so many claims share a round trip.
 MAX_CLAIMS = 16
 UNAVAILABLE_PAUSE_SECONDS = 0.2
 ERROR_PAUSE_SECONDS = 1.0
+# When the autoscaler is started: its module is imported then, and the first jobs do not wait for that.
+AUTOSCALER_START_SECONDS = 1.0
 
 
 class Drain:
@@ -62,39 +69,44 @@ class Drain:
         remaining_seconds: Callable[[], float],
         waking: str | None = None,
     ) -> None:
-        """`remaining_seconds` is how much of the invocation's time is left; `name` is this drain's alone; `waking` is
-        the token that whoever invoked it has left in the queue."""
+        """`remaining_seconds` is how much of the invocation's time is left; `name` is unique to this drain; `waking` is
+        the token that the process which invoked it has left in the queue."""
         self._queue, self._settings, self._name, self._remaining = queue, settings, name, remaining_seconds
         self._reserve = min(RESERVE_SECONDS, remaining_seconds() / 4)
+        # One task per job at work, or per run that the sweep runs here; each holds a slot.
         self._fibers: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self._dead_keeper: str | None = None
+        # The name of the background task whose end makes this drain leave early.
+        self._dead_task: str | None = None
+        # How many claims share the next round trip.
         self._claims = 1
-        # Until when an idle drain waits for jobs that somebody else has.
+        # Until when an idle drain waits for the jobs of dead drains.
         self._waits_until: float | None = None
         self.summary = Summary()
         self._slots = Slots(settings.drain_concurrency)
         self._worker = Worker(queue, engine, self._takes_more, self.summary, self._slots)
         self._lock_keeper = LockKeeper(
-            queue, settings, name, self._worker.active, self._is_leaving, self._progress, waking
+            queue, settings.lock_seconds, name, self._worker.active, self._is_leaving, waking
         )
         self._sweep = Sweep(
             queue, executions, schedules, engine, settings.lease_seconds, self._start, self.summary, self._slots
         )
 
     async def run(self) -> Summary:
-        """What was done, once the queue has stayed empty for a moment or the time is nearly spent.
+        """What was done, once the queue has stayed empty for a moment or the time is nearly spent; nothing, where there
+        are `MAX_DRAINS` already.
 
-        Nothing, where there are `MAX_DRAINS` already. Raises `KeeperDiedError` when it has had to leave before its
-        time, with everything handed back.
+        Raises `KeeperDiedError` when a background task has died, with everything handed back.
         """
         if await self._is_one_too_many():
             return self.summary
-        seekers, holders = BackgroundTasks(self.leave), BackgroundTasks(self.leave)
-        holders.start("locks", self._lock_keeper.keep_locks())
-        seekers.start("recovery", self._lock_keeper.keep_recovering())
-        seekers.start("sweep", self._sweep.run_forever())
-        seekers.start("pace", self._lock_keeper.keep_scaling())
+        # Two groups with two lifetimes: whatever finds work stops when the drain leaves, and lock renewal goes on
+        # until the last job is done or handed back.
+        finding, holding = BackgroundTasks(self.leave), BackgroundTasks(self.leave)
+        holding.start("locks", self._lock_keeper.renew_forever())
+        finding.start("recovery", self._lock_keeper.recover_forever())
+        finding.start("sweep", self._sweep.run_forever())
+        finding.start("pace", self._autoscale_forever())
         try:
             while True:
                 await self._claim_until_idle()
@@ -103,17 +115,26 @@ class Drain:
         finally:
             self._stopping = True
             try:
-                await seekers.stop()
+                await finding.stop()
                 await self._finish()
             finally:
-                await holders.stop()
-        if self._dead_keeper is not None:
-            raise KeeperDiedError(f"The drain's keeper {self._dead_keeper!r} ended before the drain did.")
+                await holding.stop()
+        if self._dead_task is not None:
+            raise KeeperDiedError(f"The drain's keeper {self._dead_task!r} ended before the drain did.")
         return self.summary
 
+    def leave(self, dead_task: str) -> None:
+        """Makes `run` end early: the background task of this name has died, and nobody does its work any more."""
+        self._dead_task = dead_task
+
+    @property
+    def slots_used(self) -> float:
+        """The share of its slots that are in use now, 0 to 1."""
+        return min(1.0, self._slots.at_work / self._slots.total)
+
     async def _is_one_too_many(self) -> bool:
-        """Whether there are as many drains as there may be without this one: its schedule does not count them, and
-        wakings may cross. Then it has withdrawn."""
+        """Whether there are enough drains without this one: the schedule that starts one does not count them, and two
+        callers may wake one at the same time. It has withdrawn then."""
         try:
             if await self._lock_keeper.announce() <= self._settings.max_drains:
                 return False
@@ -123,9 +144,15 @@ class Drain:
         logger.info("enough_drains", extra={"max_drains": self._settings.max_drains})
         return True
 
-    def leave(self, dead_keeper: str) -> None:
-        """Lets `run` come to its end early, for what `dead_keeper` did is not done any more."""
-        self._dead_keeper = dead_keeper
+    async def _autoscale_forever(self) -> None:
+        await asyncio.sleep(AUTOSCALER_START_SECONDS)
+        from shared.engine.drain.autoscaler import Autoscaler
+
+        await Autoscaler(self._queue, self._settings, self._progress).run_forever()
+
+    def _progress(self) -> Progress:
+        finished = self.summary.completed + self.summary.delayed + self.summary.failed
+        return Progress(finished, self._worker.unavailable, self.slots_used)
 
     # -- claiming ----------------------------------------------------------------------------------------------------
 
@@ -137,18 +164,18 @@ class Drain:
                 await self._wait_for_a_slot()
                 continue
             try:
-                found = await self._claim()
-                if not found:
+                has_claimed = await self._claim()
+                if not has_claimed:
                     await self._queue.wait_for_job(min(IDLE_TURN_SECONDS, self._settings.drain_linger_seconds))
             except QueueUnavailableError:
-                # Redis is not the source of truth: what has started is found by the sweep meanwhile.
-                found = False
+                # Redis is not the source of truth: meanwhile the sweep finds what is due, and runs it here.
+                has_claimed = False
                 await asyncio.sleep(UNAVAILABLE_PAUSE_SECONDS)
-            except Exception:  # the edge: what is running goes on, and the next claim may fare better
+            except Exception:  # the edge: running jobs go on, and the next claim may succeed
                 logger.exception("claim_error")
-                found = False
+                has_claimed = False
                 await asyncio.sleep(ERROR_PAUSE_SECONDS)
-            if found or self._fibers:
+            if has_claimed or self._fibers:
                 idle_since, self._waits_until = time.monotonic(), None
             elif time.monotonic() - idle_since >= self._settings.drain_linger_seconds:
                 return
@@ -156,19 +183,20 @@ class Drain:
     async def _claim(self) -> bool:
         """Whether any job was there: a fiber is started for each that was.
 
-        Claims share a round trip, yet each costs Redis a script: as long as all are answered their number doubles.
+        Claims share a round trip, yet each of them costs Redis a script: their number doubles as long as all of them
+        get a job, and falls back to one as soon as one does not.
         """
         claims = (self._queue.claim(new_id()) for _ in range(min(self._slots.free, self._claims)))
-        claimed = await asyncio.gather(*claims, return_exceptions=True)
-        found = [job for job in claimed if isinstance(job, ClaimedJob)]
-        self._claims = min(self._claims * 2, MAX_CLAIMS) if len(found) == len(claimed) else 1
-        # What the others have claimed is worked on before the failure of one is looked at.
-        for job in found:
+        results = await asyncio.gather(*claims, return_exceptions=True)
+        jobs = [result for result in results if isinstance(result, ClaimedJob)]
+        self._claims = min(self._claims * 2, MAX_CLAIMS) if len(jobs) == len(results) else 1
+        # Claimed jobs are ours and locked: they are started before the failure of another claim is raised.
+        for job in jobs:
             self._start(self._worker.work(job))
-        for failure in claimed:
-            if isinstance(failure, BaseException):
-                raise failure
-        return bool(found)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return bool(jobs)
 
     async def _wait_for_a_slot(self) -> None:
         with suppress(TimeoutError):
@@ -176,7 +204,11 @@ class Drain:
                 await self._slots.one_free()
 
     async def _is_done(self) -> bool:
-        """Whether the drain may leave: it withdraws, then looks once more, for a job added meanwhile woke nobody."""
+        """Whether the drain may leave.
+
+        It withdraws first and claims once more after that: whoever added a job while this drain still counted as live
+        woke no other, so that job must be found here.
+        """
         try:
             if await self._waits_for_others():
                 return False
@@ -186,7 +218,7 @@ class Drain:
             await self._lock_keeper.announce()
         except QueueUnavailableError:
             return True
-        except Exception:  # the edge: what another claim may have found is waited for
+        except Exception:  # the edge: jobs that the other claims got are waited for
             logger.exception("claim_error")
             return True
         return False
@@ -194,8 +226,8 @@ class Drain:
     async def _waits_for_others(self) -> bool:
         """Whether jobs of dead drains are to come back, as they do when their locks have expired.
 
-        What is still active after that has somebody who renews its lock: another client of the queue, perhaps, for
-        whom no drain waits.
+        Jobs that are still active after that have an owner who renews their locks: another client of the queue,
+        perhaps, for which no drain waits.
         """
         if not (await self._queue.counts())["active"] or await self._queue.live_drains() > 1:
             return False
@@ -203,27 +235,19 @@ class Drain:
             self._waits_until = time.monotonic() + RECOVERY_LOCKS * self._settings.lock_seconds
         return time.monotonic() < self._waits_until
 
-    @property
-    def slots_used(self) -> float:
-        """The share of its places that are at work now."""
-        return min(1.0, self._slots.at_work / self._slots.total)
-
-    def _progress(self) -> Progress:
-        done = self.summary.completed + self.summary.delayed + self.summary.failed
-        return done, self._worker.unavailable, self.slots_used
-
     def _is_leaving(self) -> bool:
-        return self._stopping or self._dead_keeper is not None or self._remaining() <= self._reserve
+        return self._stopping or self._dead_task is not None or self._remaining() <= self._reserve
 
     def _takes_more(self) -> bool:
-        # More may be at work than there are places, when what was set aside goes on.
+        # Runs that were set aside take a slot again when they go on, whether one is free or not: until those are given
+        # back, more runs are at work than there are slots.
         return not self._is_leaving() and self._slots.at_work <= self._slots.total
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
-        self._fibers.add(task)
+        fiber = asyncio.create_task(work)
+        self._fibers.add(fiber)
         self._slots.take()
-        task.add_done_callback(self._ended)
+        fiber.add_done_callback(self._ended)
 
     def _ended(self, fiber: asyncio.Task[None]) -> None:
         self._fibers.discard(fiber)
@@ -234,22 +258,24 @@ class Drain:
     async def _finish(self) -> None:
         """Lets running jobs end while there is time, hands the rest back, and wakes a successor if any is left."""
         if self._fibers:
-            # While this drain counts as live, nobody wakes another for what comes in meanwhile.
+            # While this drain counts as live, nobody wakes another for new jobs, which this one takes no more.
             with within(max(MIN_HAND_BACK_SECONDS, self._patience() / 3)):
-                await self._pass_on()
+                await self._wake_successor()
         if self._fibers:  # all may have ended meanwhile
             await asyncio.wait(self._fibers, timeout=max(0.0, self._patience()))
-        # Whatever hangs now, the invocation ends by itself: one that is ended for it has handed nothing back.
+        # Every step from here has a share of the time that is left: Lambda kills an invocation that is late, and then
+        # nothing is handed back.
         left = max(MIN_HAND_BACK_SECONDS, self._remaining() - MIN_HAND_BACK_SECONDS)
         await stop(self._fibers, min(left / 2, STOP_SECONDS))
         with within(left / 2):
             await asyncio.gather(*(self._hand_back(claimed) for claimed in list(self._worker.active.values())))
-            await self._pass_on()
+            await self._wake_successor()
 
     def _patience(self) -> float:
+        """For how many seconds running jobs are waited for."""
         patience = self._remaining() - HAND_BACK_SECONDS
-        # Without a keeper, what is running may be nobody's soon: the locks' next renewal, for one, is in doubt.
-        return patience if self._dead_keeper is None else min(patience, self._settings.lock_seconds / 3)
+        # With a background task dead, the jobs may be lost soon: locks may not be renewed any more, for one.
+        return patience if self._dead_task is None else min(patience, self._settings.lock_seconds / 3)
 
     async def _hand_back(self, claimed: ClaimedJob) -> None:
         try:
@@ -258,11 +284,11 @@ class Drain:
             logger.warning("queue_unavailable")
         except Exception:  # the edge: the others are handed back all the same; this one's lock expires
             logger.exception("job_not_handed_back", extra={"job_id": claimed.id})
-        # What did not end when it was told to may have done so by now.
+        # A fiber that ignored its cancellation may have removed it by now.
         self._worker.active.pop(claimed.token, None)
         self.summary.handed_back += 1
 
-    async def _pass_on(self) -> None:
+    async def _wake_successor(self) -> None:
         """Withdraws, and wakes another drain when jobs wait and none is live."""
         try:
             await self._queue.withdraw(self._name)
@@ -270,5 +296,5 @@ class Drain:
                 await wake_drain(self._queue)
         except QueueUnavailableError:
             logger.warning("queue_unavailable")
-        except Exception:  # the edge: the schedule wakes a drain within a minute
+        except Exception:  # the edge: the schedule starts a drain within a minute
             logger.exception("not_passed_on")

@@ -1,4 +1,14 @@
-"""A claimed job, from its run to its acknowledgement: it is completed, delayed or failed, and hands over the next."""
+"""A claimed job, from its run to its acknowledgement.
+
+    wait → claimed (active, locked) ─┬→ completed: the run has ended, or waits for something other than a near timer
+                                     ├→ delayed (nack): a near timer, an outage, an error that is tried again, a tenant
+                                     │  at its share, a job that drains have died over
+                                     ├→ failed (dead letter): malformed, refused, given up by BullMQ, crashed too often
+                                     └→ handed back: the drain leaves first, or has died and the lock expires
+
+The run itself is in the event store; whatever becomes of the job, the sweep finds a run that is due. Completing and
+failing claim the next job in the same round trip, so a fiber works on one job after another under one lock token.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +17,7 @@ import math
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.engine.run.executor import RunExecutor
 from shared.errors import JobRefusedError, QueueError, QueueUnavailableError, UnavailableError
@@ -19,10 +30,30 @@ logger = logging.getLogger(__name__)
 
 # A timer further away is left to the sweep; a nearer one is a delayed job, which is more punctual.
 LONGEST_DELAY_SECONDS = 900.0
-# A job whose run meets an error of ours is tried so often before the run is recorded as failed.
+# A job whose run meets an internal error is tried so often before the run is recorded as failed.
 MAX_INTERNAL_ERRORS = 3
 UNAVAILABLE_PAUSE_SECONDS = 2.0
 ERROR_PAUSE_SECONDS = 1.0
+
+
+class Progress(NamedTuple):
+    """What a drain measures of itself: how many jobs it has `finished`, how often a dependency was `unavailable` for
+    one, and the share of its slots in use, 0 to 1."""
+
+    finished: int
+    unavailable: int
+    slots_used: float
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts that the parts of one drain add to: jobs, and `swept` runs that the sweep brought back."""
+
+    completed: int = 0
+    delayed: int = 0
+    failed: int = 0
+    swept: int = 0
+    handed_back: int = 0
 
 
 class Worker:
@@ -36,19 +67,19 @@ class Worker:
         summary: Summary,
         slots: Slots | None = None,
     ) -> None:
-        """`takes_more` says whether a job that is done with may hand over the next; `summary` is added to; `slots` are
-        the drain's."""
+        """`takes_more` says whether the next job is to be claimed with an acknowledgement; `summary` is added to;
+        `slots` are the drain's."""
         self._queue, self._engine, self._takes_more, self._summary = queue, engine, takes_more, summary
         self._slots = slots or Slots(1)
-        # By the token that a job is locked under: each fiber has its own, and one job at a time. The job's id would
-        # not do, for a run that comes back at once is claimed by one fiber while another is still leaving it.
+        # By lock token: each fiber has its own, and one job at a time. The job's id would not do as a key, for a run
+        # that comes back at once is claimed by one fiber while another is still leaving it.
         self.active: dict[str, ClaimedJob] = {}
         # How often the store, or Redis, was out of reach for a job.
         self.unavailable = 0
 
     def work(self, claimed: ClaimedJob) -> Coroutine[object, object, None]:
-        """To be awaited: this job and all that follow it are done with. From now on they are `active`, one at a time;
-        the one whose work is cancelled stays so, for it must be handed back."""
+        """A coroutine that works on this job and all that follow it. From this call on the job is `active`, even if the
+        coroutine never starts; a job whose work is cancelled stays so, for it must be handed back."""
         self.active[claimed.token] = claimed
         return self._work(claimed)
 
@@ -56,37 +87,38 @@ class Worker:
         claimed: ClaimedJob | None = first
         try:
             while claimed is not None:
-                claimed = await self._one(claimed)
+                claimed = await self._process(claimed)
         except QueueUnavailableError:
-            # The run is durable as it is; the job comes back, or the sweep finds the run.
+            # The run is durable; the job comes back when its lock expires, or the sweep finds the run.
             logger.warning("queue_unavailable")
-        except Exception:  # the edge: its lock expires, and the job comes back to whichever drain
+        except Exception:  # the edge: its lock expires, and the job comes back to some drain
             logger.exception("job_abandoned", extra={"job_id": first.id if claimed is None else claimed.id})
             count("JobsAbandoned")
         # Not in a `finally`: a fiber that is cancelled leaves its job to be handed back.
         self.active.pop(first.token, None)
 
-    async def _one(self, claimed: ClaimedJob) -> ClaimedJob | None:
+    async def _process(self, claimed: ClaimedJob) -> ClaimedJob | None:
+        """Runs one job and acknowledges it: the next job, if one was claimed with that."""
         if claimed.job is None:
             logger.warning("job_malformed", extra={"job_id": claimed.id, "reason": claimed.malformed})
             return await self._fail(claimed, claimed.malformed or "malformed", is_kept=True)
         if claimed.is_suspect:
-            return await self._put_off(claimed)
+            return await self._nack_suspect(claimed)
         if claimed.deferred_failure is None and (
-            pause := self._slots.pause_of(claimed.job.tenant_id, _size(claimed.job))
+            pause := self._slots.pause_of(claimed.job.tenant_id, _size_bytes(claimed.job))
         ):
             return await self._nack(claimed, pause)
         try:
             if claimed.deferred_failure is not None:
-                await self._engine.fail(claimed.job, *_given_up(claimed.deferred_failure))
+                await self._engine.fail(claimed.job, *_deferred_error(claimed.deferred_failure))
                 return await self._fail(claimed, claimed.deferred_failure)
-            is_first = claimed.attempts_started <= 1 and claimed.attempts_made == 0
-            if is_first:
+            is_first_claim = claimed.attempts_started <= 1 and claimed.attempts_made == 0
+            if is_first_claim:
                 highest("QueueAgeSeconds", time.time() - claimed.added_at)
-            timer = await self._execute(claimed.job, is_first)
+            timer = await self._execute(claimed.job, is_first_claim)
         except JobRefusedError as error:
-            about = {"job_id": claimed.id, "tenant_id": claimed.job.tenant_id, "reason": error.detail}
-            logger.warning("job_refused", extra=about)
+            fields = {"job_id": claimed.id, "tenant_id": claimed.job.tenant_id, "reason": error.detail}
+            logger.warning("job_refused", extra=fields)
             return await self._fail(claimed, error.detail, is_kept=True)
         except UnavailableError:
             self.unavailable += 1
@@ -96,61 +128,65 @@ class Worker:
         if timer is not None and timer <= LONGEST_DELAY_SECONDS:
             return await self._nack(claimed, timer)
         self._summary.completed += 1
-        following = self._handed_over(claimed, await self._queue.complete(claimed, self._takes_more()))
+        following = self._hand_over(claimed, await self._queue.complete(claimed, self._takes_more()))
         if timer == math.inf:
+            # Only now: while the job was active, BullMQ would have ignored another of the same id.
             await self._reenqueue_if_signalled(claimed.job)
         return following
 
-    async def _execute(self, job: ExecutionJob, is_first: bool) -> float | None:
-        """As the engine's; that somebody waits for the run's answer is not forgotten while it waits itself."""
+    async def _execute(self, job: ExecutionJob, is_first_claim: bool) -> float | None:
+        """Runs the job, as `RunExecutor.execute`. Keeps the "a client is waiting" flag if the run goes back to
+        sleep."""
         if job.kind == "resume" and await self._queue.resume(job.execution_id):
             job = job._replace(client_is_waiting=True)
         with self._slots.run_of(job.tenant_id):
-            timer = await self._engine.execute(job, is_first)
+            timer = await self._engine.execute(job, is_first_claim)
         if timer == math.inf and job.client_is_waiting:
             await self._queue.remember_waiting_client(job.execution_id)
         return timer
 
     async def _reenqueue_if_signalled(self, job: ExecutionJob) -> None:
-        """Enqueues a run again that somebody signalled while its job was there, when nobody else could."""
+        """Re-enqueues a run that was signalled while its job was still active (BullMQ ignored the duplicate job id)."""
         try:
             if await self._queue.is_wanted_again(job.execution_id):
                 await self._queue.enqueue([job._replace(kind="resume", delivery=None, start=None)])
         except (QueueUnavailableError, QueueError):
-            # The run is due by its row.
+            # By its row the run is due: the sweep finds it.
             logger.warning("queue_unavailable")
 
     # -- acknowledging: whether the next job is wanted is asked now, not when this one began -------------------------
 
-    def _handed_over(self, claimed: ClaimedJob, following: ClaimedJob | None) -> ClaimedJob | None:
-        """The job that has come in the place of `claimed`: what is to be kept, or handed back, from now on."""
+    def _hand_over(self, claimed: ClaimedJob, following: ClaimedJob | None) -> ClaimedJob | None:
+        """The next job, which has taken the place of `claimed` among those whose locks are renewed."""
         if following is None:
             self.active.pop(claimed.token, None)
         else:
             self.active[claimed.token] = following
         return following
 
-    async def _put_off(self, claimed: ClaimedJob) -> ClaimedJob | None:
+    async def _nack(self, claimed: ClaimedJob, seconds: float, for_stall: bool = False) -> ClaimedJob | None:
+        """Delays the job by `seconds`, and claims the next one."""
+        self._summary.delayed += 1
+        await self._queue.delay(claimed, seconds, for_stall)
+        self._hand_over(claimed, None)
+        if not self._takes_more():
+            return None
+        return self._hand_over(claimed, await self._queue.claim(claimed.token))
+
+    async def _nack_suspect(self, claimed: ClaimedJob) -> ClaimedJob | None:
         from shared.engine.drain.stalled_jobs import stall_backoff  # few jobs lose two drains
 
         pause = stall_backoff(claimed)
         logger.warning("job_put_off", extra={"job_id": claimed.id, "stalled": claimed.stalled, "seconds": pause})
         return await self._nack(claimed, pause, for_stall=True)
 
-    async def _nack(self, claimed: ClaimedJob, seconds: float, for_stall: bool = False) -> ClaimedJob | None:
-        self._summary.delayed += 1
-        await self._queue.delay(claimed, seconds, for_stall)
-        self._handed_over(claimed, None)
-        if not self._takes_more():
-            return None
-        return self._handed_over(claimed, await self._queue.claim(claimed.token))
-
     async def _fail(self, claimed: ClaimedJob, reason: str, is_kept: bool = False) -> ClaimedJob | None:
         self._summary.failed += 1
         following = await self._queue.fail(claimed, reason, self._takes_more(), is_kept=is_kept)
-        return self._handed_over(claimed, following)
+        return self._hand_over(claimed, following)
 
     async def _handle_crash(self, claimed: ClaimedJob, job: ExecutionJob, error: Exception) -> ClaimedJob | None:
+        """Tries a run again that met an internal error; at the last time it ends as failed."""
         logger.exception("run_error", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
         if await self._queue.count_error(job.execution_id) < MAX_INTERNAL_ERRORS:
             return await self._nack(claimed, ERROR_PAUSE_SECONDS)
@@ -162,29 +198,18 @@ class Worker:
             return await self._nack(claimed, UNAVAILABLE_PAUSE_SECONDS)
         except Exception:  # the last resort: the job must leave the queue
             logger.exception("run_not_failed", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
-            # What would begin a run is nowhere else, and is not thrown away; one that has begun needs its id free.
+            # A job that begins a run is the only record of it, and is kept; one that has begun needs its id free.
             is_kept = job.kind != "resume" and not await self._engine.has_begun(job)
         return await self._fail(claimed, f"{type(error).__name__}: {error}", is_kept)
 
 
-def _size(job: ExecutionJob) -> int:
-    """How much is in the job."""
+def _size_bytes(job: ExecutionJob) -> int:
+    """The size of the job's delivery, 0 where it has none."""
     return 0 if job.delivery is None else job.delivery["size_bytes"]
 
 
-def _given_up(reason: str) -> tuple[str, str]:
+def _deferred_error(reason: str) -> tuple[str, str]:
     """The code and message of a run whose job BullMQ has given up."""
     if reason == STALLED_TOO_OFTEN:
         return "drain_died", "The drain that ran this died several times."
     return "job_failed", f"The job of this run was failed in the queue: {reason[:300]}"
-
-
-@dataclass(slots=True)
-class Summary:
-    """Counts that the parts of one drain add to: jobs, and `swept` runs that the sweep brought back."""
-
-    completed: int = 0
-    delayed: int = 0
-    failed: int = 0
-    swept: int = 0
-    handed_back: int = 0

@@ -5,6 +5,8 @@ drain, the larger its batches, and nobody waits for a timer. Each stream is judg
 conflict in one fails no other. Nor does a stream that cannot be written: what was not written together is written in
 parts, smaller with each repetition, until it stands alone; meanwhile others are committed. A large append has a call of
 its own beside the others, which would wait for it; the next one is that of the tenant with the fewest under way.
+
+Entries of the delivery log may ride along with a commit as its `Piggyback`: they need no call of their own then.
 """
 
 from __future__ import annotations
@@ -14,14 +16,21 @@ import logging
 from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, get_args
 
-from shared.errors import RunLimitError, StorageUnavailableError
+from shared.domain.webhook.delivery_log import Verdict
+from shared.errors import RunLimitError, StorageUnavailableError, UnavailableError
 from shared.observability import count, mean
 from shared.platform.slots import LARGE_ASIDE_OF_A_TENANT, waiting_outside
 from shared.repositories.append import Append, Appended, encoded
 from shared.repositories.event_store import EventStoreRepository
 
+if TYPE_CHECKING:
+    from shared.domain.webhook.delivery_log import DeliveryLogEntry
+
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 # Enough to make the cost of a call vanish, small enough that its transaction stays short.
 MAX_STREAMS = 200
@@ -36,6 +45,10 @@ MAX_LARGE, LARGE_OF_A_TENANT = 3, 2
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0)
 # Into so many parts a batch is divided with each repetition: before the last, no two of 200 streams are together.
 PARTS = 4
+# How long log entries wait for a commit to ride along with. A busy drain commits many times in this.
+PIGGYBACK_SECONDS = 0.1
+
+_VERDICT_METRICS = {verdict: f"Deliveries{verdict.title().replace('_', '')}" for verdict in get_args(Verdict)}
 
 
 @dataclass(slots=True)
@@ -44,12 +57,64 @@ class _Waiting:
     future: asyncio.Future[Appended]
 
 
+class Piggyback:
+    """The delivery log's seat in the journal's group commits. Belongs to one event loop, and to one writer of the log,
+    which offers one batch at a time."""
+
+    def __init__(self) -> None:
+        self._offer: tuple[Sequence[DeliveryLogEntry], asyncio.Future[bool]] | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether entries wait for a commit that takes them along."""
+        return self._offer is not None
+
+    async def ride(self, entries: Sequence[DeliveryLogEntry]) -> bool:
+        """Whether a commit has written the entries; `False` when there was none in time, or it was refused with them:
+        then nothing is known of them, and they are to be written on their own."""
+        is_written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._offer = (entries, is_written)
+        try:
+            await asyncio.wait([is_written], timeout=PIGGYBACK_SECONDS)
+            # Once a commit has taken them, its end is waited for, however long it takes.
+            return False if self._offer is not None else await is_written
+        finally:
+            self._offer = None
+
+    async def append(self, events: EventStoreRepository, appends: Sequence[Append]) -> list[Appended]:
+        """Appends, and takes along what waits. Entries that the database refuses fail no append: it is repeated without
+        them. Raises as `EventStoreRepository.append`."""
+        if self._offer is None:
+            return await events.append(appends)
+        (entries, is_written), self._offer = self._offer, None
+        try:
+            appended = await events.append(appends, entries)
+        except UnavailableError:
+            raise
+        except Exception:  # noqa: BLE001  # an append or an entry is refused: both sides look for it among their own
+            _resolve(is_written, False)
+            return await events.append(appends)
+        else:
+            _resolve(is_written, True)
+            return appended
+        finally:
+            # The log's writer gets an answer in every case, a cancellation included.
+            _resolve(is_written, False)
+
+
 class Journal:
     """One process's writer. Belongs to one event loop."""
 
-    def __init__(self, events: EventStoreRepository, retry_seconds: Sequence[float] = RETRY_SECONDS) -> None:
-        """Appends through `events`; `retry_seconds` are the pauses before what was not written is written again."""
+    def __init__(
+        self,
+        events: EventStoreRepository,
+        retry_seconds: Sequence[float] = RETRY_SECONDS,
+        piggyback: Piggyback | None = None,
+    ) -> None:
+        """Appends through `events`; `retry_seconds` are the pauses before what was not written is written again;
+        `piggyback` is what may ride along with commits, large ones excepted."""
         self._events, self._retry_seconds = events, retry_seconds
+        self._piggyback = piggyback or Piggyback()
         self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
         # What is written beside the others, large appends and batches that were not written at once, and the streams
@@ -189,7 +254,7 @@ class Journal:
     async def _commit(self, batch: Sequence[_Waiting]) -> bool:
         """Whether all of them have been told what became of them; `False` where the database is out of reach."""
         try:
-            results = await self._events.append([waiting.append for waiting in batch])
+            results = await self._append([waiting.append for waiting in batch])
         except StorageUnavailableError:
             return False
         except Exception as error:  # whatever it is, whoever waits must be told, or would wait for ever
@@ -205,9 +270,16 @@ class Journal:
             self._commits += 1
             mean("AppendBatchSize", sum(len(waiting.append.events) for waiting in batch))
             for waiting, result in zip(batch, results, strict=True):
-                if not waiting.future.done():
-                    waiting.future.set_result(result)
+                if result.status == "appended" and waiting.append.deliveries:
+                    count_deliveries(waiting.append.deliveries)
+                _resolve(waiting.future, result)
         return True
+
+    async def _append(self, appends: Sequence[Append]) -> list[Appended]:
+        if any(append.size_bytes >= LARGE_BYTES for append in appends):
+            # It may take the database seconds: nothing rides along.
+            return await self._events.append(appends)
+        return await self._piggyback.append(self._events, appends)
 
     def _give_up(self, waiting: _Waiting, *, is_alone: bool) -> None:
         """Tells who waits that nothing was written; `is_alone`: while others were."""
@@ -222,6 +294,14 @@ class Journal:
             _fail(waiting, StorageUnavailableError())
 
 
+def count_deliveries(entries: Sequence[DeliveryLogEntry]) -> None:
+    """Counts entries of the delivery log that are durable, each under its verdict: `rejected_stale` is the metric
+    `DeliveriesRejectedStale`."""
+    for entry in entries:
+        if entry["verdict"] in _VERDICT_METRICS:  # a newer intake may know others
+            count(_VERDICT_METRICS[entry["verdict"]], entry.get("count", 1))
+
+
 def _named(append: Append) -> dict[str, object]:
     return {
         "tenant_id": append.tenant_id,
@@ -229,6 +309,11 @@ def _named(append: Append) -> dict[str, object]:
         "events": len(append.events),
         "size_bytes": append.size_bytes,
     }
+
+
+def _resolve(future: asyncio.Future[Result], result: Result) -> None:
+    if not future.done():
+        future.set_result(result)
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

@@ -11,8 +11,7 @@ from shared.domain.execution.fold import apply
 from shared.domain.execution.row import row
 from shared.domain.execution.state import ExecutionState
 from shared.domain.webhook.delivery_log import DeliveryLogEntry
-from shared.engine.drain.delivery_log_writer import BatchingEventStore
-from shared.engine.run.journal import LARGE_BYTES, MAX_BYTES, Journal
+from shared.engine.run.journal import LARGE_BYTES, MAX_BYTES, Journal, Piggyback
 from shared.errors import RunLimitError, StorageUnavailableError, WorkflowEngineError
 from shared.events.codec import encode
 from shared.events.envelope import NewEvent
@@ -189,11 +188,11 @@ async def test_lines_of_the_ledger_do_not_go_with_a_large_append(
     harness: EngineHarness, size_bytes: int, expected: bool
 ) -> None:
     """It may take the store seconds, and they are everybody's."""
-    events = BatchingEventStore(harness.services.database)
-    carried = asyncio.create_task(events.carry([]))
+    piggyback = Piggyback()
+    journal, is_carried = Journal(harness.services.events, piggyback=piggyback), asyncio.create_task(piggyback.ride([]))
     await asyncio.sleep(0)
-    assert (await Journal(events).append(heavy(harness, size_bytes))).status == "appended"
-    assert await carried is expected
+    assert (await journal.append(heavy(harness, size_bytes))).status == "appended"
+    assert await is_carried is expected
 
 
 async def test_what_comes_later_does_not_wait_for_what_is_written_again(harness: EngineHarness) -> None:

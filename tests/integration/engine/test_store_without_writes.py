@@ -15,8 +15,9 @@ import pytest
 
 from local.stack.gateway_process import SupabaseGateway
 from shared.domain.webhook.delivery import entry_without_run
-from shared.engine.drain.delivery_log_writer import BatchingEventStore, DeliveryLogWriter
+from shared.engine.drain.delivery_log_writer import DeliveryLogWriter
 from shared.engine.drain.worker import MAX_INTERNAL_ERRORS
+from shared.engine.run.journal import Piggyback
 from tests.integration.engine.harness import HOOK, EngineHarness, transform
 
 # Read-only, an I/O error, no room on the disk, a login that is not valid now, a rollback.
@@ -70,7 +71,7 @@ async def test_ledger_waits_for_a_store_that_takes_no_writes(
     delivery = harness.delivery(await harness.publish([HOOK, transform("one", 1)], "hook>one")).delivery
     assert delivery is not None
     await services.queue.log_delivery(entry_without_run(delivery, harness.tenant_id, "paused", None, True))
-    writer = DeliveryLogWriter(services.queue, services.webhooks, BatchingEventStore(services.database), "writer")
+    writer = DeliveryLogWriter(services.queue, services.webhooks, Piggyback(), "writer")
     with refused(supabase_gateway, "webhook_deliveries", harness.tenant_id, f"'{code}'"):
         await writer.write()
     await writer.write()

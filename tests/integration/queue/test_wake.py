@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.engine.drain.lock_keeper import LockKeeper
+from shared.engine.drain.autoscaler import Autoscaler
+from shared.engine.drain.worker import Progress
 from shared.ids import new_id
 from shared.platform.runtime import stop
 from shared.queue import wake
@@ -83,13 +84,13 @@ async def test_a_full_drain_with_a_backlog_wakes_another(
     """Once it has measured itself for some seconds."""
     await queue.enqueue([ExecutionJob(new_id(), new_id(), "resume") for _ in range(3)])
     full = queue_settings._replace(drain_concurrency=1)
-    upkeep = LockKeeper(queue, full, "the one", {}, lambda: False, lambda: (0, 0, 1.0))
-    await upkeep.announce()
-    pace = asyncio.create_task(upkeep.keep_scaling())
+    await queue.announce("the one", queue_settings.lock_seconds)
+    autoscaler = Autoscaler(queue, full, lambda: Progress(0, 0, 1.0))
+    scaling = asyncio.create_task(autoscaler.run_forever())
     ends_at = time.monotonic() + 20
     while not invoked.calls and time.monotonic() < ends_at:  # noqa: ASYNC110 -- the server tells nobody
         await asyncio.sleep(0.05)
-    await stop([pace])
+    await stop([scaling])
     assert invoked.calls == [("/2015-03-31/functions/drain/invocations", "Event")]
 
 

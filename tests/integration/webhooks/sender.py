@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +18,15 @@ from shared.commands.webhooks.update_webhook import UpdateWebhook, update_webhoo
 from shared.commands.workflows.create_workflow import CreateWorkflow, create_workflow
 from shared.commands.workflows.publish_workflow import publish_workflow
 from shared.domain.actor import Actor
-from shared.engine.drain.delivery_log_writer import BatchingEventStore, DeliveryLogWriter
+from shared.domain.webhook.delivery_log import DeliveryLogEntry
+from shared.engine.drain.delivery_log_writer import DeliveryLogWriter
+from shared.engine.run.journal import Journal, Piggyback
 from shared.ids import new_id
 from shared.json_types import JsonObject
 from shared.platform.runtime import run
+from shared.repositories.append import Append, Appended
+from shared.repositories.database import Database
+from shared.repositories.event_store import EventStoreRepository
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.providers.catalog import provider
 from shared.webhooks.providers.rules import provider_rules
@@ -132,10 +139,22 @@ class Sender:
         return Answer(answer["statusCode"], answer["headers"], answer["body"])
 
 
+class JournaledEvents(EventStoreRepository):
+    """The event store, appended to through a journal whose commits take entries of the delivery log along."""
+
+    def __init__(self, database: Database, piggyback: Piggyback) -> None:
+        super().__init__(database)
+        self._journal = Journal(EventStoreRepository(database), piggyback=piggyback)
+
+    async def append(self, appends: Sequence[Append], lines: Sequence[DeliveryLogEntry] = ()) -> list[Appended]:
+        assert not lines, "they ride along"
+        return list(await asyncio.gather(*map(self._journal.append, appends)))
+
+
 def ledger(sender: Sender) -> list[JsonObject]:
     """The lines, written by a drain's writer."""
     services = sender.services
-    writer = DeliveryLogWriter(services.queue, services.webhooks, BatchingEventStore(services.database), new_id())
+    writer = DeliveryLogWriter(services.queue, services.webhooks, Piggyback(), new_id())
     while run(writer.write()):
         pass
     return run(services.webhooks.deliveries(sender.actor.tenant_id, sender.webhook_id, 100))

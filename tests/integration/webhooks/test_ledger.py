@@ -17,7 +17,7 @@ from shared.bootstrap import Services
 from shared.commands.webhooks.redeliver import redeliver
 from shared.commands.webhooks.rotate_webhook_secret import RotateWebhookSecret, rotate_webhook_secret
 from shared.domain.webhook.delivery import entry_without_run, queued
-from shared.engine.drain.delivery_log_writer import BatchingEventStore
+from shared.engine.run.journal import Piggyback
 from shared.errors import InvalidSignatureError, UnprocessableError
 from shared.http.responses import problem
 from shared.ids import new_id
@@ -29,7 +29,7 @@ from shared.webhooks.intake.fallback_store import StoredRun, store_run
 from shared.webhooks.intake.webhook_cache import REFUSAL_MEMORY_SECONDS
 from shared.webhooks.providers.catalog import provider_data
 from shared.webhooks.providers.rules import provider_rules
-from tests.integration.webhooks.sender import Sender, configure, ledger
+from tests.integration.webhooks.sender import JournaledEvents, Sender, configure, ledger
 
 
 @pytest.fixture(autouse=True)
@@ -214,10 +214,10 @@ def test_what_was_proven_is_not_bounded_like_what_was_refused(sender: Sender, mo
 
 async def carried_beside(sender: Sender, line: JsonObject, job: ExecutionJob) -> tuple[bool, StoredRun]:
     """Whether a line went with the append of a run, and what became of the run."""
-    events = BatchingEventStore(sender.services.database)
-    carried = asyncio.create_task(events.carry([line]))
+    piggyback = Piggyback()
+    carried = asyncio.create_task(piggyback.ride([line]))
     await asyncio.sleep(0)
-    spilled = await store_run(events, job)
+    spilled = await store_run(JournaledEvents(sender.services.database, piggyback), job)
     return await carried, spilled
 
 
@@ -244,7 +244,7 @@ def test_a_line_that_cannot_be_written_fails_no_run(sender: Sender) -> None:
 
 def test_without_a_commit_lines_are_written_on_their_own(sender: Sender) -> None:
     """They wait a moment for one, not for ever."""
-    assert run(BatchingEventStore(sender.services.database).carry([])) is False
+    assert run(Piggyback().ride([])) is False
     sender.send(b"1", signed={})
     assert len(ledger(sender)) == 1
 

@@ -16,7 +16,8 @@ import pytest
 from shared.bootstrap import Services
 from shared.commands.webhooks.update_webhook import UpdateWebhook, update_webhook
 from shared.domain.webhook.delivery import entry_without_run
-from shared.engine.drain.delivery_log_writer import BatchingEventStore, DeliveryLogWriter
+from shared.engine.drain.delivery_log_writer import DeliveryLogWriter
+from shared.engine.run.journal import Piggyback
 from shared.errors import InvalidRequestError
 from shared.ids import new_id
 from shared.json_types import JsonObject
@@ -26,7 +27,7 @@ from shared.webhooks.intake.fallback_store import store_run
 from shared.webhooks.providers.rules import provider_rules
 from tests.custom_scheme import ASKED, SCHEME
 from tests.integration.webhooks.conftest import Servers
-from tests.integration.webhooks.sender import Sender, configure, ledger
+from tests.integration.webhooks.sender import JournaledEvents, Sender, configure, ledger
 
 # What any other client of Redis may leave where the lines are.
 GARBAGE = [
@@ -169,15 +170,16 @@ def test_a_poisoned_batch_is_carried_once(sender: Sender) -> None:
     leave(services, line_of(sender), line_of(sender, verdict="no_such_verdict"), line_of(sender))
 
     async def commits() -> None:
-        events = BatchingEventStore(services.database)
-        writer = DeliveryLogWriter(services.queue, services.webhooks, events, new_id())
+        piggyback = Piggyback()
+        events = JournaledEvents(services.database, piggyback)
+        writer = DeliveryLogWriter(services.queue, services.webhooks, piggyback, new_id())
         for number in range(3):
             job = await services.queue.peek(accepted[number])
             assert job is not None
             writing = asyncio.create_task(writer.write())
             for _ in range(20):  # until it has taken lines and waits for a commit, if there are any
                 await asyncio.sleep(0.005)
-                if events._waiting is not None or writing.done():
+                if piggyback.is_waiting or writing.done():
                     break
             await store_run(events, job)
             await writing
@@ -197,7 +199,7 @@ def test_lines_wait_while_the_store_is_out_of_reach(sender: Sender, monkeypatch:
     leave(services, line_of(sender))
     monkeypatch.setattr(services.database, "_url", "http://127.0.0.1:9")
     run(services.database.close())
-    writer = DeliveryLogWriter(services.queue, services.webhooks, BatchingEventStore(services.database), new_id())
+    writer = DeliveryLogWriter(services.queue, services.webhooks, Piggyback(), new_id())
     assert run(writer.write()) is False
     assert waiting(services) == 1
     monkeypatch.undo()
@@ -314,7 +316,7 @@ def test_lines_that_take_too_long_together_are_written_a_few_at_a_time(sender: S
     services = sender.services
     leave(services, *(line_of(sender, verdict="no_such_verdict") for _ in range(24)), line_of(sender))
     webhooks = Laborious(services.database)
-    writer = DeliveryLogWriter(services.queue, webhooks, BatchingEventStore(services.database), "slow")
+    writer = DeliveryLogWriter(services.queue, webhooks, Piggyback(), "slow")
 
     async def turns() -> None:
         mark, ends = services.queue._keys.ledger_writer, list[asyncio.Task[Any]]()
