@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
     from shared.queue.cache import ConfigCache
     from shared.queue.consumer import JobConsumer
+    from shared.queue.delivery_log import DeliveryLog
+    from shared.queue.keys import OwnKeys
+    from shared.queue.live_drains import LiveDrains
     from shared.queue.producer import JobProducer
     from shared.queue.reply_channel import ReplyChannel
+    from shared.queue.scripts import ScriptRunner
     from shared.repositories.api_keys import ApiKeyRepository
     from shared.repositories.event_store import EventStoreRepository
     from shared.repositories.executions import ExecutionRepository
@@ -25,7 +29,8 @@ if TYPE_CHECKING:
 
 
 class Services:
-    """The repositories over one database, and Redis, whose clients are imported by those who use them."""
+    """The repositories over one database, and the parts of the queue over one client of Redis; each is made, and its
+    module imported, on first use."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         """Both are this process's own; nothing connects before its first use."""
@@ -82,34 +87,60 @@ class Services:
         return connect(self.settings)
 
     @cached_property
-    def config_cache(self) -> ConfigCache:
-        """What Redis remembers of workflows and webhooks; without BullMQ, which is the slowest import of all."""
-        from shared.queue.cache import ConfigCache
+    def redis_keys(self) -> OwnKeys:
+        """The names of our own keys in Redis."""
         from shared.queue.keys import OwnKeys
 
-        return ConfigCache(self.redis, OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name))
+        return OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name)
+
+    @cached_property
+    def scripts(self) -> ScriptRunner:
+        """What runs the Lua scripts of all parts below, those of one tick of the event loop in one round trip."""
+        from shared.queue.scripts import ScriptRunner
+
+        return ScriptRunner(self.redis)
+
+    @cached_property
+    def config_cache(self) -> ConfigCache:
+        """Webhooks and published versions as intake needs them, in Redis."""
+        from shared.queue.cache import ConfigCache
+
+        return ConfigCache(self.redis, self.redis_keys)
+
+    @cached_property
+    def delivery_log(self) -> DeliveryLog:
+        """Entries for the delivery log that intake has left in Redis, until a drain writes them."""
+        from shared.queue.delivery_log import DeliveryLog
+
+        return DeliveryLog(self.redis, self.redis_keys)
 
     @cached_property
     def replies(self) -> ReplyChannel:
         """Answers on their way to those who wait for a run."""
-        from shared.queue.keys import OwnKeys
         from shared.queue.reply_channel import ReplyChannel
 
-        return ReplyChannel(self.redis, OwnKeys.of(self.settings.queue_prefix, self.settings.queue_name))
+        return ReplyChannel(self.redis, self.redis_keys)
+
+    @cached_property
+    def live_drains(self) -> LiveDrains:
+        """Which drains are live, and whose turn it is to wake one."""
+        from shared.queue.live_drains import LiveDrains
+
+        return LiveDrains(self.scripts, self.redis_keys)
 
     @cached_property
     def producer(self) -> JobProducer:
-        """The queue for those who only add to it."""
+        """What adds jobs; without BullMQ, which is the slowest import of all."""
         from shared.queue.producer import JobProducer
 
-        return JobProducer(self.redis, self.settings)
+        return JobProducer(self.redis, self.scripts, self.redis_keys, self.settings)
 
     @cached_property
-    def queue(self) -> JobConsumer:
-        """The queue for those who take from it."""
+    def consumer(self) -> JobConsumer:
+        """What claims jobs and acknowledges them; only a drain does."""
         from shared.queue.consumer import JobConsumer
 
-        return JobConsumer(self.redis, self.settings)
+        return JobConsumer(self.redis, self.scripts, self.redis_keys, self.settings)
 
     @cached_property
     def schedules(self) -> ScheduleRepository:

@@ -58,8 +58,19 @@ async def drain(remaining_seconds: Callable[[], float], waking: str | None = Non
         memory=memory,
     )
     schedules = Schedules(parts.events, journal, parts.schedules, name, engine.clock)
-    work = Drain(parts.queue, parts.executions, schedules, engine, parts.settings, name, remaining_seconds, waking)
-    writer = DeliveryLogWriter(parts.queue, parts.webhooks, piggyback, name)
+    work = Drain(
+        parts.consumer,
+        parts.producer,
+        parts.live_drains,
+        parts.executions,
+        schedules,
+        engine,
+        parts.settings,
+        name,
+        remaining_seconds,
+        waking,
+    )
+    writer = DeliveryLogWriter(parts.delivery_log, parts.webhooks, piggyback, name)
     meter = DrainMeter(work)
     background = BackgroundTasks(work.leave)
     background.start("ledger", writer.run_forever())

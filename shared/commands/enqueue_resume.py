@@ -26,7 +26,7 @@ async def enqueue_resume(
     try:
         with within(HINT_SECONDS):
             if not await services.producer.enqueue(jobs, again):
-                await wake_drain(services.producer)
+                await wake_drain(services.live_drains)
     except (QueueUnavailableError, QueueError):
         logger.warning("execution_not_enqueued", extra={"execution_ids": list(execution_ids)})
 
@@ -38,6 +38,6 @@ async def request_drain(services: Services) -> None:
 
     try:
         with within(HINT_SECONDS):
-            await wake_drain(services.producer)
+            await wake_drain(services.live_drains)
     except (QueueUnavailableError, QueueError):
         logger.warning("drain_not_woken")

@@ -39,9 +39,8 @@ class ConfigCache:
     """Published versions and webhooks as intake needs them. Every method raises `QueueUnavailableError`."""
 
     def __init__(self, client: Redis, keys: OwnKeys) -> None:
-        """Uses the queue's client."""
-        self._client = client
-        self._keys = keys
+        """Asks through the process's client."""
+        self._client, self._keys = client, keys
 
     async def published_versions(self, workflow_ids: Sequence[str]) -> dict[str, int]:
         """The published version by workflow, 0 for none published; workflows that Redis does not know are left out."""

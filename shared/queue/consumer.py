@@ -10,18 +10,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from functools import cache
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any
 
 from bullmq.redis_connection import SCRIPT_DEFINITIONS
 from bullmq.scripts import Scripts, raw2NextJobData
 from redis.asyncio import Redis
 
-from shared.queue.connection import CALL_SECONDS, connect, in_time
+from shared.queue.connection import CALL_SECONDS, in_time
 from shared.queue.job import PUT_OFF_FIELD, ClaimedJob, claimed_job
-from shared.queue.producer import JobProducer, bullmq_scripts
-from shared.queue.scripts import ScriptRunner
+from shared.queue.keys import OwnKeys
+from shared.queue.scripts import ScriptRunner, bullmq_script
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -42,30 +41,21 @@ _JOB_GONE = (-1, -2, -3, -6)  # missing job, missing lock, not active, somebody 
 _IN_FLOW = {-4: "The job's flow has pending children.", -9: "The job's flow has failed children."}
 
 
-class JobConsumer(JobProducer):
-    """One process's way to the queue. Every method raises `QueueUnavailableError` while Redis cannot be reached."""
+class JobConsumer:
+    """Claims jobs and acknowledges them. Every method raises `QueueUnavailableError` while Redis cannot be reached."""
 
-    def __init__(self, client: Redis, settings: Settings) -> None:
-        """Uses `client`, which belongs to the running event loop."""
-        super().__init__(client, settings, _sources())
+    def __init__(self, client: Redis, scripts: ScriptRunner, keys: OwnKeys, settings: Settings) -> None:
+        """Claims through the process's `scripts` from the queue that the settings name, each job for
+        `settings.lock_seconds`; `keys` are ours beside it."""
+        self._client, self._scripts, self._keys = client, scripts, keys
         self._lock_milliseconds = int(settings.lock_seconds * 1000)
         self._worker_options = {"lockDuration": self._lock_milliseconds}
         # BullMQ's class packs arguments and names keys; the calls themselves go through our runner.
-        commands = {name: _command(self._scripts, name) for name in SCRIPT_DEFINITIONS}
+        commands = {name: _command(scripts, file) for name, file in SCRIPT_DEFINITIONS.items()}
         self._bull = Scripts(
             settings.queue_prefix, settings.queue_name, SimpleNamespace(conn=client, commands=commands)
         )
         self._next_delayed_milliseconds = 0.0
-
-    @classmethod
-    def connect(cls, settings: Settings) -> Self:
-        """The queue that the settings name; it connects on first use."""
-        return cls(connect(settings), settings)
-
-    async def close(self) -> None:
-        """Ends the connections."""
-        await self._client.aclose()
-        await self._client.connection_pool.disconnect()
 
     # -- runs to be looked at again ----------------------------------------------------------------------------------
 
@@ -118,7 +108,7 @@ class JobConsumer(JobProducer):
             claimed.id, time.time_ns() // 1_000_000, claimed.token, max(1, int(seconds * 1000)), options
         )
         async with in_time():
-            await self._scripts.call("moveToDelayed", keys, arguments)
+            await self._scripts.call(bullmq_script(SCRIPT_DEFINITIONS["moveToDelayed"]), keys, arguments)
 
     async def hand_back(self, claimed: ClaimedJob) -> None:
         """Puts the job first in line, unlocked, for another drain."""
@@ -127,7 +117,9 @@ class JobConsumer(JobProducer):
         )
         async with in_time():
             await self._scripts.call(
-                "moveJobFromActiveToWait", keys, [claimed.id, claimed.token, self._bull.toKey(claimed.id)]
+                bullmq_script("moveJobFromActiveToWait-9.lua"),
+                keys,
+                [claimed.id, claimed.token, self._bull.toKey(claimed.id)],
             )
 
     async def extend_locks(self, claimed: Sequence[ClaimedJob]) -> list[str]:
@@ -207,7 +199,7 @@ class JobConsumer(JobProducer):
         pack = self._bull.moveToCompletedArgs if state == "completed" else self._bull.moveToFailedArgs
         keys, arguments = pack(job, reason, keep, claimed.token, fetch_next)
         async with in_time():
-            answer = await self._scripts.call("moveToFinished", keys, arguments)
+            answer = await self._scripts.call(bullmq_script(SCRIPT_DEFINITIONS["moveToFinished"]), keys, arguments)
         if not isinstance(answer, int) or answer == 0:
             return self._next(raw2NextJobData(answer), claimed.token)
         if answer in _IN_FLOW:
@@ -227,16 +219,9 @@ class JobConsumer(JobProducer):
         return None
 
 
-def _command(runner: ScriptRunner, name: str) -> object:
+def _command(runner: ScriptRunner, file: str) -> object:
     def call(keys: Sequence[str], args: Sequence[object], client: object = None) -> asyncio.Future[Any]:
         assert client is None, "our runner makes the pipelines"
-        return runner.call(name, keys, args)
+        return runner.call(bullmq_script(file), keys, args)
 
     return call
-
-
-@cache
-def _sources() -> dict[str, str]:
-    """BullMQ's scripts."""
-    files = {**SCRIPT_DEFINITIONS, "moveJobFromActiveToWait": "moveJobFromActiveToWait-9.lua"}
-    return {name: (bullmq_scripts() / file).read_text("utf-8") for name, file in files.items()}

@@ -12,7 +12,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -20,6 +19,7 @@ from redis.asyncio import Redis
 from shared.ids import derived_id, new_id
 from shared.queue.connection import in_time
 from shared.queue.keys import OwnKeys
+from shared.queue.scripts import own_script
 
 if TYPE_CHECKING:
     from shared.domain.webhook.delivery_log import DeliveryLogEntry
@@ -44,11 +44,6 @@ WRITER_SECONDS = 15
 _ID_OF = {name: re.compile(rf'"{name}": ?"([0-9a-f-]{{36}})"') for name in ("tenant_id", "webhook_id")}
 # A delivery that is refused is answered no later for being noted.
 LOG_TIMEOUT_SECONDS = 0.5
-
-_NOTE, _TAKE, _FINISH = (
-    (Path(__file__).parent / "lua" / name).read_text("utf-8")
-    for name in ("append_log_entries.lua", "take_log_entries.lua", "finish_log_entries.lua")
-)
 
 
 class Refused(NamedTuple):
@@ -76,11 +71,10 @@ class DeliveryLog:
     """The lines. Every method raises `QueueUnavailableError`."""
 
     def __init__(self, client: Redis, keys: OwnKeys) -> None:
-        """Uses the queue's client."""
-        self._client = client
-        self._keys = keys
+        """Asks through the process's client."""
+        self._client, self._keys = client, keys
 
-    async def log_delivery(self, row: DeliveryLogEntry, body: str = "") -> bool:
+    async def append(self, row: DeliveryLogEntry, body: str = "") -> bool:
         """Whether a drain should be woken, since none is live: leaves a row of `webhook_deliveries`, with its body in
         base64. Of those who ask, one in ten seconds is told to."""
         from shared.domain.webhook.delivery_log import PROVEN  # most deliveries leave none
@@ -104,11 +98,20 @@ class DeliveryLog:
         limits = (MAX_WAITING_BYTES, "1" if refused else "", REFUSED_LINES_PER_HOUR, REFUSED_BYTES_PER_HOUR)
         async with in_time(LOG_TIMEOUT_SECONDS):
             woken: object = await self._client.eval(
-                _NOTE, len(names), *names, text, field, lines, MAX_WAITING, _body_key(row), body, *limits
+                own_script("append_log_entries").text,
+                len(names),
+                *names,
+                text,
+                field,
+                lines,
+                MAX_WAITING,
+                _body_key(row),
+                body,
+                *limits,
             )
         return bool(woken)
 
-    async def take_entries(self, writer: str, share: float = 1.0) -> LogBatch | None:
+    async def take(self, writer: str, share: float = 1.0) -> LogBatch | None:
         """What `writer` alone is to write now, about this share of what is written at once; `None` while another
         writes, or when there is nothing."""
         from shared.domain.webhook.delivery_log import parse_log_entry
@@ -119,7 +122,9 @@ class DeliveryLog:
         lines_wanted, counts_wanted = max(1, int(BATCH * share)), max(1, int(BATCH_COUNTS * share))
         limits = (WRITER_SECONDS, lines_wanted, new_id(), BATCH_LINE_BYTES, counts_wanted)
         async with in_time():
-            taken: Any = await self._client.eval(_TAKE, len(names), *names, writer, *limits)
+            taken: Any = await self._client.eval(
+                own_script("take_log_entries").text, len(names), *names, writer, *limits
+            )
             if taken is None:
                 return None
             lines, places = _fitting(taken[0], parse_log_entry, refused)
@@ -132,7 +137,7 @@ class DeliveryLog:
         more = taken[3] > places or taken[4] > len(counted) or bool(taken[5])
         return LogBatch(lines, _counts(counted, taken[2], refused), refused, places, list(counted), more)
 
-    async def finish_entries(self, writer: str, batch: LogBatch) -> bool:
+    async def finish(self, writer: str, batch: LogBatch) -> bool:
         """Whether what has been written is forgotten. A writer that took too long forgets nothing: its rows are there,
         and writing them again changes nothing."""
         keys = self._keys
@@ -141,7 +146,13 @@ class DeliveryLog:
         forgotten = (*batch.counted, *bodies)
         async with in_time():
             done: object = await self._client.eval(
-                _FINISH, len(names), *names, writer, batch.taken, len(batch.counted), *forgotten
+                own_script("finish_log_entries").text,
+                len(names),
+                *names,
+                writer,
+                batch.taken,
+                len(batch.counted),
+                *forgotten,
             )
         return bool(done)
 

@@ -1,13 +1,11 @@
-"""Which drains are live, so that whoever adds a job knows whether one must be woken."""
+"""Which drains are live: each announces itself, so that a producer knows whether one must be woken."""
 
 from __future__ import annotations
-
-from redis.asyncio import Redis
 
 from shared.ids import new_id
 from shared.queue.connection import in_time
 from shared.queue.keys import OwnKeys
-from shared.queue.scripts import ScriptRunner
+from shared.queue.scripts import ScriptRunner, own_script
 
 # How long an invoked drain may take until it announces itself; after that, the next job invokes another.
 WAKING_SECONDS = 3.0
@@ -16,11 +14,9 @@ WAKING_SECONDS = 3.0
 class LiveDrains:
     """The announcements of drains. Every method raises `QueueUnavailableError`."""
 
-    def __init__(self, client: Redis, scripts: ScriptRunner, keys: OwnKeys) -> None:
-        """Uses the queue's client and its scripts `announce` and `claim_waking`."""
-        self._client = client
-        self._scripts = scripts
-        self._keys = keys
+    def __init__(self, scripts: ScriptRunner, keys: OwnKeys) -> None:
+        """Calls the scripts `announce` and `claim_waking` through the process's runner."""
+        self._scripts, self._keys = scripts, [keys.drains, keys.waking]
 
     async def announce(self, drain_id: str, ttl_seconds: float, waking: str | None = None) -> int:
         """How many drains are live, this one included; it counts for `ttl_seconds` unless announced again.
@@ -36,7 +32,7 @@ class LiveDrains:
         async with in_time():
             await self._announce(drain_id, 0)
 
-    async def live_drains(self) -> int:
+    async def count(self) -> int:
         """How many drains are live."""
         async with in_time():
             live: int = await self._announce("", 0)
@@ -48,10 +44,10 @@ class LiveDrains:
         token = new_id()
         arguments = [token, int(WAKING_SECONDS * 1000), max_drains]
         async with in_time():
-            is_ours = await self._scripts.call("claim_waking", [self._keys.drains, self._keys.waking], arguments)
+            is_ours = await self._scripts.call(own_script("claim_waking"), self._keys, arguments)
         return token if is_ours else None
 
     async def _announce(self, drain_id: str, milliseconds: int, waking: str = "") -> int:
-        keys = [self._keys.drains, self._keys.waking]
-        live: int = await self._scripts.call("announce", keys, [drain_id, milliseconds, waking])
+        arguments = [drain_id, milliseconds, waking]
+        live: int = await self._scripts.call(own_script("announce"), self._keys, arguments)
         return live

@@ -7,25 +7,19 @@ tenth of intake's cold start. Everything else about the queue is in `consumer`.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import time
-from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgpack
 from redis.asyncio import Redis
 
 from shared.ids import is_uuid
-from shared.queue.cache import ConfigCache
 from shared.queue.connection import in_time
-from shared.queue.delivery_log import DeliveryLog
 from shared.queue.job import JOB_NAME, ExecutionJob, parse_job
 from shared.queue.keys import OwnKeys
-from shared.queue.live_drains import LiveDrains
-from shared.queue.scripts import ScriptRunner
+from shared.queue.scripts import ScriptRunner, own_script
 from shared.settings import Settings
 
 # A finished job leaves nothing behind: history is in the event store, and an id must be free for the run's next job.
@@ -62,16 +56,13 @@ class Receipt(NamedTuple):
     unpublished: bool = False
 
 
-class JobProducer(ConfigCache, LiveDrains, DeliveryLog):
+class JobProducer:
     """Adds jobs. Every method raises `QueueUnavailableError` while Redis cannot be reached."""
 
-    def __init__(self, client: Redis, settings: Settings, scripts: Mapping[str, str] | None = None) -> None:
-        """Uses `client`, which belongs to the running event loop; `scripts` are run besides those for adding."""
-        keys = OwnKeys.of(settings.queue_prefix, settings.queue_name)
-        runner = ScriptRunner(client, {**_adding(), **(scripts or {})})
-        ConfigCache.__init__(self, client, keys)
-        LiveDrains.__init__(self, client, runner, keys)
-        DeliveryLog.__init__(self, client, keys)
+    def __init__(self, client: Redis, scripts: ScriptRunner, keys: OwnKeys, settings: Settings) -> None:
+        """Adds through the process's `scripts` to the queue that the settings name; `keys` are ours beside it."""
+        self._client, self._scripts, self._keys = client, scripts, keys
+        self._admit_script = own_script("admit")
         self._delivery_memory_seconds = settings.delivery_memory_seconds
         self._base = f"{settings.queue_prefix}:{settings.queue_name}"
         self._add_keys = [f"{self._base}:{name}" for name in _ADD_KEYS]
@@ -121,7 +112,7 @@ class JobProducer(ConfigCache, LiveDrains, DeliveryLog):
             return None
         keys = [self._keys.bucket(limit.name) for limit in limits]
         async with in_time(ACCEPT_TIMEOUT_SECONDS):
-            wait = await self._scripts.call("throttle", keys, _buckets(limits))
+            wait = await self._scripts.call(own_script("throttle"), keys, _buckets(limits))
         return wait / 1000 if wait else None
 
     def _admit(
@@ -137,7 +128,7 @@ class JobProducer(ConfigCache, LiveDrains, DeliveryLog):
         keys += [self._keys.bucket(limit.name) for limit in limits]
         lifetime = self._delivery_memory_seconds if claim else AGAIN_SECONDS
         more = [now, claim, lifetime, "1" if put_back else "", *_buckets(limits)]
-        return self._scripts.call("admit", keys, [*arguments, *more])
+        return self._scripts.call(self._admit_script, keys, [*arguments, *more])
 
     async def peek(self, execution_id: str) -> ExecutionJob | None:
         """The job of this execution that is in the queue, in whatever state; `None` when there is none."""
@@ -155,27 +146,3 @@ class JobProducer(ConfigCache, LiveDrains, DeliveryLog):
 
 def _buckets(limits: Sequence[Limit]) -> list[float]:
     return [part for limit in limits for part in (limit.per_second, limit.burst)]
-
-
-@cache
-def bullmq_scripts() -> Path:
-    """The folder of BullMQ's scripts; its package is not imported."""
-    found = importlib.util.find_spec("bullmq")
-    assert found is not None, "bullmq is a dependency"
-    assert found.origin is not None, "a package has a file"
-    return Path(found.origin).parent / "commands"
-
-
-@cache
-def _adding() -> dict[str, str]:
-    """Our scripts; `admit` carries BullMQ's own text for adding a job inside it."""
-    tokens = _own("take_tokens")
-    own = {
-        name: _own(name).replace("--<takeTokens>", tokens) for name in ("announce", "claim_waking", "admit", "throttle")
-    }
-    add = (bullmq_scripts() / "addStandardJob-9.lua").read_text("utf-8")
-    return {**own, "admit": own["admit"].replace("--<addStandardJob>", add)}
-
-
-def _own(name: str) -> str:
-    return (Path(__file__).parent / "lua" / f"{name}.lua").read_text("utf-8")

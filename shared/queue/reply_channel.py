@@ -21,7 +21,7 @@ class ReplyChannel:
     """One list of one answer for each run that somebody waits for. Every method raises `QueueUnavailableError`."""
 
     def __init__(self, client: Redis, keys: OwnKeys) -> None:
-        """Uses the queue's client."""
+        """Asks through the process's client."""
         self._client, self._keys = client, keys
 
     async def publish(self, execution_id: str, text: str) -> None:

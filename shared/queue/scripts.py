@@ -1,16 +1,19 @@
-"""Runs Lua scripts: all calls of one event-loop tick in one pipeline; scripts that Redis forgot are loaded again.
+"""Lua scripts, ours and BullMQ's, and how they are run: all calls of one event-loop tick in one pipeline.
 
-A server that is no primary any more is left for the one that is.
+A script that the server does not know (any more) is loaded and called again. A server that is no primary any more is
+left for the one that is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
 import math
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import hiredis
 from redis.asyncio import Redis
@@ -24,37 +27,74 @@ TIMEOUT_SECONDS = 10
 MAX_IDLE = 4
 
 
+class Script(NamedTuple):
+    """A script's text, and the SHA-1 of that, by which the server knows it once it has been loaded."""
+
+    text: str
+    sha1: str
+
+    @classmethod
+    def of(cls, text: str) -> Script:
+        """The script with this text."""
+        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@cache
+def own_script(name: str) -> Script:
+    """Our script `lua/<name>.lua`. Where it says `--<name>` it includes another: ours for taking tokens, or BullMQ's
+    for adding a job."""
+    text = _own_text(name)
+    if "--<take_tokens>" in text:
+        text = text.replace("--<take_tokens>", _own_text("take_tokens"))
+    if "--<addStandardJob-9.lua>" in text:
+        text = text.replace("--<addStandardJob-9.lua>", _bullmq_text("addStandardJob-9.lua"))
+    return Script.of(text)
+
+
+@cache
+def bullmq_script(file: str) -> Script:
+    """BullMQ's script in the file of this name, like `moveToFinished-14.lua`; its package is not imported."""
+    return Script.of(_bullmq_text(file))
+
+
+def _own_text(name: str) -> str:
+    return (Path(__file__).parent / "lua" / f"{name}.lua").read_text("utf-8")
+
+
+def _bullmq_text(file: str) -> str:
+    package = importlib.util.find_spec("bullmq")
+    assert package is not None, "bullmq is a dependency"
+    assert package.origin is not None, "a package has a file"
+    return (Path(package.origin).parent / "commands" / file).read_text("utf-8")
+
+
 class ScriptRunner:
-    """Calls scripts by name.
+    """Calls scripts. One per process, for the producer, the consumer and the drains' presence share round trips.
 
     Dozens of runs finish and fetch jobs at once; sending what one tick of the event loop collected as one pipeline
     costs a third of a round trip each. The order of calls within a tick is kept, and no call waits for a later tick.
     """
 
-    def __init__(self, client: Redis, sources: Mapping[str, str]) -> None:
-        """`sources` are the scripts' texts by name."""
+    def __init__(self, client: Redis) -> None:
+        """Takes its connections from the client's pool, and belongs to the client's event loop."""
         self._pool: Any = client.connection_pool
         self._idle: list[AbstractConnection] = []
-        self._sources = dict(sources)
-        self._digests = {
-            name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in sources.items()
-        }
-        self._waiting: list[tuple[str, bytes, asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[Script, bytes, asyncio.Future[Any]]] = []
         self._sending: set[asyncio.Task[list[Any]]] = set()
 
-    def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> asyncio.Future[Any]:
+    def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> asyncio.Future[Any]:
         """The script's answer, to be awaited; it is sent at the end of this tick."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._send)
-        packed = _packed("EVALSHA", self._digests[name], len(keys), *keys, *arguments)
-        self._waiting.append((name, packed, answer))
+        packed = _packed("EVALSHA", script.sha1, len(keys), *keys, *arguments)
+        self._waiting.append((script, packed, answer))
         return answer
 
     def _send(self) -> None:
         batch, self._waiting = self._waiting, []
-        task = asyncio.get_running_loop().create_task(self._run([(name, packed) for name, packed, _ in batch]))
+        task = asyncio.get_running_loop().create_task(self._run([(script, packed) for script, packed, _ in batch]))
         self._sending.add(task)
         answers = [answer for _, _, answer in batch]
         task.add_done_callback(partial(self._settle, answers))
@@ -75,7 +115,7 @@ class ScriptRunner:
             else:
                 answer.set_result(result)
 
-    async def _run(self, calls: list[tuple[str, bytes]]) -> list[Any]:
+    async def _run(self, calls: list[tuple[Script, bytes]]) -> list[Any]:
         results = await self._exchange([packed for _, packed in calls])
         # A server that was the primary until a moment ago has done nothing; its name leads to another by now.
         refused = [place for place, result in enumerate(results) if isinstance(result, ReadOnlyError)]
@@ -86,12 +126,12 @@ class ScriptRunner:
         # itself. A script that is unknown has done nothing, so calling it again is safe.
         unknown = [place for place, result in enumerate(results) if isinstance(result, NoScriptError)]
         if unknown:
-            names = {calls[place][0] for place in unknown}
-            await self._exchange([_packed("SCRIPT", "LOAD", self._sources[name]) for name in names])
+            scripts = {calls[place][0] for place in unknown}
+            await self._exchange([_packed("SCRIPT", "LOAD", script.text) for script in scripts])
             await self._call_again(calls, results, unknown)
         return results
 
-    async def _call_again(self, calls: list[tuple[str, bytes]], results: list[Any], places: list[int]) -> None:
+    async def _call_again(self, calls: list[tuple[Script, bytes]], results: list[Any], places: list[int]) -> None:
         again = await self._exchange([calls[place][1] for place in places])
         for place, result in zip(places, again, strict=True):
             results[place] = result

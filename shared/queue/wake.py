@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.platform.deadline import seconds_left
-from shared.queue.producer import JobProducer
+from shared.queue.live_drains import LiveDrains
 from shared.settings import settings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ WAKE_SECONDS = 2.5
 MAX_THREADS = 2
 
 
-async def wake_drain(queue: JobProducer) -> bool:
+async def wake_drain(live_drains: LiveDrains) -> bool:
     """Whether this call invoked a drain; not when somebody else is just doing so, when `MAX_DRAINS` are live, or when
     none is configured. It takes no longer than `WAKE_SECONDS` on AWS.
 
@@ -35,7 +35,7 @@ async def wake_drain(queue: JobProducer) -> bool:
     function_name = settings().drain_function_name
     if not function_name:
         return False
-    token = await queue.claim_waking(settings().max_drains)
+    token = await live_drains.claim_waking(settings().max_drains)
     if token is None:
         return False
     from botocore.exceptions import BotoCoreError, ClientError

@@ -41,7 +41,7 @@ def test_a_replaced_part_is_found() -> None:
 from unittest import mock
 from unittest.mock import patch
 monkeypatch.setattr("shared.queue.delivery_log.DeliveryLog.note", None)
-monkeypatch.setattr(wired.queue, "complete", None)
+monkeypatch.setattr(wired.consumer, "complete", None)
 monkeypatch.setattr("shared.queue.delivery_log.LINES_PER_MINUTE", 1)
 monkeypatch.setattr(time, "monotonic", None)
 """

@@ -113,13 +113,13 @@ EVENTS: Mapping[str, tuple[Callable[[Append], bool], bool]] = {
     "before_end_of_run": (has("ExecutionSucceeded"), False),
     "after_end_of_run": (has("ExecutionSucceeded"), True),
 }
-QUEUES: Mapping[str, type[JobConsumer]] = {
+CONSUMERS: Mapping[str, type[JobConsumer]] = {
     "after_claim": DiesAfterClaim,
     "before_resume": DiesAfterClaim,
     "before_acknowledge": DiesBeforeAcknowledge,
 }
 SWEEPS: Mapping[str, type[ExecutionRepository]] = {"after_sweep": DiesAfterSweep}
-POINTS = (*EVENTS, *QUEUES, *SWEEPS)
+POINTS = (*EVENTS, *CONSUMERS, *SWEEPS)
 
 
 async def main(point: str) -> None:
@@ -127,7 +127,7 @@ async def main(point: str) -> None:
     settings = Settings.from_environment(os.environ)
     parts = Services(Database(settings.supabase_url, settings.supabase_key), settings)
     events = DiesAtAppend(parts.database, *EVENTS[point]) if point in EVENTS else parts.events
-    queue = QUEUES.get(point, JobConsumer)(parts.redis, settings)
+    consumer = CONSUMERS.get(point, JobConsumer)(parts.redis, parts.scripts, parts.redis_keys, settings)
     executions = SWEEPS.get(point, ExecutionRepository)(parts.database)
     guard = ExpressionEvaluator()
     graphs = GraphCache(parts.workflows, parts.config_cache, guard)
@@ -137,7 +137,18 @@ async def main(point: str) -> None:
     )
     schedules = Schedules(parts.events, journal, parts.schedules, "dying", time.time)
     ends_at = time.monotonic() + SECONDS
-    await Drain(queue, executions, schedules, engine, settings, new_id(), lambda: ends_at - time.monotonic()).run()
+    drain = Drain(
+        consumer,
+        parts.producer,
+        parts.live_drains,
+        executions,
+        schedules,
+        engine,
+        settings,
+        new_id(),
+        lambda: ends_at - time.monotonic(),
+    )
+    await drain.run()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ async def test_effect_whose_drain_was_killed_is_not_sent_again(site: Site, point
     """Whether it had been sent or not: the start is recorded, the end is not, and the run says so."""
     node = request("first", site.sink.url, delivery="at_most_once")
     job = site.harness.delivery(await site.harness.publish([HOOK, node], "hook>first"))
-    await site.harness.services.queue.enqueue([job])
+    await site.harness.services.producer.enqueue([job])
     assert await site.die_at(point) == -signal.SIGKILL
     (state,) = await site.recover([job])
     assert (state.status, (state.error or {})["code"], len(site.sink.received)) == ("failed", "interrupted", sent)

@@ -53,7 +53,7 @@ async def test_drain_killed_at_a_point_leaves_nothing_undone_and_nothing_done_tw
         {"number": number, "pause": pause, "items": [number * 10 + n for n in range(ITEMS)]} for number in range(RUNS)
     ]
     jobs = [site.harness.delivery(workflow_id, body) for body in bodies]
-    await site.harness.services.queue.enqueue(jobs)
+    await site.harness.services.producer.enqueue(jobs)
     if point in ("before_resume", "after_sweep"):
         await site.harness.drain(10)
         assert {(await site.harness.state(job)).status for job in jobs} == {"waiting"}

@@ -78,7 +78,7 @@ async def test_storm_of_kills_loses_no_run_and_blames_none(
     nodes = [HOOK, request("call", site.sink.url, **call), transform("last", 1)]
     workflow_id = await site.harness.publish(nodes, "hook>call", "call>last")
     jobs = [site.harness.delivery(workflow_id, number) for number in range(runs)]
-    await site.harness.services.queue.enqueue(jobs)
+    await site.harness.services.producer.enqueue(jobs)
     chosen, killed, began = random.Random(1), 0, time.monotonic()  # no secret
     # So few that one drain alone cannot take all of them, and survive.
     async with drains(site, lock_seconds, runs // DRAINS) as alive:

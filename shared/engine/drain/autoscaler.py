@@ -14,6 +14,7 @@ from typing import NamedTuple
 from shared.engine.drain.background_tasks import run_periodically
 from shared.engine.drain.worker import Progress
 from shared.queue.consumer import JobConsumer
+from shared.queue.live_drains import LiveDrains
 from shared.queue.wake import wake_drain
 from shared.settings import Settings
 
@@ -49,9 +50,12 @@ class Sample(NamedTuple):
 class Autoscaler:
     """One drain's."""
 
-    def __init__(self, queue: JobConsumer, settings: Settings, progress: Callable[[], Progress]) -> None:
+    def __init__(
+        self, consumer: JobConsumer, live_drains: LiveDrains, settings: Settings, progress: Callable[[], Progress]
+    ) -> None:
         """`progress` measures the drain now."""
-        self._queue, self._max_drains, self._progress = queue, settings.max_drains, progress
+        self._consumer, self._live_drains = consumer, live_drains
+        self._max_drains, self._progress = settings.max_drains, progress
         self._policy = ScalingPolicy(settings.drain_concurrency)
 
     async def run_forever(self) -> None:
@@ -59,10 +63,10 @@ class Autoscaler:
         await run_periodically("pace", self._scale)
 
     async def _scale(self) -> float:
-        waiting, live = (await self._queue.counts())["wait"], await self._queue.live_drains()
+        waiting, live = (await self._consumer.counts())["wait"], await self._live_drains.count()
         sample = Sample(time.monotonic(), *self._progress(), waiting, live)
         if live < self._max_drains and self._policy.is_due(sample):
-            await wake_drain(self._queue)
+            await wake_drain(self._live_drains)
         return SAMPLE_SECONDS
 
 

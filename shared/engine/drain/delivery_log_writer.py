@@ -14,8 +14,7 @@ from shared.engine.drain.background_tasks import run_periodically
 from shared.engine.run.journal import Piggyback, count_deliveries
 from shared.errors import UnavailableError
 from shared.observability import count
-from shared.queue.consumer import JobConsumer
-from shared.queue.delivery_log import LogBatch
+from shared.queue.delivery_log import DeliveryLog, LogBatch
 from shared.repositories.webhooks import WebhookRepository
 
 logger = logging.getLogger(__name__)
@@ -30,9 +29,9 @@ MAX_PIGGYBACK_BYTES = 65_536
 class DeliveryLogWriter:
     """One drain's writer."""
 
-    def __init__(self, queue: JobConsumer, webhooks: WebhookRepository, piggyback: Piggyback, name: str) -> None:
+    def __init__(self, log: DeliveryLog, webhooks: WebhookRepository, piggyback: Piggyback, name: str) -> None:
         """`piggyback` is that of the journal which commits the drain's runs; `name` is unique to the drain."""
-        self._queue, self._webhooks, self._piggyback, self._name = queue, webhooks, piggyback, name
+        self._log, self._webhooks, self._piggyback, self._name = log, webhooks, piggyback, name
         # The share of a usual batch that is taken at once.
         self._share = 1.0
 
@@ -51,12 +50,12 @@ class DeliveryLogWriter:
         """
         is_done = False
         try:
-            batch = await self._queue.take_entries(self._name, self._share)
+            batch = await self._log.take(self._name, self._share)
             if batch is None:
                 is_done = True
                 return False
             await self._write(batch)
-            is_done = await self._queue.finish_entries(self._name, batch)
+            is_done = await self._log.finish(self._name, batch)
         except UnavailableError:
             # The entries stay in Redis; another turn writes them, or another drain.
             return False

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from shared.engine.drain.background_tasks import FAILED_TURN_PAUSE_SECONDS, run_periodically
 from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob
+from shared.queue.live_drains import LiveDrains
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,8 @@ class LockKeeper:
 
     def __init__(
         self,
-        queue: JobConsumer,
+        consumer: JobConsumer,
+        live_drains: LiveDrains,
         lock_seconds: float,
         name: str,
         active: Mapping[str, ClaimedJob],
@@ -30,7 +32,8 @@ class LockKeeper:
     ) -> None:
         """`active` are the jobs that are worked on now, by their locks' tokens; `is_leaving` says that the drain claims
         no more, so that its heartbeat stops. `waking` is the token of the invocation that made this drain."""
-        self._queue, self._lock_seconds, self._name = queue, lock_seconds, name
+        self._consumer, self._live_drains = consumer, live_drains
+        self._lock_seconds, self._name = lock_seconds, name
         self._active, self._is_leaving, self._waking = active, is_leaving, waking
 
     async def renew_forever(self) -> None:
@@ -45,12 +48,12 @@ class LockKeeper:
 
     async def announce(self) -> int:
         """Sends one heartbeat: how many drains are live with this one. Raises `QueueUnavailableError`."""
-        return await self._queue.announce(self._name, self._lock_seconds, self._waking)
+        return await self._live_drains.announce(self._name, self._lock_seconds, self._waking)
 
     async def _renew(self) -> float:
         # Locks first: the heartbeat only saves invocations, but a job without a lock is run twice.
         held = list(self._active.items())
-        lost = set(await self._queue.extend_locks([claimed for _, claimed in held]))
+        lost = set(await self._consumer.extend_locks([claimed for _, claimed in held]))
         # A job that was completed during the call has no lock either, and its fiber may hold the next one by now.
         lost_now = [claimed.id for token, claimed in held if claimed.id in lost and self._active.get(token) is claimed]
         if lost_now:
@@ -61,7 +64,7 @@ class LockKeeper:
         return self._lock_seconds / 3
 
     async def _recover(self) -> float:
-        recovered = await self._queue.recover_stalled()
+        recovered = await self._consumer.recover_stalled()
         if recovered:
             logger.warning("jobs_recovered", extra={"job_ids": recovered})
         return self._lock_seconds

@@ -32,6 +32,8 @@ from shared.platform.runtime import STOP_SECONDS, stop
 from shared.platform.slots import Slots
 from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob
+from shared.queue.live_drains import LiveDrains
+from shared.queue.producer import JobProducer
 from shared.queue.wake import wake_drain
 from shared.repositories.executions import ExecutionRepository
 from shared.settings import Settings
@@ -60,7 +62,9 @@ class Drain:
 
     def __init__(
         self,
-        queue: JobConsumer,
+        consumer: JobConsumer,
+        producer: JobProducer,
+        live_drains: LiveDrains,
         executions: ExecutionRepository,
         schedules: Schedules,
         engine: RunExecutor,
@@ -71,7 +75,8 @@ class Drain:
     ) -> None:
         """`remaining_seconds` is how much of the invocation's time is left; `name` is unique to this drain; `waking` is
         the token that the process which invoked it has left in the queue."""
-        self._queue, self._settings, self._name, self._remaining = queue, settings, name, remaining_seconds
+        self._consumer, self._live_drains = consumer, live_drains
+        self._settings, self._name, self._remaining = settings, name, remaining_seconds
         self._reserve = min(RESERVE_SECONDS, remaining_seconds() / 4)
         # One task per job at work, or per run that the sweep runs here; each holds a slot.
         self._fibers: set[asyncio.Task[None]] = set()
@@ -84,12 +89,12 @@ class Drain:
         self._waits_until: float | None = None
         self.summary = Summary()
         self._slots = Slots(settings.drain_concurrency)
-        self._worker = Worker(queue, engine, self._takes_more, self.summary, self._slots)
+        self._worker = Worker(consumer, producer, engine, self._takes_more, self.summary, self._slots)
         self._lock_keeper = LockKeeper(
-            queue, settings.lock_seconds, name, self._worker.active, self._is_leaving, waking
+            consumer, live_drains, settings.lock_seconds, name, self._worker.active, self._is_leaving, waking
         )
         self._sweep = Sweep(
-            queue, executions, schedules, engine, settings.lease_seconds, self._start, self.summary, self._slots
+            producer, executions, schedules, engine, settings.lease_seconds, self._start, self.summary, self._slots
         )
 
     async def run(self) -> Summary:
@@ -138,7 +143,7 @@ class Drain:
         try:
             if await self._lock_keeper.announce() <= self._settings.max_drains:
                 return False
-            await self._queue.withdraw(self._name)
+            await self._live_drains.withdraw(self._name)
         except QueueUnavailableError:
             return False
         logger.info("enough_drains", extra={"max_drains": self._settings.max_drains})
@@ -148,7 +153,7 @@ class Drain:
         await asyncio.sleep(AUTOSCALER_START_SECONDS)
         from shared.engine.drain.autoscaler import Autoscaler
 
-        await Autoscaler(self._queue, self._settings, self._progress).run_forever()
+        await Autoscaler(self._consumer, self._live_drains, self._settings, self._progress).run_forever()
 
     def _progress(self) -> Progress:
         finished = self.summary.completed + self.summary.delayed + self.summary.failed
@@ -166,7 +171,7 @@ class Drain:
             try:
                 has_claimed = await self._claim()
                 if not has_claimed:
-                    await self._queue.wait_for_job(min(IDLE_TURN_SECONDS, self._settings.drain_linger_seconds))
+                    await self._consumer.wait_for_job(min(IDLE_TURN_SECONDS, self._settings.drain_linger_seconds))
             except QueueUnavailableError:
                 # Redis is not the source of truth: meanwhile the sweep finds what is due, and runs it here.
                 has_claimed = False
@@ -186,7 +191,7 @@ class Drain:
         Claims share a round trip, yet each of them costs Redis a script: their number doubles as long as all of them
         get a job, and falls back to one as soon as one does not.
         """
-        claims = (self._queue.claim(new_id()) for _ in range(min(self._slots.free, self._claims)))
+        claims = (self._consumer.claim(new_id()) for _ in range(min(self._slots.free, self._claims)))
         results = await asyncio.gather(*claims, return_exceptions=True)
         jobs = [result for result in results if isinstance(result, ClaimedJob)]
         self._claims = min(self._claims * 2, MAX_CLAIMS) if len(jobs) == len(results) else 1
@@ -212,7 +217,7 @@ class Drain:
         try:
             if await self._waits_for_others():
                 return False
-            await self._queue.withdraw(self._name)
+            await self._live_drains.withdraw(self._name)
             if not await self._claim():
                 return True
             await self._lock_keeper.announce()
@@ -229,7 +234,7 @@ class Drain:
         Jobs that are still active after that have an owner who renews their locks: another client of the queue,
         perhaps, for which no drain waits.
         """
-        if not (await self._queue.counts())["active"] or await self._queue.live_drains() > 1:
+        if not (await self._consumer.counts())["active"] or await self._live_drains.count() > 1:
             return False
         if self._waits_until is None:
             self._waits_until = time.monotonic() + RECOVERY_LOCKS * self._settings.lock_seconds
@@ -279,7 +284,7 @@ class Drain:
 
     async def _hand_back(self, claimed: ClaimedJob) -> None:
         try:
-            await self._queue.hand_back(claimed)
+            await self._consumer.hand_back(claimed)
         except QueueUnavailableError:
             logger.warning("queue_unavailable")
         except Exception:  # the edge: the others are handed back all the same; this one's lock expires
@@ -291,9 +296,9 @@ class Drain:
     async def _wake_successor(self) -> None:
         """Withdraws, and wakes another drain when jobs wait and none is live."""
         try:
-            await self._queue.withdraw(self._name)
-            if (await self._queue.counts())["wait"] and not await self._queue.live_drains():
-                await wake_drain(self._queue)
+            await self._live_drains.withdraw(self._name)
+            if (await self._consumer.counts())["wait"] and not await self._live_drains.count():
+                await wake_drain(self._live_drains)
         except QueueUnavailableError:
             logger.warning("queue_unavailable")
         except Exception:  # the edge: the schedule starts a drain within a minute

@@ -13,8 +13,8 @@ from shared.engine.run.executor import RunExecutor
 from shared.errors import QueueUnavailableError, UnavailableError
 from shared.observability import count
 from shared.platform.slots import Slots
-from shared.queue.consumer import JobConsumer
 from shared.queue.job import ExecutionJob
+from shared.queue.producer import JobProducer
 from shared.repositories.executions import ExecutionRepository
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Sweep:
 
     def __init__(
         self,
-        queue: JobConsumer,
+        producer: JobProducer,
         executions: ExecutionRepository,
         schedules: Schedules,
         engine: RunExecutor,
@@ -43,7 +43,7 @@ class Sweep:
     ) -> None:
         """A run that is brought back is nobody else's for `lease_seconds`. `start` makes work one of the drain's
         fibers, in one of its `slots`; `summary` is added to."""
-        self._queue, self._executions, self._schedules, self._engine = queue, executions, schedules, engine
+        self._producer, self._executions, self._schedules, self._engine = producer, executions, schedules, engine
         self._lease_seconds, self._start, self._summary, self._slots = lease_seconds, start, summary, slots
 
     async def run_forever(self) -> None:
@@ -65,7 +65,7 @@ class Sweep:
         from shared.engine.drain.bisection import write_all  # most sweeps find nothing
 
         try:
-            await write_all(jobs, self._queue.enqueue, _put_aside)
+            await write_all(jobs, self._producer.enqueue, _put_aside)
         except QueueUnavailableError:
             for job in jobs:
                 # As many at once as there are places: thousands may be due. Those that this turn is too short for have

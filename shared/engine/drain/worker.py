@@ -25,6 +25,7 @@ from shared.observability import count, highest
 from shared.platform.slots import Slots
 from shared.queue.consumer import JobConsumer
 from shared.queue.job import STALLED_TOO_OFTEN, ClaimedJob, ExecutionJob
+from shared.queue.producer import JobProducer
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class Worker:
 
     def __init__(
         self,
-        queue: JobConsumer,
+        consumer: JobConsumer,
+        producer: JobProducer,
         engine: RunExecutor,
         takes_more: Callable[[], bool],
         summary: Summary,
@@ -69,7 +71,8 @@ class Worker:
     ) -> None:
         """`takes_more` says whether the next job is to be claimed with an acknowledgement; `summary` is added to;
         `slots` are the drain's."""
-        self._queue, self._engine, self._takes_more, self._summary = queue, engine, takes_more, summary
+        self._consumer, self._producer, self._engine = consumer, producer, engine
+        self._takes_more, self._summary = takes_more, summary
         self._slots = slots or Slots(1)
         # By lock token: each fiber has its own, and one job at a time. The job's id would not do as a key, for a run
         # that comes back at once is claimed by one fiber while another is still leaving it.
@@ -128,7 +131,7 @@ class Worker:
         if timer is not None and timer <= LONGEST_DELAY_SECONDS:
             return await self._nack(claimed, timer)
         self._summary.completed += 1
-        following = self._hand_over(claimed, await self._queue.complete(claimed, self._takes_more()))
+        following = self._hand_over(claimed, await self._consumer.complete(claimed, self._takes_more()))
         if timer == math.inf:
             # Only now: while the job was active, BullMQ would have ignored another of the same id.
             await self._reenqueue_if_signalled(claimed.job)
@@ -137,19 +140,19 @@ class Worker:
     async def _execute(self, job: ExecutionJob, is_first_claim: bool) -> float | None:
         """Runs the job, as `RunExecutor.execute`. Keeps the "a client is waiting" flag if the run goes back to
         sleep."""
-        if job.kind == "resume" and await self._queue.resume(job.execution_id):
+        if job.kind == "resume" and await self._consumer.resume(job.execution_id):
             job = job._replace(client_is_waiting=True)
         with self._slots.run_of(job.tenant_id):
             timer = await self._engine.execute(job, is_first_claim)
         if timer == math.inf and job.client_is_waiting:
-            await self._queue.remember_waiting_client(job.execution_id)
+            await self._consumer.remember_waiting_client(job.execution_id)
         return timer
 
     async def _reenqueue_if_signalled(self, job: ExecutionJob) -> None:
         """Re-enqueues a run that was signalled while its job was still active (BullMQ ignored the duplicate job id)."""
         try:
-            if await self._queue.is_wanted_again(job.execution_id):
-                await self._queue.enqueue([job._replace(kind="resume", delivery=None, start=None)])
+            if await self._consumer.is_wanted_again(job.execution_id):
+                await self._producer.enqueue([job._replace(kind="resume", delivery=None, start=None)])
         except (QueueUnavailableError, QueueError):
             # By its row the run is due: the sweep finds it.
             logger.warning("queue_unavailable")
@@ -167,11 +170,11 @@ class Worker:
     async def _nack(self, claimed: ClaimedJob, seconds: float, for_stall: bool = False) -> ClaimedJob | None:
         """Delays the job by `seconds`, and claims the next one."""
         self._summary.delayed += 1
-        await self._queue.delay(claimed, seconds, for_stall)
+        await self._consumer.delay(claimed, seconds, for_stall)
         self._hand_over(claimed, None)
         if not self._takes_more():
             return None
-        return self._hand_over(claimed, await self._queue.claim(claimed.token))
+        return self._hand_over(claimed, await self._consumer.claim(claimed.token))
 
     async def _nack_suspect(self, claimed: ClaimedJob) -> ClaimedJob | None:
         from shared.engine.drain.stalled_jobs import stall_backoff  # few jobs lose two drains
@@ -182,13 +185,13 @@ class Worker:
 
     async def _fail(self, claimed: ClaimedJob, reason: str, is_kept: bool = False) -> ClaimedJob | None:
         self._summary.failed += 1
-        following = await self._queue.fail(claimed, reason, self._takes_more(), is_kept=is_kept)
+        following = await self._consumer.fail(claimed, reason, self._takes_more(), is_kept=is_kept)
         return self._hand_over(claimed, following)
 
     async def _handle_crash(self, claimed: ClaimedJob, job: ExecutionJob, error: Exception) -> ClaimedJob | None:
         """Tries a run again that met an internal error; at the last time it ends as failed."""
         logger.exception("run_error", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
-        if await self._queue.count_error(job.execution_id) < MAX_INTERNAL_ERRORS:
+        if await self._consumer.count_error(job.execution_id) < MAX_INTERNAL_ERRORS:
             return await self._nack(claimed, ERROR_PAUSE_SECONDS)
         is_kept = False
         try:

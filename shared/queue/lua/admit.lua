@@ -10,9 +10,9 @@
 -- Returns {the claim that stood there before or false, how many drains are live, or -milliseconds until a token is
 --          there, whether the job of that claim is in the queue: "queued" or "gone"; or "unpublished"}
 local function add_job()
---<addStandardJob>
+--<addStandardJob-9.lua>
 end
---<takeTokens>
+--<take_tokens>
 
 local taken, place = false, "queued"
 if ARGV[5] ~= "" then

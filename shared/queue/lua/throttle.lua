@@ -2,5 +2,5 @@
 --
 -- KEYS  buckets of tokens; ARGV for each, tokens a second and how many it holds
 -- Returns 0, or how many milliseconds it takes until there is a token
---<takeTokens>
+--<take_tokens>
 return take_tokens(1, 1)

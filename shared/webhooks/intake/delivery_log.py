@@ -35,7 +35,7 @@ class IntakeLog:
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
             return
         try:
-            should_wake = await self._services.producer.log_delivery(row, base64.b64encode(body_bytes(facts)).decode())
+            should_wake = await self._services.delivery_log.append(row, base64.b64encode(body_bytes(facts)).decode())
         except (QueueUnavailableError, QueueError) as error:
             self._circuit.begin(error)
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})

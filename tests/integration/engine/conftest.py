@@ -61,6 +61,5 @@ async def harness(
     services = Services(Database(settings.supabase_url, settings.supabase_key), settings)
     harness = EngineHarness(services, guard, tenant_id)
     yield harness
-    await harness.close()
     await services.close()
     process_settings.cache_clear()

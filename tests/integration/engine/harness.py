@@ -44,7 +44,7 @@ from shared.queue.consumer import JobConsumer
 from shared.queue.job import ExecutionJob
 from shared.repositories.database import Database
 
-Queue = TypeVar("Queue", bound=JobConsumer)
+Consumer = TypeVar("Consumer", bound=JobConsumer)
 
 
 class EngineHarness:
@@ -55,18 +55,11 @@ class EngineHarness:
         self.actor = Actor(tenant_id, "test", "admin")
         self.graphs = GraphCache(services.workflows, services.config_cache, guard)
         self.engine = self.new_engine()
-        self._queues: list[JobConsumer] = []
 
-    def queue_of(self, kind: type[Queue]) -> Queue:
-        """Another drain's way to the queue, which is of this kind until the test's end."""
-        queue = kind.connect(self.services.settings)
-        self._queues.append(queue)
-        return queue
-
-    async def close(self) -> None:
-        """Closes what was opened for the test."""
-        for queue in self._queues:
-            await queue.close()
+    def consumer_of(self, kind: type[Consumer]) -> Consumer:
+        """Another drain's consumer, of this kind."""
+        parts = self.services
+        return kind(parts.redis, parts.scripts, parts.redis_keys, parts.settings)
 
     def new_engine(
         self,
@@ -224,7 +217,7 @@ class EngineHarness:
         """Whether the run can be derived again."""
         parts = self.services
         return await verify_execution(
-            parts.events, parts.workflows, self.guard, parts.queue.peek, self.tenant_id, job.execution_id
+            parts.events, parts.workflows, self.guard, parts.producer.peek, self.tenant_id, job.execution_id
         )
 
     def watched(self) -> tuple[EngineHarness, Watched]:
@@ -233,12 +226,16 @@ class EngineHarness:
         store = Watched(settings.supabase_url, settings.supabase_key)
         return EngineHarness(Services(store, settings), self.guard, self.tenant_id), store
 
-    async def drain(self, seconds: float = 30.0, engine: RunExecutor | None = None) -> Summary:
-        """What one invocation of the drain did."""
+    async def drain(
+        self, seconds: float = 30.0, engine: RunExecutor | None = None, queue: Services | None = None
+    ) -> Summary:
+        """What one invocation of the drain did, with the queue of `queue` where that is another."""
         ends_at = time.monotonic() + seconds
-        services, engine = self.services, engine or self.engine
+        services, engine, queue = self.services, engine or self.engine, queue or self.services
         drain = Drain(
-            services.queue,
+            queue.consumer,
+            queue.producer,
+            queue.live_drains,
             services.executions,
             self.schedules(engine.clock),
             engine,

@@ -33,7 +33,7 @@ async def awaited(harness: EngineHarness, nodes: list[JsonObject], *edges: str) 
     """The job of a delivery whose sender waits, in the queue."""
     given = harness.delivery(await harness.publish([HOOK, *nodes], *edges), {"n": 1})
     job = ExecutionJob(given.tenant_id, given.execution_id, "delivery", given.delivery, client_is_waiting=True)
-    await harness.services.queue.enqueue([job])
+    await harness.services.producer.enqueue([job])
     return job
 
 
@@ -114,7 +114,7 @@ async def test_all_who_wait_are_told_the_same(harness: EngineHarness) -> None:
 async def test_nobody_is_told_where_nobody_waits(harness: EngineHarness) -> None:
     """A run that nobody waits for costs Redis nothing."""
     job = harness.delivery(await harness.publish([HOOK, respond("r", 1)], "hook>r"))
-    await harness.services.queue.enqueue([job])
+    await harness.services.producer.enqueue([job])
     await harness.drain()
     assert await told(harness, job) is None
 

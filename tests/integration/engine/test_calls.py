@@ -349,7 +349,7 @@ async def test_waiting_callers_are_not_looked_at(harness: EngineHarness) -> None
     slow = await harness.publish([START, delay("pause", seconds=DAYS)], "start>pause")
     workflow_id = await harness.publish([HOOK, call("ask", slow), call("other", slow)], "hook>ask", "hook>other")
     jobs = [harness.delivery(workflow_id) for _ in range(25)]
-    await harness.services.queue.enqueue(jobs)
+    await harness.services.producer.enqueue(jobs)
     await harness.drain()
     rows = await harness.services.executions.list(harness.tenant_id, 100, status="waiting")
     watched, store = harness.watched()
@@ -365,7 +365,7 @@ async def test_callers_of_quick_runs_go_on_without_the_sweep(harness: EngineHarn
     other = await harness.publish([START, transform("say", "done")], "start>say")
     workflow_id = await harness.publish([HOOK, call("ask", other)], "hook>ask")
     jobs = [harness.delivery(workflow_id) for _ in range(60)]
-    await harness.services.queue.enqueue(jobs)
+    await harness.services.producer.enqueue(jobs)
     await harness.drain()
     assert {(await harness.state(job)).output for job in jobs} == {"done"}
 
@@ -374,7 +374,7 @@ async def test_caller_whose_answer_is_awaited_tells_it_when_it_goes_on(harness: 
     """That somebody waits is remembered while the caller waits for the run that it has called."""
     other = await harness.publish([START, transform("say", "done")], "start>say")
     given = harness.delivery(await harness.publish([HOOK, call("ask", other)], "hook>ask"))
-    await harness.services.queue.enqueue([given._replace(client_is_waiting=True)])
+    await harness.services.producer.enqueue([given._replace(client_is_waiting=True)])
     await harness.drain()
     told = await harness.services.replies.wait(given.execution_id, 0.01)
     assert json.loads(told or "null") == {"status": "succeeded", "output": "done"}

@@ -9,23 +9,23 @@ from shared.domain.timestamps import timestamp
 from shared.engine.run.executor import RunExecutor
 from shared.events.envelope import NewEvent
 from shared.ids import new_id
-from shared.queue.consumer import JobConsumer
 from shared.queue.job import ExecutionJob
 from shared.repositories.append import Append
 from tests.integration.engine.harness import HOOK, EngineHarness, request, transform
 from tests.integration.engine.own_store import supabase_gateway  # noqa: F401  # the fixture
 from tests.integration.engine.sink import Sink
+from tests.integration.queue.jobs import services_of
 
 
 async def test_drain_runs_everything_and_leaves_an_empty_queue(harness: EngineHarness) -> None:
     """Two hundred deliveries are run, their jobs are gone, and the drain leaves by itself and is no longer live."""
     workflow_id = await harness.publish([HOOK, transform("double", "{% $trigger.body * 2 %}")], "hook>double")
     jobs = [harness.delivery(workflow_id, number) for number in range(200)]
-    await harness.services.queue.enqueue(jobs)
+    await harness.services.producer.enqueue(jobs)
     summary = await harness.drain()
     assert summary.completed == 200
-    assert await harness.services.queue.counts() == {"wait": 0, "active": 0, "delayed": 0, "failed": 0}
-    assert await harness.services.queue.live_drains() == 0
+    assert await harness.services.consumer.counts() == {"wait": 0, "active": 0, "delayed": 0, "failed": 0}
+    assert await harness.services.live_drains.count() == 0
     rows = await harness.services.executions.list(harness.tenant_id, 100, status="succeeded")
     assert len(rows) == 100
     assert (await harness.state(jobs[7])).output == 14
@@ -37,7 +37,7 @@ async def test_drain_takes_a_job_that_comes_while_it_lingers(harness: EngineHarn
     drain = asyncio.create_task(harness.drain())
     await asyncio.sleep(0.1)
     job, added_at = harness.delivery(workflow_id), time.monotonic()
-    assert await harness.services.queue.enqueue([job])
+    assert await harness.services.producer.enqueue([job])
     while await harness.services.executions.get(harness.tenant_id, job.execution_id) is None:
         assert time.monotonic() - added_at < 1.0
     await drain
@@ -50,7 +50,7 @@ async def test_drain_starts_a_job_of_another_client_by_hand(harness: EngineHarne
     workflow_id = await harness.publish(nodes, "start>echo")
     job = harness.delivery(workflow_id)._replace(kind="start", delivery=None)
     job = job._replace(start={"workflow_id": workflow_id, "input": {"x": 7}})
-    await harness.services.queue.enqueue([job])
+    await harness.services.producer.enqueue([job])
     await harness.drain()
     assert (await harness.state(job)).output == 7
 
@@ -84,7 +84,7 @@ async def test_retry_timer_brings_the_run_back(harness: EngineHarness, sink: Sin
     workflow_id = await harness.publish([HOOK, request("call", sink.url, retry=retry)], "hook>call")
     harness.services.settings = harness.services.settings._replace(drain_linger_seconds=4.0)
     job = harness.delivery(workflow_id)
-    await harness.services.queue.enqueue([job])
+    await harness.services.producer.enqueue([job])
     summary = await harness.drain()
     assert (summary.delayed, summary.completed) == (1, 1)
     assert (await harness.state(job)).status == "succeeded"
@@ -96,7 +96,7 @@ async def test_drain_hands_back_what_it_cannot_finish(harness: EngineHarness, si
     sink.pause_seconds = 5.0
     workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
     job = harness.delivery(workflow_id)
-    await harness.services.queue.enqueue([job])
+    await harness.services.producer.enqueue([job])
     summary = await harness.drain(seconds=3.0)
     assert summary.handed_back == 1
     sink.pause_seconds = 0.0
@@ -109,19 +109,20 @@ async def test_malformed_job_is_kept_among_the_failed_ones(harness: EngineHarnes
     """A job without sense stops nothing: it is set aside and the next one runs."""
     workflow_id = await harness.publish([HOOK, transform("one", 1)], "hook>one")
     job = harness.delivery(workflow_id)
-    queue = harness.services.queue
-    await queue.enqueue([job._replace(tenant_id="nobody", execution_id=harness.tenant_id), job])
+    services = harness.services
+    await services.producer.enqueue([job._replace(tenant_id="nobody", execution_id=harness.tenant_id), job])
     summary = await harness.drain()
     assert (summary.failed, summary.completed) == (1, 1)
-    assert (await queue.counts())["failed"] == 1
+    assert (await services.consumer.counts())["failed"] == 1
 
 
 async def test_sweep_runs_what_is_due_while_redis_is_out_of_reach(harness: EngineHarness) -> None:
     """Redis is not the source of truth: with nobody at its port, a due run is run all the same."""
     workflow_id = await harness.publish([HOOK, transform("one", 1)], "hook>one")
     job = await _queued(harness, workflow_id)
-    harness.services.__dict__["queue"] = JobConsumer.connect(harness.services.settings._replace(redis_port=1))
-    await harness.drain(seconds=6.0, engine=_later(harness))
+    nobody = services_of(harness.services.settings._replace(redis_port=1))
+    await harness.drain(seconds=6.0, engine=_later(harness), queue=nobody)
+    await nobody.close()
     assert (await harness.state(job)).status == "succeeded"
 
 
@@ -141,16 +142,16 @@ async def _queued(harness: EngineHarness, workflow_id: str) -> ExecutionJob:
 
 async def test_run_that_has_waited_often_is_tried_as_often_as_any_other(harness: EngineHarness) -> None:
     """Delays are no errors: only our own errors count against a run, here a history that this version cannot read."""
-    queue, tenant_id, stream_id = harness.services.queue, harness.tenant_id, new_id()
+    services, tenant_id, stream_id = harness.services, harness.tenant_id, new_id()
     strange = NewEvent(new_id(), "WrittenByAnotherVersion", timestamp(time.time()), {})
     await harness.services.events.append_one(Append(tenant_id, stream_id, "execution", 0, (strange,)))
-    await queue.enqueue([ExecutionJob(tenant_id, stream_id, "resume")])
+    await services.producer.enqueue([ExecutionJob(tenant_id, stream_id, "resume")])
     for _ in range(5):
         claimed = None
         while claimed is None:
-            claimed = await queue.claim(new_id())
-        await queue.delay(claimed, 0.001)
+            claimed = await services.consumer.claim(new_id())
+        await services.consumer.delay(claimed, 0.001)
     summaries = []
-    while (await queue.counts())["delayed"]:
+    while (await services.consumer.counts())["delayed"]:
         summaries.append(await harness.drain())
     assert (sum(one.delayed for one in summaries), sum(one.failed for one in summaries)) == (2, 1)

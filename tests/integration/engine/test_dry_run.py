@@ -179,7 +179,7 @@ async def test_called_runs_answer_as_they_did(harness: EngineHarness) -> None:
         [HOOK, call("ask", other), transform("told", "{% $input %}")], "hook>ask", "ask>told"
     )
     job = harness.delivery(workflow_id)
-    await harness.services.queue.enqueue([job])
+    await harness.services.producer.enqueue([job])
     await harness.drain()
     await _draft(harness, workflow_id, HOOK, call("ask", other), transform("told", "{% $input & ' more' %}"))
     shown = await _dry(harness, job, version="draft")

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from local.stack.redis import RedisServer
+from shared.bootstrap import Services
 from shared.engine.drain.loop import Drain
 from shared.errors import KeeperDiedError
 from shared.ids import new_id
 from shared.json_types import JsonObject
 from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob, ExecutionJob
+from shared.queue.live_drains import LiveDrains
 from shared.repositories.executions import ExecutionRepository
 from tests.faults.freezing import frozen
 from tests.integration.engine.harness import HOOK, EngineHarness, request, transform
@@ -40,14 +42,27 @@ class Clock:
 def drain_of(
     harness: EngineHarness,
     remaining: Callable[[], float],
-    queue: JobConsumer | None = None,
+    consumer: JobConsumer | None = None,
     executions: ExecutionRepository | None = None,
     waking: str | None = None,
+    live_drains: LiveDrains | None = None,
+    queue: Services | None = None,
 ) -> Drain:
-    """A drain over the harness's parts or these."""
+    """A drain over the harness's parts or these, perhaps with all that `queue` has of another queue."""
     parts, schedules = harness.services, harness.schedules(harness.engine.clock)
-    queue, executions = queue or parts.queue, executions or parts.executions
-    return Drain(queue, executions, schedules, harness.engine, parts.settings, new_id(), remaining, waking)
+    queue = queue or parts
+    return Drain(
+        consumer or queue.consumer,
+        queue.producer,
+        live_drains or queue.live_drains,
+        executions or parts.executions,
+        schedules,
+        harness.engine,
+        parts.settings,
+        new_id(),
+        remaining,
+        waking,
+    )
 
 
 async def test_effect_longer_than_a_lock_is_sent_once_though_its_drain_leaves(
@@ -58,12 +73,12 @@ async def test_effect_longer_than_a_lock_is_sent_once_though_its_drain_leaves(
     harness.services.settings = harness.services.settings._replace(lock_seconds=LOCK_SECONDS)
     workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
     job, later = harness.delivery(workflow_id), harness.delivery(workflow_id)
-    await harness.services.queue.enqueue([job])
+    await harness.services.producer.enqueue([job])
     clock, other = Clock(40.0), Clock(40.0)
     leaving = asyncio.create_task(drain_of(harness, clock.remaining).run())
     await sink.received_at_least(1)
     clock.ends_at = time.monotonic() + 9.0  # within the reserve: a quarter of what the drain had
-    await harness.services.queue.enqueue([later])
+    await harness.services.producer.enqueue([later])
     staying = asyncio.create_task(drain_of(harness, other.remaining).run())
     first, second = await leaving, await staying
     assert ((await harness.state(job)).status, (await harness.state(later)).status) == ("succeeded", "succeeded")
@@ -75,26 +90,28 @@ async def test_leaving_drain_hands_over_what_comes_while_it_finishes(harness: En
     """It does not count as live from the moment at which it claims nothing more: whoever adds a job wakes another."""
     sink.pause_seconds = 2.0
     workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
-    await harness.services.queue.enqueue([harness.delivery(workflow_id)])
+    await harness.services.producer.enqueue([harness.delivery(workflow_id)])
     clock = Clock(40.0)
     leaving = asyncio.create_task(drain_of(harness, clock.remaining).run())
     await sink.received_at_least(1)
-    assert await harness.services.queue.live_drains() == 1
+    assert await harness.services.live_drains.count() == 1
     clock.ends_at = time.monotonic() + 9.0
     for _ in range(100):
-        if not await harness.services.queue.live_drains():
+        if not await harness.services.live_drains.count():
             break
         await asyncio.sleep(0.05)
-    assert (await harness.services.queue.counts())["active"] == 1
+    assert (await harness.services.consumer.counts())["active"] == 1
     assert (await leaving).completed == 1
 
 
-class SlowToPart(JobConsumer):
-    """A queue that takes its time to let a drain withdraw: until the run that is at work has ended."""
+class SlowToPart(LiveDrains):
+    """Takes its time to let a drain withdraw: until the run that is at work has ended."""
+
+    consumer: JobConsumer
 
     async def withdraw(self, drain_id: str) -> None:
         for _ in range(200):
-            if not (await self.counts())["active"]:
+            if not (await self.consumer.counts())["active"]:
                 break
             await asyncio.sleep(0.05)
         await super().withdraw(drain_id)
@@ -104,9 +121,11 @@ async def test_last_run_may_end_while_the_drain_withdraws(harness: EngineHarness
     """Nothing is left to wait for then: the drain ends as any other, and renews no locks any more."""
     sink.pause_seconds = 1.0
     workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
-    await harness.services.queue.enqueue([harness.delivery(workflow_id)])
+    await harness.services.producer.enqueue([harness.delivery(workflow_id)])
     clock = Clock(40.0)
-    leaving = asyncio.create_task(drain_of(harness, clock.remaining, queue=harness.queue_of(SlowToPart)).run())
+    slow = SlowToPart(harness.services.scripts, harness.services.redis_keys)
+    slow.consumer = harness.services.consumer
+    leaving = asyncio.create_task(drain_of(harness, clock.remaining, live_drains=slow).run())
     await sink.received_at_least(1)
     clock.ends_at = time.monotonic() + 9.0
     assert (await leaving).completed == 1
@@ -128,14 +147,14 @@ async def test_drain_whose_keeper_dies_hands_everything_back_and_fails(
     harness.services.settings = harness.services.settings._replace(lock_seconds=3.0)
     workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
     job = harness.delivery(workflow_id)
-    await harness.services.queue.enqueue([job])
+    await harness.services.producer.enqueue([job])
     drain = drain_of(harness, Clock(600.0).remaining, executions=Odd(harness.services.database))
     with pytest.raises(KeeperDiedError, match="sweep"):
         await drain.run()
     assert "keeper_died" in [record.message for record in caplog.records if record.levelname == "ERROR"]
-    counts = await harness.services.queue.counts()
+    counts = await harness.services.consumer.counts()
     assert (counts["active"], counts["wait"] + counts["active"]) == (0, 1)
-    assert await harness.services.queue.live_drains() == 0
+    assert await harness.services.live_drains.count() == 0
 
 
 class Half(JobConsumer):
@@ -154,9 +173,9 @@ async def test_claim_that_fails_drops_no_job_that_others_have_claimed(harness: E
     """Whatever happens to one claim of several, the jobs of the others run."""
     workflow_id = await harness.publish([HOOK, transform("one", 1)], "hook>one")
     jobs = [harness.delivery(workflow_id) for _ in range(6)]
-    await harness.services.queue.enqueue(jobs)
-    queue = harness.queue_of(Half)
-    summary = await drain_of(harness, Clock(30.0).remaining, queue).run()
+    await harness.services.producer.enqueue(jobs)
+    consumer = harness.consumer_of(Half)
+    summary = await drain_of(harness, Clock(30.0).remaining, consumer).run()
     assert summary.completed == len(jobs)
     assert {(await harness.state(job)).status for job in jobs} == {"succeeded"}
 
@@ -178,23 +197,27 @@ async def test_job_whose_acknowledgement_fails_keeps_no_drain_alive(harness: Eng
     harness.services.settings = harness.services.settings._replace(lock_seconds=LOCK_SECONDS)
     workflow_id = await harness.publish([HOOK, transform("one", 1)], "hook>one")
     job = harness.delivery(workflow_id)
-    await harness.services.queue.enqueue([job])
-    queue = harness.queue_of(Lost)
-    drain = drain_of(harness, Clock(60.0).remaining, queue)
+    await harness.services.producer.enqueue([job])
+    consumer = harness.consumer_of(Lost)
+    drain = drain_of(harness, Clock(60.0).remaining, consumer)
     summary = await asyncio.wait_for(drain.run(), 30)
-    assert (summary.completed, await queue.counts()) == (2, {"wait": 0, "active": 0, "delayed": 0, "failed": 0})
+    assert (summary.completed, await consumer.counts()) == (2, {"wait": 0, "active": 0, "delayed": 0, "failed": 0})
 
 
 async def test_drain_that_is_one_too_many_leaves_at_once(harness: EngineHarness) -> None:
     """The schedule invokes one a minute, however many there are; it takes nothing and is not counted."""
     harness.services.settings = harness.services.settings._replace(max_drains=1)
     workflow_id = await harness.publish([HOOK, transform("one", 1)], "hook>one")
-    queue = harness.services.queue
-    await queue.enqueue([harness.delivery(workflow_id)])
-    await queue.announce("the one", 30)
+    services = harness.services
+    await services.producer.enqueue([harness.delivery(workflow_id)])
+    await services.live_drains.announce("the one", 30)
     summary = await harness.drain()
-    assert (summary.completed, (await queue.counts())["wait"], await queue.live_drains()) == (0, 1, 1)
-    await queue.withdraw("the one")
+    assert (summary.completed, (await services.consumer.counts())["wait"], await services.live_drains.count()) == (
+        0,
+        1,
+        1,
+    )
+    await services.live_drains.withdraw("the one")
     assert (await harness.drain()).completed == 1
 
 
@@ -205,7 +228,7 @@ async def test_drain_leaves_in_time_though_redis_hangs(
     sink.pause_seconds = 30.0
     workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
     jobs = [harness.delivery(workflow_id) for _ in range(3)]
-    await harness.services.queue.enqueue(jobs)
+    await harness.services.producer.enqueue(jobs)
     clock = Clock(40.0)
     leaving = asyncio.create_task(drain_of(harness, clock.remaining).run())
     await sink.received_at_least(3)
@@ -220,13 +243,15 @@ async def test_drain_leaves_in_time_though_redis_hangs(
 
 async def test_waking_ends_with_the_drain_that_it_was_for(harness: EngineHarness) -> None:
     """Another one, which the schedule has invoked, leaves the mark: the one that is coming is not here yet."""
-    queue = harness.services.queue
-    token = await queue.claim_waking(8)
-    await harness.services.redis.persist(queue._keys.waking)  # a busy machine may take longer than the mark lives
+    services = harness.services
+    token = await services.live_drains.claim_waking(8)
+    await harness.services.redis.persist(
+        services.redis_keys.waking
+    )  # a busy machine may take longer than the mark lives
     await drain_of(harness, Clock(20.0).remaining).run()
-    assert (token is not None, await queue.claim_waking(8)) == (True, None)
+    assert (token is not None, await services.live_drains.claim_waking(8)) == (True, None)
     await drain_of(harness, Clock(20.0).remaining, waking=token).run()
-    assert await queue.claim_waking(8) is not None
+    assert await services.live_drains.claim_waking(8) is not None
 
 
 async def test_job_that_is_done_while_it_is_handed_back_keeps_no_other_from_it(harness: EngineHarness) -> None:
@@ -252,15 +277,25 @@ async def test_job_that_is_done_while_it_is_handed_back_keeps_no_other_from_it(h
             await super().hand_back(claimed)
 
     workflow_id = await harness.publish([HOOK, transform("one", 1)], "hook>one")
-    await harness.services.queue.enqueue([harness.delivery(workflow_id) for _ in range(2)])
+    await harness.services.producer.enqueue([harness.delivery(workflow_id) for _ in range(2)])
     parts, clock = harness.services, Clock(40.0)
     engine: Any = Stubborn()
-    queue = harness.queue_of(Late)
+    consumer = harness.consumer_of(Late)
     schedules = harness.schedules(harness.engine.clock)
-    drain = Drain(queue, parts.executions, schedules, engine, parts.settings, new_id(), clock.remaining)
+    drain = Drain(
+        consumer,
+        parts.producer,
+        parts.live_drains,
+        parts.executions,
+        schedules,
+        engine,
+        parts.settings,
+        new_id(),
+        clock.remaining,
+    )
     leaving = asyncio.create_task(drain.run())
     for _ in range(100):
-        if (await queue.counts())["active"] == 2:
+        if (await consumer.counts())["active"] == 2:
             break
         await asyncio.sleep(0.05)
     clock.ends_at = time.monotonic() + 3.0

@@ -21,14 +21,14 @@ async def test_runs_that_wait_for_room_keep_no_places(harness: EngineHarness, si
     sink.pause_seconds = 6.0
     slow = await harness.publish([HOOK, request("send", sink.url)], "hook>send")
     engine = harness.new_engine(memory=MemoryLimiter(LARGE_BYTES))
-    await harness.services.queue.enqueue([harness.delivery(slow, LISTS)])
+    await harness.services.producer.enqueue([harness.delivery(slow, LISTS)])
     drained = asyncio.create_task(harness.drain(engine=engine))
     await sink.received_at_least(1)
     large = [harness.delivery(slow, LISTS) for _ in range(harness.services.settings.drain_concurrency + 4)]
-    await harness.services.queue.enqueue(large)
+    await harness.services.producer.enqueue(large)
     other = EngineHarness(harness.services, harness.guard, new_id())
     job = other.delivery(await other.publish([HOOK, transform("one", 1)], "hook>one"))
-    await other.services.queue.enqueue([job])
+    await other.services.producer.enqueue([job])
     while len(sink.received) == 1 and not await other.events(job):  # noqa: ASYNC110  # the store tells nobody
         await asyncio.sleep(0.05)
     sink.pause_seconds = 0.0
@@ -44,10 +44,10 @@ async def test_runs_that_wait_for_slow_expressions_keep_no_places(harness: Engin
     harness.services.settings = harness.services.settings._replace(drain_concurrency=4)
     slow = await harness.publish([HOOK, transform("slow", LONG)], "hook>slow")
     jobs = [harness.delivery(slow) for _ in range(9)]
-    await harness.services.queue.enqueue(jobs)
+    await harness.services.producer.enqueue(jobs)
     other = EngineHarness(harness.services, harness.guard, new_id())
     job = other.delivery(await other.publish([HOOK, transform("one", 1)], "hook>one"))
-    await other.services.queue.enqueue([job])
+    await other.services.producer.enqueue([job])
     drained = asyncio.create_task(harness.drain(60))
     while not await other.events(job):  # noqa: ASYNC110  # the store tells nobody
         await asyncio.sleep(0.05)

@@ -45,7 +45,7 @@ async def test_documented_approval_goes_on_with_its_payload(harness: EngineHarne
 async def test_signal_wakes_the_run_through_the_queue(harness: EngineHarness) -> None:
     """The signal's row is due at once and its job brings a drain, which finishes the run."""
     job = harness.delivery(await harness.publish([HOOK, wait("w")], "hook>w"))
-    await harness.services.queue.enqueue([job])
+    await harness.services.producer.enqueue([job])
     await harness.drain()
     await harness.signal(job, "go", [1])
     row = await harness.services.executions.get(harness.tenant_id, job.execution_id)
@@ -66,7 +66,7 @@ async def test_signal_before_the_wait_is_kept(harness: EngineHarness) -> None:
 async def test_signal_to_a_delivery_that_only_redis_knows_is_kept(harness: EngineHarness) -> None:
     """The run begins with the signal, and the drain that claims its job goes on from there."""
     job = harness.delivery(await harness.publish([HOOK, wait("w")], "hook>w"))
-    await harness.services.queue.enqueue([job])
+    await harness.services.producer.enqueue([job])
     await harness.signal(job, "go", 7)
     await harness.drain()
     state = await harness.state(job)

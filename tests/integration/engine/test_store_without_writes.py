@@ -47,12 +47,12 @@ async def test_delivery_waits_for_a_store_that_takes_no_writes(
     """Its job stays in the queue, even where it has met errors before and cannot be failed for them, and its run
     succeeds when the store is back."""
     job = harness.delivery(await harness.publish([HOOK, transform("one", 1)], "hook>one"))
-    await harness.services.queue.accept(job, "0")
+    await harness.services.producer.accept(job, "0")
     for _ in range(MAX_INTERNAL_ERRORS - 1):
-        await harness.services.queue.count_error(job.execution_id)
+        await harness.services.consumer.count_error(job.execution_id)
     with refused(supabase_gateway, "executions", harness.tenant_id, code):
         await harness.drain(1, harness.new_engine(retry_seconds=()))
-        counts = await harness.services.queue.counts()
+        counts = await harness.services.consumer.counts()
     assert counts["failed"] == 0
     assert sum(counts.values()) == 1
     async with asyncio.timeout(30):
@@ -70,8 +70,8 @@ async def test_ledger_waits_for_a_store_that_takes_no_writes(
     services = harness.services
     delivery = harness.delivery(await harness.publish([HOOK, transform("one", 1)], "hook>one")).delivery
     assert delivery is not None
-    await services.queue.log_delivery(entry_without_run(delivery, harness.tenant_id, "paused", None, True))
-    writer = DeliveryLogWriter(services.queue, services.webhooks, Piggyback(), "writer")
+    await services.delivery_log.append(entry_without_run(delivery, harness.tenant_id, "paused", None, True))
+    writer = DeliveryLogWriter(services.delivery_log, services.webhooks, Piggyback(), "writer")
     with refused(supabase_gateway, "webhook_deliveries", harness.tenant_id, f"'{code}'"):
         await writer.write()
     await writer.write()

@@ -10,10 +10,10 @@ from local.stack.process import free_port
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.ids import new_id
 from shared.json_types import JsonObject
-from shared.queue.consumer import JobConsumer
 from shared.repositories.executions import ExecutionRepository
 from tests.integration.engine.harness import EngineHarness, delay, transform
 from tests.integration.engine.test_leaving import drain_of
+from tests.integration.queue.jobs import services_of
 
 
 class Odd(ExecutionRepository):
@@ -68,7 +68,7 @@ async def test_as_many_runs_as_there_are_places_go_on_without_redis(harness: Eng
     jobs = [await harness.start(workflow_id) for _ in range(3 * places)]
     await harness.services.redis.flushdb()
     harness.engine = harness.new_engine(clock=lambda: time.time() + 60)  # by whose clock they are due
-    nobody = JobConsumer.connect(harness.services.settings._replace(redis_port=free_port()))
+    nobody = services_of(harness.services.settings._replace(redis_port=free_port()))
     ends_at = time.monotonic() + 60
     drain = drain_of(harness, lambda: ends_at - time.monotonic(), queue=nobody)
     await drain.run()

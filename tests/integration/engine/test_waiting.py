@@ -120,11 +120,11 @@ async def test_waiting_run_holds_nothing(harness: EngineHarness) -> None:
     nodes = (delay("pause", seconds=DAYS), signal)
     jobs = [harness.delivery(await harness.publish([HOOK, node], "hook>pause")) for node in nodes]
     before = asyncio.all_tasks()
-    await harness.services.queue.enqueue(jobs)
+    await harness.services.producer.enqueue(jobs)
     await harness.drain()
     assert {(await harness.state(job)).status for job in jobs} == {"waiting"}
     assert asyncio.all_tasks() <= before
-    assert not any((await harness.services.queue.counts()).values())
+    assert not any((await harness.services.consumer.counts()).values())
     keys = [key async for key in harness.services.redis.scan_iter(count=1000)]
     assert [key for key in keys for job in jobs if job.execution_id in key] == []
 

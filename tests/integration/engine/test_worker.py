@@ -28,9 +28,9 @@ class Slow(JobConsumer):
         return await super().is_wanted_again(execution_id)
 
 
-async def claimed_from(queue: JobConsumer) -> ClaimedJob:
+async def claimed_from(consumer: JobConsumer) -> ClaimedJob:
     """The next job, which must be there."""
-    claimed = await queue.claim(new_id())
+    claimed = await consumer.claim(new_id())
     assert claimed is not None
     return claimed
 
@@ -43,19 +43,19 @@ async def test_run_that_comes_back_at_once_is_kept_by_the_fiber_that_has_it(
     sink.pause_seconds = 1.0
     wait = {"id": "wait", "type": "wait_for_signal", "parameters": {"name": "go", "timeout_seconds": 3600}}
     workflow_id = await harness.publish([HOOK, wait, request("call", sink.url)], "hook>wait", "wait>call")
-    queue = harness.queue_of(Slow)
-    queue.hold()
-    worker = Worker(queue, harness.engine, lambda: False, Summary())
+    consumer = harness.consumer_of(Slow)
+    consumer.hold()
+    worker = Worker(consumer, harness.services.producer, harness.engine, lambda: False, Summary())
     job = harness.delivery(workflow_id)
-    await queue.enqueue([job])
-    leaving = asyncio.create_task(worker.work(await claimed_from(queue)))
-    await queue.reached.wait()
+    await harness.services.producer.enqueue([job])
+    leaving = asyncio.create_task(worker.work(await claimed_from(consumer)))
+    await consumer.reached.wait()
     assert worker.active == {}  # what is acknowledged is no longer kept
     await harness.signal(job, "go")
-    again = await claimed_from(queue)
+    again = await claimed_from(consumer)
     staying = asyncio.create_task(worker.work(again))
     await sink.received_at_least(1)
-    queue.goes_on.set()
+    consumer.goes_on.set()
     await leaving
     assert list(worker.active.values()) == [again]
     if is_cancelled:
@@ -72,15 +72,15 @@ async def test_job_that_is_handed_over_is_kept_before_its_predecessor_is_left(ha
     """The next job's lock is renewed while the one before it is still looked at."""
     wait = {"id": "wait", "type": "wait_for_signal", "parameters": {"name": "go", "timeout_seconds": 3600}}
     workflow_id = await harness.publish([HOOK, wait], "hook>wait")
-    queue = harness.queue_of(Slow)
-    queue.hold()
-    worker = Worker(queue, harness.engine, lambda: True, Summary())
+    consumer = harness.consumer_of(Slow)
+    consumer.hold()
+    worker = Worker(consumer, harness.services.producer, harness.engine, lambda: True, Summary())
     first, second = harness.delivery(workflow_id), harness.delivery(workflow_id)
-    await queue.enqueue([first, second])
-    work = asyncio.create_task(worker.work(await claimed_from(queue)))
-    await queue.reached.wait()
+    await harness.services.producer.enqueue([first, second])
+    work = asyncio.create_task(worker.work(await claimed_from(consumer)))
+    await consumer.reached.wait()
     assert [claimed.job for claimed in worker.active.values()] == [second]
-    queue.goes_on.set()
+    consumer.goes_on.set()
     await work
     assert worker.active == {}
 
@@ -88,9 +88,9 @@ async def test_job_that_is_handed_over_is_kept_before_its_predecessor_is_left(ha
 async def test_job_whose_work_has_not_begun_can_be_handed_back(harness: EngineHarness) -> None:
     """A fiber that is cancelled before its first turn has run nothing, and forgets nothing."""
     workflow_id = await harness.publish([HOOK], *())
-    worker = Worker(harness.services.queue, harness.engine, lambda: True, Summary())
-    await harness.services.queue.enqueue([harness.delivery(workflow_id)])
-    claimed = await claimed_from(harness.services.queue)
+    worker = Worker(harness.services.consumer, harness.services.producer, harness.engine, lambda: True, Summary())
+    await harness.services.producer.enqueue([harness.delivery(workflow_id)])
+    claimed = await claimed_from(harness.services.consumer)
     work = asyncio.create_task(worker.work(claimed))
     work.cancel()
     await asyncio.wait([work])
@@ -101,11 +101,11 @@ async def test_whether_more_is_taken_is_asked_when_a_job_ends(harness: EngineHar
     """A drain that begins to leave while a job runs gets no other job for it."""
     sink.pause_seconds = 0.5
     workflow_id = await harness.publish([HOOK, request("call", sink.url)], "hook>call")
-    queue, takes_more = harness.services.queue, [True]
-    worker = Worker(queue, harness.engine, lambda: takes_more[0], Summary())
-    await queue.enqueue([harness.delivery(workflow_id), harness.delivery(workflow_id)])
-    work = asyncio.create_task(worker.work(await claimed_from(queue)))
+    services, takes_more = harness.services, [True]
+    worker = Worker(services.consumer, services.producer, harness.engine, lambda: takes_more[0], Summary())
+    await services.producer.enqueue([harness.delivery(workflow_id), harness.delivery(workflow_id)])
+    work = asyncio.create_task(worker.work(await claimed_from(services.consumer)))
     await sink.received_at_least(1)
     takes_more[0] = False
     await work
-    assert (await queue.counts())["wait"] == 1
+    assert (await services.consumer.counts())["wait"] == 1

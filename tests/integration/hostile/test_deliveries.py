@@ -106,7 +106,7 @@ def test_every_delivery_has_its_line(wired: Services, kind: str) -> None:
         assert {one["status"] for one in runs} <= {ended}, runs
         if sender is senders[0]:
             assert runs
-    assert run(wired.redis.llen(wired.queue._keys.ledger)) == 0
+    assert run(wired.redis.llen(wired.redis_keys.ledger)) == 0
 
 
 def _sender(services: Services, provider: str, status: str = "active", **config: Any) -> Sender:

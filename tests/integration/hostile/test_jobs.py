@@ -30,20 +30,20 @@ def changed(delivery: JsonObject, text: str) -> list[JsonObject]:
 def test_no_job_is_a_fault_of_ours(wired: Services, kind: str) -> None:
     """A run of its own text's making, or none; the next tenant's is done as ever."""
     sender, other = Sender.of(wired, "github"), Sender.of(wired, "github")
-    job = run(wired.queue.peek(sender.send(b'{"n": 1}').json["execution_id"]))
+    job = run(wired.producer.peek(sender.send(b'{"n": 1}').json["execution_id"]))
     assert job is not None
     assert job.delivery is not None
     jobs = [job._replace(execution_id=new_id(), delivery=each) for each in changed({**job.delivery}, TEXTS[kind])]
     start = {"workflow_id": sender.workflow_id, "input": {TEXTS[kind]: TEXTS[kind]}}
     jobs.append(ExecutionJob(sender.actor.tenant_id, new_id(), "start", start=start))
-    run(wired.queue.enqueue(jobs))
+    run(wired.producer.enqueue(jobs))
     assert other.send(b"1").status == 202
     run(drain(lambda: 20.0))
     assert outcomes(other) == {"succeeded": 1}
     # A body with half a surrogate pair is no text at all: such a job is refused, and starts nothing.
     refused = [one for one in jobs if "\ud800" in (one.delivery or {"body": ""})["body"]]
     assert outcomes(sender) == {"succeeded": len(jobs) + 1 - len(refused)}
-    assert run(wired.queue.counts())["wait"] == 0
+    assert run(wired.consumer.counts())["wait"] == 0
 
 
 def outcomes(sender: Sender) -> dict[str, int]:

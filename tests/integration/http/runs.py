@@ -65,5 +65,5 @@ def deliver(wired: Services, tenant_id: str, workflow_id: str, body: Any) -> str
         "size_bytes": len(raw),
         "content_type": "application/json",
     }
-    run(wired.queue.enqueue([ExecutionJob(tenant_id, execution_id, "delivery", delivery)]))
+    run(wired.producer.enqueue([ExecutionJob(tenant_id, execution_id, "delivery", delivery)]))
     return execution_id

@@ -34,7 +34,7 @@ def test_execute_is_durable_before_it_is_answered(client: Client, wired: Service
     assert row is not None
     assert (row["status"], row["workflow_version"]) == ("queued", 1)
     assert unix_seconds(row["wake_at"]) - unix_seconds(row["created_at"]) == pytest.approx(FIRST_DUE_SECONDS)
-    job = run(wired.queue.peek(execution_id))
+    job = run(wired.producer.peek(execution_id))
     assert job is not None
     assert (job.tenant_id, job.kind) == (client.tenant_id, "resume")
 

@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 
 from local.stack.redis import RedisServer
-from shared.queue.consumer import JobConsumer
+from shared.bootstrap import Services
 from shared.settings import Settings
+from tests.integration.queue.jobs import services_of
 
 
 @pytest.fixture
@@ -25,11 +26,11 @@ def queue_settings(redis_server: RedisServer) -> Settings:
 
 
 @pytest.fixture
-async def queue(queue_settings: Settings) -> AsyncIterator[JobConsumer]:
+async def services(queue_settings: Settings) -> AsyncIterator[Services]:
     """The empty queue."""
-    queue = JobConsumer.connect(queue_settings)
-    yield queue
-    await queue.close()
+    services = services_of(queue_settings)
+    yield services
+    await services.close()
 
 
 @pytest.fixture

@@ -1,14 +1,22 @@
-"""Builders of jobs, with only the fields that matter."""
+"""Builders of jobs, with only the fields that matter, and of the queue's parts."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import uuid4
 
+from shared.bootstrap import Services
 from shared.json_types import JsonObject
 from shared.queue.job import ExecutionJob
+from shared.repositories.database import Database
+from shared.settings import Settings
 
 TENANT = "01930000-0000-7000-8000-000000000001"
+
+
+def services_of(settings: Settings) -> Services:
+    """The parts of the queue that the settings name; no database is asked."""
+    return Services(Database(settings.supabase_url, settings.supabase_key), settings)
 
 
 def resume(execution_id: str | None = None) -> ExecutionJob:

@@ -10,62 +10,66 @@ import pytest
 from redis.asyncio import Redis
 
 from local.stack.redis import RedisServer
+from shared.bootstrap import Services
 from shared.errors import QueueUnavailableError
-from shared.queue.consumer import JobConsumer
 from shared.queue.producer import Limit, Receipt
 from shared.settings import Settings
-from tests.integration.queue.jobs import ONE, TWO, delivery, resume
+from tests.integration.queue.jobs import ONE, TWO, delivery, resume, services_of
 
 
-async def test_accept_adds_the_delivery_once(queue: JobConsumer) -> None:
+async def test_accept_adds_the_delivery_once(services: Services) -> None:
     """The same delivery again is a duplicate of the first, also after its job has finished."""
     first = delivery(delivery_id=ONE)
     again = delivery(first.execution_id, delivery_id=TWO)
-    assert await queue.accept(first, "bytes") == Receipt(ONE, duplicate=False, mismatch=False, live_drain=False)
-    assert await queue.accept(again, "bytes") == Receipt(ONE, duplicate=True, mismatch=False, live_drain=False)
-    claimed = await queue.claim("a")
+    assert await services.producer.accept(first, "bytes") == Receipt(
+        ONE, duplicate=False, mismatch=False, live_drain=False
+    )
+    assert await services.producer.accept(again, "bytes") == Receipt(
+        ONE, duplicate=True, mismatch=False, live_drain=False
+    )
+    claimed = await services.consumer.claim("a")
     assert claimed is not None
     assert claimed.job == first
-    await queue.complete(claimed)
-    assert (await queue.accept(again, "bytes")).duplicate
-    assert await queue.claim("a") is None
+    await services.consumer.complete(claimed)
+    assert (await services.producer.accept(again, "bytes")).duplicate
+    assert await services.consumer.claim("a") is None
 
 
-async def test_accept_refuses_other_bytes_under_the_same_key(queue: JobConsumer) -> None:
+async def test_accept_refuses_other_bytes_under_the_same_key(services: Services) -> None:
     """Another body under an accepted delivery's key is a mismatch and adds nothing."""
     first = delivery(delivery_id=ONE)
-    await queue.accept(first, "bytes")
-    receipt = await queue.accept(delivery(first.execution_id), "other")
+    await services.producer.accept(first, "bytes")
+    receipt = await services.producer.accept(delivery(first.execution_id), "other")
     assert receipt == Receipt(ONE, duplicate=False, mismatch=True, live_drain=False)
-    assert await queue.peek(first.execution_id) == first
+    assert await services.producer.peek(first.execution_id) == first
 
 
-async def test_accept_repeated_by_the_client_is_not_a_duplicate(queue: JobConsumer) -> None:
+async def test_accept_repeated_by_the_client_is_not_a_duplicate(services: Services) -> None:
     """A call repeated because its answer was lost answers as the first would have."""
     job = delivery()
-    assert await queue.accept(job, "bytes") == await queue.accept(job, "bytes")
+    assert await services.producer.accept(job, "bytes") == await services.producer.accept(job, "bytes")
 
 
 async def test_accept_by_fifty_at_once_adds_one_job(queue_settings: Settings) -> None:
     """Of concurrent copies over separate connections, exactly one is new."""
-    queues = [JobConsumer.connect(queue_settings) for _ in range(5)]
+    queues = [services_of(queue_settings) for _ in range(5)]
     first = delivery()
     copies = [delivery(first.execution_id) for _ in range(50)]
-    receipts = await asyncio.gather(*(queues[n % 5].accept(copy, "bytes") for n, copy in enumerate(copies)))
+    receipts = await asyncio.gather(*(queues[n % 5].producer.accept(copy, "bytes") for n, copy in enumerate(copies)))
     assert sum(not receipt.duplicate for receipt in receipts) == 1
     assert len({receipt.delivery_id for receipt in receipts}) == 1
-    assert (await queues[0].counts())["wait"] == 1
+    assert (await queues[0].consumer.counts())["wait"] == 1
     for queue in queues:
         await queue.close()
 
 
-async def test_accept_takes_one_round_trip(queue: JobConsumer, queue_settings: Settings) -> None:
+async def test_accept_takes_one_round_trip(services: Services, queue_settings: Settings) -> None:
     """Both limits, claim, add and the look for a drain are one command of the client's."""
     limits = [Limit("webhook", 100.0, 100), Limit("tenant", 100.0, 100)]
-    await queue.accept(delivery(), "bytes", limits)
+    await services.producer.accept(delivery(), "bytes", limits)
     client = Redis(port=queue_settings.redis_port, decode_responses=True)
     async with client.monitor() as monitor:
-        await queue.accept(delivery(), "bytes", limits)
+        await services.producer.accept(delivery(), "bytes", limits)
         await client.echo("end")
         sent = []
         while (seen := await monitor.next_command())["command"] != "ECHO end":
@@ -75,14 +79,14 @@ async def test_accept_takes_one_round_trip(queue: JobConsumer, queue_settings: S
     assert sent == ["EVALSHA"]
 
 
-async def test_calls_of_one_tick_share_a_round_trip(queue: JobConsumer, queue_settings: Settings) -> None:
+async def test_calls_of_one_tick_share_a_round_trip(services: Services, queue_settings: Settings) -> None:
     """Forty fibers that add and claim at once write to one connection only once each."""
-    await queue.enqueue([resume() for _ in range(40)])
-    claimed = await asyncio.gather(*(queue.claim(f"fiber-{n}") for n in range(40)))
+    await services.producer.enqueue([resume() for _ in range(40)])
+    claimed = await asyncio.gather(*(services.consumer.claim(f"fiber-{n}") for n in range(40)))
     client = Redis(port=queue_settings.redis_port, decode_responses=True)
     addresses = set()
     async with client.monitor() as monitor:
-        await asyncio.gather(*(queue.complete(job) for job in claimed if job))
+        await asyncio.gather(*(services.consumer.complete(job) for job in claimed if job))
         await client.echo("end")
         while (seen := await monitor.next_command())["command"] != "ECHO end":
             if seen["client_type"] != "lua" and seen["command"].startswith("EVALSHA"):
@@ -91,92 +95,97 @@ async def test_calls_of_one_tick_share_a_round_trip(queue: JobConsumer, queue_se
     assert len(addresses) == 1
 
 
-async def test_the_look_for_a_drain_sees_announced_ones_only(queue: JobConsumer) -> None:
+async def test_the_look_for_a_drain_sees_announced_ones_only(services: Services) -> None:
     """A drain counts from its announcement until it withdraws or its time is over."""
-    assert not await queue.enqueue([resume()])
-    assert await queue.announce("drain", 0.1) == 1
-    assert await queue.enqueue([resume()])
+    assert not await services.producer.enqueue([resume()])
+    assert await services.live_drains.announce("drain", 0.1) == 1
+    assert await services.producer.enqueue([resume()])
     await asyncio.sleep(0.15)
-    assert not await queue.enqueue([resume()])
-    await queue.announce("drain", 10)
-    await queue.withdraw("drain")
-    assert not (await queue.accept(delivery(), "bytes")).live_drain
-    assert await queue.live_drains() == 0
+    assert not await services.producer.enqueue([resume()])
+    await services.live_drains.announce("drain", 10)
+    await services.live_drains.withdraw("drain")
+    assert not (await services.producer.accept(delivery(), "bytes")).live_drain
+    assert await services.live_drains.count() == 0
 
 
 async def test_no_job_is_left_behind_by_a_leaving_drain(queue_settings: Settings) -> None:
     """Whenever a job comes while a drain leaves, the drain takes it on its last look or the sender wakes another."""
-    drain, intake = JobConsumer.connect(queue_settings), JobConsumer.connect(queue_settings)
+    drain, intake = services_of(queue_settings), services_of(queue_settings)
     for turn in range(200):
-        await drain.announce("drain", 10)
+        await drain.live_drains.announce("drain", 10)
 
         async def leave() -> bool:
-            await drain.withdraw("drain")
-            claimed = await drain.claim("drain")
+            await drain.live_drains.withdraw("drain")
+            claimed = await drain.consumer.claim("drain")
             if claimed:
-                await drain.complete(claimed, fetch_next=False)
+                await drain.consumer.complete(claimed, fetch_next=False)
             return claimed is not None
 
         async def arrive(turn: int) -> bool:
             await asyncio.sleep(0.00002 * (turn % 20))
-            return (await intake.accept(delivery(), "bytes")).live_drain
+            return (await intake.producer.accept(delivery(), "bytes")).live_drain
 
         taken, believed = await asyncio.gather(leave(), arrive(turn))
         assert taken or not believed
         if not taken:
-            claimed = await drain.claim("drain")
+            claimed = await drain.consumer.claim("drain")
             assert claimed is not None
-            await drain.complete(claimed, fetch_next=False)
+            await drain.consumer.complete(claimed, fetch_next=False)
     await drain.close()
     await intake.close()
 
 
-async def test_claim_waking_is_given_to_one(queue: JobConsumer) -> None:
+async def test_claim_waking_is_given_to_one(services: Services) -> None:
     """Of many who find no drain, one invokes it; when that very drain has announced itself, the next may again."""
-    tokens = await asyncio.gather(*(queue.claim_waking(max_drains=3) for _ in range(10)))
+    tokens = await asyncio.gather(*(services.live_drains.claim_waking(max_drains=3) for _ in range(10)))
     (token,) = [token for token in tokens if token is not None]
-    await queue.announce("another", 0.01)
-    assert await queue.claim_waking(max_drains=3) is None
-    await queue.announce("drain", 0.01, token)
-    assert await queue.claim_waking(max_drains=3)
+    await services.live_drains.announce("another", 0.01)
+    assert await services.live_drains.claim_waking(max_drains=3) is None
+    await services.live_drains.announce("drain", 0.01, token)
+    assert await services.live_drains.claim_waking(max_drains=3)
 
 
 @pytest.mark.parametrize("forget", ["FLUSHALL", "SCRIPT FLUSH"])
 async def test_a_server_that_forgot_everything_is_taught_again(redis_server_of_its_own: Settings, forget: str) -> None:
     """After a flush or a failover, the next calls load the scripts again; of one tick, each is done once."""
-    queue = JobConsumer.connect(redis_server_of_its_own)
-    await queue.enqueue([resume()])
-    await queue._client.execute_command(*forget.split())
-    before = (await queue.counts())["wait"]
+    services = services_of(redis_server_of_its_own)
+    await services.producer.enqueue([resume()])
+    await services.redis.execute_command(*forget.split())
+    before = (await services.consumer.counts())["wait"]
     jobs = [delivery() for _ in range(5)]
-    receipts = await asyncio.gather(*(queue.accept(job, "bytes") for job in jobs))
+    receipts = await asyncio.gather(*(services.producer.accept(job, "bytes") for job in jobs))
     assert not any(receipt.duplicate for receipt in receipts)
-    assert (await queue.counts())["wait"] == before + 5
-    await queue.close()
+    assert (await services.consumer.counts())["wait"] == before + 5
+    await services.close()
 
 
 async def test_a_restarted_server_is_used_again(queue_settings: Settings, tmp_path: Path) -> None:
     """While the server is away, calls fail; when it is back, jobs and claims are still there, and scripts load anew."""
     with RedisServer(tmp_path / "redis") as server:
-        queue = JobConsumer.connect(queue_settings._replace(redis_port=server.port))
+        services = services_of(queue_settings._replace(redis_port=server.port))
         job = delivery()
-        await queue.accept(job, "bytes")
+        await services.producer.accept(job, "bytes")
         server.stop()
         with pytest.raises(QueueUnavailableError):
-            await queue.accept(delivery(), "bytes")
+            await services.producer.accept(delivery(), "bytes")
         server.start()
-        assert (await queue.accept(delivery(job.execution_id), "bytes")).duplicate
-        assert await queue.claim("a") is not None
-        await queue.close()
+        assert (await services.producer.accept(delivery(job.execution_id), "bytes")).duplicate
+        assert await services.consumer.claim("a") is not None
+        await services.close()
 
 
 async def test_an_unreachable_server_is_an_error_of_ours(queue_settings: Settings) -> None:
     """Whatever keeps Redis from answering is `QueueUnavailableError`, soon."""
-    queue = JobConsumer.connect(queue_settings._replace(redis_port=1))
-    for call in (queue.accept(delivery(), "bytes"), queue.claim("a"), queue.webhook_config("w"), queue.live_drains()):
+    services = services_of(queue_settings._replace(redis_port=1))
+    for call in (
+        services.producer.accept(delivery(), "bytes"),
+        services.consumer.claim("a"),
+        services.config_cache.webhook_config("w"),
+        services.live_drains.count(),
+    ):
         with pytest.raises(QueueUnavailableError):
             await call
-    await queue.close()
+    await services.close()
 
 
 async def test_accept_gives_up_on_a_server_that_does_not_answer(
@@ -190,38 +199,38 @@ async def test_accept_gives_up_on_a_server_that_does_not_answer(
         writer.close()
 
     silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    queue = JobConsumer.connect(queue_settings._replace(redis_port=silent.sockets[0].getsockname()[1]))
+    services = services_of(queue_settings._replace(redis_port=silent.sockets[0].getsockname()[1]))
     with pytest.raises(QueueUnavailableError):
-        await queue.accept(delivery(), "bytes")
-    await queue.close()
+        await services.producer.accept(delivery(), "bytes")
+    await services.close()
     silent.close()
     await silent.wait_closed()
 
 
-async def test_hints_are_remembered_and_a_refill_does_not_overwrite(queue: JobConsumer) -> None:
+async def test_hints_are_remembered_and_a_refill_does_not_overwrite(services: Services) -> None:
     """A reader's refill never replaces what a command has written meanwhile."""
-    unknown = await queue.webhook_config("w")
+    unknown = await services.config_cache.webhook_config("w")
     assert not unknown.is_known
-    assert await queue.refill_webhook("w", {"name": "new"}, unknown)
-    assert not await queue.refill_webhook("w", {"name": "old"}, unknown)
-    seen = await queue.webhook_config("w")
+    assert await services.config_cache.refill_webhook("w", {"name": "new"}, unknown)
+    assert not await services.config_cache.refill_webhook("w", {"name": "old"}, unknown)
+    seen = await services.config_cache.webhook_config("w")
     assert (seen.config, seen.is_fresh) == ({"name": "new"}, True)
-    await queue.refill_webhook("w", None, seen)
-    gone = await queue.webhook_config("w")
+    await services.config_cache.refill_webhook("w", None, seen)
+    gone = await services.config_cache.webhook_config("w")
     assert (gone.is_known, gone.config) == (True, None)
-    await queue.remember_published("f", 3, stream_version=7)
-    await queue.remember_published("f", 1, stream_version=5)
-    await queue.refill_published("f", 2)
-    assert await queue.published_versions(["f", "g"]) == {"f": 3}
+    await services.config_cache.remember_published("f", 3, stream_version=7)
+    await services.config_cache.remember_published("f", 1, stream_version=5)
+    await services.config_cache.refill_published("f", 2)
+    assert await services.config_cache.published_versions(["f", "g"]) == {"f": 3}
 
 
-async def test_a_job_of_another_client_starts_a_workflow_by_hand(queue: JobConsumer) -> None:
+async def test_a_job_of_another_client_starts_a_workflow_by_hand(services: Services) -> None:
     """`{tenant_id, workflow_id, input}` under any id is one start; an id that is a UUID is the execution's."""
     tenant, workflow = "01930000-0000-7000-8000-000000000001", "01930000-0000-7000-8000-000000000002"
-    key = queue._bull.toKey("order-7")
+    key = services.consumer._bull.toKey("order-7")
     data = json.dumps({"tenant_id": tenant, "workflow_id": workflow, "input": {"n": 1}})
-    await queue._client.hset(key, mapping={"name": "execution", "data": data})
-    job = await queue.peek("order-7")
+    await services.redis.hset(key, mapping={"name": "execution", "data": data})
+    job = await services.producer.peek("order-7")
     assert job is not None
     assert (job.kind, job.start) == ("start", {"workflow_id": workflow, "input": {"n": 1}})
     assert job.execution_id != "order-7"
@@ -229,12 +238,12 @@ async def test_a_job_of_another_client_starts_a_workflow_by_hand(queue: JobConsu
 
 async def test_calls_survive_connections_that_died_while_idle(redis_server_of_its_own: Settings) -> None:
     """A function that was frozen finds its connections closed and notices nothing more than a reconnect."""
-    queue = JobConsumer.connect(redis_server_of_its_own)
-    await asyncio.gather(*(queue.enqueue([resume()]) for _ in range(3)))
-    await queue.live_drains()
+    services = services_of(redis_server_of_its_own)
+    await asyncio.gather(*(services.producer.enqueue([resume()]) for _ in range(3)))
+    await services.live_drains.count()
     other = Redis(port=redis_server_of_its_own.redis_port)
     await other.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     await other.aclose()
-    assert await queue.claim("a") is not None
-    assert not (await queue.webhook_config("w")).is_known
-    await queue.close()
+    assert await services.consumer.claim("a") is not None
+    assert not (await services.config_cache.webhook_config("w")).is_known
+    await services.close()

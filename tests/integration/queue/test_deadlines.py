@@ -11,9 +11,9 @@ from local.stack.redis import RedisServer
 from shared.errors import QueueUnavailableError
 from shared.ids import new_id
 from shared.platform.deadline import within
-from shared.queue.consumer import JobConsumer
 from shared.settings import Settings
 from tests.faults.freezing import frozen, silent_host
+from tests.integration.queue.jobs import services_of
 
 
 def settings(port: int, **more: str) -> Settings:
@@ -26,27 +26,40 @@ def settings(port: int, **more: str) -> Settings:
 async def test_server_that_never_spoke_is_out_of_reach_in_time() -> None:
     """It takes the connection and no more: whatever is asked of it, by however many at once."""
     with silent_host() as port:
-        queue = JobConsumer.connect(settings(port))
+        services = services_of(settings(port))
         started = time.monotonic()
         with within(0.5):
-            calls = [call for _ in range(20) for call in (queue.live_drains(), queue.claim("t"), queue.peek(new_id()))]
+            calls = [
+                call
+                for _ in range(20)
+                for call in (
+                    services.live_drains.count(),
+                    services.consumer.claim("t"),
+                    services.producer.peek(new_id()),
+                )
+            ]
             found = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(error) for error in found} == {QueueUnavailableError}
         assert time.monotonic() - started < 5
-        await queue.close()
+        await services.close()
 
 
 async def test_answer_that_comes_too_late_is_nobody_elses(redis_server: RedisServer) -> None:
     """A server that hangs for a moment and then answers what was asked before: the next caller gets his own answer."""
-    queue = JobConsumer.connect(settings(redis_server.port))
-    await queue.ping()
-    assert await queue.count_error(new_id()) == 1
+    services = services_of(settings(redis_server.port))
+    await services.consumer.ping()
+    assert await services.consumer.count_error(new_id()) == 1
     with frozen(redis_server):
-        for late in (queue.ping(), queue.count_error("late"), queue.live_drains(), queue.claim("token")):
+        for late in (
+            services.consumer.ping(),
+            services.consumer.count_error("late"),
+            services.live_drains.count(),
+            services.consumer.claim("token"),
+        ):
             with within(0.2), pytest.raises(QueueUnavailableError):
                 await late
-    assert await queue.live_drains() == 0
-    assert await queue.counts() == {"wait": 0, "active": 0, "delayed": 0, "failed": 0}
-    assert await queue.count_error(new_id()) == 1
-    assert await queue.claim("token") is None
-    await queue.close()
+    assert await services.live_drains.count() == 0
+    assert await services.consumer.counts() == {"wait": 0, "active": 0, "delayed": 0, "failed": 0}
+    assert await services.consumer.count_error(new_id()) == 1
+    assert await services.consumer.claim("token") is None
+    await services.close()

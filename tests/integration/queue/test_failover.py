@@ -11,9 +11,8 @@ from redis.asyncio import Redis
 
 from local.stack.redis import RedisServer
 from shared.ids import new_id
-from shared.queue.consumer import JobConsumer
 from shared.settings import Settings
-from tests.integration.queue.jobs import delivery
+from tests.integration.queue.jobs import delivery, services_of
 
 
 class Name:
@@ -56,20 +55,26 @@ async def name(redis_server_of_its_own: Settings) -> AsyncIterator[Name]:
 
 async def test_old_primary_is_left_at_once(redis_server_of_its_own: Settings, name: Name, tmp_path: Path) -> None:
     """Scripts, single commands and pipelines alike: none of them fails because a connection is from before."""
-    queue = JobConsumer.connect(redis_server_of_its_own._replace(redis_port=name.port))
+    services = services_of(redis_server_of_its_own._replace(redis_port=name.port))
     # Several connections, for scripts and for commands.
-    await asyncio.gather(*(queue.enqueue([delivery()]) for _ in range(3)))
-    await asyncio.gather(*(queue.count_error(new_id()) for _ in range(5)), queue.remember_waiting_client(new_id()))
+    await asyncio.gather(*(services.producer.enqueue([delivery()]) for _ in range(3)))
+    await asyncio.gather(
+        *(services.consumer.count_error(new_id()) for _ in range(5)),
+        services.consumer.remember_waiting_client(new_id()),
+    )
     with RedisServer(tmp_path / "other") as other:
         async with Redis(port=redis_server_of_its_own.redis_port) as old:
             await old.replicaof("127.0.0.1", str(other.port))
         name.leads_to = other.port
         job = delivery()
-        receipt = await queue.accept(job, "0")
+        receipt = await services.producer.accept(job, "0")
         assert not receipt.duplicate
-        await asyncio.gather(*(queue.count_error(new_id()) for _ in range(5)), queue.remember_waiting_client(new_id()))
-        claimed = await queue.claim(new_id())
+        await asyncio.gather(
+            *(services.consumer.count_error(new_id()) for _ in range(5)),
+            services.consumer.remember_waiting_client(new_id()),
+        )
+        claimed = await services.consumer.claim(new_id())
         assert claimed is not None
         assert claimed.job == job
-        await queue.complete(claimed)
-        await queue.close()
+        await services.consumer.complete(claimed)
+        await services.close()

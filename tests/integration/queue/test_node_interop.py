@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.bootstrap import Services
 from shared.ids import derived_id
 from shared.json_types import JsonObject
-from shared.queue.consumer import JobConsumer
 from shared.settings import Settings
 from tests.integration.queue.jobs import TENANT, delivery, resume
 
@@ -62,16 +62,16 @@ async def node(folder: Path, settings: Settings, job_id: str, data: JsonObject) 
 
 
 async def test_node_sees_our_jobs_and_we_run_its(
-    queue: JobConsumer, queue_settings: Settings, node_modules: Path
+    services: Services, queue_settings: Settings, node_modules: Path
 ) -> None:
     """Node counts and reads our jobs in each state; a job that it adds is claimed, understood and completed."""
     put_off, running, waiting = resume(), resume(), delivery(body="ünïcode 🙂")
-    await queue.enqueue([put_off, running])
-    claimed = await queue.claim("a")
+    await services.producer.enqueue([put_off, running])
+    claimed = await services.consumer.claim("a")
     assert claimed is not None
-    await queue.delay(claimed, 60)
-    assert await queue.claim("a") is not None
-    await queue.accept(waiting, "bytes")
+    await services.consumer.delay(claimed, 60)
+    assert await services.consumer.claim("a") is not None
+    await services.producer.accept(waiting, "bytes")
 
     seen = await node(
         node_modules, queue_settings, "order-7", {"tenant_id": TENANT, "workflow_id": WORKFLOW, "input": {"n": 1}}
@@ -82,12 +82,12 @@ async def test_node_sees_our_jobs_and_we_run_its(
     assert [(job["id"], job["name"], job["data"]) for job in seen["waiting"]] == [
         (waiting.execution_id, "execution", waiting.data())
     ]
-    ours = await queue.claim("b")
+    ours = await services.consumer.claim("b")
     assert ours is not None
-    theirs = await queue.complete(ours)
+    theirs = await services.consumer.complete(ours)
     assert theirs is not None
     assert theirs.job is not None
     assert theirs.job.execution_id == derived_id("job", "order-7")
     assert theirs.job.start == {"workflow_id": WORKFLOW, "input": {"n": 1}}
-    assert await queue.complete(theirs) is None
-    assert await queue.counts() == {"wait": 0, "active": 1, "delayed": 1, "failed": 0}
+    assert await services.consumer.complete(theirs) is None
+    assert await services.consumer.counts() == {"wait": 0, "active": 1, "delayed": 1, "failed": 0}

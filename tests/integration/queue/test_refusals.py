@@ -7,24 +7,28 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from shared.bootstrap import Services
 from shared.errors import QueueError, QueueUnavailableError
-from shared.queue.consumer import JobConsumer
 from shared.settings import Settings
-from tests.integration.queue.jobs import delivery, resume
+from tests.integration.queue.jobs import delivery, resume, services_of
 
 
 @pytest.fixture
-async def own(redis_server_of_its_own: Settings) -> AsyncIterator[JobConsumer]:
+async def own(redis_server_of_its_own: Settings) -> AsyncIterator[Services]:
     """A queue on a server that may be spoilt."""
-    queue = JobConsumer.connect(redis_server_of_its_own)
-    yield queue
-    await queue.close()
+    services = services_of(redis_server_of_its_own)
+    yield services
+    await services.close()
 
 
-async def test_script_that_goes_wrong_is_an_error_of_ours(queue: JobConsumer, caplog: pytest.LogCaptureFixture) -> None:
+async def test_script_that_goes_wrong_is_an_error_of_ours(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     """Asking again would not help: it is logged as an error, and told apart from a Redis that is out of reach."""
-    await queue._client.set(queue._keys.drains, "no sorted set")
-    for call in (queue.announce("a", 10), queue.enqueue([resume()]), queue.accept(delivery(), "bytes")):
+    await services.redis.set(services.redis_keys.drains, "no sorted set")
+    for call in (
+        services.live_drains.announce("a", 10),
+        services.producer.enqueue([resume()]),
+        services.producer.accept(delivery(), "bytes"),
+    ):
         with pytest.raises(QueueError) as raised:
             await call
         assert "WRONGTYPE" in str(raised.value.__cause__)
@@ -32,27 +36,27 @@ async def test_script_that_goes_wrong_is_an_error_of_ours(queue: JobConsumer, ca
 
 
 @pytest.mark.parametrize("setting", ["maxmemory", "replicaof"])
-async def test_server_that_takes_no_writes_now_is_unavailable(own: JobConsumer, setting: str) -> None:
+async def test_server_that_takes_no_writes_now_is_unavailable(own: Services, setting: str) -> None:
     """It has no memory left, or has become a replica: in scripts as outside of them."""
-    await own.enqueue([resume()])
+    await own.producer.enqueue([resume()])
     if setting == "maxmemory":
-        await own._client.config_set("maxmemory", "1")
+        await own.redis.config_set("maxmemory", "1")
     else:
-        await own._client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        await own.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(QueueUnavailableError):
-        await own.enqueue([resume()])
+        await own.producer.enqueue([resume()])
     with pytest.raises(QueueUnavailableError):
-        await own.remember_waiting_client(resume().execution_id)
+        await own.consumer.remember_waiting_client(resume().execution_id)
 
 
-async def test_server_that_is_busy_with_a_script_is_unavailable(own: JobConsumer) -> None:
+async def test_server_that_is_busy_with_a_script_is_unavailable(own: Services) -> None:
     """Until the script has ended or is killed."""
-    await own._client.config_set("busy-reply-threshold", "1")
-    endless = asyncio.create_task(own._client.eval("while true do end", 0))
+    await own.redis.config_set("busy-reply-threshold", "1")
+    endless = asyncio.create_task(own.redis.eval("while true do end", 0))
     await asyncio.sleep(0.2)
     with pytest.raises(QueueUnavailableError):
-        await own.counts()
-    await own._client.script_kill()
+        await own.consumer.counts()
+    await own.redis.script_kill()
     await asyncio.wait([endless])
     assert endless.exception() is not None
-    assert (await own.counts())["wait"] == 0
+    assert (await own.consumer.counts())["wait"] == 0

@@ -154,7 +154,7 @@ class JournaledEvents(EventStoreRepository):
 def ledger(sender: Sender) -> list[JsonObject]:
     """The lines, written by a drain's writer."""
     services = sender.services
-    writer = DeliveryLogWriter(services.queue, services.webhooks, Piggyback(), new_id())
+    writer = DeliveryLogWriter(services.delivery_log, services.webhooks, Piggyback(), new_id())
     while run(writer.write()):
         pass
     return run(services.webhooks.deliveries(sender.actor.tenant_id, sender.webhook_id, 100))

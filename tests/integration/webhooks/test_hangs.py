@@ -53,7 +53,7 @@ def test_while_supabase_hangs_the_last_known_webhook_serves(
         patch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 0.0)
         assert sender.send(b"before").status == 202
     if is_warm:
-        run(sender.services.redis.delete(sender.services.config_cache._keys.webhook(sender.webhook_id)))
+        run(sender.services.redis.delete(sender.services.redis_keys.webhook(sender.webhook_id)))
     else:
         app.intake.cache_clear()
     started = time.monotonic()
@@ -61,7 +61,7 @@ def test_while_supabase_hangs_the_last_known_webhook_serves(
         answers = [sender.send(b"%d" % number) for number in range(8)]
     assert [answer.status for answer in answers] == [202] * 8
     assert time.monotonic() - started < GENEROUS_SECONDS
-    assert run(sender.services.queue.counts())["wait"] == 9
+    assert run(sender.services.consumer.counts())["wait"] == 9
 
 
 def test_while_both_hang_the_provider_is_asked_to_try_again(wired: Services, servers: Servers) -> None:

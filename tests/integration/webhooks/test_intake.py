@@ -32,7 +32,7 @@ def test_a_signed_delivery_is_queued_under_the_id_that_it_answers(sender: Sender
     sha256 = hashlib.sha256(body).hexdigest()
     assert answer.json["execution_id"] == derived_id("delivery", sender.webhook_id, f"one:{sha256}")
     assert (is_uuid(answer.json["delivery_id"]), answer.json["duplicate"]) == (True, False)
-    job = run(sender.services.queue.peek(answer.json["execution_id"]))
+    job = run(sender.services.producer.peek(answer.json["execution_id"]))
     assert job is not None
     assert job.delivery is not None
     assert job.tenant_id == sender.actor.tenant_id
@@ -57,7 +57,7 @@ def test_where_the_secret_itself_is_sent_it_is_not_kept(wired: Services, place: 
     sent: JsonObject = {"signed": {name: sender.secret}} if "header" in place else {"signed": {}}
     if "query" in place:
         sent["query"] = {name: sender.secret, "other": "1"}
-    job = run(wired.queue.peek(sender.send(**sent).json["execution_id"]))
+    job = run(wired.producer.peek(sender.send(**sent).json["execution_id"]))
     assert job is not None
     assert sender.secret not in json.dumps(job.data())
     wrong = sender.secret[:-1] + "~"
@@ -77,7 +77,7 @@ def test_the_same_delivery_again_is_a_duplicate(sender: Sender) -> None:
     first, again = sender.send(x_github_delivery="one"), sender.send(x_github_delivery="one")
     assert (first.status, again.status) == (202, 200)
     assert again.json == {**first.json, "duplicate": True}
-    assert run(sender.services.queue.counts())["wait"] == 1
+    assert run(sender.services.consumer.counts())["wait"] == 1
 
 
 def test_the_same_signed_id_with_other_bytes_is_refused(wired: Services) -> None:
@@ -86,7 +86,7 @@ def test_the_same_signed_id_with_other_bytes_is_refused(wired: Services) -> None
     assert sender.send(b'{"n": 1}', signed=sender.signed(b'{"n": 1}', webhook_id="m1")).status == 202
     answer = sender.send(b'{"n": 2}', signed=sender.signed(b'{"n": 2}', webhook_id="m1"))
     assert (answer.status, answer.json["code"]) == (409, "conflict")
-    assert run(wired.queue.counts())["wait"] == 1
+    assert run(wired.consumer.counts())["wait"] == 1
 
 
 @pytest.mark.parametrize("signature", [None, "", "sha256=" + "0" * 64, "sha256=nonsense"])
@@ -96,7 +96,7 @@ def test_a_forged_delivery_is_refused_whatever_its_body(sender: Sender, signatur
     answer = sender.send(b"{not json", signed=headers)
     assert (answer.status, answer.json["code"]) == (401, "invalid_signature")
     assert answer.headers["content-type"] == "application/problem+json"
-    assert run(sender.services.queue.counts())["wait"] == 0
+    assert run(sender.services.consumer.counts())["wait"] == 0
 
 
 def test_a_forgery_takes_no_deliverys_place(wired: Services) -> None:
@@ -125,7 +125,7 @@ def test_a_stale_delivery_is_refused(wired: Services) -> None:
 def test_a_body_that_is_no_json_is_accepted_when_it_verifies(sender: Sender) -> None:
     """What a body means is for the run; intake takes any bytes."""
     answer = sender.send(b"\xff\x00 not text")
-    job = run(sender.services.queue.peek(answer.json["execution_id"]))
+    job = run(sender.services.producer.peek(answer.json["execution_id"]))
     assert job is not None
     assert job.delivery is not None
     assert (answer.status, job.delivery["body_encoding"], job.delivery["body"]) == (202, "base64", "/wAgbm90IHRleHQ=")
@@ -191,7 +191,7 @@ def test_a_ping_is_answered_and_starts_nothing(sender: Sender) -> None:
     """GitHub's ping verifies like a delivery and is answered with 200; a forged one is 401."""
     assert sender.send(x_github_event="ping").status == 200
     assert sender.send(signed={"x-github-event": "ping"}).status == 401
-    assert run(sender.services.queue.counts())["wait"] == 0
+    assert run(sender.services.consumer.counts())["wait"] == 0
 
 
 @pytest.mark.parametrize(("provider_id", "method", "status"), [("generic_hmac", "HEAD", 200), ("github", "GET", 404)])

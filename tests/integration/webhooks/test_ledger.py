@@ -114,7 +114,7 @@ def test_the_answer_is_the_providers_own_where_the_webhook_has_none(wired: Servi
     sender = Sender.of(wired, "xero", secret="an-example-secret-for-xero")
     answers = [sender.send(b'{"events": []}') for _ in range(2)]
     assert [(answer.status, answer.text) for answer in answers] == [(200, ""), (200, "")]
-    assert run(wired.queue.counts())["wait"] == 1
+    assert run(wired.consumer.counts())["wait"] == 1
 
 
 def test_a_rotated_secret_leaves_the_old_one_its_grace(sender: Sender) -> None:
@@ -142,7 +142,7 @@ def test_a_filtered_delivery_can_be_run_after_all(sender: Sender) -> None:
     services, tenant_id = sender.services, sender.actor.tenant_id
     (event,) = run(services.events.read_all(tenant_id, again["execution_id"]))
     assert (event.payload["trigger"]["body"], event.payload["trigger"]["event_type"]) == ({"n": 7}, "issues")
-    assert run(services.queue.peek(again["execution_id"])) is not None
+    assert run(services.producer.peek(again["execution_id"])) is not None
     whole = run(get_delivery(services.webhooks, services.events, tenant_id, sender.webhook_id, line["id"]))
     assert (whole["body"], whole["raw_body"]) == ({"n": 7}, "eyJuIjogN30=")
 
@@ -155,7 +155,7 @@ def test_a_large_refused_body_is_kept(sender: Sender) -> None:
     tenant_id = sender.actor.tenant_id
     body = run(sender.services.webhooks.delivery_body(tenant_id, line["body_sha256"]))
     assert base64.b64decode(body or "") == b"x" * 4_500_000
-    assert run(sender.services.redis.exists(sender.services.queue._keys.ledger_bodies)) == 0
+    assert run(sender.services.redis.exists(sender.services.redis_keys.ledger_bodies)) == 0
 
 
 def test_refused_bodies_are_bounded(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +223,7 @@ async def carried_beside(sender: Sender, line: JsonObject, job: ExecutionJob) ->
 
 def test_lines_go_with_the_commit_of_runs(sender: Sender) -> None:
     """While anything is appended, no call is made for them alone."""
-    job = run(sender.services.queue.peek(sender.send(b"2").json["execution_id"]))
+    job = run(sender.services.producer.peek(sender.send(b"2").json["execution_id"]))
     assert job is not None
     assert job.delivery is not None
     line = entry_without_run(job.delivery, sender.actor.tenant_id, "filtered", None, True) | {"id": new_id()}
@@ -235,7 +235,7 @@ def test_lines_go_with_the_commit_of_runs(sender: Sender) -> None:
 
 def test_a_line_that_cannot_be_written_fails_no_run(sender: Sender) -> None:
     """The runs' commit is repeated without it."""
-    job = run(sender.services.queue.peek(sender.send(b"2").json["execution_id"]))
+    job = run(sender.services.producer.peek(sender.send(b"2").json["execution_id"]))
     assert job is not None
     carried, spilled = run(carried_beside(sender, {"id": "no uuid"}, job))
     assert (carried, spilled.mismatch) == (False, False)
@@ -255,10 +255,10 @@ def test_a_writer_that_dies_half_way_loses_and_doubles_nothing(sender: Sender, m
     services = sender.services
     for number in range(3):
         sender.send(b"%d" % number, signed={})
-    notes = run(services.queue.take_entries("it dies"))
+    notes = run(services.delivery_log.take("it dies"))
     assert notes is not None
     run(services.webhooks.record([*notes.lines, *notes.counts]))
-    run(services.redis.delete(services.queue._keys.ledger_writer))  # its lock has expired
+    run(services.redis.delete(services.redis_keys.ledger_writer))  # its lock has expired
     sender.send(b"4", signed={})
     assert sorted(line["count"] for line in ledger(sender)) == [1, 1, 2]
 
@@ -269,20 +269,20 @@ def test_the_scheduled_drain_writes_what_waits(sender: Sender) -> None:
         sender.send(b"%d" % number, signed={})
     run(drain(lambda: 8.0))
     assert len(run(sender.services.webhooks.deliveries(sender.actor.tenant_id, sender.webhook_id, 10))) == 3
-    assert run(sender.services.queue.take_entries("another")) is None
+    assert run(sender.services.delivery_log.take("another")) is None
 
 
 def test_lines_wake_a_drain_where_none_is_live(sender: Sender) -> None:
     """One in ten seconds, so that an owner need not wait for the schedule, and an attacker wakes no crowd."""
-    queue = sender.services.queue
+    services = sender.services
     row = {"tenant_id": sender.actor.tenant_id, "webhook_id": sender.webhook_id, "verdict": "paused"}
     row |= {"body_sha256": "0" * 64, "size_bytes": 0}
 
     async def ask() -> list[bool]:
-        asked = [await queue.log_delivery(row), await queue.log_delivery(row)]
-        await sender.services.redis.delete(queue._keys.ledger_waking)
-        await queue.announce("a drain", 10)
-        return [*asked, await queue.log_delivery(row)]
+        asked = [await services.delivery_log.append(row), await services.delivery_log.append(row)]
+        await sender.services.redis.delete(services.redis_keys.ledger_waking)
+        await services.live_drains.announce("a drain", 10)
+        return [*asked, await services.delivery_log.append(row)]
 
     assert run(ask()) == [True, False, False]
 
@@ -300,7 +300,7 @@ def test_a_custom_scheme_goes_live_with_its_first_verified_delivery(wired: Servi
     assert sender.send(b"1", signed={"x-id": "0", "x-sign": "AAAA"}).status == 401
     answer = sender.send(b"1", x_id="1")
     assert (answer.status, answer.json) == (200, {"verified": True, "live": True})
-    assert run(wired.queue.counts())["wait"] == 0
+    assert run(wired.consumer.counts())["wait"] == 0
     assert sender.send(b"2", x_id="2").status == 202
 
 
@@ -371,7 +371,7 @@ def test_a_body_that_is_a_token_reaches_the_run_as_its_claims(wired: Services) -
     sender = Sender.of(wired, "dialpad", secret="an-example-secret-for-dialpad")
     vector = (provider_data("dialpad") or {})["vectors"]["good"]
     body = vector["body"].encode()
-    job = run(wired.queue.peek(sender.send(body, signed={"content-type": "text/plain"}).json["execution_id"]))
+    job = run(wired.producer.peek(sender.send(body, signed={"content-type": "text/plain"}).json["execution_id"]))
     assert job is not None
     assert job.delivery is not None
     assert queued(job.delivery).trigger["body"]["state"] == "hangup"
@@ -415,7 +415,7 @@ def test_fifty_copies_at_once_are_one_run(sender: Sender) -> None:
     answers = run(copies())
     assert sorted(answer["statusCode"] for answer in answers) == [200] * 49 + [202]
     assert len({json.loads(answer["body"])["execution_id"] for answer in answers}) == 1
-    assert run(sender.services.queue.counts())["wait"] == 1
+    assert run(sender.services.consumer.counts())["wait"] == 1
 
 
 def test_an_origin_that_asks_is_allowed(wired: Services) -> None:

@@ -72,12 +72,12 @@ def line_of(sender: Sender, **changes: Any) -> JsonObject:
 def leave(services: Services, *lines: object) -> None:
     """Leaves lines where intake does; texts as they are."""
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
-    run(services.redis.rpush(services.queue._keys.ledger, *texts))
+    run(services.redis.rpush(services.redis_keys.ledger, *texts))
 
 
 def waiting(services: Services) -> int:
     """How many lines wait to be written."""
-    return run(services.redis.llen(services.queue._keys.ledger))
+    return run(services.redis.llen(services.redis_keys.ledger))
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_a_bad_count_stops_no_other(sender: Sender, field: str, number: str) -> 
     ids = {"tenant": sender.actor.tenant_id, "webhook": sender.webhook_id}
     good = f"{sender.actor.tenant_id} {sender.webhook_id} paused {int(time.time()) // 60 * 60}"
     counts = {field.format(**ids): number, good: "5"}
-    run(sender.services.redis.hset(sender.services.queue._keys.ledger_counts, mapping=counts))
+    run(sender.services.redis.hset(sender.services.redis_keys.ledger_counts, mapping=counts))
     assert [line["count"] for line in ledger(sender)] == [5]
-    assert run(sender.services.redis.exists(sender.services.queue._keys.ledger_taken)) == 0
+    assert run(sender.services.redis.exists(sender.services.redis_keys.ledger_taken)) == 0
 
 
 def test_a_body_that_is_not_what_its_line_says_is_not_kept(sender: Sender) -> None:
@@ -147,7 +147,7 @@ def test_a_body_that_is_not_what_its_line_says_is_not_kept(sender: Sender) -> No
     bodies = dict(zip([line["body_sha256"] for line in lines], ["AAAA", "not base64\x00!", "A" * 4000], strict=True))
     leave(sender.services, *lines)
     mapping = {f"{sender.actor.tenant_id} {sha256}": body for sha256, body in bodies.items()}
-    run(sender.services.redis.hset(sender.services.queue._keys.ledger_bodies, mapping=mapping))
+    run(sender.services.redis.hset(sender.services.redis_keys.ledger_bodies, mapping=mapping))
     assert len(ledger(sender)) == 3
     webhooks, tenant_id = sender.services.webhooks, sender.actor.tenant_id
     assert [run(webhooks.delivery_body(tenant_id, sha256)) for sha256 in bodies] == ["AAAA", None, None]
@@ -156,11 +156,11 @@ def test_a_body_that_is_not_what_its_line_says_is_not_kept(sender: Sender) -> No
 def test_a_batch_is_bounded_in_bytes(sender: Sender) -> None:
     """Many large lines are many calls, not one of any size."""
     leave(sender.services, *(line_of(sender, headers={"x": "y" * 100_000}) for _ in range(30)))
-    notes = run(sender.services.queue.take_entries("one"))
+    notes = run(sender.services.delivery_log.take("one"))
     assert notes is not None
     assert notes.more
     assert len(notes.lines) < 30
-    run(sender.services.queue.finish_entries("one", notes))
+    run(sender.services.delivery_log.finish("one", notes))
     assert len(ledger(sender)) == 30 - len(notes.lines)
 
 
@@ -172,9 +172,9 @@ def test_a_poisoned_batch_is_carried_once(sender: Sender) -> None:
     async def commits() -> None:
         piggyback = Piggyback()
         events = JournaledEvents(services.database, piggyback)
-        writer = DeliveryLogWriter(services.queue, services.webhooks, piggyback, new_id())
+        writer = DeliveryLogWriter(services.delivery_log, services.webhooks, piggyback, new_id())
         for number in range(3):
-            job = await services.queue.peek(accepted[number])
+            job = await services.producer.peek(accepted[number])
             assert job is not None
             writing = asyncio.create_task(writer.write())
             for _ in range(20):  # until it has taken lines and waits for a commit, if there are any
@@ -183,7 +183,7 @@ def test_a_poisoned_batch_is_carried_once(sender: Sender) -> None:
                     break
             await store_run(events, job)
             await writing
-            assert await services.redis.llen(services.queue._keys.ledger) == 0
+            assert await services.redis.llen(services.redis_keys.ledger) == 0
 
     accepted = [sender.send(b"%d" % number).json["execution_id"] for number in range(3)]
     run(commits())
@@ -199,12 +199,12 @@ def test_lines_wait_while_the_store_is_out_of_reach(sender: Sender, monkeypatch:
     leave(services, line_of(sender))
     monkeypatch.setattr(services.database, "_url", "http://127.0.0.1:9")
     run(services.database.close())
-    writer = DeliveryLogWriter(services.queue, services.webhooks, Piggyback(), new_id())
+    writer = DeliveryLogWriter(services.delivery_log, services.webhooks, Piggyback(), new_id())
     assert run(writer.write()) is False
     assert waiting(services) == 1
     monkeypatch.undo()
     run(services.database.close())
-    run(services.redis.delete(services.queue._keys.ledger_writer))
+    run(services.redis.delete(services.redis_keys.ledger_writer))
     assert len(ledger(sender)) == 1
 
 
@@ -244,7 +244,7 @@ def test_lines_wait_while_the_database_takes_none(sender: Sender, servers: Serve
             assert waiting(sender.services) == 2
         finally:
             connection.execute("grant insert on public.webhook_deliveries to service_role")
-    run(sender.services.redis.delete(sender.services.queue._keys.ledger_writer))
+    run(sender.services.redis.delete(sender.services.redis_keys.ledger_writer))
     assert len(ledger(sender)) == 2
 
 
@@ -263,13 +263,13 @@ def test_a_stored_pattern_is_refused_with_its_reason(wired: Services) -> None:
 def test_a_writer_that_was_interrupted_goes_on(sender: Sender) -> None:
     """A drain that ends while it writes is the one that writes the rest; nobody else does meanwhile."""
     leave(sender.services, line_of(sender))
-    queue = sender.services.queue
-    assert run(queue.take_entries("one")) is not None
-    assert run(queue.take_entries("another")) is None
-    again = run(queue.take_entries("one"))
+    services = sender.services
+    assert run(services.delivery_log.take("one")) is not None
+    assert run(services.delivery_log.take("another")) is None
+    again = run(services.delivery_log.take("one"))
     assert again is not None
-    run(queue.finish_entries("one", again))
-    assert run(queue.take_entries("another")) is None
+    run(services.delivery_log.finish("one", again))
+    assert run(services.delivery_log.take("another")) is None
     assert waiting(sender.services) == 0
 
 
@@ -278,18 +278,18 @@ def test_many_counts_are_written_in_many_calls(sender: Sender) -> None:
     tenant_id, minute = sender.actor.tenant_id, int(time.time()) // 60 * 60
     fields = {f"{tenant_id} {sender.webhook_id} paused {minute - 60 * n}": str(n + 1) for n in range(1800)}
     fields |= {f"garbage {n}": "1" for n in range(100)}
-    run(sender.services.redis.hset(sender.services.queue._keys.ledger_counts, mapping=fields))
-    notes = run(sender.services.queue.take_entries("one"))
+    run(sender.services.redis.hset(sender.services.redis_keys.ledger_counts, mapping=fields))
+    notes = run(sender.services.delivery_log.take("one"))
     assert notes is not None
     assert notes.more
     assert 0 < len(notes.counted) < 1900
-    run(sender.services.queue.finish_entries("one", notes))
+    run(sender.services.delivery_log.finish("one", notes))
     run(sender.services.webhooks.record(notes.counts))
     ledger(sender)
     lines = run(sender.services.webhooks.deliveries(tenant_id, sender.webhook_id, 1000, since="2020-01-01T00:00:00Z"))
     older = run(sender.services.webhooks.deliveries(tenant_id, sender.webhook_id, 1000, until=lines[-1]["received_at"]))
     assert sorted(line["count"] for line in [*lines, *older]) == list(range(1, 1801))
-    assert run(sender.services.redis.exists(sender.services.queue._keys.ledger_taken)) == 0
+    assert run(sender.services.redis.exists(sender.services.redis_keys.ledger_taken)) == 0
 
 
 class Laborious(WebhookRepository):
@@ -316,10 +316,10 @@ def test_lines_that_take_too_long_together_are_written_a_few_at_a_time(sender: S
     services = sender.services
     leave(services, *(line_of(sender, verdict="no_such_verdict") for _ in range(24)), line_of(sender))
     webhooks = Laborious(services.database)
-    writer = DeliveryLogWriter(services.queue, webhooks, Piggyback(), "slow")
+    writer = DeliveryLogWriter(services.delivery_log, webhooks, Piggyback(), "slow")
 
     async def turns() -> None:
-        mark, ends = services.queue._keys.ledger_writer, list[asyncio.Task[Any]]()
+        mark, ends = services.redis_keys.ledger_writer, list[asyncio.Task[Any]]()
         for _ in range(100):
             webhooks.begin(lambda: ends.append(asyncio.ensure_future(services.redis.delete(mark))))
             if not await writer.write():

@@ -146,7 +146,7 @@ def test_queued_delivery_names_its_request(sender: Sender) -> None:
     event["requestContext"]["requestId"] = "JKJaXmPLvHcESHA="
     event["headers"]["x-amzn-trace-id"] = "Root=1-5759e988-bd862e3fe1be46a994272793"
     execution_id = sender.invoke(event).json["execution_id"]
-    job = run(sender.services.queue.peek(execution_id))
+    job = run(sender.services.producer.peek(execution_id))
     assert job is not None
     assert job.cause.metadata() == {
         "correlation_id": "JKJaXmPLvHcESHA=",

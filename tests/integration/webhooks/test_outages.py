@@ -46,12 +46,12 @@ def test_without_redis_a_delivery_becomes_a_run_that_is_due(wired: Services, ser
 def test_redis_that_refuses_a_delivery_loses_none(wired: Services) -> None:
     """Another client has spoilt a key: the delivery goes past Redis, as when nobody is there."""
     sender = Sender.of(wired, "github")
-    run(wired.redis.delete(wired.producer._keys.drains))
-    run(wired.redis.set(wired.producer._keys.drains, "no sorted set"))
+    run(wired.redis.delete(wired.redis_keys.drains))
+    run(wired.redis.set(wired.redis_keys.drains, "no sorted set"))
     try:
         answer = sender.send(b'{"n": 7}', x_github_delivery="one", x_github_event="push")
     finally:
-        run(wired.redis.delete(wired.producer._keys.drains))
+        run(wired.redis.delete(wired.redis_keys.drains))
     assert answer.status == 202
     row = run(wired.executions.get(sender.actor.tenant_id, answer.json["execution_id"]))
     assert row is not None
@@ -85,7 +85,7 @@ def test_what_went_past_redis_is_counted_once(
 def test_a_delivery_that_the_queue_took_after_all_is_no_duplicate(wired: Services) -> None:
     """When Redis answered too late and the run began before the spill, it is the same delivery, not another."""
     sender = Sender.of(wired, "github")
-    job = run(wired.queue.peek(sender.send().json["execution_id"]))
+    job = run(wired.producer.peek(sender.send().json["execution_id"]))
     assert job is not None
     first, again = run(store_run(wired.events, job)), run(store_run(wired.events, job))
     assert first == again
@@ -99,7 +99,7 @@ def test_without_supabase_deliveries_are_queued(wired: Services, servers: Server
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("shared.queue.cache.FRESH_SECONDS", -1)
         assert sender.send().status == 202
-    assert run(wired.queue.counts())["wait"] == 1
+    assert run(wired.consumer.counts())["wait"] == 1
 
 
 def test_redis_that_is_back_takes_deliveries_when_supabase_goes(
@@ -115,7 +115,7 @@ def test_redis_that_is_back_takes_deliveries_when_supabase_goes(
     servers.supabase.stop()
     queued = sender.send(b"3")
     assert queued.status == 202
-    assert run(wired.queue.peek(queued.json["execution_id"])) is not None
+    assert run(wired.producer.peek(queued.json["execution_id"])) is not None
     servers.redis.stop()
     assert sender.send(b"4").status == 503
 

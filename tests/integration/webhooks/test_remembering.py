@@ -130,7 +130,7 @@ def test_all_webhooks_of_a_workflow_are_remembered(
 )
 def test_what_another_client_has_left_there_is_no_webhook(sender: Sender, text: str) -> None:
     """Deliveries are taken as the store says, and that takes its place; so with what is published."""
-    keys = sender.services.queue._keys
+    keys = sender.services.redis_keys
     run(sender.services.redis.set(keys.webhook(sender.webhook_id), text))
     run(sender.services.redis.set(keys.published(sender.workflow_id), text or "x"))
     assert sender.send(b"{}").status == 202

@@ -50,9 +50,9 @@ def taken_away(services: Services, jobs: int, *, kept: bool = False, failing: bo
             await asyncio.wait_for(done.wait(), 30)
         finally:
             await worker.close()  # waits for what it is doing
-        counts = await services.queue.counts()
+        counts = await services.consumer.counts()
         assert counts["wait"] + counts["active"] == 0
-        assert [await services.queue.peek(job_id) is not None for job_id in seen] == [kept] * jobs
+        assert [await services.producer.peek(job_id) is not None for job_id in seen] == [kept] * jobs
 
     run(work())
 
@@ -113,7 +113,7 @@ def test_retries_at_once_make_one_run(sender: Sender) -> None:
     answers = [Answer(each["statusCode"], each["headers"], each["body"]) for each in run(together())]
     assert {answer.status for answer in answers} <= {200, 202}
     assert len({answer.json["execution_id"] for answer in answers}) == 1
-    assert run(sender.services.queue.counts())["wait"] == 1
+    assert run(sender.services.consumer.counts())["wait"] == 1
     drained(sender)
     assert len(runs_of(sender)) == 1
 
@@ -140,17 +140,17 @@ def test_an_error_while_a_job_is_added_leaves_no_claim(sender: Sender) -> None:
     run(redis.set(meta, "not a hash"))
     first = sender.send(x_github_delivery="one")
     assert first.status == 202  # around Redis, whose error counts as one that is out of reach
-    assert not run(redis.exists(sender.services.producer._keys.delivery(first.json["execution_id"])))
+    assert not run(redis.exists(sender.services.redis_keys.delivery(first.json["execution_id"])))
     run(redis.delete(meta))
 
 
 def test_a_key_that_was_spoilt_sends_no_other_delivery_around_redis(sender: Sender) -> None:
     """What Redis refuses for one delivery, it need not refuse for the next, of this tenant or of another."""
     spoilt = derived_id("delivery", sender.webhook_id, f"one:{hashlib.sha256(b'1').hexdigest()}")
-    run(sender.services.redis.hset(sender.services.producer._keys.delivery(spoilt), "not", "a claim"))
+    run(sender.services.redis.hset(sender.services.redis_keys.delivery(spoilt), "not", "a claim"))
     assert [sender.send(b"1", x_github_delivery="one").status, sender.send(b"2").status] == [202, 202]
     assert [run_id for run_id, _ in runs_of(sender)] == [spoilt]
-    assert run(sender.services.queue.counts())["wait"] == 1
+    assert run(sender.services.consumer.counts())["wait"] == 1
 
 
 def test_unpublishing_counts_at_the_next_delivery(sender: Sender) -> None:
@@ -158,4 +158,4 @@ def test_unpublishing_counts_at_the_next_delivery(sender: Sender) -> None:
     assert sender.send(b"1").status == 202
     run(unpublish_workflow(sender.services, sender.actor, sender.workflow_id))
     assert sender.send(b"2").status == 410
-    assert run(sender.services.queue.counts())["wait"] == 1
+    assert run(sender.services.consumer.counts())["wait"] == 1

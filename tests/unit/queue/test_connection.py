@@ -8,10 +8,9 @@ from redis.exceptions import DataError, ReadOnlyError, ResponseError
 
 from shared.errors import QueueError, QueueUnavailableError
 from shared.queue.connection import connect, in_our_terms
-from shared.queue.consumer import JobConsumer
 from shared.queue.keys import OwnKeys
 from shared.settings import Settings
-from tests.integration.queue.jobs import TENANT
+from tests.integration.queue.jobs import TENANT, services_of
 
 SETTINGS = Settings("http://127.0.0.1:1", "unused", redis_host="redis.test", redis_password="word", redis_tls=True)
 
@@ -63,8 +62,8 @@ async def test_an_id_that_bullmq_would_misread_is_refused() -> None:
     """Numbers and colons mean something to BullMQ; only UUIDs are executions."""
     from shared.queue.job import ExecutionJob
 
-    queue = JobConsumer.connect(SETTINGS)
+    services = services_of(SETTINGS)
     for execution_id in ("7", "a:b", ""):
         with pytest.raises(ValueError, match="UUID"):
-            await queue.enqueue([ExecutionJob(TENANT, execution_id, "resume")])
-    await queue.close()
+            await services.producer.enqueue([ExecutionJob(TENANT, execution_id, "resume")])
+    await services.close()

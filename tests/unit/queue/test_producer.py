@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 from bullmq.scripts import Scripts
 
-from shared.queue.connection import connect
 from shared.queue.job import JOB_NAME, ExecutionJob
-from shared.queue.producer import REMOVED, JobProducer
+from shared.queue.producer import REMOVED
 from shared.settings import Settings
+from tests.integration.queue.jobs import services_of
 
 ID = "01930000-0000-7000-8000-000000000001"
 
@@ -32,14 +32,14 @@ def test_job_is_packed_as_bullmq_packs_it() -> None:
         deduplication_id=None,
     )
     scripts = Scripts(settings.queue_prefix, settings.queue_name, SimpleNamespace(conn=None, commands={}))
-    inbox = JobProducer(connect(settings), settings)
-    assert inbox._packed(job, 1793522406000) == scripts.addJobArgs(theirs)
+    producer = services_of(settings).producer
+    assert producer._packed(job, 1793522406000) == scripts.addJobArgs(theirs)
     names = ["wait", "paused", "meta", "id", "completed", "delayed", "active", "events", "marker"]
-    assert inbox._add_keys == scripts.getKeys(names)
+    assert producer._add_keys == scripts.getKeys(names)
 
 
 def test_adding_does_without_the_package() -> None:
     """Its import is what a cold intake has no time for."""
-    code = "import sys, shared.queue.producer; shared.queue.producer._adding(); print('bullmq' in sys.modules)"
+    code = "import sys, shared.queue.producer as p; p.own_script('admit'); print('bullmq' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
