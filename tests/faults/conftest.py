@@ -29,7 +29,7 @@ from shared.json_types import JsonObject
 from shared.nodes import outbound
 from shared.repositories.database import Database
 from shared.settings import Settings
-from tests.faults.site import LEASE_SECONDS, LOCK_SECONDS, Site
+from tests.faults.harness import LEASE_SECONDS, LOCK_SECONDS, FaultHarness
 from tests.integration.engine.harness import EngineHarness
 from tests.integration.engine.sink import Sink
 
@@ -131,7 +131,7 @@ def own_gateway(new_database: Callable[[], str], tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture
-async def site(own_gateway: SupabaseGateway, redis_server: RedisServer) -> AsyncIterator[Site]:
+async def faults(own_gateway: SupabaseGateway, redis_server: RedisServer) -> AsyncIterator[FaultHarness]:
     """A tenant of this test's own."""
     tenant_id = new_id()
     async with Sink() as sink:
@@ -148,7 +148,7 @@ async def site(own_gateway: SupabaseGateway, redis_server: RedisServer) -> Async
         settings = Settings.from_environment(environment)
         services = Services(Database(settings.supabase_url, settings.supabase_key), settings)
         guard = ExpressionEvaluator()
-        yield Site(EngineHarness(services, guard, tenant_id), sink, environment)
+        yield FaultHarness(EngineHarness(services, guard, tenant_id), sink, environment)
         await guard.close()
         await services.close()
         await outbound.close()

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from tests.faults.dying_drain import POINTS
-from tests.faults.site import Site
+from tests.faults.harness import FaultHarness
 from tests.integration.engine.harness import HOOK, call, delay, request, transform
 
 RUNS = 3
@@ -21,15 +21,15 @@ WAITING = ("before_wait", "after_wait", "before_resume", "after_sweep")
 SETTLING = ("NodeSucceeded", "NodeFailed", "NodeSkipped", "ItemSucceeded", "ItemFailed", "ExecutionSucceeded")
 
 
-async def everything(site: Site) -> str:
+async def everything(faults: FaultHarness) -> str:
     """A workflow with every kind of step: an effect, a map of effects, a called run, a wait, and pure nodes."""
-    url = site.sink.url
+    url = faults.sink.url
     body = {
         "nodes": [request("call", url + "/item", parameters={"body": "{% $item %}"}), transform("told", "{% $item %}")],
         "edges": [{"source": "call", "target": "told"}],
     }
     start = {"id": "start", "type": "manual_trigger"}
-    called = await site.harness.publish([start, transform("double", "{% $trigger.body * 2 %}")], "start>double")
+    called = await faults.harness.publish([start, transform("double", "{% $trigger.body * 2 %}")], "start>double")
     nodes = [
         HOOK,
         request("first", url + "/first", parameters={"body": "{% $trigger.body.number %}"}),
@@ -39,41 +39,43 @@ async def everything(site: Site) -> str:
         transform("last", "{% $nodes.ask + $trigger.body.number %}"),
     ]
     nodes[2]["parameters"]["max_concurrency"] = 2
-    return await site.harness.publish(nodes, "hook>first", "first>each", "each>ask", "ask>pause", "pause>last")
+    return await faults.harness.publish(nodes, "hook>first", "first>each", "each>ask", "ask>pause", "pause>last")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
-async def test_drain_killed_at_a_point_leaves_nothing_undone_and_nothing_done_twice(site: Site, point: str) -> None:
+async def test_drain_killed_at_a_point_leaves_nothing_undone_and_nothing_done_twice(
+    faults: FaultHarness, point: str
+) -> None:
     """Every run ends as if nothing had been; each node and item is settled once, each effect has one key and sends the
     same again if it must; what is stored can be derived again."""
-    workflow_id = await everything(site)
+    workflow_id = await everything(faults)
     pause = WAIT_SECONDS if point in WAITING else 0
     bodies = [
         {"number": number, "pause": pause, "items": [number * 10 + n for n in range(ITEMS)]} for number in range(RUNS)
     ]
-    jobs = [site.harness.delivery(workflow_id, body) for body in bodies]
-    await site.harness.services.producer.enqueue(jobs)
+    jobs = [faults.harness.delivery(workflow_id, body) for body in bodies]
+    await faults.harness.services.producer.enqueue(jobs)
     if point in ("before_resume", "after_sweep"):
-        await site.harness.drain(10)
-        assert {(await site.harness.state(job)).status for job in jobs} == {"waiting"}
+        await faults.harness.drain(10)
+        assert {(await faults.harness.state(job)).status for job in jobs} == {"waiting"}
         await asyncio.sleep(WAIT_SECONDS if point == "after_sweep" else 0)
-    assert await site.die_at(point) == -signal.SIGKILL
-    assert await site.violations(30) == []
-    states = await site.recover(jobs)
+    assert await faults.die_at(point) == -signal.SIGKILL
+    assert await faults.violations(30) == []
+    states = await faults.recover(jobs)
     assert [(state.status, state.output) for state in states] == [
         ("succeeded", 2 * sum(body["items"]) + body["number"]) for body in bodies
     ]
-    assert await site.violations(0) == []
-    called = await site.called(jobs)
+    assert await faults.violations(0) == []
+    called = await faults.called(jobs)
     assert len(called) == RUNS
     for job in (*jobs, *called):
-        facts = [event for event in await site.harness.events(job) if event.event_type in SETTLING]
+        facts = [event for event in await faults.harness.events(job) if event.event_type in SETTLING]
         times = Counter((event.payload.get("node_id"), event.payload.get("index")) for event in facts)
         assert set(times.values()) == {1}
-        assert (await site.harness.verify(job))["first_difference"] is None
+        assert (await faults.harness.verify(job))["first_difference"] is None
     sent: dict[str, set[bytes]] = {}
-    for one in site.sink.received:
+    for one in faults.sink.received:
         sent.setdefault(one.key, set()).add(one.body)
     assert sorted(json.loads(body) for bodies in sent.values() for body in bodies) == sorted(
         value for body in bodies for value in (body["number"], *body["items"])

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.faults.conftest import Hurt
-from tests.faults.freezing import frozen, silent_host
+from tests.faults.hanging_servers import frozen, silent_host
 
 RUNS = 40
 # Longer than a lock lives in this stack, and than a call of Redis may take.

@@ -14,7 +14,7 @@ from local.stack.redis import RedisServer
 from shared.errors import StorageUnavailableError, UnavailableError
 from shared.ids import new_id
 from shared.platform.deadline import within
-from tests.faults.freezing import frozen
+from tests.faults.hanging_servers import frozen
 from tests.integration.http.client import Answer, Client, answer, event
 from tests.integration.http.graphs import DOUBLING
 from tests.integration.wiring import environment, wired

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.faults.conftest import SECRET, Hurt
-from tests.faults.freezing import frozen
+from tests.faults.hanging_servers import frozen
 
 RATE = 30
 OUTAGE_SECONDS = 3.0

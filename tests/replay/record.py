@@ -15,7 +15,7 @@ import httpx
 from local.stack.stack import LocalStack
 from shared.json_types import JsonObject
 from tests.replay.stories import START, STORIES, Story
-from tests.replay.teller import BROKEN, Teller, server
+from tests.replay.story_runner import BROKEN, StoryRunner, server
 
 FOLDER = Path(__file__).parent
 # What `call_workflow` calls: it fails where n is a text.
@@ -59,14 +59,14 @@ def _told(client: httpx.Client, story: Story, known: dict[str, str]) -> JsonObje
         source, _, handle = source.partition(".")
         edges.append({"source": source, "target": target, "source_handle": handle or "out"})
     workflow_id = _publish(client, {"name": "story", "edges": edges, **json.loads(text)})
-    teller = Teller(client, workflow_id, None)
+    runner = StoryRunner(client, workflow_id, None)
     if story.start == START:
         answer = client.post(f"/api/workflows/{workflow_id}/execute", json={"input": story.input})
         assert answer.is_success, answer.text
-        teller.follow(answer.json())
-    story.then(teller)
+        runner.follow(answer.json())
+    story.then(runner)
     client.post(f"/api/workflows/{workflow_id}/unpublish")
-    return teller.history()
+    return runner.history()
 
 
 def _filled(text: str, known: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.json_types import JsonObject
-from tests.replay.teller import BROKEN, FLAKY, REFUSED, SINK, SLOW, Teller
+from tests.replay.story_runner import BROKEN, FLAKY, REFUSED, SINK, SLOW, StoryRunner
 
 START: JsonObject = {"id": "start", "type": "manual_trigger"}
 RETRY = [{"errors": ["http_5xx"], "max_attempts": 3, "initial_interval_seconds": 0.1}]
@@ -20,7 +20,7 @@ class Story:
     nodes: tuple[JsonObject, ...]
     edges: tuple[str, ...]
     input: Any = None
-    then: Callable[[Teller], None] = field(default=lambda teller: teller.ends())
+    then: Callable[[StoryRunner], None] = field(default=lambda runner: runner.ends())
     start: JsonObject = field(default_factory=lambda: START)
     settings: JsonObject = field(default_factory=dict)
 
@@ -49,55 +49,55 @@ def _edge(source: str, target: str) -> JsonObject:
     return {"source": source, "target": target}
 
 
-def _signalled(teller: Teller) -> None:
-    teller.post("signals/other", {"payload": 1})
-    teller.until("waiting")
-    teller.post("signals/go", {"payload": {"by": "Ada"}})
-    teller.ends()
+def _signalled(runner: StoryRunner) -> None:
+    runner.post("signals/other", {"payload": 1})
+    runner.until("waiting")
+    runner.post("signals/go", {"payload": {"by": "Ada"}})
+    runner.ends()
 
 
-def _chosen(teller: Teller) -> None:
+def _chosen(runner: StoryRunner) -> None:
     """The first node passes the text over, and both take what fits them."""
-    teller.until("waiting")
-    teller.post("signals/go", {"payload": "early"})
-    teller.post("signals/begin")
-    teller.waits("number")
-    teller.post("signals/go", {"payload": {"n": 1}})
-    teller.ends()
+    runner.until("waiting")
+    runner.post("signals/go", {"payload": "early"})
+    runner.post("signals/begin")
+    runner.waits("number")
+    runner.post("signals/go", {"payload": {"n": 1}})
+    runner.ends()
 
 
-def _redriven(teller: Teller) -> None:
-    teller.ends()
-    teller.post("redrive")
-    teller.ends()
+def _redriven(runner: StoryRunner) -> None:
+    runner.ends()
+    runner.post("redrive")
+    runner.ends()
 
 
-def _cancelled(teller: Teller) -> None:
-    teller.until("waiting")
-    teller.post("cancel", {"reason": "enough"})
+def _cancelled(runner: StoryRunner) -> None:
+    runner.until("waiting")
+    runner.post("cancel", {"reason": "enough"})
 
 
-def _cancelled_and_redriven(teller: Teller) -> None:
-    _cancelled(teller)
-    teller.post("redrive")
-    teller.ends()
+def _cancelled_and_redriven(runner: StoryRunner) -> None:
+    _cancelled(runner)
+    runner.post("redrive")
+    runner.ends()
 
 
-def _forked(teller: Teller) -> None:
-    teller.ends()
-    teller.follow(teller.post("fork", {"from_node": "text", "output": "given"}))
-    teller.ends()
+def _forked(runner: StoryRunner) -> None:
+    runner.ends()
+    runner.follow(runner.post("fork", {"from_node": "text", "output": "given"}))
+    runner.ends()
 
 
-def _replayed(teller: Teller) -> None:
-    teller.ends()
-    teller.follow(teller.post("replay", {"mode": "live", "input": {"n": 9}}))
-    teller.ends()
+def _replayed(runner: StoryRunner) -> None:
+    runner.ends()
+    runner.follow(runner.post("replay", {"mode": "live", "input": {"n": 9}}))
+    runner.ends()
 
 
-def _called(teller: Teller) -> None:
-    teller.ends()
-    teller.follow(teller.called())
+def _called(runner: StoryRunner) -> None:
+    runner.ends()
+    runner.follow(runner.called())
 
 
 MOMENT = {
@@ -356,7 +356,7 @@ STORIES: dict[str, Story] = {
     "schedule": Story(
         (_transform("a", "{% $trigger %}"),),
         ("start>a",),
-        then=lambda teller: teller.ticks(),
+        then=lambda runner: runner.ticks(),
         start={"id": "start", "type": "schedule_trigger", "parameters": {"cron": "* * * * *", "timezone": "UTC"}},
     ),
 }

@@ -20,7 +20,7 @@ from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob, ExecutionJob
 from shared.queue.live_drains import LiveDrains
 from shared.repositories.executions import ExecutionRepository
-from tests.faults.freezing import frozen
+from tests.faults.hanging_servers import frozen
 from tests.integration.engine.harness import HOOK, EngineHarness, request, transform
 from tests.integration.engine.own_store import supabase_gateway  # noqa: F401  # the fixture
 from tests.integration.engine.sink import Sink

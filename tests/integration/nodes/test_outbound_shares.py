@@ -17,7 +17,7 @@ from shared.nodes import outbound
 from shared.nodes.dns_resolver import Resolver
 from shared.nodes.node_type import Completed, EffectContext, EffectPermissions, NodeError
 from shared.nodes.registry import node_type
-from tests.faults.freezing import silent_host, trickling_host
+from tests.faults.hanging_servers import silent_host, trickling_host
 from tests.integration.engine.sink import Sink
 
 GREEDY, MODEST = "0192aaaa-0000-7000-8000-000000000001", "0192aaaa-0000-7000-8000-000000000002"

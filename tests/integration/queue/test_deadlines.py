@@ -12,7 +12,7 @@ from shared.errors import QueueUnavailableError
 from shared.ids import new_id
 from shared.platform.deadline import within
 from shared.settings import Settings
-from tests.faults.freezing import frozen, silent_host
+from tests.faults.hanging_servers import frozen, silent_host
 from tests.integration.queue.jobs import services_of
 
 

@@ -12,7 +12,7 @@ import pytest
 from shared.errors import StorageUnavailableError
 from shared.platform.deadline import within
 from shared.repositories.database import Database
-from tests.faults.freezing import silent_host, trickling_host
+from tests.faults.hanging_servers import silent_host, trickling_host
 
 
 @pytest.fixture(params=[silent_host, trickling_host], ids=["silent", "trickling"])

@@ -11,7 +11,7 @@ from shared.bootstrap import Services
 from shared.platform.runtime import run
 from shared.queries.executions.await_answer import await_answer
 from tests.custom_scheme import SCHEME
-from tests.faults.freezing import frozen
+from tests.faults.hanging_servers import frozen
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender
 

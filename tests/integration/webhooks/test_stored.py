@@ -9,7 +9,7 @@ from functions.drain.work import drain
 from shared.bootstrap import Services
 from shared.platform.runtime import run
 from shared.webhooks.acceptance import option_problems
-from tests.faults.freezing import frozen
+from tests.faults.hanging_servers import frozen
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Sender, ledger
 from tests.integration.webhooks.test_taken_again import of_bullmq, runs_of, taken_away

@@ -16,7 +16,7 @@ from shared.commands.workflows.unpublish_workflow import unpublish_workflow
 from shared.ids import derived_id
 from shared.json_types import JsonObject
 from shared.platform.runtime import run
-from tests.faults.freezing import frozen
+from tests.faults.hanging_servers import frozen
 from tests.integration.webhooks.conftest import Servers
 from tests.integration.webhooks.sender import Answer, Sender, ledger
 

@@ -13,7 +13,7 @@ from shared.aws import secrets
 from shared.errors import SecretUnreadableError, UnavailableError
 from shared.platform.deadline import within
 from shared.settings import settings
-from tests.faults.freezing import silent_host
+from tests.faults.hanging_servers import silent_host
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

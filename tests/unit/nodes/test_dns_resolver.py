@@ -12,7 +12,7 @@ import httpcore
 import pytest
 
 from shared.nodes.dns_resolver import LOOKUPS_OF_A_TENANT, Resolver, system_lookup
-from tests.faults.freezing import silent_name_server
+from tests.faults.hanging_servers import silent_name_server
 
 
 @dataclass

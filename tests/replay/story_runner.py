@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 130.0
 ENDS = ("succeeded", "failed", "cancelled")
 
 
-class Teller:
+class StoryRunner:
     """One workflow's run; `execution_id` is the one that is being followed."""
 
     def __init__(self, client: httpx.Client, workflow_id: str, execution_id: str | None) -> None:

@@ -1,6 +1,6 @@
 """Random graphs with maps in them, random orders, random crashes: every run ends as a small model of its own says.
 
-`make test ARGS="-k fates_property --hypothesis-profile=long"` tries 50,000 of each.
+`make test ARGS="-k ready_nodes_property --hypothesis-profile=long"` tries 50,000 of each.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 from local.stack.gateway_process import SupabaseGateway
 from local.stack.postgres import PostgresServer
 from local.stack.redis import RedisServer
-from tests.faults.freezing import frozen, silent_host, silent_name_server, trickling_host
+from tests.faults.hanging_servers import frozen, silent_host, silent_name_server, trickling_host
 
 
 def answer(port: int, seconds: float = 0.5) -> str:

@@ -38,7 +38,7 @@ from shared.platform.runtime import run
 from shared.repositories.append import Append
 from shared.repositories.event_store import EventStoreRepository
 from tests.unit.engine.memory_store import MemoryStore
-from tests.unit.engine.run.test_node_readiness_property import examples
+from tests.unit.engine.run.test_ready_nodes_property import examples
 
 START = 1_800_000_000.0
 WAIT_SECONDS = 3600

@@ -1,4 +1,4 @@
-"""Drains in processes of their own: `python -m tests.faults.nursery <how many>`, in the drain's environment.
+"""Drains in processes of their own: `python -m tests.faults.drain_processes <how many>`, in the drain's environment.
 
 All are forked from one process that has imported everything, so that one which was killed is back at once; each line of
 standard output is the id of a new one's process. They end with standard input.

@@ -90,7 +90,7 @@ SIGNERS: dict[str, tuple[str, theirs.Signer]] = {
     "viber": ("viberbot", theirs.viber_sign),
     "workos": ("workos", theirs.workos_sign),
 }
-# These sign and verify in tests of their own, below and in test_standardwebhooks.py.
+# These sign and verify in tests of their own, below and in test_verification_standardwebhooks.py.
 BOTH_WAYS = {"adyen", "braintree", "retell", "standard_webhooks"}
 # This library looks at the token alone, and leaves the body to its user.
 BODY_UNCHECKED = {"vonage"}

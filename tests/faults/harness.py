@@ -21,7 +21,7 @@ RECOVERY_SECONDS = 60.0
 
 
 @dataclass
-class Site:
+class FaultHarness:
     """A tenant's engine on a database of its own, with what a drain in another process needs to know."""
 
     harness: EngineHarness
