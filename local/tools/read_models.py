@@ -121,7 +121,7 @@ class ReadModels:
         self, before: workflow.Workflow | None, after: workflow.Workflow, fact: object, happened_at: str
     ) -> None:
         if before is None or before.version != after.version:
-            self._versions[after.id, after.version] = workflow.version_row(after)
+            self._versions[after.id, after.version] = {**workflow.version_row(after)}
         if isinstance(fact, WorkflowPublished):
             self._versions[after.id, fact.version]["published_at"] = happened_at
 

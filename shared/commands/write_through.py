@@ -44,9 +44,9 @@ async def _remember_page(
 ) -> None:
     """Looks at what is remembered before it reads what is stored, as `remember_webhook` does."""
     seen = dict(zip(webhook_ids, await services.config_cache.webhook_configs(webhook_ids), strict=True))
-    workflow = await services.workflows.get(tenant_id, workflow_id) or {}
+    workflow = await services.workflows.get(tenant_id, workflow_id)
     rows = await services.webhooks.of_workflow(tenant_id, workflow_id, PAGE, last)
-    published = {"published_version": workflow.get("published_version")}
+    published = {"published_version": workflow["published_version"] if workflow is not None else None}
     found = [(row["id"], intake_config({**row, **published}), seen[row["id"]]) for row in rows if row["id"] in seen]
     missed = await services.config_cache.refill_webhooks(found) if found else []
     # Those that are not the workflow's any more were written by whoever has changed that.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from shared.json_types import JsonObject
-from shared.repositories.rows import Keyset, Rows
+from shared.json_types import JsonMapping
+from shared.repositories.rows import Keyset
 
 P = TypeVar("P")
 
@@ -15,11 +16,11 @@ P = TypeVar("P")
 class Page(Generic[P]):
     """Some items; `next` is the place of the last one, or unset when there are no more."""
 
-    items: list[JsonObject]
+    items: Sequence[JsonMapping]
     next: P | None
 
 
-def keyset_page(rows: Rows, limit: int, column: str = "created_at") -> Page[Keyset]:
+def keyset_page(rows: Sequence[JsonMapping], limit: int, column: str = "created_at") -> Page[Keyset]:
     """The page of `limit` rows, out of the `limit + 1` that were asked for to learn whether more follow."""
     items = rows[:limit]
     return Page(items, Keyset(items[-1][column], items[-1]["id"]) if len(rows) > limit else None)

@@ -11,6 +11,7 @@ from shared.repositories import payload
 
 if TYPE_CHECKING:
     from shared.domain.webhook.delivery_log import DeliveryLogEntry
+    from shared.domain.workflow.state import WorkflowVersionRow
 
 
 # The rows that an append of this stream type brings with it.
@@ -55,7 +56,7 @@ class Append(NamedTuple):
     expected_version: int
     events: tuple[NewEvent, ...]
     row: JsonMapping | None = None
-    versions: tuple[JsonObject, ...] = ()
+    versions: tuple[WorkflowVersionRow, ...] = ()
     secret: JsonObject | None = None
     deliveries: tuple[DeliveryLogEntry, ...] = ()
     stored_payloads: frozenset[str] = frozenset()

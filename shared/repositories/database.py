@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.errors import (
     ConflictError,
@@ -55,6 +55,17 @@ _BY_STATUS: dict[str, type[WorkflowEngineError]] = {
 }
 
 
+class _Response(Protocol):
+    @property
+    def data(self) -> object: ...
+
+
+class _Request(Protocol):
+    """A PostgREST call that has been built, of any kind."""
+
+    async def execute(self) -> _Response: ...
+
+
 class Database:
     """One process's way to Supabase; it keeps its connections, so it belongs to one event loop."""
 
@@ -96,10 +107,10 @@ class Database:
         table: str,
         columns: str,
         configure: Callable[[AsyncSelectRequestBuilder], AsyncSelectRequestBuilder],
-    ) -> list[JsonObject]:
-        """The rows of a table that `configure` filters, orders and limits."""
-        rows = await self._repeated(lambda: configure(self.client.from_(table).select(columns)))
-        return list(rows)
+    ) -> list[Any]:
+        """The rows of a table that `configure` filters, orders and limits: objects of the `columns` asked for."""
+        rows: list[Any] = await self._repeated(lambda: configure(self.client.from_(table).select(columns)))
+        return rows
 
     async def close(self) -> None:
         """Ends the connections; the next call makes new ones."""
@@ -107,7 +118,7 @@ class Database:
         if http is not None:
             await http.aclose()
 
-    async def _repeated(self, build: Callable[[], Any]) -> Any:
+    async def _repeated(self, build: Callable[[], _Request]) -> Any:
         """The answer; repetitions share the one call's time, so that a server that hangs is waited for once."""
         try:
             async with asyncio.timeout(seconds_left(TIMEOUT_SECONDS)):
@@ -121,7 +132,7 @@ class Database:
             raise StorageUnavailableError from error
 
 
-async def _once(build: Callable[[], Any]) -> object:
+async def _once(build: Callable[[], _Request]) -> object:
     import httpx
     from postgrest import APIError
 

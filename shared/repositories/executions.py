@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shared.repositories.database import Database
-from shared.repositories.rows import Keyset, Row, Rows, in_service_form, page
+from shared.repositories.rows import Keyset, in_service_form, page
 
 if TYPE_CHECKING:
     from postgrest import AsyncSelectRequestBuilder
+
+    from shared.domain.execution.row import ExecutionRow
+    from shared.repositories.row_types import ClaimedRow, InvariantViolation
 
 COLUMNS = (
     "id,workflow_id,workflow_version,status,trigger,webhook_id,error,parent_id,forked_from,replayed_from,wake_at,"
@@ -24,9 +27,9 @@ class ExecutionRepository:
         """Uses the process's database connection."""
         self._database = database
 
-    async def get(self, tenant_id: str, execution_id: str) -> Row | None:
+    async def get(self, tenant_id: str, execution_id: str) -> ExecutionRow | None:
         """The execution's row; `None` when the tenant has none such."""
-        rows = await self._database.select(
+        rows: Sequence[ExecutionRow] = await self._database.select(
             "executions", COLUMNS, lambda query: query.eq("tenant_id", tenant_id).eq("id", execution_id)
         )
         return in_service_form(rows[0]) if rows else None
@@ -41,7 +44,7 @@ class ExecutionRepository:
         since: str | None = None,
         until: str | None = None,
         parent_id: str | None = None,
-    ) -> Rows:
+    ) -> Sequence[ExecutionRow]:
         """Executions, newest first; `since` (inclusive) and `until` (exclusive) bound their creation."""
 
         def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
@@ -55,7 +58,8 @@ class ExecutionRepository:
                 query = query.lt("created_at", until)
             return page(query, limit, before)
 
-        return [in_service_form(row) for row in await self._database.select("executions", COLUMNS, configure)]
+        rows: Sequence[ExecutionRow] = await self._database.select("executions", COLUMNS, configure)
+        return [in_service_form(row) for row in rows]
 
     async def held_workflows(self, tenant_id: str, webhook_id: str) -> Sequence[str]:
         """The workflows of the runs that the webhook holds until it is active again: its own, unless it was another's
@@ -73,19 +77,18 @@ class ExecutionRepository:
             found = (*found, rows[0]["workflow_id"])
         return found
 
-    async def claim_due(self, limit: int, lease_seconds: float, now: str) -> Rows:
-        """What is due at `now`, oldest first; each goes to one caller per lease.
-
-        Runs are `{tenant_id, execution_id}`, schedules `{tenant_id, workflow_id, node_id, version, cron, timezone,
-        due_at}`.
-        """
+    async def claim_due(self, limit: int, lease_seconds: float, now: str) -> Sequence[ClaimedRow]:
+        """The runs and schedules that are due at `now`, oldest first; each is leased to one caller for
+        `lease_seconds`."""
         argument = {"limit": limit, "lease_seconds": lease_seconds, "now": now}
-        claimed: Rows = await self._database.rpc("claim_due", argument)
+        claimed: Sequence[ClaimedRow] = await self._database.rpc("claim_due", argument)
         return claimed
 
-    async def invariant_violations(self, overdue_seconds: float = 300, *, tenant_id: str | None = None) -> Rows:
-        """`{invariant, execution_id | workflow_id, detail}` of at most 100 runs and schedules that nobody picked up in
-        time: the tenant's, or unset, everybody's."""
+    async def invariant_violations(
+        self, overdue_seconds: float = 300, *, tenant_id: str | None = None
+    ) -> Sequence[InvariantViolation]:
+        """At most 100 runs and schedules that nobody picked up within `overdue_seconds`: the tenant's or, unset,
+        everybody's."""
         argument = {"overdue_seconds": overdue_seconds, "tenant_id": tenant_id}
-        found: Rows = await self._database.rpc("invariant_violations", argument)
-        return found
+        violations: Sequence[InvariantViolation] = await self._database.rpc("invariant_violations", argument)
+        return violations

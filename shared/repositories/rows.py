@@ -1,17 +1,20 @@
-"""What the repositories of read models share: keyset pages, and timestamps in the service's form."""
+"""What the repositories of read models share: keyset pages, and timestamps in the service's form.
+
+What each row holds is in `row_types`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from shared.domain.timestamps import in_utc
-from shared.json_types import JsonObject
+from shared.json_types import JsonMapping, JsonObject
 
 if TYPE_CHECKING:
     from postgrest import AsyncSelectRequestBuilder
 
-Row = JsonObject
-Rows = list[Row]  # the repositories have methods named `list`, which hide the builtin inside their classes
+Row = TypeVar("Row", bound=JsonMapping)
 
 
 class Keyset(NamedTuple):
@@ -23,7 +26,12 @@ class Keyset(NamedTuple):
 
 def in_service_form(row: Row) -> Row:
     """The row with its timestamps (the columns that end in `_at`) in the service's form."""
-    return {name: in_utc(value) if name.endswith("_at") else value for name, value in row.items()}
+    return cast("Row", {name: in_utc(value) if name.endswith("_at") else value for name, value in row.items()})
+
+
+def columns(row: JsonMapping, names: Iterable[str]) -> JsonObject:
+    """These columns of the row, in this order."""
+    return {name: row[name] for name in names}
 
 
 def page(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from shared.repositories.database import Database
-from shared.repositories.rows import Row, Rows, in_service_form
+from shared.repositories.rows import in_service_form
+
+if TYPE_CHECKING:
+    from shared.repositories.row_types import AdvancedSchedule, ScheduleRow
 
 COLUMNS = "node_id,version,cron,timezone,next_at"
 
@@ -17,15 +21,15 @@ class ScheduleRepository:
         """Uses the process's database connection."""
         self._database = database
 
-    async def list(self, tenant_id: str, workflow_id: str) -> Rows:
+    async def list(self, tenant_id: str, workflow_id: str) -> Sequence[ScheduleRow]:
         """The workflow's schedules by node id; `next_at` is unset for those that are not published."""
-        rows = await self._database.select(
+        rows: Sequence[ScheduleRow] = await self._database.select(
             "schedules",
             COLUMNS,
             lambda query: query.eq("tenant_id", tenant_id).eq("workflow_id", workflow_id).order("node_id"),
         )
         return [in_service_form(row) for row in rows]
 
-    async def advance(self, schedules: Sequence[Row]) -> None:
-        """Lets each of `{workflow_id, node_id, due_at, next_at}` wait for its next tick, unless it has changed."""
+    async def advance(self, schedules: Sequence[AdvancedSchedule]) -> None:
+        """Has each schedule wait for its next tick, unless it has changed since its tick at `due_at` was claimed."""
         await self._database.rpc("advance_schedules", {"schedules": list(schedules)})

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from shared.repositories.database import Database
-from shared.repositories.rows import Keyset, Row, Rows, in_service_form, page
+from shared.repositories.rows import Keyset, in_service_form, page
+
+if TYPE_CHECKING:
+    from shared.repositories.row_types import SecretRow
 
 COLUMNS = "id,tenant_id,name,status,stream_version,created_at,updated_at"
 
@@ -17,16 +21,16 @@ class SecretRepository:
         """Uses the process's database connection."""
         self._database = database
 
-    async def get(self, tenant_id: str, name: str) -> Row | None:
+    async def get(self, tenant_id: str, name: str) -> SecretRow | None:
         """The secret's row without its value, deleted ones too; `None` when the tenant never had it."""
-        rows = await self._database.select(
+        rows: Sequence[SecretRow] = await self._database.select(
             "secrets", COLUMNS, lambda query: query.eq("tenant_id", tenant_id).eq("name", name)
         )
         return in_service_form(rows[0]) if rows else None
 
-    async def list(self, tenant_id: str, limit: int, before: Keyset | None = None) -> Rows:
+    async def list(self, tenant_id: str, limit: int, before: Keyset | None = None) -> Sequence[SecretRow]:
         """The tenant's secrets that are not deleted, newest first, without their values."""
-        rows = await self._database.select(
+        rows: Sequence[SecretRow] = await self._database.select(
             "secrets",
             COLUMNS,
             lambda query: page(query.eq("tenant_id", tenant_id).eq("status", "active"), limit, before),

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shared.repositories.database import Database
-from shared.repositories.rows import Keyset, Row, Rows, in_service_form, page
+from shared.repositories.rows import Keyset, in_service_form, page
 
 if TYPE_CHECKING:
     from postgrest import AsyncSelectRequestBuilder
 
     from shared.domain.webhook.delivery_log import DeliveryLogEntry
+    from shared.repositories.row_types import DeliveryRow, IntakeWebhookRow, WebhookRow
 
 COLUMNS = (
     "id,tenant_id,name,workflow_id,node_id,provider,config,status,previous_secret_expires_at,last_triggered_at,"
@@ -33,9 +34,9 @@ class WebhookRepository:
         """Uses the process's database connection."""
         self._database = database
 
-    async def get(self, tenant_id: str, webhook_id: str) -> Row | None:
+    async def get(self, tenant_id: str, webhook_id: str) -> WebhookRow | None:
         """The webhook without its secrets; `None` when the tenant has none such."""
-        rows = await self._database.select(
+        rows: Sequence[WebhookRow] = await self._database.select(
             "webhooks",
             COLUMNS,
             lambda query: query.eq("tenant_id", tenant_id).eq("id", webhook_id).neq("status", "deleted"),
@@ -44,7 +45,7 @@ class WebhookRepository:
 
     async def list(
         self, tenant_id: str, limit: int, before: Keyset | None = None, workflow_id: str | None = None
-    ) -> Rows:
+    ) -> Sequence[WebhookRow]:
         """Webhooks without their secrets, newest first."""
 
         def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
@@ -53,9 +54,12 @@ class WebhookRepository:
                 query = query.eq("workflow_id", workflow_id)
             return page(query, limit, before)
 
-        return [in_service_form(row) for row in await self._database.select("webhooks", COLUMNS, configure)]
+        rows: Sequence[WebhookRow] = await self._database.select("webhooks", COLUMNS, configure)
+        return [in_service_form(row) for row in rows]
 
-    async def of_workflow(self, tenant_id: str, workflow_id: str, limit: int, after_id: str | None = None) -> Rows:
+    async def of_workflow(
+        self, tenant_id: str, workflow_id: str, limit: int, after_id: str | None = None
+    ) -> Sequence[IntakeWebhookRow]:
         """The workflow's webhooks with their encrypted secrets, by id, from `after_id` on: what intake needs to know
         again."""
 
@@ -63,15 +67,15 @@ class WebhookRepository:
             query = query.eq("tenant_id", tenant_id).eq("workflow_id", workflow_id).neq("status", "deleted")
             return (query if after_id is None else query.gt("id", after_id)).order("id").limit(limit)
 
-        rows = await self._database.select("webhooks", WITH_SECRETS, configure)
+        rows: Sequence[IntakeWebhookRow] = await self._database.select("webhooks", WITH_SECRETS, configure)
         return [in_service_form(row) for row in rows]
 
-    async def for_intake(self, webhook_id: str) -> Row | None:
+    async def for_intake(self, webhook_id: str) -> IntakeWebhookRow | None:
         """The webhook of whichever tenant, with its encrypted secrets and its workflow's `published_version`.
 
         The one read without a tenant: a delivery names only the webhook, and the row says whose it is.
         """
-        row = await self._database.rpc("webhook_for_intake", {"id": webhook_id})
+        row: IntakeWebhookRow | None = await self._database.rpc("webhook_for_intake", {"id": webhook_id})
         return in_service_form(row) if row else None
 
     async def deliveries(
@@ -86,7 +90,7 @@ class WebhookRepository:
         until: str | None = None,
         event_type: str | None = None,
         redeliveries: bool = True,
-    ) -> Rows:
+    ) -> Sequence[DeliveryRow]:
         """The webhook's delivery log, newest first; `before.created_at` is the last seen `received_at`. `since`
         (inclusive) and `until` (exclusive) bound it. Without `redeliveries`, only what the provider sent."""
 
@@ -103,11 +107,12 @@ class WebhookRepository:
                 query = query.or_(f'delivery_key.is.null,delivery_key.not.like."{REDELIVERY_PREFIX}*"')
             return page(query, limit, before, column="received_at")
 
-        return [in_service_form(row) for row in await self._database.select("webhook_deliveries", DELIVERY, configure)]
+        rows: Sequence[DeliveryRow] = await self._database.select("webhook_deliveries", DELIVERY, configure)
+        return [in_service_form(row) for row in rows]
 
-    async def delivery(self, tenant_id: str, webhook_id: str, delivery_id: str) -> Row | None:
+    async def delivery(self, tenant_id: str, webhook_id: str, delivery_id: str) -> DeliveryRow | None:
         """One delivery of the webhook; `None` when there is none such."""
-        rows = await self._database.select(
+        rows: Sequence[DeliveryRow] = await self._database.select(
             "webhook_deliveries",
             DELIVERY,
             lambda query: query.eq("tenant_id", tenant_id).eq("webhook_id", webhook_id).eq("id", delivery_id),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from shared.repositories.database import Database
-from shared.repositories.rows import Keyset, Row, Rows, in_service_form, page
+from shared.repositories.rows import Keyset, in_service_form, page
 
 if TYPE_CHECKING:
     from postgrest import AsyncSelectRequestBuilder
+
+    from shared.domain.workflow.state import WorkflowVersionRow
+    from shared.repositories.row_types import WorkflowRow, WorkflowSummaryRow
 
 SUMMARY = "id,name,description,tags,settings,status,version,published_version,created_at,updated_at"
 WHOLE = f"{SUMMARY},nodes,edges,stream_version"
@@ -23,9 +26,9 @@ class WorkflowRepository:
         """Uses the process's database connection."""
         self._database = database
 
-    async def get(self, tenant_id: str, workflow_id: str) -> Row | None:
+    async def get(self, tenant_id: str, workflow_id: str) -> WorkflowRow | None:
         """The workflow with its graph and `stream_version`, archived ones too; `None` when the tenant has none such."""
-        rows = await self._database.select(
+        rows: Sequence[WorkflowRow] = await self._database.select(
             "workflows", WHOLE, lambda query: query.eq("tenant_id", tenant_id).eq("id", workflow_id)
         )
         return in_service_form(rows[0]) if rows else None
@@ -38,7 +41,7 @@ class WorkflowRepository:
         status: str | None = None,
         tag: str | None = None,
         text: str | None = None,
-    ) -> Rows:
+    ) -> Sequence[WorkflowSummaryRow]:
         """Workflows without their graphs, newest first; `status` unset leaves the archived ones out.
 
         `text` is looked for in the name, in any case.
@@ -53,7 +56,8 @@ class WorkflowRepository:
                 query = query.ilike("name", f"%{_literal(text)}%")
             return page(query, limit, before)
 
-        return [in_service_form(row) for row in await self._database.select("workflows", SUMMARY, configure)]
+        rows: Sequence[WorkflowSummaryRow] = await self._database.select("workflows", SUMMARY, configure)
+        return [in_service_form(row) for row in rows]
 
     async def known(self, tenant_id: str, workflow_ids: Collection[str]) -> set[str]:
         """Those of these ids that are the tenant's workflows and not archived."""
@@ -64,16 +68,18 @@ class WorkflowRepository:
         )
         return {row["id"] for row in rows}
 
-    async def version(self, tenant_id: str, workflow_id: str, version: int) -> Row | None:
+    async def version(self, tenant_id: str, workflow_id: str, version: int) -> WorkflowVersionRow | None:
         """One saved graph, published or not; `None` when there is none such."""
-        rows = await self._database.select(
+        rows: Sequence[WorkflowVersionRow] = await self._database.select(
             "workflow_versions",
             VERSION,
             lambda query: query.eq("tenant_id", tenant_id).eq("workflow_id", workflow_id).eq("version", version),
         )
         return in_service_form(rows[0]) if rows else None
 
-    async def versions(self, tenant_id: str, workflow_id: str, limit: int, before: int | None = None) -> Rows:
+    async def versions(
+        self, tenant_id: str, workflow_id: str, limit: int, before: int | None = None
+    ) -> Sequence[WorkflowVersionRow]:
         """The published graphs, newest version first, below `before` where it is given."""
 
         def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
@@ -82,7 +88,8 @@ class WorkflowRepository:
                 query = query.lt("version", before)
             return query.order("version", desc=True).limit(limit)
 
-        return [in_service_form(row) for row in await self._database.select("workflow_versions", VERSION, configure)]
+        rows: Sequence[WorkflowVersionRow] = await self._database.select("workflow_versions", VERSION, configure)
+        return [in_service_form(row) for row in rows]
 
 
 def _literal(text: str) -> str:

@@ -11,6 +11,7 @@ from shared.domain.api_key import ApiKey
 from shared.errors import NotFoundError
 from shared.events.api_key import ApiKeyRevoked
 from shared.repositories.append import Append
+from shared.repositories.rows import columns
 
 
 async def revoke_api_key(services: Services, actor: Actor, api_key_id: str) -> None:
@@ -25,7 +26,7 @@ async def revoke_api_key(services: Services, actor: Actor, api_key_id: str) -> N
             raise NotFoundError("There is no such API key.")
         if row["status"] == "revoked":
             return
-        before = ApiKey(**{name: row[name] for name in ApiKey.__slots__})
+        before = ApiKey(**columns(row, ApiKey.__slots__))
         happened_at, fact = now(), ApiKeyRevoked()
         after = api_keys.apply(before, fact, actor.tenant_id, api_key_id, happened_at)
         await services.events.append_one(

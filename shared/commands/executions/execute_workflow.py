@@ -13,10 +13,10 @@ from shared.commands.executions.workflow_version import chosen_version
 from shared.commands.new_events import new_events, now
 from shared.commands.workflows.loading import load
 from shared.domain.actor import Actor
+from shared.domain.workflow.state import WorkflowVersionRow
 from shared.errors import UnprocessableError
 from shared.events.execution import ExecutionQueued, trigger_of
 from shared.json_types import JsonObject
-from shared.repositories.rows import Row
 
 
 class ExecuteWorkflow(Command):
@@ -64,7 +64,7 @@ async def execute_workflow(
     return run.execution_id
 
 
-def _check_input(version: Row, given: object) -> None:
+def _check_input(version: WorkflowVersionRow, given: object) -> None:
     """Refuses an input that does not fit the schema of the first `manual_trigger`, where the run starts."""
     trigger: JsonObject = next((node for node in version["nodes"] if node["type"] == "manual_trigger"), {})
     schema = (trigger.get("parameters") or {}).get("input_schema")

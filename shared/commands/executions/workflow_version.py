@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.bootstrap import Services
-from shared.domain.workflow.state import Workflow, version_row
+from shared.domain.workflow.state import Workflow, WorkflowVersionRow, version_row
 from shared.errors import InvalidGraphError, NotPublishedError, Problem, UnprocessableError
-from shared.repositories.rows import Row
 
 if TYPE_CHECKING:
     from shared.domain.workflow.graph import Graph
     from shared.domain.workflow.settings import WorkflowSettings
 
 
-async def chosen_version(services: Services, workflow: Workflow, asked: str | int) -> Row:
+async def chosen_version(services: Services, workflow: Workflow, asked: str | int) -> WorkflowVersionRow:
     """The version to pin a new run to: `published`, `draft`, or one by number.
 
     A version that was never published must be valid, else `InvalidGraphError`. Raises `NotPublishedError`, and
@@ -40,7 +39,7 @@ async def chosen_version(services: Services, workflow: Workflow, asked: str | in
     return version
 
 
-async def pinned_version(services: Services, tenant_id: str, workflow_id: str, number: int) -> Row:
+async def pinned_version(services: Services, tenant_id: str, workflow_id: str, number: int) -> WorkflowVersionRow:
     """The version that an existing run is pinned to; raises `InvalidGraphError` where it is missing."""
     version = await services.workflows.version(tenant_id, workflow_id, number)
     if version is None:
@@ -51,14 +50,14 @@ async def pinned_version(services: Services, tenant_id: str, workflow_id: str, n
 # Starting a run of a published version needs neither its settings nor its graph, and does not pay for their parsers.
 
 
-def version_settings(version: Row) -> WorkflowSettings:
+def version_settings(version: WorkflowVersionRow) -> WorkflowSettings:
     """The version's settings for its runs."""
     from shared.domain.workflow.settings import parse_settings
 
     return parse_settings(version["settings"])[0]
 
 
-def version_graph(version: Row) -> Graph:
+def version_graph(version: WorkflowVersionRow) -> Graph:
     """The version's graph; one that cannot be parsed raises `InvalidGraphError`."""
     from shared.domain.workflow.graph_parser import parse_graph
 

@@ -26,6 +26,7 @@ from shared.errors import NotFoundError, Problem, UnprocessableError
 from shared.events.webhook import WebhookFact
 from shared.json_types import JsonObject
 from shared.repositories.append import Append
+from shared.repositories.rows import columns
 
 
 class WebhookDescription(Command):
@@ -113,8 +114,7 @@ async def load(services: Services, tenant_id: str, webhook_id: str) -> tuple[Web
     row = await services.webhooks.get(tenant_id, webhook_id)
     if row is None:
         raise NotFoundError("There is no such webhook.")
-    last_triggered_at = row.pop("last_triggered_at")
-    return Webhook(**row), last_triggered_at
+    return Webhook(**columns(row, Webhook.__slots__)), row["last_triggered_at"]
 
 
 async def held_workflows(services: Services, current: Webhook) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from shared.bootstrap import Services
 from shared.commands.new_events import new_events, now
@@ -15,9 +16,11 @@ from shared.errors import NotPublishedError
 from shared.ids import derived_id, new_id
 from shared.json_types import JsonObject
 from shared.repositories.append import Append
-from shared.repositories.rows import Row
 from shared.repositories.run_append import first_append
 from shared.repositories.webhooks import REDELIVERY_PREFIX
+
+if TYPE_CHECKING:
+    from shared.repositories.row_types import DeliveryRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Redelivery:
     size_bytes: int
 
 
-def has_verified(delivery: Row) -> bool:
+def has_verified(delivery: DeliveryRow) -> bool:
     """Whether the delivery passed its webhook's check.
 
     Lines that are older than the column have a key where they did: it was made after the check. Of a redelivery they
@@ -52,7 +55,7 @@ async def published_webhook(services: Services, actor: Actor, webhook_id: str) -
 
 
 async def redelivery(
-    services: Services, actor: Actor, webhook: Webhook, delivery: Row, idempotency_key: str | None
+    services: Services, actor: Actor, webhook: Webhook, delivery: DeliveryRow, idempotency_key: str | None
 ) -> Redelivery | None:
     """The delivery's new run, due at once; `None` where its body was not kept."""
     content = await _content(services, actor.tenant_id, delivery)
@@ -94,20 +97,21 @@ class _Content:
     query: JsonObject
 
 
-async def _content(services: Services, tenant_id: str, delivery: Row) -> _Content | None:
+async def _content(services: Services, tenant_id: str, delivery: DeliveryRow) -> _Content | None:
     """From the run that the delivery started, else from the bytes that were kept."""
     if delivery["execution_id"] is not None:
         events = await services.events.read_stream(tenant_id, delivery["execution_id"], limit=1)
         if events and events[0].event_type == "ExecutionQueued":
             trigger = events[0].payload["trigger"]
             return _Content(trigger.get("body"), trigger.get("method", "POST"), trigger.get("query", {}))
+    sha256 = delivery["body_sha256"]
+    if sha256 is None or (delivery["count"] > 1 and not delivery["size_bytes"]):
+        return None  # a flood that was counted: nothing of it was kept
     raw = b""
     if delivery["size_bytes"]:
-        kept = await services.webhooks.delivery_body(tenant_id, delivery["body_sha256"])
+        kept = await services.webhooks.delivery_body(tenant_id, sha256)
         if kept is None:
             return None
         raw = base64.b64decode(kept)
-    elif delivery["count"] > 1 or delivery["body_sha256"] is None:
-        return None  # a flood that was counted: nothing of it was kept
     body = body_value(raw, delivery["headers"].get("content-type", ""))
     return _Content(body, delivery["method"] or "POST", delivery["query"] or {})

@@ -9,7 +9,7 @@ from shared.commands.new_events import new_events, now
 from shared.domain.actor import Actor
 from shared.domain.workflow.fold import apply
 from shared.domain.workflow.schedule_rows import schedule_rows
-from shared.domain.workflow.state import Workflow, row, version_row
+from shared.domain.workflow.state import Workflow, WorkflowVersionRow, row, version_row
 from shared.events.workflow import WorkflowFact
 from shared.json_types import JsonObject
 from shared.repositories.append import Append
@@ -45,7 +45,7 @@ def _schedules(before: Workflow | None, after: Workflow, happened_at: str) -> Js
     return {"schedules": schedule_rows(after, happened_at) if after.published_version is not None else []}
 
 
-def _versions(before: Workflow | None, after: Workflow, happened_at: str) -> tuple[JsonObject, ...]:
+def _versions(before: Workflow | None, after: Workflow, happened_at: str) -> tuple[WorkflowVersionRow, ...]:
     """A row for each new draft, and for the one that is published now."""
     published = after.published_version == after.version and (
         before is None or before.published_version != after.published_version

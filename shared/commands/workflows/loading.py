@@ -13,7 +13,7 @@ async def load(services: Services, actor: Actor, workflow_id: str) -> Workflow:
     row = await services.workflows.get(actor.tenant_id, workflow_id)
     if row is None:
         raise NotFoundError("There is no such workflow.")
-    return Workflow(**{**row, "tenant_id": actor.tenant_id})
+    return Workflow(tenant_id=actor.tenant_id, **row)
 
 
 def refuse_archived(workflow: Workflow) -> None:

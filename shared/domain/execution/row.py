@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from shared.domain.execution.run_error import stored_error
 from shared.domain.execution.state import ExecutionState
@@ -14,10 +14,11 @@ _TRIGGER_COLUMNS = ("type", "node_id", "webhook_id", "provider", "delivery_id", 
 
 
 class ExecutionRow(TypedDict):
-    """A row of `executions`. `wake_at` is when somebody must look at an unfinished run again."""
+    """A row of `executions`. `wake_at` is when an unfinished run is due at the latest; `tenant_id` is unset in rows
+    that were read, all of which are the reader's own."""
 
     id: str
-    tenant_id: str
+    tenant_id: NotRequired[str]
     workflow_id: str
     workflow_version: int | None
     status: str

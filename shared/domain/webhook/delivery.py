@@ -79,7 +79,7 @@ def body_value(raw: bytes, content_type: str) -> object:
         return parse_body(raw, content_type)
 
 
-def queued(delivery: JsonMapping) -> ExecutionQueued:
+def queued(delivery: DeliveryRecord) -> ExecutionQueued:
     """The fact that begins the run of a delivery, as it stands in its job. The version is pinned when it starts."""
     return queued_with(delivery, body_value(body_bytes(delivery), delivery["content_type"]))
 

@@ -6,6 +6,7 @@ How its facts lead to it is in `shared/domain/workflow/fold.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
 from shared.json_types import JsonObject
 
@@ -30,12 +31,26 @@ class Workflow:
     updated_at: str
 
 
+class WorkflowVersionRow(TypedDict):
+    """A row of `workflow_versions`. `published_at` is unset for a version that was never published; `tenant_id` is
+    unset in rows that were read, all of which are the reader's own."""
+
+    workflow_id: str
+    version: int
+    tenant_id: NotRequired[str]
+    nodes: list[JsonObject]
+    edges: list[JsonObject]
+    settings: JsonObject
+    created_at: str
+    published_at: str | None
+
+
 def row(workflow: Workflow) -> JsonObject:
     """The workflow's row in `workflows`."""
     return {name: getattr(workflow, name) for name in Workflow.__slots__}
 
 
-def version_row(workflow: Workflow, published_at: str | None = None) -> JsonObject:
+def version_row(workflow: Workflow, published_at: str | None = None) -> WorkflowVersionRow:
     """The row in `workflow_versions` of the draft as it is now; `published_at` is set when it is published."""
     return {
         "workflow_id": workflow.id,

@@ -18,7 +18,7 @@ from shared.engine.run.recorder import Recorder
 from shared.errors import StreamConflictError, UnavailableError
 from shared.events.execution import ExecutionQueued
 from shared.ids import derived_id
-from shared.json_types import JsonObject
+from shared.json_types import JsonMapping
 from shared.observability import count
 from shared.queue.job import ExecutionJob
 from shared.repositories.event_store import EventStoreRepository
@@ -26,6 +26,7 @@ from shared.repositories.schedules import ScheduleRepository
 
 if TYPE_CHECKING:
     from shared.domain.workflow.schedule import Ticks
+    from shared.repositories.row_types import AdvancedSchedule, ClaimedSchedule
 
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Schedules:
         self._events, self._journal, self._schedules = events, journal, schedules
         self._actor, self._clock = f"drain:{name}", clock
 
-    async def fire(self, due: Sequence[JsonObject]) -> list[ExecutionJob]:
+    async def fire(self, due: Sequence[ClaimedSchedule]) -> list[ExecutionJob]:
         """The jobs of the runs that have begun, all of them durable. `due` is what `claim_due` says of schedules.
 
         Raises nothing: a schedule that cannot be read, or whose run is refused, is logged and left to its lease, as all
@@ -56,7 +57,8 @@ class Schedules:
         begun = await asyncio.gather(
             *(self._start(schedule, tick.latest, tick.missed) for schedule, tick in ticks), return_exceptions=True
         )
-        jobs, moved = [], []
+        jobs: list[ExecutionJob] = []
+        moved: list[AdvancedSchedule] = []
         for (schedule, tick), outcome in zip(ticks, begun, strict=True):
             if isinstance(outcome, ExecutionJob):
                 jobs.append(outcome)
@@ -66,7 +68,7 @@ class Schedules:
         await self._advance(moved)
         return jobs
 
-    def _ticks(self, schedule: JsonObject) -> Ticks | None:
+    def _ticks(self, schedule: ClaimedSchedule) -> Ticks | None:
         # The expression of a schedule is rarely needed: most drains see none.
         from shared.domain.workflow.schedule import ticks_until
 
@@ -76,11 +78,11 @@ class Schedules:
             _tell("schedule_unreadable", schedule, error)
             return None
 
-    async def _advance(self, moved: Sequence[JsonObject]) -> None:
+    async def _advance(self, moved: Sequence[AdvancedSchedule]) -> None:
         """Lets schedules whose runs have begun wait for their next ticks. One that is refused holds up no other, and is
         found again with its lease's end: beginning its run again is beginning it once."""
 
-        async def put_aside(schedule: JsonObject, error: Exception) -> None:
+        async def put_aside(schedule: AdvancedSchedule, error: Exception) -> None:
             _tell("schedule_not_advanced", schedule, error)
 
         if not moved:
@@ -92,7 +94,7 @@ class Schedules:
         except UnavailableError as error:
             _tell("schedules_wait", moved[0], error)
 
-    async def _start(self, schedule: JsonObject, scheduled_at: str, missed: int) -> ExecutionJob:
+    async def _start(self, schedule: ClaimedSchedule, scheduled_at: str, missed: int) -> ExecutionJob:
         tenant_id, workflow_id, node_id = schedule["tenant_id"], schedule["workflow_id"], schedule["node_id"]
         execution_id = derived_id("tick", workflow_id, node_id, scheduled_at)
         trigger = {
@@ -117,7 +119,7 @@ class Schedules:
         return ExecutionJob(tenant_id, execution_id, "resume")
 
 
-def _tell(event: str, schedule: JsonObject, error: BaseException) -> None:
+def _tell(event: str, schedule: JsonMapping, error: BaseException) -> None:
     """Logs what has not become of a schedule, with its tenant, and counts it."""
     about = {name: schedule.get(name) for name in ("tenant_id", "workflow_id", "node_id")}
     if isinstance(error, UnavailableError):

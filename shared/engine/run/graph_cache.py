@@ -103,7 +103,7 @@ class GraphCache:
         version = await self._from_config_cache(key[1])
         if version is None:
             row = await self._workflows.get(*key)
-            version = (row or {}).get("published_version") or 0
+            version = (row["published_version"] if row is not None else None) or 0
             if row is not None:
                 await self._remember(key[1], version)
         self._published.put(key, (time.monotonic(), version or None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.json_types import JsonObject
+from shared.json_types import JsonMapping, JsonObject
 from shared.queries.page import Page, keyset_page
 from shared.repositories.api_keys import ApiKeyRepository
 from shared.repositories.rows import Keyset
@@ -18,6 +18,6 @@ async def list_api_keys(
     return Page([view(row) for row in page.items], page.next)
 
 
-def view(row: JsonObject) -> JsonObject:
+def view(row: JsonMapping) -> JsonObject:
     """What is shown of a key's row."""
     return {name: row.get(name) for name in FIELDS}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shared.json_types import JsonObject
+from shared.json_types import JsonMapping, JsonObject
 from shared.queries.page import Page, keyset_page
 from shared.repositories.executions import ExecutionRepository
-from shared.repositories.rows import Keyset, Row
+from shared.repositories.rows import Keyset, columns
 
 SHOWN = (
     "id",
@@ -38,6 +38,6 @@ async def list_executions(
     return Page([_described(row) for row in page.items], page.next)
 
 
-def _described(row: Row) -> JsonObject:
+def _described(row: JsonMapping) -> JsonObject:
     optional = {name: row[name] for name in SHOWN_WHERE_SET if row[name] is not None}
-    return {**{name: row[name] for name in SHOWN}, **optional}
+    return {**columns(row, SHOWN), **optional}

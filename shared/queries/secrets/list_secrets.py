@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.json_types import JsonObject
+from shared.json_types import JsonMapping, JsonObject
 from shared.queries.page import Page, keyset_page
-from shared.repositories.rows import Keyset
+from shared.repositories.rows import Keyset, columns
 from shared.repositories.secrets import SecretRepository
 
 FIELDS = ("name", "created_at", "updated_at")
@@ -18,6 +18,6 @@ async def list_secrets(
     return Page([view(row) for row in page.items], page.next)
 
 
-def view(row: JsonObject) -> JsonObject:
+def view(row: JsonMapping) -> JsonObject:
     """What is shown of a secret's row."""
-    return {name: row[name] for name in FIELDS}
+    return columns(row, FIELDS)

@@ -6,11 +6,10 @@ import base64
 
 from shared.domain.webhook.delivery import body_value
 from shared.errors import NotFoundError
-from shared.json_types import JsonObject
+from shared.json_types import JsonMapping, JsonObject
 from shared.queries.response_size import omit_largest
 from shared.queries.webhooks.get_webhook import get_webhook
 from shared.repositories.event_store import EventStoreRepository
-from shared.repositories.rows import Row
 from shared.repositories.webhooks import WebhookRepository
 
 # What is left out where there is none.
@@ -19,7 +18,7 @@ ABSENT = ("reason", "execution_id", "method", "query", "verified")
 
 async def get_delivery(
     webhooks: WebhookRepository, events: EventStoreRepository, tenant_id: str, webhook_id: str, delivery_id: str
-) -> Row:
+) -> JsonObject:
     """The delivery, with its `body`: from the first event of the run that it started, else from its bytes. Those are
     `raw_body` in base64, where they were kept. A body that would not fit into an answer is left out, `body_omitted`.
 
@@ -43,7 +42,7 @@ async def get_delivery(
     return found
 
 
-def view(row: Row) -> JsonObject:
+def view(row: JsonMapping) -> JsonObject:
     """The delivery as the API shows it."""
     absent = {"webhook_id", *(name for name in ABSENT if row[name] is None)}
     return {name: value for name, value in row.items() if name not in absent}

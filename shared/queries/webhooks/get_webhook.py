@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from shared.errors import NotFoundError
-from shared.json_types import JsonObject
-from shared.repositories.rows import Row
+from shared.json_types import JsonMapping, JsonObject
 from shared.repositories.webhooks import WebhookRepository
 
+if TYPE_CHECKING:
+    from shared.repositories.row_types import WebhookRow
 
-async def get_webhook(webhooks: WebhookRepository, tenant_id: str, webhook_id: str) -> Row:
+
+async def get_webhook(webhooks: WebhookRepository, tenant_id: str, webhook_id: str) -> WebhookRow:
     """The webhook's row without its secrets; `NotFoundError` when the tenant has none such."""
     row = await webhooks.get(tenant_id, webhook_id)
     if row is None:
@@ -16,7 +20,7 @@ async def get_webhook(webhooks: WebhookRepository, tenant_id: str, webhook_id: s
     return row
 
 
-def view(row: Row, base_url: str) -> JsonObject:
+def view(row: JsonMapping, base_url: str) -> JsonObject:
     """The webhook as the API shows it; `base_url` is where its provider reaches us."""
     return {
         "id": row["id"],

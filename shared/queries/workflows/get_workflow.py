@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from shared.errors import NotFoundError
-from shared.json_types import JsonObject
+from shared.json_types import JsonMapping, JsonObject
+from shared.repositories.rows import columns
 from shared.repositories.workflows import WorkflowRepository
+
+if TYPE_CHECKING:
+    from shared.repositories.row_types import WorkflowRow
 
 FIELDS = (
     "id",
@@ -22,7 +28,7 @@ FIELDS = (
 )
 
 
-async def get_workflow(workflows: WorkflowRepository, tenant_id: str, workflow_id: str) -> JsonObject:
+async def get_workflow(workflows: WorkflowRepository, tenant_id: str, workflow_id: str) -> WorkflowRow:
     """The tenant's workflow, archived ones too, with `stream_version`; else `NotFoundError`."""
     row = await workflows.get(tenant_id, workflow_id)
     if row is None:
@@ -30,6 +36,6 @@ async def get_workflow(workflows: WorkflowRepository, tenant_id: str, workflow_i
     return row
 
 
-def view(row: JsonObject) -> JsonObject:
+def view(row: JsonMapping) -> JsonObject:
     """What is shown of a workflow's row: all of it but our own bookkeeping."""
-    return {name: row[name] for name in FIELDS}
+    return columns(row, FIELDS)

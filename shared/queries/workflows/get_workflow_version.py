@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from shared.errors import NotFoundError
-from shared.json_types import JsonObject
 from shared.repositories.workflows import WorkflowRepository
+
+if TYPE_CHECKING:
+    from shared.domain.workflow.state import WorkflowVersionRow
 
 # A version is an integer in the database.
 MAX_VERSION = 2**31 - 1
@@ -12,7 +16,7 @@ MAX_VERSION = 2**31 - 1
 
 async def get_workflow_version(
     workflows: WorkflowRepository, tenant_id: str, workflow_id: str, version: str
-) -> JsonObject:
+) -> WorkflowVersionRow:
     """One published version; a draft's version, and a text that is no version, are a `NotFoundError`."""
     number = int(version) if version.isascii() and version.isdigit() and len(version) <= 10 else 0
     row = await workflows.version(tenant_id, workflow_id, number) if 0 < number <= MAX_VERSION else None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from shared.queries.workflows.get_workflow import get_workflow
-from shared.repositories.rows import Rows
 from shared.repositories.schedules import ScheduleRepository
 from shared.repositories.workflows import WorkflowRepository
+
+if TYPE_CHECKING:
+    from shared.repositories.row_types import ScheduleRow
 
 
 async def list_schedules(
     workflows: WorkflowRepository, schedules: ScheduleRepository, tenant_id: str, workflow_id: str
-) -> Rows:
+) -> list[ScheduleRow]:
     """`{node_id, version, cron, timezone, next_at}` of the published schedule triggers, by node id.
 
     Raises `NotFoundError` for a workflow that is not the tenant's.
