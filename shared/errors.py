@@ -49,8 +49,8 @@ class Problem:
 
     def as_json(self) -> dict[str, str]:
         """The problem as `{pointer, message, hint?}`."""
-        found = {"pointer": self.pointer, "message": self.message}
-        return {**found, "hint": self.suggestion} if self.suggestion else found
+        body = {"pointer": self.pointer, "message": self.message}
+        return {**body, "hint": self.suggestion} if self.suggestion else body
 
 
 class WorkflowEngineError(Exception):

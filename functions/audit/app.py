@@ -15,9 +15,9 @@ from shared.queries.audit_feed import audit_feed
 async def feed(request: Request) -> Response:
     query = request.query(AuditFeed)
     after = decode_position(query.cursor) or query.after
-    found = await audit_feed(services().events, request.tenant_id, after, query.limit, query.type, query.stream_id)
-    cursor = encode_position(found.position if found.more else None)
-    return ok({"items": found.items, "next_cursor": cursor, "position": found.position})
+    page = await audit_feed(services().events, request.tenant_id, after, query.limit, query.type, query.stream_id)
+    cursor = encode_position(page.position if page.more else None)
+    return ok({"items": page.items, "next_cursor": cursor, "position": page.position})
 
 
 api = Api("audit", (operations.AUDIT_FEED, feed))

@@ -34,12 +34,12 @@ async def _answer(request: Request, execution_id: str, seconds: float) -> Respon
     from shared.queries.executions.await_answer import await_answer
     from shared.queries.executions.get_execution import get_execution
 
-    found, run = services(), (request.tenant_id, execution_id)
+    wired, run = services(), (request.tenant_id, execution_id)
     seconds = seconds_left(seconds + READ_SECONDS) - READ_SECONDS
-    if not await await_answer(found.replies, found.events, found.executions, *run, seconds):
+    if not await await_answer(wired.replies, wired.events, wired.executions, *run, seconds):
         return None
     try:
-        return ok(await get_execution(found.events, found.workflows, found.producer.peek, *run))
+        return ok(await get_execution(wired.events, wired.workflows, wired.producer.peek, *run))
     except StorageUnavailableError:
         return None
 

@@ -27,15 +27,22 @@ async def list_all(request: Request) -> Response:
 
 
 async def get(request: Request) -> Response:
-    found, at = services(), request.query(GetExecution).at
-    return ok(await get_execution(found.events, found.workflows, peek, request.tenant_id, request.id, at))
+    wired, at = services(), request.query(GetExecution).at
+    return ok(await get_execution(wired.events, wired.workflows, peek, request.tenant_id, request.id, at))
 
 
 async def events(request: Request) -> Response:
-    found, query = services(), request.query(ListExecutionEvents)
+    wired, query = services(), request.query(ListExecutionEvents)
     after = decode_position(query.cursor) or query.after
     return paged(
         await list_execution_events(
-            found.events, found.executions, peek, request.tenant_id, request.id, after, query.limit, query.wait
+            wired.events,
+            wired.executions,
+            peek,
+            request.tenant_id,
+            request.id,
+            after,
+            query.limit,
+            query.wait,
         )
     )

@@ -17,9 +17,14 @@ async def verify(request: Request) -> Response:
     from shared.engine.expressions.evaluator import expression_evaluator  # the engine, which reading a run does without
     from shared.engine.verify.verify_execution import verify_execution
 
-    found = services()
+    wired = services()
     verified = verify_execution(
-        found.events, found.workflows, expression_evaluator(), found.producer.peek, request.tenant_id, request.id
+        wired.events,
+        wired.workflows,
+        expression_evaluator(),
+        wired.producer.peek,
+        request.tenant_id,
+        request.id,
     )
     return ok(await verified)
 

@@ -25,5 +25,5 @@ async def version(request: Request) -> Response:
 
 
 async def schedules(request: Request) -> Response:
-    found = await list_schedules(services().workflows, services().schedules, request.tenant_id, request.id)
-    return ok({"items": found, "next_cursor": None})
+    rows = await list_schedules(services().workflows, services().schedules, request.tenant_id, request.id)
+    return ok({"items": rows, "next_cursor": None})

@@ -86,11 +86,11 @@ def _call(service: str, operation: str, timeout_seconds: float, region: str | No
 
 
 def _refused(error: ClientError) -> AwsCallError:
-    said, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
-    name, status = said.get("Code", "Unknown"), meta.get("HTTPStatusCode", 400)
+    reason, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
+    name, status = reason.get("Code", "Unknown"), meta.get("HTTPStatusCode", 400)
     code = "http_429" if name in _THROTTLED or status == 429 else "http_5xx" if status >= 500 else "http_4xx"
     details = {"code": name, "status": status, "request_id": meta.get("RequestId")}
-    return AwsCallError(code, f"{name}: {said.get('Message', '')}".rstrip(": "), details)
+    return AwsCallError(code, f"{name}: {reason.get('Message', '')}".rstrip(": "), details)
 
 
 @cache

@@ -78,8 +78,8 @@ async def authenticate(content: bytes, context: str) -> bytes:
 async def is_authentic(content: bytes, mac: bytes, context: str) -> bool:
     """Whether `authenticate` gave this, under any of the keys; every key is tried, and each takes the same time."""
     ring = await _key_ring()
-    found = [hmac.compare_digest(_mac(key, content, context), mac) for key in ring.keys.values()]
-    return any(found)
+    matches = [hmac.compare_digest(_mac(key, content, context), mac) for key in ring.keys.values()]
+    return any(matches)
 
 
 def _mac(key: bytes, content: bytes, context: str) -> bytes:

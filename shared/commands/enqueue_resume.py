@@ -22,7 +22,10 @@ async def enqueue_resume(
     from shared.queue.job import ExecutionJob
     from shared.queue.wake import wake_drain
 
-    jobs = [ExecutionJob(tenant_id, each, "resume", client_is_waiting=client_is_waiting) for each in execution_ids]
+    jobs = [
+        ExecutionJob(tenant_id, execution_id, "resume", client_is_waiting=client_is_waiting)
+        for execution_id in execution_ids
+    ]
     try:
         with within(HINT_SECONDS):
             if not await services.producer.enqueue(jobs, again):

@@ -47,8 +47,8 @@ async def _remember_page(
     workflow = await services.workflows.get(tenant_id, workflow_id)
     rows = await services.webhooks.of_workflow(tenant_id, workflow_id, PAGE, last)
     published = {"published_version": workflow["published_version"] if workflow is not None else None}
-    found = [(row["id"], intake_config({**row, **published}), seen[row["id"]]) for row in rows if row["id"] in seen]
-    missed = await services.config_cache.refill_webhooks(found) if found else []
+    entries = [(row["id"], intake_config({**row, **published}), seen[row["id"]]) for row in rows if row["id"] in seen]
+    missed = await services.config_cache.refill_webhooks(entries) if entries else []
     # Those that are not the workflow's any more were written by whoever has changed that.
     for webhook_id in missed:
         await remember_webhook(services, webhook_id)

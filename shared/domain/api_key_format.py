@@ -18,8 +18,8 @@ def key_text(key_id: str, secret: str) -> str:
 
 def key_parts(text: str) -> tuple[str, str] | None:
     """The id and the random part of a key; `None` for a text that is none."""
-    found = _KEY.fullmatch(text)
-    return ("-".join(found.groups()[:5]), found[6]) if found else None
+    match = _KEY.fullmatch(text)
+    return ("-".join(match.groups()[:5]), match[6]) if match else None
 
 
 def hash_of(secret: str) -> str:

@@ -75,24 +75,24 @@ def parse_retrier(value: object, pointer: str) -> tuple[Retrier, list[Problem]]:
     if not isinstance(value, dict):
         return Retrier(), [Problem(pointer, "A retrier must be an object.", 'For example {"errors": ["http_5xx"]}.')]
     problems: list[Problem] = []
-    found: JsonObject = {}
+    fields: JsonObject = {}
     for name, item in value.items():
         if name == "errors":
             if isinstance(item, list) and item and all(isinstance(code, str) and code for code in item):
-                found["errors"] = tuple(item)
+                fields["errors"] = tuple(item)
             else:
                 problems.append(Problem(f"{pointer}/errors", "Must be a list of error classes.", _known_classes()))
         elif name in _NUMBERS:
             low, high = _NUMBERS[name]
             number = isinstance(item, (int, float)) and not isinstance(item, bool)
             if number and low <= item <= high and (name != "max_attempts" or isinstance(item, int)):
-                found[name] = item
+                fields[name] = item
             else:
                 problems.append(Problem(f"{pointer}/{name}", f"Must be a number from {low} to {high}."))
         else:
             known = ", ".join(Retrier.__slots__)
             problems.append(Problem(f"{pointer}/{name}", "A retrier has no such key.", f"It has {known}."))
-    return Retrier(**found), problems
+    return Retrier(**fields), problems
 
 
 def _known_classes() -> str:

@@ -68,10 +68,10 @@ class Api:
 
     async def _respond(self, event: JsonMapping) -> JsonObject:
         # API Gateway has found the route: its key is the operation's method and path.
-        found = self._routes.get(event["routeKey"])
-        if found is None:
+        route = self._routes.get(event["routeKey"])
+        if route is None:
             return _sent(problem(NotFoundError("There is no such route.")))
-        return _sent(await self._answer(*found, event))
+        return _sent(await self._answer(*route, event))
 
     async def _answer(self, operation: Operation, handler: Handler | str, event: JsonMapping) -> Response:
         started = time.perf_counter()
@@ -110,5 +110,5 @@ def _sent(response: Response) -> JsonObject:
 
 
 def _named(handler: Handler | str) -> Handler:
-    found: Handler = resolve_name(handler) if isinstance(handler, str) else handler
-    return found
+    function: Handler = resolve_name(handler) if isinstance(handler, str) else handler
+    return function

@@ -15,5 +15,5 @@ PATH = Path(__file__).parents[2] / "docs" / "openapi.json"
 @cache
 def document() -> JsonObject:
     """The document, which is what `shared.http.openapi` builds; treat it as read-only."""
-    found: JsonObject = json.loads(PATH.read_bytes())
-    return found
+    parsed: JsonObject = json.loads(PATH.read_bytes())
+    return parsed

@@ -29,17 +29,17 @@ def page() -> str:
     return "".join(_page(document()))
 
 
-def _page(found: JsonObject) -> Iterator[str]:
-    title = escape(found["info"]["title"])
+def _page(spec: JsonObject) -> Iterator[str]:
+    title = escape(spec["info"]["title"])
     yield f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}: API</title>'
     yield f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
-    yield f"<h1>{title}</h1><p>Version {escape(found['info']['version'])} · "
+    yield f"<h1>{title}</h1><p>Version {escape(spec['info']['version'])} · "
     yield '<a href="/openapi.json">OpenAPI document</a> · '
     yield '<a href="#errors">Errors</a> · <a href="#shapes">Shapes</a></p>'
-    yield "".join(f"<p>{_text(part)}</p>" for part in found["info"]["description"].split("\n\n"))
-    for tag in found["tags"]:
+    yield "".join(f"<p>{_text(part)}</p>" for part in spec["info"]["description"].split("\n\n"))
+    for tag in spec["tags"]:
         yield f"<h2>{escape(tag['name'])}</h2>"
-        for path, operations in found["paths"].items():
+        for path, operations in spec["paths"].items():
             for method, operation in operations.items():
                 if tag["name"] in operation["tags"]:
                     yield from _operation(method.upper(), path, operation)
@@ -48,7 +48,7 @@ def _page(found: JsonObject) -> Iterator[str]:
         yield f'<tr id="{error.code}"><td><code>{error.code}</code><td>{error.status}'
         yield f"<td>{escape(error.__doc__ or '')}</tr>"
     yield '</table><h2 id="shapes">Shapes</h2>'
-    for name, schema in found["components"]["schemas"].items():
+    for name, schema in spec["components"]["schemas"].items():
         yield f'<details id="shape-{escape(name)}"><summary>{escape(name)}</summary>{_json(schema)}</details>'
     yield "</body></html>"
 

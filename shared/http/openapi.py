@@ -93,7 +93,7 @@ def possible_errors(operation: Operation) -> list[type[WorkflowEngineError]]:
 
 
 def _operation(operation: Operation) -> JsonObject:
-    found: JsonObject = {
+    spec: JsonObject = {
         "operationId": operation.id,
         "summary": operation.summary,
         "tags": [operation.tag],
@@ -105,14 +105,17 @@ def _operation(operation: Operation) -> JsonObject:
     if operation.role:
         described.append(f"Needs the role `{operation.role}`, and the scope `{operation.scope}` where scopes are set.")
     if described:
-        found["description"] = "\n\n".join(described)
+        spec["description"] = "\n\n".join(described)
     if (command := operation.command) is not None:
         required = any(field.is_required() for field in command.model_fields.values())
-        found["requestBody"] = {"required": required, "content": {"application/json": {"schema": _ref(command)}}}
+        spec["requestBody"] = {
+            "required": required,
+            "content": {"application/json": {"schema": _ref(command)}},
+        }
     if operation.raw_body:
         content: JsonObject = {"application/json": {"schema": {}}}
-        found["requestBody"] = {"description": operation.raw_body, "content": content}
-    return found
+        spec["requestBody"] = {"description": operation.raw_body, "content": content}
+    return spec
 
 
 def _parameters(operation: Operation) -> list[JsonObject]:
@@ -174,17 +177,17 @@ def _responses(operation: Operation) -> JsonObject:
 
 
 def _answer(answer: Answer) -> JsonObject:
-    found: JsonObject = {"description": answer.description}
+    response: JsonObject = {"description": answer.description}
     if (view := answer.view) is not None:
-        found["content"] = {answer.content_type: {"schema": _ref(view)}}
+        response["content"] = {answer.content_type: {"schema": _ref(view)}}
     elif answer.content_type != "application/json":
-        found["content"] = {answer.content_type: {"schema": {"type": "string"}}}
+        response["content"] = {answer.content_type: {"schema": {"type": "string"}}}
     if answer.headers:
-        found["headers"] = {
+        response["headers"] = {
             name: {"description": text, "required": True, "schema": {"type": "string"}}
             for name, text in answer.headers.items()
         }
-    return found
+    return response
 
 
 def _schemas(operations: Iterable[Operation]) -> JsonObject:
@@ -193,8 +196,8 @@ def _schemas(operations: Iterable[Operation]) -> JsonObject:
         models |= {view: None for answer in operation.answers.values() if (view := answer.view)}
         if (command := operation.command) is not None:
             models[command] = None
-    _, found = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
-    schemas: JsonObject = dict(sorted(found.get("$defs", {}).items()))
+    _, generated = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
+    schemas: JsonObject = dict(sorted(generated.get("$defs", {}).items()))
     return schemas
 
 

@@ -52,8 +52,8 @@ class Answer(NamedTuple):
     @property
     def view(self) -> type[BaseModel] | None:
         """The shape of the body."""
-        found: type[BaseModel] | None = resolve_name(f"shared.http.views.{self.model}") if self.model else None
-        return found
+        model: type[BaseModel] | None = resolve_name(f"shared.http.views.{self.model}") if self.model else None
+        return model
 
 
 class RequestHeader(NamedTuple):
@@ -93,14 +93,14 @@ class Operation(NamedTuple):
     @property
     def command(self) -> type[Command] | None:
         """The model of the body."""
-        found: type[Command] | None = resolve_name(f"shared.commands.{self.body}") if self.body else None
-        return found
+        model: type[Command] | None = resolve_name(f"shared.commands.{self.body}") if self.body else None
+        return model
 
     @property
     def parameters(self) -> type[Query] | None:
         """The model of the query string."""
-        found: type[Query] | None = resolve_name(f"shared.http.parameters.{self.query}") if self.query else None
-        return found
+        model: type[Query] | None = resolve_name(f"shared.http.parameters.{self.query}") if self.query else None
+        return model
 
     def load(self) -> None:
         """Imports what a request needs."""

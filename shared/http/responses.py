@@ -76,7 +76,7 @@ def problem(error: WorkflowEngineError) -> Response:
         "code": error.code,
     }
     if error.problems:
-        body["errors"] = [each.as_json() for each in error.problems]
+        body["errors"] = [item.as_json() for item in error.problems]
     retry_after = error.retry_after_seconds or (1 if error.status in (429, 503) else None)
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
     return Response(error.status, body, headers, PROBLEM)

@@ -102,9 +102,9 @@ class UserTokens:
                 self._fetched_at = time.monotonic()
 
 
-def _usable(found: JsonObject) -> dict[str, JsonObject]:
+def _usable(key_set: JsonObject) -> dict[str, JsonObject]:
     """The keys of a set that tokens may be signed with, by id; what is no key set raises `ValueError`."""
-    keys = found.get("keys") if isinstance(found, dict) else None
+    keys = key_set.get("keys") if isinstance(key_set, dict) else None
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise ValueError("This is no key set.")
     return {str(key.get("kid") or ""): key for key in keys if key.get("kty") in _ALGORITHMS}
@@ -127,7 +127,7 @@ async def _fetch(url: str) -> JsonObject:
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
             answer = (await client.get(url)).raise_for_status()
-            found: JsonObject = answer.json()
-            return found
+            key_set: JsonObject = answer.json()
+            return key_set
     except httpx.HTTPError as error:
         raise UnavailableError from error

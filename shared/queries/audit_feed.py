@@ -28,8 +28,8 @@ async def audit_feed(
     stream_id: str | None = None,
 ) -> Feed:
     """The tenant's events above sequence number `after`, of one type or stream where given; none is ever skipped."""
-    found, position, more = await events.read_feed(tenant_id, after, limit, event_type, stream_id)
-    items = fitting([described(event) for event in found])
-    if len(items) < len(found):
+    recorded, position, more = await events.read_feed(tenant_id, after, limit, event_type, stream_id)
+    items = fitting([described(event) for event in recorded])
+    if len(items) < len(recorded):
         return Feed(items, items[-1]["sequence_number"], more=True)
     return Feed(items, position, more)

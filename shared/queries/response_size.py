@@ -37,7 +37,7 @@ def omit_largest(answer: JsonObject, parts: Iterable[tuple[JsonObject, str]]) ->
     excess = answer_bytes(answer) - MAX_ANSWER_BYTES
     if excess <= 0:
         return True
-    sized = sorted(((answer_bytes(owner[name]), owner, name) for owner, name in parts), key=lambda each: -each[0])
+    sized = sorted(((answer_bytes(owner[name]), owner, name) for owner, name in parts), key=lambda member: -member[0])
     for size, owner, name in sized:
         if size <= (LARGE_BYTES if excess <= 0 else LEAST_BYTES):
             break
@@ -49,9 +49,9 @@ def omit_largest(answer: JsonObject, parts: Iterable[tuple[JsonObject, str]]) ->
 def _lightened(event: JsonObject) -> JsonObject:
     """The event with the largest members of its payload, and of the objects right in it, left out."""
     payload = {name: dict(value) if isinstance(value, dict) else value for name, value in event["payload"].items()}
-    found = {**event, "payload": payload}
+    shown = {**event, "payload": payload}
     inner = [(value, name) for value in payload.values() if isinstance(value, dict) for name in value]
     outer = [(payload, name) for name, value in payload.items() if not isinstance(value, dict)]
-    if not omit_largest(found, [*inner, *outer]):
-        found["payload"] = {"payload_omitted": True}
-    return found
+    if not omit_largest(shown, [*inner, *outer]):
+        shown["payload"] = {"payload_omitted": True}
+    return shown

@@ -68,7 +68,7 @@ class Append(NamedTuple):
     def size_bytes(self) -> int:
         """What there is to write, nearly, once it is encoded."""
         bodies = sum(len(row.get("body") or "") for row in self.deliveries)
-        return bodies + sum(_ENVELOPE_BYTES + one.stored_bytes for one in self.encoded)
+        return bodies + sum(_ENVELOPE_BYTES + stored.stored_bytes for stored in self.encoded)
 
 
 class Appended(NamedTuple):

@@ -64,18 +64,18 @@ class ExecutionRepository:
     async def held_workflows(self, tenant_id: str, webhook_id: str) -> Sequence[str]:
         """The workflows of the runs that the webhook holds until it is active again: its own, unless it was another's
         when some of them came."""
-        found: Sequence[str] = ()
+        workflow_ids: Sequence[str] = ()
 
         def another(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
             query = query.eq("tenant_id", tenant_id).eq("webhook_id", webhook_id).eq("status", "queued")
             query = query.not_.is_("held_bytes", "null")
-            for workflow_id in found:
+            for workflow_id in workflow_ids:
                 query = query.neq("workflow_id", workflow_id)
             return query.limit(1)
 
         while rows := await self._database.select("executions", "workflow_id", another):
-            found = (*found, rows[0]["workflow_id"])
-        return found
+            workflow_ids = (*workflow_ids, rows[0]["workflow_id"])
+        return workflow_ids
 
     async def claim_due(self, limit: int, lease_seconds: float, now: str) -> Sequence[ClaimedRow]:
         """The runs and schedules that are due at `now`, oldest first; each is leased to one caller for

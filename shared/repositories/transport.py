@@ -58,8 +58,8 @@ class StreamTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Ends the kept connections."""
-        kept, self._kept = self._kept, []
-        for connection in kept:
+        connections, self._kept = self._kept, []
+        for connection in connections:
             connection.writer.close()
 
     async def _exchange(self, request: httpx.Request, body: bytes) -> httpx.Response:

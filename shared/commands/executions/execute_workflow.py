@@ -64,7 +64,7 @@ async def execute_workflow(
     return run.execution_id
 
 
-def _check_input(version: WorkflowVersionRow, given: object) -> None:
+def _check_input(version: WorkflowVersionRow, value: object) -> None:
     """Refuses an input that does not fit the schema of the first `manual_trigger`, where the run starts."""
     trigger: JsonObject = next((node for node in version["nodes"] if node["type"] == "manual_trigger"), {})
     schema = (trigger.get("parameters") or {}).get("input_schema")
@@ -73,5 +73,5 @@ def _check_input(version: WorkflowVersionRow, given: object) -> None:
     from shared.domain.json.check_budget import MAX_REQUEST_STEPS, CheckBudget
     from shared.domain.json.schema_validator import mismatches  # most workflows do without
 
-    if problems := tuple(mismatches(schema, given, "input", steps=CheckBudget(MAX_REQUEST_STEPS))):
+    if problems := tuple(mismatches(schema, value, "input", steps=CheckBudget(MAX_REQUEST_STEPS))):
         raise UnprocessableError("The input is not what the workflow wants.", problems=problems)

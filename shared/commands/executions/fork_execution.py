@@ -66,12 +66,12 @@ async def fork_execution(
     graph = before = version_graph(version)
     if version["version"] != state.workflow_version:
         before = version_graph(await pinned_version(services, actor.tenant_id, workflow.id, state.workflow_version))
-    kept = kept_nodes(graph, state, command.from_node) if command.from_node in graph.nodes else set()
-    problems = [*_place(graph, state, command), *_changed(graph, before, {*kept, state.trigger_node_id})]
+    kept_ids = kept_nodes(graph, state, command.from_node) if command.from_node in graph.nodes else set()
+    problems = [*_place(graph, state, command), *_changed(graph, before, {*kept_ids, state.trigger_node_id})]
     if problems:
         raise UnprocessableError("The execution cannot be forked so.", problems=tuple(problems))
-    copies = list(kept_events(state, events, kept))
-    stored = frozenset(one.payload_sha256 for one in copies if one.payload_sha256 is not None)
+    copies = list(kept_events(state, events, kept_ids))
+    stored = frozenset(copy.payload_sha256 for copy in copies if copy.payload_sha256 is not None)
     deadline = version_settings(version).deadline(time.time())
     started = ExecutionStarted(version["version"], state.trigger_node_id, deadline)
     first = _first_events(actor, state, started, copies, command)
@@ -89,16 +89,16 @@ def _first_events(
     """Queued, started, what is kept, and the output that was given."""
     happened_at = now()
     queued = ExecutionQueued(state.workflow_id, started.workflow_version, state.trigger, forked_from=state.id)
-    found = list(new_events(actor, happened_at, queued, started))
-    for one in copies:
-        origin = {"execution_id": one.stream_id, "sequence_number": one.sequence_number}
-        metadata = {**one.metadata, "copied_from": origin}
-        found.append(NewEvent(new_id(), one.event_type, one.timestamp, one.payload, metadata))
+    first_events = list(new_events(actor, happened_at, queued, started))
+    for copy in copies:
+        origin = {"execution_id": copy.stream_id, "sequence_number": copy.sequence_number}
+        metadata = {**copy.metadata, "copied_from": origin}
+        first_events.append(NewEvent(new_id(), copy.event_type, copy.timestamp, copy.payload, metadata))
     if command.has_output:
         fact = NodeSucceeded(command.from_node, 1, command.output, ["out"], int(time.time() * 1000), [])
-        (given,) = new_events(actor, happened_at, fact)
-        found.append(replace(given, metadata={**given.metadata, "given": True}))
-    return found
+        (event,) = new_events(actor, happened_at, fact)
+        first_events.append(replace(event, metadata={**event.metadata, "given": True}))
+    return first_events
 
 
 def _place(graph: Graph, state: ExecutionState, command: ForkExecution) -> Iterable[Problem]:
@@ -123,9 +123,9 @@ def _place(graph: Graph, state: ExecutionState, command: ForkExecution) -> Itera
         yield Problem("/output", message, "Give the output of the node before it, or of the one after it.")
 
 
-def _changed(graph: Graph, before: Graph, kept: Iterable[str]) -> Iterable[Problem]:
+def _changed(graph: Graph, before: Graph, kept_ids: Iterable[str]) -> Iterable[Problem]:
     """The nodes that would keep what they did, and have become others in the version that was chosen."""
-    for name in kept:
+    for name in kept_ids:
         was, now_is = before.nodes.get(name), graph.nodes.get(name)
         if now_is is None:
             yield Problem("/version", f"The version has no node {name!r}, which started the run.")

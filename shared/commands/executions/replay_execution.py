@@ -44,8 +44,8 @@ async def replay_execution(
     Raises `NotFoundError`, `NotPublishedError`, `InvalidGraphError` for a draft that cannot run,
     `IdempotencyConflictError`, and `UnprocessableError` where the version has no trigger for it.
     """
-    given = [command.input] if "input" in command.model_fields_set else None
-    run = NewRun.asked(actor, "replay", execution_id, [command.version, given], idempotency_key)
+    input_given = [command.input] if "input" in command.model_fields_set else None
+    run = NewRun.asked(actor, "replay", execution_id, [command.version, input_given], idempotency_key)
     if await run.has_begun(services, actor):
         return run.execution_id
     first = await services.events.read_stream(actor.tenant_id, execution_id, limit=1)

@@ -127,5 +127,5 @@ async def _wake_at(services: Services, state: ExecutionState) -> str | None:
     """A run that is not waiting is in somebody's hands: when it is looked at again stays theirs to say."""
     if state.status == "waiting":
         return None
-    kept = await services.executions.get(state.tenant_id, state.id)
-    return kept["wake_at"] if kept else None
+    row = await services.executions.get(state.tenant_id, state.id)
+    return row["wake_at"] if row else None

@@ -59,8 +59,8 @@ async def check(services: Services, tenant_id: str, command: WebhookDescription,
     else:
         problems += secret_problems(rules, command.given_secret)
         problems += [
-            Problem(f"/config{each.pointer}", each.message, each.suggestion)
-            for each in rules.config_problems(command.config)
+            Problem(f"/config{problem.pointer}", problem.message, problem.suggestion)
+            for problem in rules.config_problems(command.config)
         ]
     workflow = await services.workflows.get(tenant_id, command.workflow_id)
     if workflow is None or workflow["status"] == "archived":

@@ -44,9 +44,9 @@ async def redeliver(
         message = "This delivery did not verify: anybody may have sent it."
         hint_text = "Set include_unverified to true to run it all the same."
         raise UnprocessableError(message, problems=(Problem("/include_unverified", message, hint_text),))
-    found = await redelivery(services, actor, webhook, row, idempotency_key)
-    if found is None:
+    run = await redelivery(services, actor, webhook, row, idempotency_key)
+    if run is None:
         raise UnprocessableError("The body of this delivery was not kept.")
-    await services.events.append([found.append])
-    await enqueue_resume(services, actor.tenant_id, found.execution_id)
-    return {"execution_id": found.execution_id, "delivery_id": found.delivery_id}
+    await services.events.append([run.append])
+    await enqueue_resume(services, actor.tenant_id, run.execution_id)
+    return {"execution_id": run.execution_id, "delivery_id": run.delivery_id}

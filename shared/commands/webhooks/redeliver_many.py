@@ -66,19 +66,14 @@ async def redeliver_many(
     proven = rows if command.include_unverified else [row for row in rows if has_verified(row)]
     items: list[dict[str, str]] = []
     for place in range(0, len(proven), READ_AT_ONCE):
-        some = proven[place : place + READ_AT_ONCE]
-        found = await asyncio.gather(*(redelivery(services, actor, webhook, row, idempotency_key) for row in some))
-        again = [each for each in found if each is not None]
-        await _store(services, again)
-        for row, each in zip(some, found, strict=True):
-            if each is not None:
-                items.append(
-                    {
-                        "redelivery_of": row["id"],
-                        "execution_id": each.execution_id,
-                        "delivery_id": each.delivery_id,
-                    }
-                )
+        batch = proven[place : place + READ_AT_ONCE]
+        runs = await asyncio.gather(*(redelivery(services, actor, webhook, row, idempotency_key) for row in batch))
+        await _store(services, [run for run in runs if run is not None])
+        items += [
+            {"redelivery_of": row["id"], "execution_id": run.execution_id, "delivery_id": run.delivery_id}
+            for row, run in zip(batch, runs, strict=True)
+            if run is not None
+        ]
     await enqueue_resume(services, actor.tenant_id, *(item["execution_id"] for item in items))
     unverified = len(rows) - len(proven)
     answer = {"redelivered": len(items), "skipped": len(proven) - len(items), "unverified": unverified, "items": items}
@@ -88,10 +83,10 @@ async def redeliver_many(
 async def _store(services: Services, redeliveries: Sequence[Redelivery]) -> None:
     """Appends all of them, in as few calls as their sizes allow; those that are there already stay as they are."""
     batch: list[Redelivery] = []
-    for each in [*redeliveries, None]:
-        full = each is None or sum(one.size_bytes for one in batch) + each.size_bytes > STORED_BYTES
-        if batch and full:
-            await services.events.append([one.append for one in batch])
+    for run in redeliveries:
+        if batch and sum(stored.size_bytes for stored in batch) + run.size_bytes > STORED_BYTES:
+            await services.events.append([stored.append for stored in batch])
             batch = []
-        if each is not None:
-            batch.append(each)
+        batch.append(run)
+    if batch:
+        await services.events.append([stored.append for stored in batch])

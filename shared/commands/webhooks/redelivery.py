@@ -109,9 +109,9 @@ async def _content(services: Services, tenant_id: str, delivery: DeliveryRow) ->
         return None  # a flood that was counted: nothing of it was kept
     raw = b""
     if delivery["size_bytes"]:
-        kept = await services.webhooks.delivery_body(tenant_id, sha256)
-        if kept is None:
+        encoded = await services.webhooks.delivery_body(tenant_id, sha256)
+        if encoded is None:
             return None
-        raw = base64.b64decode(kept)
+        raw = base64.b64decode(encoded)
     body = body_value(raw, delivery["headers"].get("content-type", ""))
     return _Content(body, delivery["method"] or "POST", delivery["query"] or {})

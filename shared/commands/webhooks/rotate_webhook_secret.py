@@ -33,11 +33,11 @@ async def rotate_webhook_secret(
 ) -> JsonObject:
     """`{id, secret, previous_secret_expires_at}`, the secret this once; `NotFoundError` for no such webhook, and
     `UnprocessableError` for a secret that is not the provider's kind."""
-    given = None if command.secret is None else command.secret.get_secret_value()
+    given_secret = None if command.secret is None else command.secret.get_secret_value()
     if rules is None or not rules.takes_secret:
         raise UnprocessableError("Webhooks of this provider have no secret.")
-    problems = secret_problems(rules, given)
-    secret = given or generated_secret(rules)
+    problems = secret_problems(rules, given_secret)
+    secret = given_secret or generated_secret(rules)
     if secret is None:
         problems = [Problem("/secret", "The provider makes this secret: it must be given.", rules.where or None)]
     if problems or secret is None:

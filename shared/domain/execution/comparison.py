@@ -25,10 +25,10 @@ def compared(original: ExecutionState, before: Graph, replayed: ExecutionState, 
     nodes: JsonObject = {}
     first: JsonObject | None = None
     for node_id in [*_in_order(graph), *(name for name in _in_order(before) if name not in graph.nodes)]:
-        one = _node(original, node_id) if node_id in before.nodes else None
-        other = _node(replayed, node_id, is_tried=True) if node_id in graph.nodes else None
-        field = _difference(one, other)
-        nodes[node_id] = {"original": one, "replayed": other, "same": field is None}
+        before_view = _node(original, node_id) if node_id in before.nodes else None
+        after_view = _node(replayed, node_id, is_tried=True) if node_id in graph.nodes else None
+        field = _difference(before_view, after_view)
+        nodes[node_id] = {"original": before_view, "replayed": after_view, "same": field is None}
         if field is not None and first is None:
             first = {"node_id": node_id, "field": field}
     ends = _end(original), _end(replayed, is_tried=True)
@@ -51,27 +51,27 @@ def _in_order(graph: Graph) -> list[str]:
 
 def _end(state: ExecutionState, *, is_tried: bool = False) -> JsonObject:
     status = UNKNOWN if is_tried and not state.is_terminal else state.status
-    found = {"workflow_version": state.workflow_version, "status": status}
-    return {**found, "output": state.output, "error": state.error}
+    view = {"workflow_version": state.workflow_version, "status": status}
+    return {**view, "output": state.output, "error": state.error}
 
 
 def _node(state: ExecutionState, node_id: str, *, is_tried: bool = False) -> JsonObject:
     record = state.nodes.get(node_id, UNTOUCHED)
     # Where a run is only tried, nobody is at work: what has begun and not ended got no answer.
     status = UNKNOWN if is_tried and record.status in ("running", "waiting") else record.status
-    found = {"status": status, "handle": handle_view(record), "output": record.output, "error": record.error}
-    return {**found, "parameters": record.parameters} if record.asks_outside else found
+    view = {"status": status, "handle": handle_view(record), "output": record.output, "error": record.error}
+    return {**view, "parameters": record.parameters} if record.asks_outside else view
 
 
-def _difference(one: JsonObject | None, other: JsonObject | None) -> str | None:
+def _difference(original: JsonObject | None, replayed: JsonObject | None) -> str | None:
     """The first field in which the two differ."""
-    if one is None or other is None:
-        return None if one is other else "status"
-    if other["status"] == UNKNOWN and one["status"] not in ("succeeded", "failed", "skipped"):
+    if original is None or replayed is None:
+        return None if original is replayed else "status"
+    if replayed["status"] == UNKNOWN and original["status"] not in ("succeeded", "failed", "skipped"):
         # It has not ended in the original either.
-        return None if same_json(one.get("parameters"), other.get("parameters")) else "parameters"
+        return None if same_json(original.get("parameters"), replayed.get("parameters")) else "parameters"
     for field in _COMPARED:
-        left, right = one.get(field), other.get(field)
+        left, right = original.get(field), replayed.get(field)
         if field == "error":
             left, right = (left or {}).get("code"), (right or {}).get("code")
         if not same_json(left, right):

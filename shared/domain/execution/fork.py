@@ -32,7 +32,7 @@ def kept_nodes(graph: Graph, state: ExecutionState, from_node: str) -> set[str]:
     }
 
 
-def kept_events(state: ExecutionState, events: Iterable[RecordedEvent], kept: set[str]) -> Iterator[RecordedEvent]:
+def kept_events(state: ExecutionState, events: Iterable[RecordedEvent], kept_ids: set[str]) -> Iterator[RecordedEvent]:
     """The events of the kept nodes' ends, in order, as the forked run records them.
 
     A map's items are not taken over one by one: its end then carries its output itself. So does a node that passed on
@@ -41,14 +41,14 @@ def kept_events(state: ExecutionState, events: Iterable[RecordedEvent], kept: se
     ends: dict[str, RecordedEvent] = {}
     for event in events:
         node_id = event.payload.get("node_id", "")
-        if event.event_type in ("NodeSucceeded", "NodeFailed") and node_id in kept and not split_path(node_id)[0]:
+        if event.event_type in ("NodeSucceeded", "NodeFailed") and node_id in kept_ids and not split_path(node_id)[0]:
             ends.pop(node_id, None)  # of a node that was redriven, the last end counts
             ends[node_id] = event
     for node_id, event in ends.items():
         fact, _ = execution_fact(event)
         record = state.nodes[node_id]
         has_own = isinstance(fact, NodeFailed) or (
-            record.items is None and set(getattr(fact, "output_of", None) or ()) <= kept | {state.trigger_node_id}
+            record.items is None and set(getattr(fact, "output_of", None) or ()) <= kept_ids | {state.trigger_node_id}
         )
         if has_own:
             yield event

@@ -33,7 +33,7 @@ class MapItems:
 
     def view(self) -> JsonObject:
         """The items as the API counts them, with the first errors by index."""
-        found: JsonObject = {
+        counts: JsonObject = {
             "total": len(self.values),
             "succeeded": len(self.outputs),
             "failed": len(self.errors),
@@ -41,5 +41,5 @@ class MapItems:
         }
         if self.errors:
             shown = sorted(self.errors)[:SHOWN_ERRORS]
-            found["errors"] = [{"index": index, **self.errors[index]} for index in shown]
-        return found
+            counts["errors"] = [{"index": index, **self.errors[index]} for index in shown]
+        return counts

@@ -26,12 +26,12 @@ Fate = Literal["ready", "skipped"]
 
 def live_sources(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") -> list[str]:
     """The predecessors with a live edge to the node, each once, in the order of the edges."""
-    found: dict[str, None] = {}
+    sources: dict[str, None] = {}
     for edge in graph.incoming[node_id]:
         record = state.nodes.get(prefix + edge.source)
         if record is not None and edge.source_handle in record.handles:
-            found[edge.source] = None
-    return list(found)
+            sources[edge.source] = None
+    return list(sources)
 
 
 def fate(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") -> Fate | None:
@@ -63,14 +63,14 @@ def decide(
     candidates: Iterable[str] = graph.nodes
     if settled is not None:
         candidates = dict.fromkeys(target for node_id in settled for target in graph.successors[node_id])
-    found: list[tuple[str, Fate]] = []
+    fates: list[tuple[str, Fate]] = []
     for node_id in candidates:
         record = state.nodes.get(prefix + node_id)
         if record is None or record.status == "pending":
             decided = fate(graph, state, node_id, prefix)
             if decided is not None:
-                found.append((node_id, decided))
-    return found
+                fates.append((node_id, decided))
+    return fates
 
 
 def outcome(graph: Graph, state: ExecutionState) -> ExecutionSucceeded | ExecutionFailed:

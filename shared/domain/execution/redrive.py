@@ -15,7 +15,7 @@ def redriven_nodes(graph_at: Callable[[str], Graph], state: ExecutionState) -> l
     A failure that the workflow handles (`continue`, `route`) is an outcome like any other and stays. `graph_at` gives
     the graph whose nodes have a prefix: the run's own for the empty one, else the body of a map.
     """
-    found: list[str] = []
+    paths: list[str] = []
     for prefix in dict.fromkeys(["", *(split_path(path)[0] for path in state.nodes)]):
         graph = graph_at(prefix)
         open_nodes = [node_id for node_id in graph.nodes if _is_unfinished(state, prefix + node_id)]
@@ -26,8 +26,8 @@ def redriven_nodes(graph_at: Callable[[str], Graph], state: ExecutionState) -> l
                 if record is not None and record.status == "skipped" and target not in reset:
                     reset[target] = None
                     open_nodes.append(target)
-        found += [prefix + node_id for node_id in graph.nodes if node_id in reset]
-    return found
+        paths += [prefix + node_id for node_id in graph.nodes if node_id in reset]
+    return paths
 
 
 def _is_unfinished(state: ExecutionState, path: str) -> bool:

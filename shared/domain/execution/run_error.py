@@ -33,8 +33,7 @@ def stored_error(error: JsonObject | None) -> JsonObject | None:
     """A run's error as its row holds it: one that was recorded before there were bounds is brought within them."""
     if error is None:
         return None
-    kept: JsonObject = storable({**error, "message": _cut(str(error.get("message") or ""))})
-    return kept
+    return storable({**error, "message": _cut(str(error.get("message") or ""))})
 
 
 def _cut(message: str) -> str:

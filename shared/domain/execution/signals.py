@@ -71,10 +71,10 @@ class Signals:
 
     def newly_due(self) -> list[str]:
         """The waiting nodes for which something has come since this was last asked."""
-        found: list[str] = []
+        due: list[str] = []
         if self.is_any_due:
-            found, self._news = [path for path in self._news if self.is_due(path)], []
-        return found
+            due, self._news = [path for path in self._news if self.is_due(path)], []
+        return due
 
     @property
     def is_awaited(self) -> bool:

@@ -35,5 +35,5 @@ class Timers:
 
     def new(self) -> list[str]:
         """The paths of the nodes that have begun to wait since this was last asked."""
-        found, self._new = self._new, []
-        return found
+        paths, self._new = self._new, []
+        return paths

@@ -10,7 +10,7 @@ from shared.json_types import JsonObject
 
 def view(state: ExecutionState) -> JsonObject:
     """The run as the API shows it, whole. Nodes that nothing has happened to are not in it: they are `pending`."""
-    found: JsonObject = {
+    shown: JsonObject = {
         "id": state.id,
         "workflow_id": state.workflow_id,
         "workflow_version": state.workflow_version,
@@ -23,11 +23,11 @@ def view(state: ExecutionState) -> JsonObject:
         "finished_at": state.finished_at,
     }
     if state.caller is not None and state.caller["node_id"] is not None:
-        found["parent_node_id"] = state.caller["node_id"]
+        shown["parent_node_id"] = state.caller["node_id"]
     if state.error_run is not None:
-        found["error_execution_id"] = state.error_run.execution_id
+        shown["error_execution_id"] = state.error_run.execution_id
     optional = ("error", "response", "parent_id", "forked_from", "replayed_from")
-    return {**found, **{name: getattr(state, name) for name in optional if getattr(state, name) is not None}}
+    return {**shown, **{name: getattr(state, name) for name in optional if getattr(state, name) is not None}}
 
 
 def node_view(record: NodeRecord) -> JsonObject:
@@ -35,31 +35,31 @@ def node_view(record: NodeRecord) -> JsonObject:
     started_at = record.started_at
     if started_at is None and record.evaluated_at is not None:
         started_at = timestamp(record.evaluated_at / 1000)
-    found: JsonObject = {
+    shown: JsonObject = {
         "status": record.status,
         "attempts": record.attempts,
         "started_at": started_at,
         "finished_at": record.finished_at,
     }
     if record.status == "succeeded" or record.output is not None:
-        found["output"] = record.output
+        shown["output"] = record.output
     if record.error is not None:
-        found["error"] = record.error
+        shown["error"] = record.error
     if record.handles:
-        found["handle"] = handle_view(record)
+        shown["handle"] = handle_view(record)
     if record.undefined:
-        found["undefined"] = list(record.undefined)
+        shown["undefined"] = list(record.undefined)
     if record.retry_at is not None:
-        found["retry_at"] = record.retry_at
+        shown["retry_at"] = record.retry_at
     if record.wake_at is not None:
-        found["wake_at"] = record.wake_at
+        shown["wake_at"] = record.wake_at
         if record.signal is not None:
-            found["signal"] = record.signal
+            shown["signal"] = record.signal
     if record.called is not None:
-        found["execution_id"] = record.called
+        shown["execution_id"] = record.called
     if record.items is not None:
-        found["items"] = record.items.view()
-    return found
+        shown["items"] = record.items.view()
+    return shown
 
 
 def handle_view(record: NodeRecord) -> str | list[str] | None:

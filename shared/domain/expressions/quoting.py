@@ -60,19 +60,19 @@ class Quoting:
     def _found(self, start: int) -> Iterator[tuple[int, int]]:
         """Where marks and quoted parts begin and end; a quote that nothing closes ends where it begins."""
         position = start
-        while found := _OPENING.search(self._text, position):
-            begin, position = found.span()
-            if found.group() == MARK:
+        while opening := _OPENING.search(self._text, position):
+            begin, position = opening.span()
+            if opening.group() == MARK:
                 yield begin, position
                 continue
-            end = self._end(found.group(), position)
+            end = self._end(opening.group(), position)
             yield begin, begin if end == _NEVER else end
             position = position if end == _NEVER else end
 
     def _end(self, quote: str, start: int) -> int:
         if quote not in self._closings:
-            found = _CLOSING[quote].finditer(self._text)
-            self._closings[quote] = [each.end() for each in found if each.group(1)]
+            matches = _CLOSING[quote].finditer(self._text)
+            self._closings[quote] = [match.end() for match in matches if match.group(1)]
         closings = self._closings[quote]
         index = bisect_left(closings, start + len(quote))
         return closings[index] if index < len(closings) else _NEVER

@@ -45,8 +45,8 @@ def placeholder(name: str) -> str:
 
 def secret_named(source: str) -> str | None:
     """The name of the secret that this expression is, and nothing else is in it; `None` for any other expression."""
-    found = _REFERENCE.fullmatch(source.strip())
-    return found[1] if found else None
+    match = _REFERENCE.fullmatch(source.strip())
+    return match[1] if match else None
 
 
 def references(value: object, *path: str) -> Iterator[Reference]:
@@ -71,7 +71,7 @@ def revealed(parameters: JsonObject, places: Sequence[Reference], secrets: Mappi
     def reveal(text: str, names: tuple[str, ...]) -> str:
         # At once, so that a secret that looks like a placeholder stays as it is.
         pattern = "|".join(re.escape(placeholder(name)) for name in names)
-        return re.sub(pattern, lambda found: secrets[found[0][len("[secret:") : -1]], text)
+        return re.sub(pattern, lambda match: secrets[match[0][len("[secret:") : -1]], text)
 
     return _changed(parameters, places, reveal)
 
@@ -110,7 +110,7 @@ def _replaced(
 ) -> object:
     def replace(inner: object) -> object:
         if isinstance(inner, str):
-            return pattern.sub(lambda found: forms[found[0]], inner)
+            return pattern.sub(lambda match: forms[match[0]], inner)
         if isinstance(inner, dict):
             return {replace(name): replace(item) for name, item in inner.items()}
         if isinstance(inner, list):
@@ -126,11 +126,11 @@ def _names(text: str) -> tuple[str, ...]:
     if "$secrets" not in text:
         return ()
     try:
-        found = [secret_named(part.text) for part in split(text) if isinstance(part, Source)]
+        names = [secret_named(part.text) for part in split(text) if isinstance(part, Source)]
     except ExpressionError:
         return ()
     # With another expression in the text it is left alone: publishing refuses it.
-    return tuple(dict.fromkeys(name for name in found if name is not None)) if None not in found else ()
+    return tuple(dict.fromkeys(name for name in names if name is not None)) if None not in names else ()
 
 
 def _with_placeholders(text: str) -> str:

@@ -28,8 +28,8 @@ def placeholder(name: str) -> str:
 
 def signal_named(source: str) -> str | None:
     """The signal whose URL this expression is, and nothing else is in it; `None` for any other expression."""
-    found = _REFERENCE.fullmatch(source.strip())
-    return (found[1] or found[2]) if found else None
+    match = _REFERENCE.fullmatch(source.strip())
+    return (match[1] or match[2]) if match else None
 
 
 def signal_names(value: object) -> Iterator[str]:
@@ -71,11 +71,11 @@ def _masked_text(text: str) -> str:
     names = [signal_named(part.text) if isinstance(part, Source) else None for part in parts]
     if not any(names):
         return text
-    found = [
+    texts = [
         placeholder(name) if name else part if isinstance(part, str) else f"{{% {part.text} %}}"
         for part, name in zip(parts, names, strict=True)
     ]
-    return "".join(found).strip() if is_whole(parts) else "".join(found)
+    return "".join(texts).strip() if is_whole(parts) else "".join(texts)
 
 
 def _parts(text: str) -> tuple[str | Source, ...]:

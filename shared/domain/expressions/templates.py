@@ -97,8 +97,8 @@ def compile_template(value: object, *path: str | int) -> Template:
         items = tuple((name, compile_template(item, *path, name)) for name, item in value.items())
         return Literal(value) if all(isinstance(item, Literal) for _, item in items) else Object(items)
     if isinstance(value, list):
-        found = tuple(compile_template(item, *path, index) for index, item in enumerate(value))
-        return Literal(value) if all(isinstance(item, Literal) for item in found) else List(found)
+        members = tuple(compile_template(item, *path, index) for index, item in enumerate(value))
+        return Literal(value) if all(isinstance(item, Literal) for item in members) else List(members)
     return Literal(value)
 
 
@@ -118,8 +118,9 @@ def expressions(template: Template) -> Iterator[Compiled]:
 
 def reads(template: Template) -> JsonMapping:
     """What the template reads of its scope: per name `True` for all of it, or a tree of fields."""
-    found: JsonMapping = union_reads([{"bindings": dict(one.reads)} for one in expressions(template)])["bindings"]
-    return {name: found[name] for name in SCOPE if name in found}
+    united = union_reads([{"bindings": dict(compiled.reads)} for compiled in expressions(template)])
+    bindings: JsonMapping = united["bindings"]
+    return {name: bindings[name] for name in SCOPE if name in bindings}
 
 
 def cut(value: object, read: bool | JsonMapping) -> object:

@@ -47,15 +47,15 @@ def read_json(raw: bytes | str) -> object:
 
 
 def _form(raw: bytes) -> JsonObject:
-    found: JsonObject = {}
+    fields: JsonObject = {}
     for name, value in parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10_000):
-        if name not in found:
-            found[name] = value
-        elif isinstance(found[name], list):
-            found[name].append(value)
+        if name not in fields:
+            fields[name] = value
+        elif isinstance(fields[name], list):
+            fields[name].append(value)
         else:
-            found[name] = [found[name], value]
-    return found
+            fields[name] = [fields[name], value]
+    return fields
 
 
 def _text(raw: bytes) -> str:

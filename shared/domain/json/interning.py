@@ -27,13 +27,13 @@ class ValueInterner:
         if not isinstance(value, (list, dict)):
             self._steps.take()
             return self._numbered(_scalar(value))
-        found = self._known.get(id(value))
-        if found is None:
+        known = self._known.get(id(value))
+        if known is None:
             if nesting > MAX_NESTING:
                 self._steps.refuse()
             self._steps.take()
-            found = self._known[id(value)] = self._numbered(self._container(value, nesting + 1))
-        return found
+            known = self._known[id(value)] = self._numbered(self._container(value, nesting + 1))
+        return known
 
     def _container(self, value: list[object] | JsonObject, nesting: int) -> str:
         if isinstance(value, list):

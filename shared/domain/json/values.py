@@ -128,18 +128,18 @@ def first_repeated(names: Iterable[str]) -> str:
     raise ValueError("No name is there twice.")
 
 
-def same_json(one: object, other: object) -> bool:
+def same_json(left: object, right: object) -> bool:
     """Whether two values are the same JSON, whatever the order of keys; numbers are compared as JSONata's are, as
     doubles, for the database writes 1e+23 with all its digits."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same_json(value, other[name]) for name, value in one.items())
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(same_json, one, other))
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-        return one == other or float(one) == float(other)
-    return bool(one == other)
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same_json(value, right[name]) for name, value in left.items())
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        return len(left) == len(right) and all(map(same_json, left, right))
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, (int, float)) and isinstance(right, (int, float)):
+        return left == right or float(left) == float(right)
+    return bool(left == right)
 
 
 def size_bytes(value: object) -> int:
@@ -248,11 +248,11 @@ def _constant(name: str) -> NoReturn:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> JsonObject:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         twice = first_repeated(name for name, _ in pairs)
         _refuse(f"The name {_UNSTORABLE.sub('?', twice)[:80]!r} appears twice in one object.")
-    return found
+    return members
 
 
 def _refuse_depth(limit: int) -> NoReturn:

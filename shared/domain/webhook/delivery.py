@@ -56,10 +56,10 @@ def identified(
     record: DeliveryRecord, delivery_key: str, event_type: str | None, *, keep_raw_body: bool
 ) -> DeliveryRecord:
     """The record of a delivery that was accepted under this key, as an event of this type."""
-    found: DeliveryRecord = {**record, "delivery_key": storable(delivery_key), "event_type": storable(event_type)}
+    accepted: DeliveryRecord = {**record, "delivery_key": storable(delivery_key), "event_type": storable(event_type)}
     if keep_raw_body:
-        found["keep_raw_body"] = True
-    return found
+        accepted["keep_raw_body"] = True
+    return accepted
 
 
 def body_bytes(delivery: JsonMapping) -> bytes:

@@ -88,8 +88,7 @@ def log_entry(
     }
     if execution_id is None:
         entry["method"], entry["query"] = delivery["method"], delivery["query"]
-    kept: DeliveryLogEntry = storable(entry)
-    return kept
+    return storable(entry)
 
 
 def counted_entry(entry_id: str, field: str, number: str) -> DeliveryLogEntry:

@@ -45,27 +45,27 @@ class Node:
 
     def as_json(self) -> JsonObject:
         """The node in the house shape; what was not given, or is the default, is left out."""
-        found: JsonObject = {"id": self.id, "type": self.type}
+        shape: JsonObject = {"id": self.id, "type": self.type}
         if self.name is not None:
-            found["name"] = self.name
+            shape["name"] = self.name
         if self.position is not None:
-            found["position"] = self.position
-        found["parameters"] = self.parameters
+            shape["position"] = self.position
+        shape["parameters"] = self.parameters
         if self.retry:
-            found["retry"] = [retrier.as_json() for retrier in self.retry]
+            shape["retry"] = [retrier.as_json() for retrier in self.retry]
         if self.timeout_seconds is not None:
-            found["timeout_seconds"] = self.timeout_seconds
+            shape["timeout_seconds"] = self.timeout_seconds
         if self.on_error != "fail":
-            found["on_error"] = self.on_error
+            shape["on_error"] = self.on_error
         if self.delivery != "at_least_once":
-            found["delivery"] = self.delivery
+            shape["delivery"] = self.delivery
         if self.join != "any":
-            found["join"] = {"n": self.join} if isinstance(self.join, int) else self.join
+            shape["join"] = {"n": self.join} if isinstance(self.join, int) else self.join
         if self.disabled:
-            found["disabled"] = True
+            shape["disabled"] = True
         if self.notes is not None:
-            found["notes"] = self.notes
-        return found
+            shape["notes"] = self.notes
+        return shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,10 @@ class Graph:
             if edge.source in outgoing and edge.target in incoming:
                 outgoing[edge.source].append(edge)
                 incoming[edge.target].append(edge)
-        self.incoming: Mapping[str, tuple[Edge, ...]] = {name: tuple(found) for name, found in incoming.items()}
-        self.outgoing: Mapping[str, tuple[Edge, ...]] = {name: tuple(found) for name, found in outgoing.items()}
+        self.incoming: Mapping[str, tuple[Edge, ...]] = {name: tuple(into) for name, into in incoming.items()}
+        self.outgoing: Mapping[str, tuple[Edge, ...]] = {name: tuple(out_of) for name, out_of in outgoing.items()}
         self.successors: Mapping[str, tuple[str, ...]] = {
-            name: tuple(dict.fromkeys(edge.target for edge in found)) for name, found in outgoing.items()
+            name: tuple(dict.fromkeys(edge.target for edge in out_of)) for name, out_of in outgoing.items()
         }
         self._ancestors: Ancestors | None = None
 
@@ -111,20 +111,20 @@ class Graph:
             from shared.domain.workflow.reachability import Ancestors
 
             self._ancestors = Ancestors(
-                {name: tuple(edge.source for edge in found) for name, found in self.incoming.items()}
+                {name: tuple(edge.source for edge in into) for name, into in self.incoming.items()}
             )
         return self._ancestors.of(node_id)
 
     def descendants(self, node_id: str) -> set[str]:
         """Every node that comes after this one."""
-        found: set[str] = set()
+        after: set[str] = set()
         open_nodes = [node_id]
         while open_nodes:
             for name in self.successors[open_nodes.pop()]:
-                if name not in found:
-                    found.add(name)
+                if name not in after:
+                    after.add(name)
                     open_nodes.append(name)
-        return found
+        return after
 
     def as_json(self) -> JsonObject:
         """`{nodes, edges}` in the house shape: what is stored."""

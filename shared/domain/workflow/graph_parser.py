@@ -119,7 +119,7 @@ class _Fields:
         self.problems.append(Problem(self.where(name), message, suggestion))
 
     def refuse_unknown(self, message: str, known: tuple[str, ...]) -> None:
-        for name in islice((each for each in self.fields if each not in known), MAX_PROBLEMS):
+        for name in islice((key for key in self.fields if key not in known), MAX_PROBLEMS):
             self.refuse(name, message, did_you_mean(name, known))
 
     def identifier(self, name: str) -> str | None:

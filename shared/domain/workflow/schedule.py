@@ -49,8 +49,8 @@ def check_timezone(name: str) -> str:
 
 def next_tick(cron: str, timezone: str, after: float) -> str | None:
     """The first tick after a Unix time, as a timestamp; `None` when there is none within fifty years."""
-    found = next(_ticks(cron, timezone, after), None)
-    return None if found is None else _stamp(found)
+    tick = next(_ticks(cron, timezone, after), None)
+    return None if tick is None else _stamp(tick)
 
 
 def ticks_until(cron: str, timezone: str, due_at: str, now: float) -> Ticks:

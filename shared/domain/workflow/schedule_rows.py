@@ -17,10 +17,10 @@ def schedule_rows(workflow: Workflow, happened_at: str) -> list[JsonObject]:
     # Cron expressions and time zones are needed by those alone who have schedules.
     from shared.domain.workflow.schedule import next_tick
 
-    found = []
+    rows = []
     for node in nodes:
         cron, timezone = node["parameters"]["cron"], node["parameters"].get("timezone", "UTC")
-        found.append(
+        rows.append(
             {
                 "node_id": node["id"],
                 "version": workflow.version,
@@ -29,4 +29,4 @@ def schedule_rows(workflow: Workflow, happened_at: str) -> list[JsonObject]:
                 "next_at": next_tick(cron, timezone, unix_seconds(happened_at)),
             }
         )
-    return found
+    return rows

@@ -19,5 +19,5 @@ class SignalQuery(Query):
 
     def payload(self) -> object:
         """The parameters as an object, `true`, `false`, `null` and numbers as such; without any, null."""
-        given = self.model_extra or {}
-        return {name: json.loads(text) if _SCALAR.fullmatch(text) else text for name, text in given.items()} or None
+        texts = self.model_extra or {}
+        return {name: json.loads(text) if _SCALAR.fullmatch(text) else text for name, text in texts.items()} or None

@@ -36,17 +36,17 @@ async def await_answer(
     """
     deadline, turn, seen = time.monotonic() + wait_seconds, FIRST_TURN_SECONDS, 0
     while (left := deadline - time.monotonic()) > 0:
-        told = await _told(answers, execution_id, min(turn, left))
-        if told is not None and "stored" not in told:
-            return told
+        reply = await _told(answers, execution_id, min(turn, left))
+        if reply is not None and "stored" not in reply:
+            return reply
         try:
             with within(min(STORE_SECONDS, max(0.0, deadline - time.monotonic()))):
                 row = await executions.get(tenant_id, execution_id)
                 if row is not None and row["stream_version"] > seen:
                     state = fold(await events.read_all(tenant_id, execution_id))
-                    found = answer_of(state) if state is not None else None
-                    if found is not None:
-                        return found
+                    answer = answer_of(state) if state is not None else None
+                    if answer is not None:
+                        return answer
                     seen = row["stream_version"]
         except StorageUnavailableError:
             pass  # the run is accepted, and the answer may still come through Redis
@@ -60,5 +60,5 @@ async def _told(answers: ReplyChannel, execution_id: str, seconds: float) -> Jso
     except (QueueUnavailableError, QueueError):
         await asyncio.sleep(seconds)
         return None
-    found: JsonObject | None = None if text is None else json.loads(text)
-    return found
+    reply: JsonObject | None = None if text is None else json.loads(text)
+    return reply

@@ -47,10 +47,10 @@ async def get_execution(
 
 
 def _described(state: ExecutionState, node_ids: list[str]) -> JsonObject:
-    found = view(state)
+    shown = view(state)
     untouched = node_view(NodeRecord("cancelled" if state.status == "cancelled" else "pending"))
-    found["nodes"] = {node_id: dict(untouched) for node_id in node_ids} | found["nodes"]
-    return found
+    shown["nodes"] = {node_id: dict(untouched) for node_id in node_ids} | shown["nodes"]
+    return shown
 
 
 def _queued(tenant_id: str, execution_id: str, delivery: DeliveryRecord) -> ExecutionState:

@@ -37,16 +37,16 @@ async def list_execution_events(
     """
     after = min(after, HIGHEST_VERSION)
     deadline = time.monotonic() + wait_seconds
-    found, more = await events.read_page(tenant_id, execution_id, after, limit)
-    if not found:
+    recorded, more = await events.read_page(tenant_id, execution_id, after, limit)
+    if not recorded:
         more_may_come = await _more_may_come(executions, peek, tenant_id, execution_id, after)
         pause = 0.0  # what happened since the first look is there already
-        while more_may_come and not found and time.monotonic() + pause < deadline:
+        while more_may_come and not recorded and time.monotonic() + pause < deadline:
             await asyncio.sleep(pause)
             pause = min(max(pause * 1.5, FIRST_POLL_SECONDS), LONGEST_POLL_SECONDS)
-            found, more = await events.read_page(tenant_id, execution_id, after, limit)
-    items = fitting([described(event) for event in found])
-    return Page(items, items[-1]["stream_version"] if more or len(items) < len(found) else None)
+            recorded, more = await events.read_page(tenant_id, execution_id, after, limit)
+    items = fitting([described(event) for event in recorded])
+    return Page(items, items[-1]["stream_version"] if more or len(items) < len(recorded) else None)
 
 
 async def _more_may_come(

@@ -28,18 +28,18 @@ async def get_delivery(
     row = await webhooks.delivery(tenant_id, webhook_id, delivery_id)
     if row is None:
         raise NotFoundError("There is no such delivery.")
-    found = view(row)
+    shown = view(row)
     raw = await webhooks.delivery_body(tenant_id, row["body_sha256"]) if row["body_sha256"] is not None else None
     if raw is not None:
-        found["body"] = body_value(base64.b64decode(raw), row["headers"].get("content-type", ""))
-        found["raw_body"] = raw
+        shown["body"] = body_value(base64.b64decode(raw), row["headers"].get("content-type", ""))
+        shown["raw_body"] = raw
     if row["execution_id"] is not None:
         first = await events.read_stream(tenant_id, row["execution_id"], limit=1)
         if first and first[0].event_type == "ExecutionQueued":
-            found["body"] = first[0].payload["trigger"].get("body")
+            shown["body"] = first[0].payload["trigger"].get("body")
     # The bytes as they came always fit.
-    omit_largest(found, [(found, "body")] if "body" in found else [])
-    return found
+    omit_largest(shown, [(shown, "body")] if "body" in shown else [])
+    return shown
 
 
 def view(row: JsonMapping) -> JsonObject:
