@@ -179,13 +179,13 @@ class World:
         # No node here calls a workflow.
         graphs = cast("GraphCache", None)
         runs = ChildRuns(self.events, self.journal, graphs, "drain:test", self._clock, None)
-        attempts = NodeRunner(recorder, self.program, self.guard, EffectPermissions(), RunCalls(recorder, runs))
+        calls, completion = RunCalls(recorder, runs), RunCompletion(recorder, self.program.settings, runs)
+        runner = NodeRunner(recorder, self.program, self.guard, EffectPermissions(), calls)
         try:
-            await NodeScheduler(
-                recorder, self.program, attempts, RunCompletion(recorder, self.program.settings, runs)
-            ).run_until_blocked()
+            scheduler = NodeScheduler(recorder, self.program.graph, runner.scopes, runner, calls, completion)
+            await scheduler.run_until_blocked()
         finally:
-            attempts.close()
+            runner.close()
 
     async def _signal(self, payload: Any) -> None:
         version = len(self.store.streams[self.id])

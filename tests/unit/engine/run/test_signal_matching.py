@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from shared.domain.execution.fold import apply
-from shared.engine.run.signal_matching import match_signals
+from shared.engine.run.recorder import match_signals
 from tests.unit.domain.execution.test_signals import AT, after, sent, waits
 
 NODES = 5
