@@ -24,7 +24,7 @@ from shared.engine.run.memory_limiter import MemoryLimiter
 from shared.engine.run.secret_injection import SecretReader
 from shared.errors import WorkflowEngineError
 from shared.ids import new_id
-from shared.nodes.node_type import EffectPermissions
+from shared.nodes.node_kinds import EffectPermissions
 from shared.observability import emit
 from shared.platform.deadline import within
 

@@ -16,6 +16,7 @@ from shared.events.codec import SCHEMA_VERSIONS, by_name
 from shared.events.facts import Fact
 from shared.http.openapi import document
 from shared.json_types import JsonMapping
+from shared.nodes.node_kinds import Call, Effect, Map, Parameters, Pure, Trigger, dispatch, no_wait
 from shared.nodes.registry import names, node_type
 from shared.webhooks.providers.catalog import provider_data, provider_ids
 from shared.webhooks.providers.catalog_view import catalog
@@ -59,6 +60,25 @@ _FIELDS_OF_EVERY_NODE = """\
 | `name`, `notes`, `position` | none | for people and editors |"""
 
 
+class _Mark:
+    """The word under a type's title; the methods are a `NodeHandler`'s."""
+
+    def trigger(self, _kind: Trigger) -> str:
+        return "trigger"
+
+    def pure(self, kind: Pure[Parameters]) -> str:
+        return "pure" if kind.wait is no_wait else "waits"
+
+    def effect(self, _kind: Effect[Parameters]) -> str:
+        return "effect"
+
+    def call(self, _kind: Call[Parameters]) -> str:
+        return "calls"
+
+    def map(self, _kind: Map[Parameters]) -> str:
+        return "pure"
+
+
 def nodes_page() -> str:
     """The page of node types, from their parameter models."""
     lines = [
@@ -70,14 +90,12 @@ def nodes_page() -> str:
         "",
     ]
     for name in names():
-        kind = node_type(name)
+        type_ = node_type(name)
         module = importlib.import_module(f"shared.nodes.types.{name}")
-        marks = ["calls" if kind.call else "waits" if kind.wait else "pure"]
-        if kind.is_trigger or kind.is_effect:
-            marks = ["trigger" if kind.is_trigger else "effect"]
         example = f" · [example](../examples/{name}.md)" if (ROOT / f"docs/examples/{name}.md").exists() else ""
-        lines += [f"## `{name}`", "", _paragraphs(module.__doc__), "", f"*{', '.join(marks)}*{example}", ""]
-        model = kind.parameters
+        mark = dispatch(type_.kind, _Mark())
+        lines += [f"## `{name}`", "", _paragraphs(module.__doc__), "", f"*{mark}*{example}", ""]
+        model = type_.parameters
         if not model.model_fields:
             lines += ["No parameters.", ""]
             continue

@@ -7,20 +7,21 @@ from collections.abc import Iterator
 from shared.domain.workflow.graph import Graph, Node
 from shared.domain.workflow.graph_parser import parse_graph
 from shared.errors import Problem
-from shared.nodes.node_type import NodeType
+from shared.nodes.node_kinds import Map
+from shared.nodes.node_type import AnyNodeType
 
-_HINT = 'Remove it, or set delivery to "at_least_once".'
+_SUGGESTION = 'Remove it, or set delivery to "at_least_once".'
 
 
-def delivery_problems(kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:
+def delivery_problems(type_: AnyNodeType, node: Node, pointer: str) -> Iterator[Problem]:
     """What contradicts a node's delivery, or the delivery of a node in its body: a retrier sends again."""
     if node.delivery == "at_most_once":
-        if not kind.is_effect:
-            message = f"A {kind.name} sends nothing: delivery is for effects."
+        if not type_.is_effect:
+            message = f"A {type_.name} sends nothing: delivery is for effects."
             yield Problem(f"{pointer}/delivery", message, "Remove it.")
         elif node.retry:
-            yield Problem(f"{pointer}/retry", "What is sent at most once is never attempted again.", _HINT)
-    if node.retry and isinstance(node.parameters.get("body"), dict) and kind.body is not None:
+            yield Problem(f"{pointer}/retry", "What is sent at most once is never attempted again.", _SUGGESTION)
+    if node.retry and isinstance(node.parameters.get("body"), dict) and isinstance(type_.kind, Map):
         for name in _sent_once(node.parameters["body"]):
             message = f"A further attempt at the map would send again what {name!r} sends at most once."
             yield Problem(f"{pointer}/retry", message, "Remove it, or do without at_most_once in the body.")

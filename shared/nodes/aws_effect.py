@@ -15,7 +15,7 @@ from pydantic import Field
 
 from shared.domain.glob import fits
 from shared.json_types import JsonObject
-from shared.nodes.node_type import EffectContext, NodeError
+from shared.nodes.node_kinds import EffectContext, NodeError
 
 Arn = Annotated[str, Field(max_length=2_048, pattern=r"^arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]+:\d{12}:.+$")]
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from shared.json_types import JsonMapping, JsonObject
 from shared.nodes.aws_effect import given, said
-from shared.nodes.node_type import Completed, EffectContext
+from shared.nodes.node_kinds import Completed, EffectContext
 
 
 def _attribute_names(attributes: JsonObject) -> JsonObject:

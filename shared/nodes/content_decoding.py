@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 
-from shared.nodes.node_type import NodeError
+from shared.nodes.node_kinds import NodeError
 
 # How many times its coded size a body may be, and up to which decoded size that is not asked.
 MAX_RATIO = 100

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shared.domain.execution.node_paths import item_of, split_path
 from shared.domain.workflow.graph import Graph, Node
 from shared.errors import Problem
 from shared.json_types import JsonObject
+from shared.nodes.node_kinds import Map
 from shared.nodes.registry import names, node_type
 
 
@@ -30,6 +32,17 @@ def trigger_for(graph: Graph, trigger: JsonObject) -> str | None:
     if not fitting and by_hand:
         fitting = list(triggers)
     return fitting[0] if fitting else None
+
+
+def graph_at(graph: Graph, prefix: str) -> Graph:
+    """The graph whose nodes have this prefix: `graph` itself for the empty one, else the body of a map in it."""
+    if not prefix:
+        return graph
+    outer, map_id = split_path(item_of(prefix)[0])
+    node = graph_at(graph, outer).nodes[map_id]
+    kind = node_type(node.type).kind
+    assert isinstance(kind, Map), f"{node.id} is no map"
+    return kind.body(node.parameters)
 
 
 def shape_problems(graph: Graph, pointer: str) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from shared.domain.json.body_parsing import is_json, read_json
 from shared.errors import InvalidRequestError
 from shared.nodes.charsets import charset_of
 from shared.nodes.content_decoding import BodyDecoder
-from shared.nodes.node_type import Completed, NodeError
+from shared.nodes.node_kinds import Completed, NodeError
 
 # How much of a failure's body is kept in its error, in characters.
 ERROR_BODY_CHARACTERS = 2_000

@@ -7,7 +7,7 @@ import importlib
 from functools import cache
 from pathlib import Path
 
-from shared.nodes.node_type import NodeType
+from shared.nodes.node_type import AnyNodeType, NodeType
 
 
 @cache
@@ -23,10 +23,10 @@ def names() -> tuple[str, ...]:
 
 
 @cache
-def node_type(name: str) -> NodeType:
+def node_type(name: str) -> AnyNodeType:
     """The node type of this name; an unknown one raises `KeyError`."""
     if name not in names():
         raise KeyError(name)
-    found = importlib.import_module(f"shared.nodes.types.{name}").NODE
-    assert isinstance(found, NodeType), f"shared/nodes/types/{name}.py has no NODE"
-    return found
+    type_ = importlib.import_module(f"shared.nodes.types.{name}").NODE
+    assert isinstance(type_, NodeType), f"shared/nodes/types/{name}.py has no NODE"
+    return type_

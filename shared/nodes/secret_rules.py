@@ -8,10 +8,10 @@ from shared.domain.expressions.expressions import ExpressionError, Source, split
 from shared.domain.expressions.secret_references import secret_named
 from shared.domain.json.values import pointer_of
 from shared.errors import Problem
-from shared.nodes.node_type import NodeType
+from shared.nodes.node_type import AnyNodeType
 
 
-def secret_problems(kind: NodeType, parameters: object, pointer: str) -> Iterator[Problem]:
+def secret_problems(type_: AnyNodeType, parameters: object, pointer: str) -> Iterator[Problem]:
     """What is wrong with the places of secrets among a node's parameters.
 
     They are for effects, whose outputs are looked through for them; a text with a secret has no other expression in
@@ -26,8 +26,8 @@ def secret_problems(kind: NodeType, parameters: object, pointer: str) -> Iterato
         place = pointer + pointer_of(*path)
         if all(name is None for name in sources):
             continue
-        if not kind.is_effect:
-            yield Problem(place, f"A {kind.name} cannot use secrets: effects can.", "Use it where it is sent.")
+        if not type_.is_effect:
+            yield Problem(place, f"A {type_.name} cannot use secrets: effects can.", "Use it where it is sent.")
         elif None in sources:
             message = "A text with a secret in it has no other expression."
             yield Problem(place, message, "Give the secret a parameter of its own, or use auth.")

@@ -12,7 +12,7 @@ from shared.domain.workflow.graph import Graph
 from shared.domain.workflow.graph_parser import parse_graph
 from shared.errors import Problem
 from shared.json_types import JsonObject
-from shared.nodes.node_type import NodeType
+from shared.nodes.node_type import AnyNodeType
 
 
 def awaited_signals(graph: Graph) -> set[str]:
@@ -29,7 +29,7 @@ def awaited_signals(graph: Graph) -> set[str]:
 
 
 def signal_url_problems(
-    kind: NodeType, parameters: JsonObject, awaited: Callable[[], Set[str]], pointer: str
+    type_: AnyNodeType, parameters: JsonObject, awaited: Callable[[], Set[str]], pointer: str
 ) -> Iterator[Problem]:
     """What is wrong with the URLs of signals among a node's parameters: they are for effects, and for signals that
     a node of the workflow waits for, which `awaited` says."""
@@ -41,8 +41,8 @@ def signal_url_problems(
         except ExpressionError:
             continue  # said elsewhere
         for name in filter(None, map(signal_named, sources)):
-            if not kind.is_effect:
-                message = f"A {kind.name} cannot use a signal's URL: effects can."
+            if not type_.is_effect:
+                message = f"A {type_.name} cannot use a signal's URL: effects can."
                 yield Problem(pointer + where, message, "Use it where it is sent.")
             elif name not in (known := awaited()):
                 yield Problem(

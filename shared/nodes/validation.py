@@ -33,7 +33,8 @@ from shared.errors import MAX_PROBLEMS, Problem
 from shared.json_types import JsonObject
 from shared.nodes.at_most_once_rules import delivery_problems
 from shared.nodes.graph_shape import body_shape_problems, is_trigger, shape_problems
-from shared.nodes.node_type import DRAWN, ERROR_HANDLE, MAX_EFFECT_TIMEOUT_SECONDS, NodeType
+from shared.nodes.node_kinds import Map, Parameters
+from shared.nodes.node_type import DRAWN, ERROR_HANDLE, MAX_EFFECT_TIMEOUT_SECONDS, AnyNodeType
 from shared.nodes.registry import names, node_type
 from shared.nodes.secret_rules import secret_problems
 from shared.nodes.signal_rules import awaited_signals, signal_url_problems
@@ -104,42 +105,41 @@ def _graph(place: _Place) -> Iterator[Problem]:
 
 def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
     try:
-        kind = node_type(node.type)
+        type_ = node_type(node.type)
     except KeyError:
         yield Problem(f"{pointer}/type", f"There is no node type {node.type!r}.", did_you_mean(node.type, names()))
         return
     if any(node.id in around.graph.nodes for around in place.around()):
         yield Problem(f"{pointer}/id", f"Outside of the body there is a node {node.id!r} too.", "Give it another id.")
-    yield from delivery_problems(kind, node, pointer)
-    yield from secret_problems(kind, node.parameters, f"{pointer}/parameters")
-    yield from signal_url_problems(kind, _filled(kind, node), place.awaited, f"{pointer}/parameters")
-    expressions = list(_expressions(place, kind, node, f"{pointer}/parameters"))
+    yield from delivery_problems(type_, node, pointer)
+    yield from secret_problems(type_, node.parameters, f"{pointer}/parameters")
+    yield from signal_url_problems(type_, _filled(type_, node), place.awaited, f"{pointer}/parameters")
+    expressions = list(_expressions(place, type_, node, f"{pointer}/parameters"))
     yield from (problem for problem in expressions if isinstance(problem, Problem))
-    yield from _parameters(kind, node, f"{pointer}/parameters")
-    if kind.body is not None:
-        yield from _body(place, kind, node, f"{pointer}/parameters")
+    yield from _parameters(type_, node, f"{pointer}/parameters")
+    if isinstance(type_.kind, Map):
+        yield from _body(place, type_.kind, node, f"{pointer}/parameters")
     incoming = len(place.graph.incoming[node.id])
     if isinstance(node.join, int) and node.join > incoming:
         yield Problem(f"{pointer}/join/n", f"Only {incoming} edges lead into this node.")
-    if kind.is_trigger and node.disabled:
+    if type_.is_trigger and node.disabled:
         yield Problem(f"{pointer}/disabled", "A trigger cannot be disabled.", "Pause its webhook instead.")
-    if kind.is_effect and (node.timeout_seconds or 0) > MAX_EFFECT_TIMEOUT_SECONDS:
+    if type_.is_effect and (node.timeout_seconds or 0) > MAX_EFFECT_TIMEOUT_SECONDS:
         message = f"An attempt of {node.type} may take at most {MAX_EFFECT_TIMEOUT_SECONDS:g} seconds."
         yield Problem(
             f"{pointer}/timeout_seconds", message, "Let it start the work, and wait_for_signal wait for its end."
         )
 
 
-def _body(place: _Place, kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:
+def _body(place: _Place, kind: Map[Parameters], node: Node, pointer: str) -> Iterator[Problem]:
     """What is wrong with a map's body, itself a graph, or with the workflow that is called in its place."""
     drawn = node.parameters.get("body")
     if (drawn is None) == ("workflow_id" not in node.parameters):
         message = "A map has a body, which says what is done with each item, or a workflow_id: one of the two."
         yield Problem(f"{pointer}/body", message, "Give it {nodes, edges}." if drawn is None else None)
     elif drawn is None:
-        assert kind.body is not None, "only a map has a body"
         called = place.within(kind.body(node.parameters), pointer, node.id)
-        for problem in (one for step in called.graph.nodes.values() for one in _node(called, step, "")):
+        for problem in (problem for caller in called.graph.nodes.values() for problem in _node(called, caller, "")):
             # The node that calls is not drawn; its workflow is the map's parameter.
             if problem.pointer.startswith("/parameters"):
                 yield replace(problem, pointer=pointer + problem.pointer.removeprefix("/parameters"))
@@ -157,31 +157,31 @@ def _drawn_body(place: _Place, map_id: str, drawn: JsonObject, pointer: str) -> 
         yield Problem(pointer, f"Maps stand in one another at most {MAX_DEPTH} deep.", "Call a workflow instead.")
         return
     graph, problems = parse_graph(drawn.get("nodes"), drawn.get("edges", []))
-    yield from (Problem(pointer + one.pointer, one.message, one.suggestion) for one in problems)
+    yield from (replace(problem, pointer=pointer + problem.pointer) for problem in problems)
     if graph is not None:
         yield from _graph(place.within(graph, pointer, map_id))
 
 
-def _parameters(kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:
-    for name in kind.needs:
+def _parameters(type_: AnyNodeType, node: Node, pointer: str) -> Iterator[Problem]:
+    for name in type_.needs:
         if name not in node.parameters:
             yield Problem(f"{pointer}/{name}", "This parameter is required.")
     try:
-        kind.parameters.model_validate(node.parameters, context=DRAWN)
+        type_.parameters.model_validate(node.parameters, context=DRAWN)
     except ValidationError as error:
         seen: set[str] = set()
         for detail in error.errors(include_url=False, include_input=False):
             path, expression = _walk(node.parameters, detail["loc"])
             place = pointer + pointer_of(*path)
             # What an expression yields is known when it runs; its type is checked then.
-            if place in seen or (expression and path[-1] not in kind.literal):
+            if place in seen or (expression and path[-1] not in type_.literal):
                 continue
             seen.add(place)
             if expression:
                 yield Problem(place, "No expression can stand here: edges are drawn from it.", "Write it out.")
             elif detail["type"] == "extra_forbidden":
-                known = _fields_at(kind, path)
-                yield Problem(place, f"{kind.name} has no parameter {path[-1]!r}.", did_you_mean(str(path[-1]), known))
+                known = _fields_at(type_, path)
+                yield Problem(place, f"{type_.name} has no parameter {path[-1]!r}.", did_you_mean(str(path[-1]), known))
             elif detail["type"] == "missing":
                 yield Problem(place, "This parameter is required.")
             else:
@@ -204,21 +204,21 @@ def _walk(value: Any, location: tuple[int | str, ...]) -> tuple[list[int | str],
     return path, isinstance(value, str) and "{%" in value
 
 
-def _fields_at(kind: NodeType, path: list[int | str]) -> list[str]:
+def _fields_at(type_: AnyNodeType, path: list[int | str]) -> list[str]:
     if len(path) == 1:
-        return list(kind.parameters.model_fields)
+        return list(type_.parameters.model_fields)
     # Deeper models are lists of one model (a switch's cases): their fields.
-    annotation = kind.parameters.model_fields.get(str(path[0]))
+    annotation = type_.parameters.model_fields.get(str(path[0]))
     inner = getattr(annotation.annotation if annotation else None, "__args__", ())
     return [name for model in inner for name in getattr(model, "model_fields", ())]
 
 
-def _filled(kind: NodeType, node: Node) -> JsonObject:
-    return {name: value for name, value in node.parameters.items() if name not in kind.verbatim}
+def _filled(type_: AnyNodeType, node: Node) -> JsonObject:
+    return {name: value for name, value in node.parameters.items() if name not in type_.verbatim}
 
 
-def _expressions(place: _Place, kind: NodeType, node: Node, pointer: str) -> Iterator[Problem]:
-    for where, text in texts(_filled(kind, node)):
+def _expressions(place: _Place, type_: AnyNodeType, node: Node, pointer: str) -> Iterator[Problem]:
+    for where, text in texts(_filled(type_, node)):
         try:
             parts = split(text)
         except ExpressionError as error:
@@ -280,9 +280,9 @@ def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Itera
 def _handle(node: Node, handle: str, pointer: str) -> Iterator[Problem]:
     if node.type not in names():
         return
-    kind = node_type(node.type)
-    known = ["out"] if node.disabled else list(kind.handles(node.parameters))
-    if handle == ERROR_HANDLE and not node.disabled and not kind.is_trigger:
+    type_ = node_type(node.type)
+    known = ["out"] if node.disabled else list(type_.handles(node.parameters))
+    if handle == ERROR_HANDLE and not node.disabled and not type_.is_trigger:
         if node.on_error != "route":
             message = f"The node {node.id!r} never chooses its error handle."
             yield Problem(pointer, message, 'Set its on_error to "route".')

@@ -25,7 +25,7 @@ from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import Journal
 from shared.ids import new_id
 from shared.json_types import JsonObject
-from shared.nodes.node_type import EffectPermissions
+from shared.nodes.node_kinds import EffectPermissions
 from shared.queue.consumer import JobConsumer
 from shared.queue.job import ClaimedJob
 from shared.repositories.append import Append, Appended

@@ -19,7 +19,7 @@ from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import MAX_DURATION_SECONDS, timestamp
 from shared.errors import ExecutionFinishedError, ExecutionNotFinishedError
 from shared.events.execution import ExecutionRedriven
-from shared.nodes.map_bodies import graph_at
+from shared.nodes.graph_shape import graph_at
 from shared.repositories.run_append import run_append
 
 

@@ -24,7 +24,7 @@ from shared.events.envelope import RecordedEvent
 from shared.events.execution import ExecutionQueued, trigger_of
 from shared.events.node import NodeStarted, NodeWaiting
 from shared.ids import derived_id, new_id
-from shared.nodes.node_type import Call, Completed, NodeError
+from shared.nodes.node_kinds import CallRequest, Completed, NodeError
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.run_append import first_append
 from shared.tracing import CorrelationContext, current_context
@@ -159,7 +159,7 @@ class RunCalls:
         """Whether the run that this node waits for was found to have ended."""
         return self._state.calls.get(path) in self._ended
 
-    async def attempt(self, step: Step, call: Call, given: NodeWaiting) -> Completed | None:
+    async def attempt(self, step: Step, call: CallRequest, given: NodeWaiting) -> Completed | None:
         """What the node yields, or `None` when it waits for the run that it has called.
 
         `given` is the wait as it would be recorded, but for its end and the run. A called run that has failed raises
@@ -182,12 +182,12 @@ class RunCalls:
         await self._runs.start(self._state.tenant_id, called, fact)
         if not call.wait:
             return Completed({"execution_id": called})
-        timeout_seconds = step.one.node.timeout_seconds or MAX_DURATION_SECONDS
+        timeout_seconds = step.compiled.node.timeout_seconds or MAX_DURATION_SECONDS
         until = timestamp(self._recorder.clock() + timeout_seconds)
         self._recorder.record(replace(given, wake_at=until, execution_id=called))
         return None
 
-    async def _begin(self, call: Call, given: NodeWaiting) -> int:
+    async def _begin(self, call: CallRequest, given: NodeWaiting) -> int:
         """The version to call, once it is durable that this attempt calls it."""
         record = self._state.nodes.get(given.node_id)
         if record is not None and record.status == "running" and record.workflow_version is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jlens import union_reads
 
@@ -20,7 +19,8 @@ from shared.engine.expressions.requests import EvaluatedTemplate
 from shared.errors import InvalidGraphError, Problem
 from shared.json_types import JsonMapping, JsonObject
 from shared.nodes.graph_shape import trigger_for
-from shared.nodes.node_type import DEFAULT_TIMEOUT_SECONDS, MAX_EFFECT_TIMEOUT_SECONDS, NodeType
+from shared.nodes.node_kinds import Call, Effect, Map
+from shared.nodes.node_type import DEFAULT_TIMEOUT_SECONDS, MAX_EFFECT_TIMEOUT_SECONDS, AnyNodeType
 from shared.nodes.registry import node_type
 
 # Among what is read of nodes: an expression of a map's body reads `$nodes` as a whole.
@@ -34,7 +34,7 @@ class CompiledNode:
     they stand among its parameters, which hold placeholders; `signals` are those whose URLs it uses."""
 
     node: Node
-    type: NodeType
+    type: AnyNodeType
     parameters: JsonObject
     template: EvaluatedTemplate | None
     body: CompiledGraph | None = None
@@ -50,7 +50,7 @@ class CompiledNode:
     @property
     def is_effect(self) -> bool:
         """Whether the node may only start once everything before it is durable."""
-        return (self.type.is_effect or self.type.call is not None) and not self.node.disabled
+        return isinstance(self.type.kind, (Effect, Call)) and not self.node.disabled
 
     @property
     def timeout_seconds(self) -> float:
@@ -73,104 +73,107 @@ class CompiledGraph:
         `InvalidGraphError`."""
         self.graph = graph
         self.nodes: Mapping[str, CompiledNode] = {name: _compile(node) for name, node in graph.nodes.items()}
-        inner = [one.body for one in self.nodes.values() if one.body is not None]
+        bodies = [compiled.body for compiled in self.nodes.values() if compiled.body is not None]
         self.callers: tuple[str, ...] = tuple(
             name
-            for name, one in self.nodes.items()
-            if one.type.call is not None or (one.body is not None and one.body.callers)
+            for name, compiled in self.nodes.items()
+            if isinstance(compiled.type.kind, Call) or (compiled.body is not None and compiled.body.callers)
         )
         specs = [dict(template.reads) for template in self._own_templates()]
-        specs += [{name: read for name, read in body.scope_reads.items() if name not in ITEM_SCOPE} for body in inner]
+        specs += [{name: read for name, read in body.scope_reads.items() if name not in ITEM_SCOPE} for body in bodies]
         if any("input" in template.reads for template in self._own_templates()):
             # In a map's body the input of a root is the item.
             specs.append({"item": True})
         self.scope_reads: JsonMapping = _united(specs)
-        found = self._node_reads(inner)
-        self.output_reads = {name: read for name, read in found.items() if name in graph.nodes}
-        self.free_reads = {name: read for name, read in found.items() if name not in graph.nodes}
+        node_reads = self._node_reads(bodies)
+        self.output_reads = {name: read for name, read in node_reads.items() if name in graph.nodes}
+        self.free_reads = {name: read for name, read in node_reads.items() if name not in graph.nodes}
 
     def templates(self) -> Iterator[EvaluatedTemplate]:
         """Every template, those of the maps within included."""
         yield from self._own_templates()
-        for one in self.nodes.values():
-            if one.body is not None:
-                yield from one.body.templates()
+        for compiled in self.nodes.values():
+            if compiled.body is not None:
+                yield from compiled.body.templates()
 
     def _own_templates(self) -> list[EvaluatedTemplate]:
-        return [one.template for one in self.nodes.values() if one.template is not None]
+        return [compiled.template for compiled in self.nodes.values() if compiled.template is not None]
 
-    def _node_reads(self, inner: Sequence[CompiledGraph]) -> JsonMapping:
-        found: dict[str, list[Any]] = {}
-        for name, one in self.nodes.items():
-            read_here = one.template.reads if one.template is not None else {}
+    def _node_reads(self, bodies: Sequence[CompiledGraph]) -> JsonMapping:
+        """By node id, the part of its output that expressions here and in the bodies read."""
+        specs: dict[str, list[object]] = {}
+        for name, compiled in self.nodes.items():
+            read_here = compiled.template.reads if compiled.template is not None else {}
             named = read_here.get("nodes", {})
             if named is True:
                 named = {EVERY_NODE: True, **dict.fromkeys(self.graph.nodes, True)}
             for source, read in named.items():
-                found.setdefault(source, []).append(read)
+                specs.setdefault(source, []).append(read)
             if "input" in read_here:
                 sources = {edge.source for edge in self.graph.incoming[name]}
                 # With several predecessors, $input is one's output or an object of them: which, the run decides.
                 read = read_here["input"] if len(sources) == 1 else True
                 for source in sources:
-                    found.setdefault(source, []).append(read)
-        for body in inner:
+                    specs.setdefault(source, []).append(read)
+        for body in bodies:
             free = body.free_reads
             if EVERY_NODE in free:
+                # Which nodes such an expression finds depends on the run, so every one of them is passed in whole.
                 free = {**free, **dict.fromkeys(self.graph.nodes, True)}
             for source, read in free.items():
-                found.setdefault(source, []).append(read)
-        return {source: _united([{"x": read} for read in specs])["x"] for source, specs in found.items()}
+                specs.setdefault(source, []).append(read)
+        return {source: _united([{"x": read} for read in reads_])["x"] for source, reads_ in specs.items()}
 
 
-class CompiledWorkflow(CompiledGraph):
-    """A version of a workflow, ready to run; shared by all its runs."""
+class CompiledWorkflow:
+    """A version of a workflow, ready to run; shared by all its runs. `root` is its own graph, which holds its maps'."""
 
-    __slots__ = ("_entries", "settings", "version", "workflow_id")
+    __slots__ = ("_entries", "root", "settings", "version", "workflow_id")
 
     def __init__(self, workflow_id: str, version: int, graph: Graph, settings: WorkflowSettings | None = None) -> None:
         """Compiles the graph, as `CompiledGraph` does."""
-        super().__init__(graph)
+        self.root = CompiledGraph(graph)
         self.workflow_id, self.version, self.settings = workflow_id, version, settings or WorkflowSettings()
         self._entries: dict[tuple[str | None, str | None], str | None] = {}
 
     @classmethod
     def from_row(cls, row: JsonMapping) -> CompiledWorkflow:
-        """The program of a row of `workflow_versions`; a graph that cannot run raises `InvalidGraphError`."""
+        """The compiled workflow of a row of `workflow_versions`; a graph that cannot run raises `InvalidGraphError`."""
         graph, problems = parse_graph(row["nodes"], row["edges"])
         if graph is None:
             raise InvalidGraphError(problems=tuple(problems))
-        # What is wrong with settings was refused when they were saved; older ones may hold anything.
+        # Invalid settings are refused when they are saved; versions from before that check may hold anything.
         return cls(row["workflow_id"], row["version"], graph, parse_settings(row.get("settings") or {})[0])
 
     def trigger_for(self, trigger: JsonObject) -> str | None:
-        """As `shared.nodes.graph_shape.trigger_for`."""
-        asked = trigger.get("type"), trigger.get("node_id")
-        if asked not in self._entries:
-            self._entries[asked] = trigger_for(self.graph, trigger)
-        return self._entries[asked]
+        """As `shared.nodes.graph_shape.trigger_for`, remembered."""
+        wanted = trigger.get("type"), trigger.get("node_id")
+        if wanted not in self._entries:
+            self._entries[wanted] = trigger_for(self.root.graph, trigger)
+        return self._entries[wanted]
 
 
 def _compile(node: Node) -> CompiledNode:
     try:
-        kind = node_type(node.type)
-        parameters = {name: value for name, value in node.parameters.items() if name not in kind.verbatim}
-        places = tuple(references(parameters)) if kind.is_effect else ()
+        type_ = node_type(node.type)
+        parameters = {name: value for name, value in node.parameters.items() if name not in type_.verbatim}
+        places = tuple(references(parameters)) if type_.is_effect else ()
         parameters = masked(parameters) if places else parameters
-        signals = tuple(dict.fromkeys(signal_names(parameters))) if kind.is_effect else ()
+        signals = tuple(dict.fromkeys(signal_names(parameters))) if type_.is_effect else ()
         parameters = signal_urls.masked(parameters) if signals else parameters
         template = compile_template(parameters)
     except (KeyError, TemplateError) as error:
         problem = Problem("/nodes", f"The node {node.id!r} cannot run: {error}.")
         raise InvalidGraphError(problem.message, problems=(problem,)) from error
-    body = None if kind.body is None or node.disabled else CompiledGraph(kind.body(node.parameters))
-    named = [*(name for place in places for name in place.names), *kind.secrets(node.parameters)]
-    secrets = tuple(dict.fromkeys(named))
+    kind = type_.kind
+    body = CompiledGraph(kind.body(node.parameters)) if isinstance(kind, Map) and not node.disabled else None
+    secrets = [name for place in places for name in place.names]
+    secrets += kind.secrets(node.parameters) if isinstance(kind, Effect) else ()
     is_filled = not isinstance(template, Literal) and not node.disabled
-    guarded = EvaluatedTemplate(parameters, reads(template)) if is_filled else None
-    return CompiledNode(node, kind, parameters, guarded, body, secrets, places, signals)
+    evaluated = EvaluatedTemplate(parameters, reads(template)) if is_filled else None
+    return CompiledNode(node, type_, parameters, evaluated, body, tuple(dict.fromkeys(secrets)), places, signals)
 
 
 def _united(specs: list[JsonObject]) -> JsonObject:
-    found: JsonObject = union_reads([{"bindings": spec} for spec in specs])["bindings"]
-    return found
+    bindings: JsonObject = union_reads([{"bindings": spec} for spec in specs])["bindings"]
+    return bindings

@@ -21,7 +21,7 @@ from shared.events.execution import (
 )
 from shared.ids import new_id
 from shared.json_types import JsonObject
-from shared.nodes.node_type import NodeError
+from shared.nodes.node_kinds import NodeError
 
 logger = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ from shared.engine.run.run_cache import CachedRun, RunCache
 from shared.engine.run.scheduler import NodeScheduler
 from shared.errors import InvalidGraphError, JobRefusedError, RunLimitError, StreamConflictError
 from shared.events.execution import ExecutionCancelled, ExecutionFailed, ExecutionQueued, ExecutionStarted, trigger_of
-from shared.nodes.node_type import EffectPermissions
+from shared.nodes.node_kinds import EffectPermissions
 from shared.observability import count, tagged
 from shared.platform.slots import LARGE_ASIDE_OF_A_TENANT, waiting_outside
 from shared.platform.turns import LARGE_BYTES
@@ -145,7 +145,7 @@ class RunExecutor:
         calls, completion = RunCalls(recorder, self._children), self._completion(recorder, program)
         runner = NodeRunner(recorder, program, self._evaluator, self._permissions, calls)
         try:
-            scheduler = NodeScheduler(recorder, program.graph, runner.scopes, runner, calls, completion)
+            scheduler = NodeScheduler(recorder, program.root.graph, runner.inputs.scopes, runner, calls, completion)
             return await scheduler.run_until_blocked()
         finally:
             runner.close()

@@ -95,7 +95,7 @@ class GraphCache:
         else:
             program = await self._compiling.run(key[0], partial(CompiledWorkflow.from_row, row))
         for dropped in self._programs.put(key, program, graph_bytes):
-            for template in dropped.templates():
+            for template in dropped.root.templates():
                 self._guard.drop(template)
         return program
 

@@ -1,7 +1,7 @@
-"""What a node is given: its parameters, filled in from the run's state, and its live predecessors' outputs.
+"""A node's inputs: its parameters, resolved against the run's state, and its live predecessors' outputs.
 
-A node sees the nodes that it comes after and no others. All of those are settled before it begins, so what it is given
-does not depend on what else was under way, and can be derived again from the run's events.
+A node sees the nodes that it comes after and no others. All of those are settled before it begins, so its inputs do not
+depend on what else was under way, and can be derived again from the run's events.
 """
 
 from __future__ import annotations
@@ -18,48 +18,57 @@ from shared.domain.json.values import MAX_DEPTH, deeper_than
 from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.engine.expressions.evaluator_process import EvaluationError
 from shared.engine.expressions.requests import EvaluatedTemplate, Level, Request
-from shared.engine.run.compiled_graph import CompiledWorkflow
+from shared.engine.run.compiled_graph import CompiledGraph
 from shared.engine.run.scopes import Scope, Scopes, Step
 from shared.errors import LimitExceededError
 from shared.events.node import NodeSucceeded
 from shared.ids import derived_id
 from shared.json_types import JsonObject
-from shared.nodes.node_type import MAX_JOINED_BYTES, Completed, NodeError, NodeInputs, Signal, Wait
+from shared.nodes.node_kinds import Completed, NodeError, NodeInputs, Signal, Wait
+from shared.nodes.node_type import MAX_JOINED_BYTES
 
 # What a node's expressions may read of others' outputs, whole: it is written, sent and read at once.
 MAX_READ_BYTES = 67_108_864
 RUN_SCOPE = ("trigger", "workflow", "execution")
-# JSONata's code for an expression that ran out of time, and this library's for its other limits.
+# JSONata's code for an expression that ran out of time, and the library's own for other limits.
 _TIMEOUT = frozenset({"D1012", "timeout"})
 _LIMIT = frozenset({"U1001", "U1006", "D1011", "limit"})
 
 
 class NodeInputResolver:
-    """One run's nodes with what they are given, as the run's state has it now."""
+    """Resolves the inputs of one run's nodes from the state as it is now.
 
-    def __init__(self, state: ExecutionState, program: CompiledWorkflow, guard: ExpressionEvaluator) -> None:
-        """Expressions are evaluated by `guard`, which keeps what it is given of the run until `close`."""
+    The runner, the dry run and the derivation each have one, so that a node sees the same in all three.
+    """
+
+    def __init__(self, state: ExecutionState, root: CompiledGraph, guard: ExpressionEvaluator) -> None:
+        """`root` is the workflow's own graph. `guard` evaluates the expressions; its process keeps the run's data until
+        `close`."""
         self._state, self._guard = state, guard
         # Off where a fact is derived that was recorded before outputs had a greatest depth and size.
         self.bounds_outputs = True
-        self.scopes = Scopes(program, lambda scope: guard.forget(scope.data))
+        self.scopes = Scopes(root, lambda scope: guard.forget(scope.data))
 
     def close(self) -> None:
-        """The run is over, here at least: what the expressions' process has of it may go."""
+        """Makes the expressions' process forget the run's data."""
         self.scopes.close()
 
     def sources(self, step: Step) -> list[str]:
         """The ids of the live predecessors, in the order of the edges."""
-        return live_sources(step.scope.body.graph, self._state, step.one.node.id, step.scope.prefix)
+        return live_sources(step.scope.body.graph, self._state, step.compiled.node.id, step.scope.prefix)
+
+    def passed_on(self, step: Step) -> Completed:
+        """The result of a disabled node: its live predecessors' outputs."""
+        return Completed(output_of=tuple(self.sources(step)))
 
     def inputs(self, step: Step) -> NodeInputs:
-        """What a pure node runs on beside its parameters."""
+        """What a pure node computes from, beside its parameters."""
         sources, prefix = self.sources(step), step.scope.prefix
         outputs = {source: self._state.nodes[prefix + source].output for source in sources}
         return NodeInputs(tuple(sources), outputs, self.signal(step.path), self._state.joined_bytes(sources, prefix))
 
     def signal(self, path: str) -> Signal | None:
-        """What has come for a node that waits for a signal; where it is too large to be judged it raises
+        """The signal that a waiting node has received; one too large to be matched with its schema raises
         `NodeError`."""
         try:
             number = self._state.signals.number_for(path)
@@ -100,17 +109,18 @@ class NodeInputResolver:
 
         An expression that fails or exceeds a limit raises `NodeError`.
         """
-        one, scope = step.one, step.scope
-        template = one.template
+        compiled, scope = step.compiled, step.scope
+        template = compiled.template
         if template is None:
-            return one.parameters, []
+            return compiled.parameters, []
         read = template.reads
         sources: list[str] | None = self.sources(step) if "input" in read else []
-        if scope.outer is not None and "input" in read and not scope.body.graph.incoming[one.node.id]:
+        if scope.outer is not None and "input" in read and not scope.body.graph.incoming[compiled.node.id]:
             sources = None  # the item is its input
         own = ITEM_SCOPE if scope.outer is not None else RUN_SCOPE
         names = [name for name in own if name in read or (name == "item" and sources is None)]
-        level = self._level(scope, one.node.id, template, names, sources or ())
+        level = self._level(scope, compiled.node.id, template, names, sources or ())
+        # In a map's body an expression also reads the graphs around it, outwards, each as its map sees it.
         outer: list[Level] = []
         while scope.outer is not None:
             map_id = split_path(item_of(scope.prefix)[0])[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from shared.domain.execution.node_record import UNTOUCHED
 from shared.domain.retry_policy import delay_seconds
@@ -19,7 +19,21 @@ from shared.engine.run.scopes import Step
 from shared.engine.run.secret_injection import perform_with_secrets
 from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeWaiting
 from shared.json_types import JsonObject
-from shared.nodes.node_type import Completed, EffectContext, EffectPermissions, MapPlan, NodeError, Wait
+from shared.nodes.node_kinds import (
+    Call,
+    Completed,
+    Effect,
+    EffectContext,
+    EffectPermissions,
+    Map,
+    NodeError,
+    Parameters,
+    Pure,
+    Signal,
+    Trigger,
+    Wait,
+    dispatch,
+)
 from shared.observability import tagged
 from shared.platform.slots import waiting_outside
 
@@ -29,8 +43,11 @@ logger = logging.getLogger(__name__)
 LONGEST_WAIT_SECONDS = 2.0
 
 
-class NodeRunner(NodeInputResolver):
-    """The nodes of one run, each to be run once at a time."""
+class NodeRunner:
+    """The nodes of one run, each to be run once at a time.
+
+    Its parts: `recorder` takes in the facts, `inputs` resolves what nodes are given, `calls` are the child runs.
+    """
 
     def __init__(
         self,
@@ -40,150 +57,172 @@ class NodeRunner(NodeInputResolver):
         permissions: EffectPermissions,
         calls: RunCalls,
     ) -> None:
-        """What every node of the run shares."""
-        super().__init__(recorder.state, program, guard)
-        self._recorder, self._permissions, self.calls = recorder, permissions, calls
+        """`permissions` are what effects may reach; `guard` evaluates the expressions."""
+        self.recorder, self.permissions, self.calls, self.turns = recorder, permissions, calls, guard.turns
+        self.inputs = NodeInputResolver(recorder.state, program.root, guard)
+        self._state = recorder.state
+
+    def close(self) -> None:
+        """Ends this drain's work on the run: the expressions' process forgets the run's data."""
+        self.inputs.close()
 
     async def run_to_completion(self, path: str) -> None:
         """Makes the node's attempts until it is settled or a map whose items are to be run, or until it waits for
         longer than a drain should."""
-        step, record = self.scopes.step(path), self._state.nodes.get(path, UNTOUCHED)
+        step, record = self.inputs.scopes.step(path), self._state.nodes.get(path, UNTOUCHED)
         # A start without an end: its drain died, and the same attempt is made again.
-        attempt, is_repeated = record.attempt, record.status == "running"
+        number, is_repeated = record.attempt, record.status == "running"
         if record.retry_at is not None:
-            await asyncio.sleep(max(0.0, unix_seconds(record.retry_at) - self._recorder.clock()))
+            await asyncio.sleep(max(0.0, unix_seconds(record.retry_at) - self.recorder.clock()))
         while True:
             moment = self._now()
             try:
-                await self._attempt(step, attempt, is_repeated, moment)
+                await self._attempt(step, number, is_repeated, moment)
                 return
             except NodeError as error:
-                pause = self.fail(step, attempt, error, moment)
+                pause = self.fail(step, number, error, moment)
                 if pause is None or pause > LONGEST_WAIT_SECONDS:
                     return
                 await asyncio.sleep(pause)
-                attempt, is_repeated = attempt + 1, False
+                number, is_repeated = number + 1, False
 
     def end_map(self, path: str, is_success: bool) -> None:
-        """Records what becomes of a map whose last item has ended."""
-        step, record = self.scopes.step(path), self._state.nodes[path]
+        """Records whether a map whose last item has ended succeeded or failed."""
+        step, record = self.inputs.scopes.step(path), self._state.nodes[path]
         try:
             if not is_success:
                 raise items_failed()
             # Its output is that of its items, which the state has.
-            self._succeed(step, record.attempts, Completed(), record.evaluated_at or 0, list(record.undefined))
+            self.succeed(step, record.attempts, Completed(), record.evaluated_at or 0, list(record.undefined))
         except NodeError as error:
             self.fail(step, record.attempts, error, self._now())
 
-    def fail(self, step: Step, attempt: int, error: NodeError, moment: int) -> float | None:
+    def succeed(
+        self,
+        step: Step,
+        number: int,
+        completed: Completed,
+        evaluated_at: int,
+        undefined: list[str],
+        signal: Signal | None = None,
+    ) -> None:
+        """Records that an attempt has succeeded; raises as `NodeInputResolver.success`."""
+        self.recorder.record(self.inputs.success(step, number, completed, evaluated_at, undefined, signal))
+
+    def fail(self, step: Step, number: int, error: NodeError, moment: int) -> float | None:
         """Records that an attempt has failed: the seconds until the next, or `None` when this was the last. Its
         expressions were evaluated at `moment` (Unix milliseconds), unless they had been before."""
         record = self._state.nodes.get(step.path, UNTOUCHED)
         evaluated_at = moment if record.parameters is None else record.evaluated_at or moment
-        pause = self._pause(step, attempt, error, evaluated_at)
-        logger.info("node_failed", extra={"node_id": step.path, "attempt": attempt, "code": error.code})
+        pause = self._pause(step, number, error, evaluated_at)
+        logger.info("node_failed", extra={"node_id": step.path, "attempt": number, "code": error.code})
         if pause is None:
-            self._recorder.record(NodeFailed(step.path, attempt, error.as_json(), step.one.node.on_error, evaluated_at))
+            on_error = step.compiled.node.on_error
+            self.recorder.record(NodeFailed(step.path, number, error.as_json(), on_error, evaluated_at))
         return pause
 
-    async def _attempt(self, step: Step, attempt: int, is_repeated: bool, moment: int) -> None:
+    async def _attempt(self, step: Step, number: int, is_repeated: bool, moment: int) -> None:
         """Returns when the node has succeeded, or waits, or a map has started. A failure raises `NodeError`.
         Expressions that have not been evaluated yet see `moment` (Unix milliseconds)."""
-        one, path = step.one, step.path
-        if one.node.disabled:
-            self._succeed(step, attempt, Completed(output_of=tuple(self.sources(step))), moment, [])
+        if step.compiled.node.disabled:
+            self.succeed(step, number, self.inputs.passed_on(step), moment, [])
             return
-        resolved, undefined, evaluated_at = await self.resolve(step, moment)
-        if one.type.spread is not None:
-            self._refuse_width(step, one.type.spread(one.type.parse(resolved)))
-            self._recorder.record(MapStarted(path, attempt, one.type.complete(resolved), evaluated_at, undefined))
-            return
-        if one.type.call is not None:
-            wait = NodeWaiting(path, attempt, "", resolved, evaluated_at, undefined)
-            completed = await self.calls.attempt(step, one.type.call(one.type.parse(resolved)), wait)
-            if completed is not None:
-                self._succeed(step, attempt, completed, evaluated_at, undefined)
-            return
-        if one.type.perform is None:
-            await self._pure(step, attempt, resolved, evaluated_at, undefined)
-            return
-        await self._effect(step, attempt, is_repeated, resolved, evaluated_at, undefined)
+        resolved, undefined, evaluated_at = await self.inputs.resolve(step, moment)
+        attempt = _Attempt(self, step, number, is_repeated, resolved, undefined, evaluated_at)
+        await dispatch(step.compiled.type.kind, attempt)
 
-    async def _effect(
-        self,
-        step: Step,
-        attempt: int,
-        is_repeated: bool,
-        resolved: JsonObject,
-        evaluated_at: int,
-        undefined: list[str],
-    ) -> None:
-        one, path = step.one, step.path
-        if not one.is_disclosing:
-            one.type.parse(resolved)  # what cannot be sent is refused before it counts as begun
-        key = self.effect_key(path)
-        if is_repeated and one.node.delivery == "at_most_once":
+    def _pause(self, step: Step, number: int, error: NodeError, evaluated_at: int) -> float | None:
+        """The backoff in seconds before the next attempt, recorded; `None` when this was the last."""
+        attempts = number - self._state.nodes.get(step.path, UNTOUCHED).attempts_before
+        draw = random.random()  # noqa: S311  # jitter; the delay that comes of it is recorded
+        pause = delay_seconds(step.compiled.node.retry, error.code, attempts, draw, error.retry_after_seconds)
+        if pause is not None:
+            retry_at = timestamp(self.recorder.clock() + pause)
+            self.recorder.record(NodeRetryScheduled(step.path, number, error.as_json(), pause, retry_at, evaluated_at))
+        return pause
+
+    def _now(self) -> int:
+        return int(self.recorder.clock() * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One attempt of a node whose parameters are resolved; its methods are a `NodeHandler`'s. `number` counts from 1,
+    `is_repeated` says that a drain died amid this very attempt."""
+
+    runner: NodeRunner
+    step: Step
+    number: int
+    is_repeated: bool
+    resolved: JsonObject
+    undefined: list[str]
+    evaluated_at: int
+
+    async def trigger(self, kind: Trigger) -> None:
+        """Never: the start of the run settles its trigger, and all others are skipped."""
+        raise AssertionError(f"{self.step.path} is a trigger, which is never run: {kind}")
+
+    async def pure(self, kind: Pure[Parameters]) -> None:
+        type_, inputs = self.step.compiled.type, self.runner.inputs
+        parameters = type_.parse(self.resolved)
+        wait = kind.wait(parameters, self.evaluated_at / 1000)
+        if wait is not None and not await self._waited(wait):
+            return
+        node_inputs = inputs.inputs(self.step)
+        self._succeed(type_.bounded(parameters, kind.compute(parameters, node_inputs)), node_inputs.signal)
+
+    async def effect(self, kind: Effect[Parameters]) -> None:
+        runner, step, compiled = self.runner, self.step, self.step.compiled
+        if not compiled.is_disclosing:
+            compiled.type.parse(self.resolved)  # invalid parameters fail before the attempt counts as begun
+        key = runner.inputs.effect_key(step.path)
+        if self.is_repeated and compiled.node.delivery == "at_most_once":
             raise interrupted()
-        if not is_repeated:
-            self._recorder.record(NodeStarted(path, attempt, key, resolved, evaluated_at))
+        if not self.is_repeated:
+            runner.recorder.record(NodeStarted(step.path, self.number, key, self.resolved, self.evaluated_at))
         # The rule that all else rests on: nothing leaves before everything it depends on is durable.
-        await self._recorder.durable()
-        tenant_id, now, turns = self._state.tenant_id, self._recorder.clock, self._guard.turns
-        effect = EffectContext(tenant_id, key, one.timeout_seconds, now, self._permissions, turns=turns)
-        with tagged(node_id=path), waiting_outside():
-            completed = await perform_with_secrets(one, resolved, effect, self._state.id)
-        self._succeed(step, attempt, completed, evaluated_at, undefined)
+        await runner.recorder.durable()
+        state, now, turns = runner.recorder.state, runner.recorder.clock, runner.turns
+        context = EffectContext(state.tenant_id, key, compiled.timeout_seconds, now, runner.permissions, turns=turns)
+        with tagged(node_id=step.path), waiting_outside():
+            completed = await perform_with_secrets(compiled, kind, self.resolved, context, state.id)
+        self._succeed(completed)
 
-    def _refuse_width(self, step: Step, spread: MapPlan) -> None:
-        """Refuses a map whose items need more facts than the run has left, before the first of them does anything."""
-        assert step.one.body is not None, "only a map has items"
-        if spread.min_successful is None:
-            self._recorder.has_room_for(spread.total * (len(step.one.body.nodes) + 1))
+    async def call(self, kind: Call[Parameters]) -> None:
+        request = kind.request(self.step.compiled.type.parse(self.resolved))
+        completed = await self.runner.calls.attempt(self.step, request, self._waiting("", None))
+        if completed is not None:
+            self._succeed(completed)
 
-    async def _pure(
-        self, step: Step, attempt: int, resolved: JsonObject, evaluated_at: int, undefined: list[str]
-    ) -> None:
-        kind, path = step.one.type, step.path
-        assert kind.run is not None, "a trigger is never run"
-        parameters = kind.parse(resolved)
-        if kind.wait is not None:
-            wait = kind.wait(parameters, evaluated_at / 1000)
-            until = timestamp(wait.until)
-            fact = NodeWaiting(path, attempt, until, resolved, evaluated_at, undefined, wait.signal)
-            if not await self._waited(wait, fact):
-                return
-        inputs = self.inputs(step)
-        self._recorder.record(
-            self.success(step, attempt, kind.compute(parameters, inputs), evaluated_at, undefined, inputs.signal)
-        )
+    async def map(self, kind: Map[Parameters]) -> None:
+        compiled, recorder = self.step.compiled, self.runner.recorder
+        assert compiled.body is not None, "a map that is not disabled has a body"
+        plan = kind.plan(compiled.type.parse(self.resolved))
+        # A map whose items need more facts than the run has left fails before the first of them does anything; with
+        # `min_successful` it may need only some of them.
+        if plan.min_successful is None:
+            recorder.has_room_for(plan.total * (len(compiled.body.nodes) + 1))
+        completed = compiled.type.complete(self.resolved)
+        recorder.record(MapStarted(self.step.path, self.number, completed, self.evaluated_at, self.undefined))
 
-    async def _waited(self, wait: Wait, fact: NodeWaiting) -> bool:
+    async def _waited(self, wait: Wait) -> bool:
         """Whether the wait is over. That it has begun is recorded, once, where the drain may not see its end."""
-        left, record = wait.until - self._recorder.clock(), self._state.nodes.get(fact.node_id)
+        recorder, inputs, path = self.runner.recorder, self.runner.inputs, self.step.path
+        left, record = wait.until - recorder.clock(), recorder.state.nodes.get(path)
         has_begun = record is not None and record.wake_at is not None
         if not has_begun and (wait.signal is not None or left > LONGEST_WAIT_SECONDS):
-            passed_over = self.passed_over(fact.node_id, wait, fact.parameters)
-            self._recorder.record(replace(fact, passed_over=passed_over))
-        if self.signal(fact.node_id) is None:
+            passed_over = inputs.passed_over(path, wait, self.resolved)
+            waiting = self._waiting(timestamp(wait.until), wait.signal)
+            recorder.record(replace(waiting, passed_over=passed_over))
+        if inputs.signal(path) is None:
             if left > LONGEST_WAIT_SECONDS:
                 return False
             await asyncio.sleep(max(0.0, left))
         return True
 
-    def _succeed(self, step: Step, attempt: int, completed: Completed, evaluated_at: int, undefined: list[str]) -> None:
-        self._recorder.record(self.success(step, attempt, completed, evaluated_at, undefined))
+    def _waiting(self, until: str, signal: str | None) -> NodeWaiting:
+        path, number = self.step.path, self.number
+        return NodeWaiting(path, number, until, self.resolved, self.evaluated_at, self.undefined, signal)
 
-    def _pause(self, step: Step, attempt: int, error: NodeError, evaluated_at: int) -> float | None:
-        """How long to wait before the next attempt, recorded; `None` when this was the last."""
-        made = attempt - self._state.nodes.get(step.path, UNTOUCHED).attempts_before
-        draw = random.random()  # noqa: S311  # jitter; what came of it is recorded
-        pause = delay_seconds(step.one.node.retry, error.code, made, draw, error.retry_after_seconds)
-        if pause is not None:
-            retry_at = timestamp(self._recorder.clock() + pause)
-            self._recorder.record(
-                NodeRetryScheduled(step.path, attempt, error.as_json(), pause, retry_at, evaluated_at)
-            )
-        return pause
-
-    def _now(self) -> int:
-        return int(self._recorder.clock() * 1000)
+    def _succeed(self, completed: Completed, signal: Signal | None = None) -> None:
+        self.runner.succeed(self.step, self.number, completed, self.evaluated_at, self.undefined, signal)

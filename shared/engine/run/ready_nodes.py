@@ -1,4 +1,4 @@
-"""Where a run stands: which nodes are ready, now that others have been settled.
+"""Which nodes of a run are ready, now that others have been settled.
 
 It decides from the run's state alone, and records what follows without any work: nodes that are skipped, items and maps
 that have ended. Items are run in the run's own stream, each in a scope of its own. At most `max_concurrency` of a map's
@@ -17,7 +17,7 @@ from shared.domain.execution.node_readiness import decide, item_outcome
 from shared.domain.execution.state import SETTLED, ExecutionState
 from shared.engine.run.scopes import Scope, Scopes
 from shared.events.node import NodeSkipped
-from shared.nodes.node_type import MapPlan
+from shared.nodes.node_kinds import Map, MapPlan
 
 if TYPE_CHECKING:
     from shared.events.facts import ExecutionFact
@@ -25,26 +25,33 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _OpenMap:
-    spread: MapPlan
+    """A map whose items are being run. `following` is the first index that has not been looked at yet."""
+
+    plan: MapPlan
     items: MapItems
     under_way: set[int]
     following: int = 0
 
     def next_items(self) -> list[int]:
-        """The items that start now."""
-        found: list[int] = []
-        if self.spread.is_decided(len(self.items.outputs), len(self.items.errors)):
-            return found
-        while self.following < self.spread.total and len(self.under_way) < self.spread.max_concurrency:
+        """The items that start now, added to `under_way`."""
+        started: list[int] = []
+        if self.plan.is_decided(len(self.items.outputs), len(self.items.errors)):
+            return started
+        while self.following < self.plan.total and len(self.under_way) < self.plan.max_concurrency:
             index, self.following = self.following, self.following + 1
+            # After a restart of the drain, items from here on may have ended or be under way.
             if index not in self.items.outputs and index not in self.items.errors and index not in self.under_way:
                 self.under_way.add(index)
-                found.append(index)
-        return found
+                started.append(index)
+        return started
+
+    def is_success(self) -> bool:
+        """Whether the map has succeeded, now that no item is under way."""
+        return self.plan.is_success(len(self.items.outputs), len(self.items.errors))
 
 
 class ReadyNodes:
-    """What is ready in one run; told of every node that anything has become of."""
+    """What is ready in one run. The scheduler names each node that has settled, waits, or has opened a map."""
 
     def __init__(
         self,
@@ -53,12 +60,12 @@ class ReadyNodes:
         record: Callable[[ExecutionFact], None],
         end_map: Callable[[str, bool], None],
     ) -> None:
-        """`record` takes a fact into the state; `end_map` records that the map at a path has succeeded, or has not."""
+        """`record` applies a fact to the state; `end_map` records that the map at a path succeeded or failed."""
         self._state, self._scopes, self._record, self._end_map = state, scopes, record, end_map
         self._maps: dict[str, _OpenMap] = {}
 
     def begun(self) -> list[str]:
-        """The nodes that are ready where the facts so far leave off and that nothing has happened to."""
+        """The nodes that are ready after the facts so far and have not begun: where a drain takes the run up."""
         ready: dict[str, None] = {}
         maps = [(path, record.items) for path, record in self._state.nodes.items() if record.items is not None]
         # Maps within maps first, so that each is looked at once its items have been.
@@ -83,7 +90,7 @@ class ReadyNodes:
                 self._advance(path, ready, followed)
             if record.status in SETTLED:
                 step = self._scopes.step(path)
-                self._decide(step.scope, (step.one.node.id,), ready, followed)
+                self._decide(step.scope, (step.compiled.node.id,), ready, followed)
         return list(ready)
 
     def _decide(self, scope: Scope, settled: Iterable[str] | None, ready: dict[str, None], followed: list[str]) -> None:
@@ -105,19 +112,19 @@ class ReadyNodes:
 
     def _advance(self, path: str, ready: dict[str, None], followed: list[str]) -> None:
         """Starts the items whose turn it is; when there is none, and none is under way, the map ends."""
-        one = self._open(path)
-        for index in one.next_items():
+        open_map = self._open(path)
+        for index in open_map.next_items():
             self._decide(self._scopes.at(item_prefix(path, index)), None, ready, followed)
-        if not one.under_way:
+        if not open_map.under_way:
             del self._maps[path]
-            self._end_map(path, one.spread.is_success(len(one.items.outputs), len(one.items.errors)))
+            self._end_map(path, open_map.is_success())
 
     def _open(self, path: str) -> _OpenMap:
-        found = self._maps.get(path)
-        if found is None:
-            record, kind = self._state.nodes[path], self._scopes.step(path).one.type
+        open_map = self._maps.get(path)
+        if open_map is None:
+            record, type_ = self._state.nodes[path], self._scopes.step(path).compiled.type
             assert record.items is not None, f"{path} is no map that has started"
-            assert kind.spread is not None, f"{path} is no map"
-            spread = kind.spread(kind.parse(record.parameters or {}))
-            found = self._maps[path] = _OpenMap(spread, record.items, set(record.items.under_way))
-        return found
+            assert isinstance(type_.kind, Map), f"{path} is no map"
+            plan = type_.kind.plan(type_.parse(record.parameters or {}))
+            open_map = self._maps[path] = _OpenMap(plan, record.items, set(record.items.under_way))
+        return open_map

@@ -136,7 +136,7 @@ class NodeScheduler:
 
     def _needs_no_task(self, path: str) -> bool:
         """The common case, a chain of pure nodes; a run with a deadline needs tasks, which can be cancelled."""
-        return self._state.deadline_at is None and not self._scopes.step(path).one.is_effect
+        return self._state.deadline_at is None and not self._scopes.step(path).compiled.is_effect
 
     async def _run_node(self, path: str) -> None:
         try:
@@ -158,7 +158,7 @@ class NodeScheduler:
         self._finished = []
         for path in paths:
             self._tasks.pop(path)[1].result()
-        if self._tasks and any(self._scopes.step(path).one.is_effect for path in paths):
+        if self._tasks and any(self._scopes.step(path).compiled.is_effect for path in paths):
             # Others are still busy, perhaps for minutes: an effect's result is not kept unsaved for so long.
             self._save()
         return paths

@@ -12,8 +12,10 @@ from shared.engine.run.compiled_graph import CompiledGraph, CompiledNode
 
 @dataclass(slots=True)
 class Scope:
-    """One graph being run. `outer` is where the map stands whose item this is; `data` is what the expressions'
-    process has been given of it; `steps` are the nodes that have been asked for, by id."""
+    """One graph being run: the workflow's own, or a map's for one item, then with the scope of the map as `outer`.
+
+    `data` tracks which of its values the expressions' process has; `steps` are the nodes asked for so far, by id.
+    """
 
     body: CompiledGraph
     prefix: str = ""
@@ -27,7 +29,7 @@ class Step:
     """One node where it stands. `path` is its name in facts and in the run's state."""
 
     path: str
-    one: CompiledNode
+    compiled: CompiledNode
     scope: Scope
 
 
@@ -35,7 +37,7 @@ class Scopes:
     """The scopes of one run: its own, and one for each item under way, made when it is first asked for."""
 
     def __init__(self, body: CompiledGraph, dropped: Callable[[Scope], None] = lambda _scope: None) -> None:
-        """`dropped` is told of each scope that is forgotten."""
+        """`dropped` is called with each scope that is forgotten."""
         self.root = Scope(body)
         self._dropped = dropped
         self._items: dict[str, Scope] = {}
@@ -58,20 +60,20 @@ class Scopes:
         scope = self._items.get(prefix)
         if scope is None:
             around = self.step(item_of(prefix)[0])
-            assert around.one.body is not None, f"{around.path} is no map"
-            scope = self._items[prefix] = Scope(around.one.body, prefix, around.scope)
+            assert around.compiled.body is not None, f"{around.path} is no map"
+            scope = self._items[prefix] = Scope(around.compiled.body, prefix, around.scope)
         return scope
 
     def timeout_seconds(self, path: str) -> float:
         """How long an attempt of the node at a path may take."""
-        return self.step(path).one.timeout_seconds
+        return self.step(path).compiled.timeout_seconds
 
     def drop(self, prefix: str) -> None:
         """Forgets the scope of an item that has ended."""
         self._forget(self._items.pop(prefix))
 
     def close(self) -> None:
-        """Forgets every scope: the run is over, here at least."""
+        """Forgets every scope, so that the run can be freed."""
         for scope in (self.root, *self._items.values()):
             self._forget(scope)
         self._items.clear()

@@ -1,4 +1,4 @@
-"""What a node's next fact is derived from, and the refusal where no such fact may stand."""
+"""The context from which a node's next fact is derived, and the error where no such fact may stand."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from shared.domain.execution.node_record import NodeRecord
 from shared.domain.execution.state import ExecutionState
 from shared.engine.run.node_inputs import NodeInputResolver
 from shared.engine.run.scopes import Step
+from shared.nodes.node_kinds import Map, Parameters
 
-# An event loop's timers may come a little early.
+# How much too early a timer of an event loop may fire.
 EARLY_SECONDS = 0.1
-# A busy event loop may come late: between a moment from which time is counted and its record.
+# How long a busy event loop may take between a moment from which time is counted and its record.
 LATE_SECONDS = 5.0
 
 
 class UnderivableError(Exception):
-    """No such fact may stand here, and why."""
+    """No such fact may stand here; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,13 @@ class DerivationContext:
         """Whether the node has begun and neither ended nor waits."""
         return self.record.status == "running"
 
-    def map_succeeded(self) -> bool:
+    def map_succeeded(self, kind: Map[Parameters]) -> bool:
         """Whether the map succeeded, now that its last item has ended; before that it raises `UnderivableError`."""
-        record, kind = self.record, self.step.one.type
+        record = self.record
         if not record.is_open_map or record.items is None or record.items.under_way:
             raise UnderivableError("The map was not over.")
-        assert kind.spread is not None, "only a map has items"
-        spread = kind.spread(kind.parse(record.parameters or {}))
+        plan = kind.plan(self.step.compiled.type.parse(record.parameters or {}))
         succeeded, failed = len(record.items.outputs), len(record.items.errors)
-        if succeeded + failed < spread.total and not spread.is_decided(succeeded, failed):
+        if succeeded + failed < plan.total and not plan.is_decided(succeeded, failed):
             raise UnderivableError("The map was not over: there were more items.")
-        return spread.is_success(succeeded, failed)
+        return plan.is_success(succeeded, failed)

@@ -102,7 +102,7 @@ class Derivation:
             return _impossible("The workflow has no such version.")
         trigger = self._program.trigger_for(state.trigger)
         if state.forked_from is not None or trigger is None:
-            trigger = recorded.trigger_node_id if recorded.trigger_node_id in self._program.nodes else "no trigger"
+            trigger = recorded.trigger_node_id if recorded.trigger_node_id in self._program.root.nodes else "no trigger"
         version = state.workflow_version or recorded.workflow_version
         return ExecutionStarted(version, trigger, self._deadline(recorded.deadline))
 
@@ -132,10 +132,10 @@ class Derivation:
             is_right = isinstance(recorded, ExecutionFailed) and recorded.error.get("code") in codes
             return recorded if is_right else _impossible("The run had not been started.")
         assert program is not None, "a run that has started has a program"
-        open_nodes = [node_id for node_id in program.graph.nodes if not state.is_settled(node_id)]
+        open_nodes = [node_id for node_id in program.root.graph.nodes if not state.is_settled(node_id)]
         if open_nodes:
             return _impossible(f"The run was not over: {open_nodes[0]!r} was not settled.")
-        return outcome(program.graph, state)
+        return outcome(program.root.graph, state)
 
     def _is_overdue(self, happened_at: str) -> bool:
         deadline_at = self._state.deadline_at

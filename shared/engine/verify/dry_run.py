@@ -54,9 +54,9 @@ async def dry_run(
         raise UnprocessableError(message) from error
     finally:
         dry_run_nodes.close()
-        for template in program.templates():
+        for template in program.root.templates():
             guard.drop(template)
-    return _fitted(compared(original, before.graph if before else Graph([], []), state, program.graph))
+    return _fitted(compared(original, before.root.graph if before else Graph([], []), state, program.root.graph))
 
 
 async def _recorded_program(

@@ -23,7 +23,8 @@ from shared.engine.run.ready_nodes import ReadyNodes
 from shared.engine.run.scopes import Step
 from shared.events.envelope import RecordedEvent
 from shared.events.node import MapStarted, NodeFailed, NodeStarted, NodeSucceeded, NodeWaiting
-from shared.nodes.node_type import Completed, NodeError
+from shared.json_types import JsonObject
+from shared.nodes.node_kinds import Call, Completed, Effect, Map, NodeError, Parameters, Pure, Trigger, dispatch
 
 if TYPE_CHECKING:
     from shared.events.facts import ExecutionFact
@@ -49,43 +50,47 @@ class RecordedOutcomes:
 
     def __init__(self, events: Iterable[RecordedEvent], program: CompiledWorkflow | None) -> None:
         """`program` is the recorded run's."""
-        self._found: dict[str, RecordedOutcome] = {}
-        self._types = dict(_types(program)) if program is not None else {}
+        self._outcomes: dict[str, RecordedOutcome] = {}
+        self._types = dict(_types(program.root)) if program is not None else {}
         began: dict[str, int] = {}
         for event in events:
             fact, _ = execution_fact(event)
             if isinstance(fact, (NodeStarted, NodeWaiting, MapStarted)):
                 began[fact.node_id] = fact.evaluated_at
             elif isinstance(fact, (NodeSucceeded, NodeFailed)):
-                self._found[fact.node_id] = RecordedOutcome(fact, began.get(fact.node_id, fact.evaluated_at))
+                self._outcomes[fact.node_id] = RecordedOutcome(fact, began.get(fact.node_id, fact.evaluated_at))
 
     def of(self, step: Step) -> RecordedOutcome | None:
         """The answer to a node; `None` where it never ended, or was of another type."""
-        if self._types.get(_INDEX.sub("", step.path)) != step.one.node.type:
+        if self._types.get(_INDEX.sub("", step.path)) != step.compiled.node.type:
             return None
-        return self._found.get(step.path)
+        return self._outcomes.get(step.path)
 
 
-class DryRunNodes(NodeInputResolver):
-    """One run's nodes."""
+class DryRunNodes:
+    """One run's nodes. `inputs` resolves their parameters, as in a real run."""
 
     def __init__(
         self, state: ExecutionState, program: CompiledWorkflow, guard: ExpressionEvaluator, answers: RecordedOutcomes
     ) -> None:
         """`state` is that of a run which has started; `answers` are those of the recorded one."""
-        super().__init__(state, program, guard)
-        self._program, self._answers = program, answers
+        self._state, self._program, self._answers = state, program, answers
+        self.inputs = NodeInputResolver(state, program.root, guard)
+
+    def close(self) -> None:
+        """Makes the expressions' process forget the run's data."""
+        self.inputs.close()
 
     async def run(self) -> None:
         """Takes the run as far as it comes: to its end, or to nodes that nothing recorded answers for."""
-        ready_nodes = ReadyNodes(self._state, self.scopes, self._record, self._end_map)
+        ready_nodes = ReadyNodes(self._state, self.inputs.scopes, self.record, self._end_map)
         ready = ready_nodes.begun()
         while ready:
             for path in ready:
-                await self._settle(self.scopes.step(path))
+                await self._settle(self.inputs.scopes.step(path))
             ready = ready_nodes.following(ready)
         if not self._state.waiting:
-            self._record(outcome(self._program.graph, self._state))
+            self.record(outcome(self._program.root.graph, self._state))
 
     async def _settle(self, step: Step) -> None:
         """Settles the node, or opens a map; one that nothing recorded answers for is left waiting."""
@@ -97,60 +102,95 @@ class DryRunNodes(NodeInputResolver):
             self._fail(step, error)
 
     async def _attempt(self, step: Step, answer: RecordedOutcome | None, evaluated_at: int) -> None:
-        one, path = step.one, step.path
-        if one.node.disabled:
-            self._record(self.success(step, 1, Completed(output_of=tuple(self.sources(step))), evaluated_at, []))
+        if step.compiled.node.disabled:
+            self.record(self.inputs.success(step, 1, self.inputs.passed_on(step), evaluated_at, []))
             return
-        resolved, undefined = await self.fill(step, evaluated_at)
-        # Secrets and the URLs of signals are not read here: what stands in their place need not fit.
-        parameters = None if one.is_disclosing else one.type.parse(resolved)
-        if one.type.spread is not None:
-            self._record(MapStarted(path, 1, one.type.complete(resolved), evaluated_at, undefined))
-        elif one.type.run is not None and not self._asks_for_signal(step, parameters, evaluated_at):
-            completed = one.type.compute(parameters, self.inputs(step))
-            self._record(self.success(step, 1, completed, evaluated_at, undefined))
-        else:
-            if one.type.perform is not None:
-                self._record(NodeStarted(path, 1, self.effect_key(path), resolved, evaluated_at))
-            elif one.type.call is not None:
-                self._record(NodeStarted(path, 1, None, resolved, evaluated_at, UNKNOWN_VERSION))
-            self._answer(step, answer, NodeWaiting(path, 1, NEVER, resolved, evaluated_at, undefined))
-
-    def _asks_for_signal(self, step: Step, parameters: object, evaluated_at: int) -> bool:
-        wait = step.one.type.wait
-        return wait is not None and wait(parameters, evaluated_at / 1000).signal is not None
-
-    def _answer(self, step: Step, answer: RecordedOutcome | None, unanswered: NodeWaiting) -> None:
-        if answer is None:
-            self._record(unanswered)
-        elif isinstance(answer.fact, NodeFailed):
-            self._record(replace(answer.fact, handled=step.one.node.on_error))
-        else:
-            self._record(replace(answer.fact, undefined=unanswered.undefined))
+        resolved, undefined = await self.inputs.fill(step, evaluated_at)
+        dispatch(step.compiled.type.kind, _DryAttempt(self, step, answer, resolved, undefined, evaluated_at))
 
     def _end_map(self, path: str, is_success: bool) -> None:
-        step, record = self.scopes.step(path), self._state.nodes[path]
+        step, record = self.inputs.scopes.step(path), self._state.nodes[path]
         try:
             if not is_success:
                 raise items_failed()
-            self._record(self.success(step, 1, Completed(), record.evaluated_at or 0, list(record.undefined)))
+            self.record(self.inputs.success(step, 1, Completed(), record.evaluated_at or 0, list(record.undefined)))
         except NodeError as error:
             self._fail(step, error)
 
     def _fail(self, step: Step, error: NodeError) -> None:
         # No retry: what another attempt would bring, nobody recorded.
-        self._record(NodeFailed(step.path, 1, error.as_json(), step.one.node.on_error, _now()))
+        self.record(NodeFailed(step.path, 1, error.as_json(), step.compiled.node.on_error, _now()))
 
-    def _record(self, fact: ExecutionFact) -> None:
+    def record(self, fact: ExecutionFact) -> None:
+        """Applies a fact to the state; nothing is stored."""
         apply(self._state, fact, timestamp(time.time()))
+
+
+@dataclass(frozen=True, slots=True)
+class _DryAttempt:
+    """The only attempt of a node whose parameters are resolved; its methods are a `NodeHandler`'s. A node that fails
+    raises `NodeError`."""
+
+    nodes: DryRunNodes
+    step: Step
+    answer: RecordedOutcome | None
+    resolved: JsonObject
+    undefined: list[str]
+    evaluated_at: int
+
+    def trigger(self, _kind: Trigger) -> None:
+        self._parse()
+        self._take_answer()
+
+    def pure(self, kind: Pure[Parameters]) -> None:
+        """Time passes at once; a signal is taken from the recorded run."""
+        parameters = self._parse()
+        wait = kind.wait(parameters, self.evaluated_at / 1000)
+        if wait is not None and wait.signal is not None:
+            self._take_answer()
+            return
+        step, inputs = self.step, self.nodes.inputs
+        completed = step.compiled.type.bounded(parameters, kind.compute(parameters, inputs.inputs(step)))
+        self.nodes.record(inputs.success(step, 1, completed, self.evaluated_at, self.undefined))
+
+    def effect(self, _kind: Effect[Parameters]) -> None:
+        # Secrets and the URLs of signals are not read here: the placeholders in their place need not fit.
+        if not self.step.compiled.is_disclosing:
+            self._parse()
+        path = self.step.path
+        self.nodes.record(NodeStarted(path, 1, self.nodes.inputs.effect_key(path), self.resolved, self.evaluated_at))
+        self._take_answer()
+
+    def call(self, _kind: Call[Parameters]) -> None:
+        self._parse()
+        self.nodes.record(NodeStarted(self.step.path, 1, None, self.resolved, self.evaluated_at, UNKNOWN_VERSION))
+        self._take_answer()
+
+    def map(self, _kind: Map[Parameters]) -> None:
+        self._parse()
+        completed = self.step.compiled.type.complete(self.resolved)
+        self.nodes.record(MapStarted(self.step.path, 1, completed, self.evaluated_at, self.undefined))
+
+    def _parse(self) -> Parameters:
+        return self.step.compiled.type.parse(self.resolved)
+
+    def _take_answer(self) -> None:
+        """Records how the node ended in the recorded run; one that did not end there is left waiting."""
+        step, answer = self.step, self.answer
+        if answer is None:
+            self.nodes.record(NodeWaiting(step.path, 1, NEVER, self.resolved, self.evaluated_at, self.undefined))
+        elif isinstance(answer.fact, NodeFailed):
+            self.nodes.record(replace(answer.fact, handled=step.compiled.node.on_error))
+        else:
+            self.nodes.record(replace(answer.fact, undefined=self.undefined))
 
 
 def _now() -> int:
     return int(time.time() * 1000)
 
 
-def _types(body: CompiledGraph, prefix: str = "") -> Iterable[tuple[str, str]]:
-    for node_id, one in body.nodes.items():
-        yield prefix + node_id, one.node.type
-        if one.body is not None:
-            yield from _types(one.body, f"{prefix}{node_id}.")
+def _types(graph: CompiledGraph, prefix: str = "") -> Iterable[tuple[str, str]]:
+    for node_id, compiled in graph.nodes.items():
+        yield prefix + node_id, compiled.node.type
+        if compiled.body is not None:
+            yield from _types(compiled.body, f"{prefix}{node_id}.")

@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 from shared.domain.retry_policy import LONGEST_RETRY_AFTER_SECONDS, delay_seconds
 from shared.domain.timestamps import unix_seconds
-from shared.engine.run.node_inputs import interrupted
+from shared.engine.run.node_inputs import interrupted, items_failed
 from shared.engine.verify.call_derivation import call_code
 from shared.engine.verify.context import LATE_SECONDS, DerivationContext, UnderivableError
 from shared.errors import UnavailableError
 from shared.events.node import NodeFailed, NodeRetryScheduled
 from shared.json_types import JsonObject
-from shared.nodes.node_type import Completed, NodeError
+from shared.nodes.node_kinds import Call, Completed, Effect, Map, NodeError, Parameters, Pure, Trigger, dispatch
 
 
 async def derived_failure(
-    given: DerivationContext, recorded: NodeFailed | NodeRetryScheduled, happened_at: str
+    context: DerivationContext, recorded: NodeFailed | NodeRetryScheduled, happened_at: str
 ) -> NodeFailed | NodeRetryScheduled:
     """The failure that should stand where `recorded` does, with its error as it stands: only the code is derived.
 
     Where none may stand it raises `UnderivableError`; an expression that took too long to be derived again raises
     `UnavailableError`.
     """
-    one, attempt = given.step.one, given.record.attempt
-    code = str(recorded.error.get("code"))
+    compiled, attempt = context.step.compiled, context.record.attempt
+    recorded_code = str(recorded.error.get("code"))
     # A former version's retry does not say at which moment its expressions were evaluated: it was just before.
     evaluated_at = recorded.evaluated_at
-    found = await _code(
-        given, recorded.error, int(unix_seconds(happened_at) * 1000) if evaluated_at is None else evaluated_at
-    )
-    if found != code:
-        raise UnderivableError(f"The node fails with {found}." if found else "The node does not fail.")
-    longest = delay_seconds(one.node.retry, code, attempt - given.record.attempts_before, 1.0)
+    now = int(unix_seconds(happened_at) * 1000) if evaluated_at is None else evaluated_at
+    if compiled.node.disabled:
+        code = _success_code(context, context.node_inputs.passed_on(context.step))
+    else:
+        code = await dispatch(compiled.type.kind, _FailureCode(context, recorded.error, recorded_code, now))
+    if code != recorded_code:
+        raise UnderivableError(f"The node fails with {code}." if code else "The node does not fail.")
+    longest = delay_seconds(compiled.node.retry, code, attempt - context.record.attempts_before, 1.0)
     if isinstance(recorded, NodeFailed):
         if longest is not None:
             raise UnderivableError("A retrier says that the node is attempted again.")
-        return replace(recorded, attempt=attempt, handled=one.node.on_error)
-    is_answered = one.is_effect and given.is_running
+        return replace(recorded, attempt=attempt, handled=compiled.node.on_error)
+    is_answered = compiled.is_effect and context.is_running
+    # Only a server that answered may have asked for a longer delay than the retrier's.
     if longest is None or recorded.delay_seconds > max(longest, LONGEST_RETRY_AFTER_SECONDS * is_answered):
         raise UnderivableError("No retrier says that the node is attempted again after so long.")
     late = unix_seconds(recorded.retry_at) - recorded.delay_seconds - unix_seconds(happened_at)
@@ -46,39 +51,75 @@ async def derived_failure(
     return replace(recorded, attempt=attempt)
 
 
-async def _code(given: DerivationContext, error: JsonObject, now: int) -> str | None:
-    """The code with which the node fails, `None` where it does not; its expressions see `now`."""
-    one, code = given.step.one, str(error.get("code"))
-    if one.node.disabled:
-        return _success_code(given, Completed(output_of=tuple(given.node_inputs.sources(given.step))))
-    if one.is_effect and given.is_running:
-        # It comes from outside; but only what is sent at most once is given up without an answer.
-        return code if code != interrupted().code or one.node.delivery == "at_most_once" else None
-    if one.type.spread is not None and given.record.is_open_map:
-        return _success_code(given, Completed()) if given.map_succeeded() else "items_failed"
-    if "jsonata" in (error.get("details") or {}) and code in ("timeout", "limit"):
-        return code  # it depends on the machine
-    try:
-        resolved, _, _ = await given.node_inputs.resolve(given.step, now)
-        parameters = one.type.parse(resolved)
-        if one.type.call is not None:
-            return call_code(given, code)
-        if one.type.wait is not None and given.record.wake_at is None:
-            moment = now if given.record.evaluated_at is None else given.record.evaluated_at
-            given.node_inputs.passed_over(given.step.path, one.type.wait(parameters, moment / 1000), resolved)
-        if one.type.run is not None:
-            return _success_code(given, one.type.compute(parameters, given.node_inputs.inputs(given.step)))
-    except NodeError as failure:
-        if failure.code == "timeout":
-            raise UnavailableError("An expression took too long to be derived again; try again.") from failure
-        return failure.code
-    return None
+@dataclass(frozen=True, slots=True)
+class _FailureCode:
+    """The code with which a node fails, `None` where it does not; its methods are a `NodeHandler`'s.
+
+    Expressions that have not been evaluated yet see `now` (Unix milliseconds).
+    """
+
+    context: DerivationContext
+    error: JsonObject
+    recorded_code: str
+    now: int
+
+    async def trigger(self, _kind: Trigger) -> str | None:
+        return await self._resolved(_no_failure)
+
+    async def pure(self, kind: Pure[Parameters]) -> str | None:
+        return await self._resolved(partial(self._computed, kind))
+
+    async def effect(self, _kind: Effect[Parameters]) -> str | None:
+        return self._from_outside() if self.context.is_running else await self._resolved(_no_failure)
+
+    async def call(self, _kind: Call[Parameters]) -> str | None:
+        if self.context.is_running:
+            return self._from_outside()
+        return await self._resolved(lambda _parameters, _resolved: call_code(self.context, self.recorded_code))
+
+    async def map(self, kind: Map[Parameters]) -> str | None:
+        context = self.context
+        if not context.record.is_open_map:
+            return await self._resolved(_no_failure)
+        return _success_code(context, Completed()) if context.map_succeeded(kind) else items_failed().code
+
+    def _from_outside(self) -> str | None:
+        """The recorded code; but only an effect that is sent at most once fails without an answer."""
+        is_sent_once = self.context.step.compiled.node.delivery == "at_most_once"
+        return self.recorded_code if is_sent_once or self.recorded_code != interrupted().code else None
+
+    async def _resolved(self, then: Callable[[Parameters, JsonObject], str | None]) -> str | None:
+        """The code with which resolving the parameters fails, else that of `then`, called with their model and JSON."""
+        code = self.recorded_code
+        if "jsonata" in (self.error.get("details") or {}) and code in ("timeout", "limit"):
+            return code  # it depends on the machine
+        try:
+            resolved, _, _ = await self.context.node_inputs.resolve(self.context.step, self.now)
+            return then(self.context.step.compiled.type.parse(resolved), resolved)
+        except NodeError as failure:
+            if failure.code == "timeout":
+                raise UnavailableError("An expression took too long to be derived again; try again.") from failure
+            return failure.code
+
+    def _computed(self, kind: Pure[Parameters], parameters: Parameters, resolved: JsonObject) -> str | None:
+        context, record, node_inputs = self.context, self.context.record, self.context.node_inputs
+        if record.wake_at is None:
+            moment = self.now if record.evaluated_at is None else record.evaluated_at
+            wait = kind.wait(parameters, moment / 1000)
+            if wait is not None:
+                node_inputs.passed_over(context.step.path, wait, resolved)
+        completed = kind.compute(parameters, node_inputs.inputs(context.step))
+        return _success_code(context, context.step.compiled.type.bounded(parameters, completed))
 
 
-def _success_code(given: DerivationContext, completed: Completed) -> str | None:
-    """The code with which the node fails although it has got so far, `None` where it succeeds."""
+def _no_failure(_parameters: Parameters, _resolved: JsonObject) -> None:
+    """The parameters resolve, and nothing else is known to fail before the node begins."""
+
+
+def _success_code(context: DerivationContext, completed: Completed) -> str | None:
+    """The code with which the node fails although it has a result, `None` where it succeeds."""
     try:
-        given.node_inputs.success(given.step, given.record.attempt, completed, 0, [])
+        context.node_inputs.success(context.step, context.record.attempt, completed, 0, [])
     except NodeError as failure:
         return failure.code
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shared.domain.execution.node_paths import item_of, split_path
@@ -17,7 +17,20 @@ from shared.engine.verify.call_derivation import derived_call
 from shared.engine.verify.context import EARLY_SECONDS, LATE_SECONDS, DerivationContext, UnderivableError
 from shared.engine.verify.failure_derivation import derived_failure
 from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeSucceeded, NodeWaiting
-from shared.nodes.node_type import Completed, NodeError, Wait
+from shared.json_types import JsonObject
+from shared.nodes.node_kinds import (
+    Call,
+    Completed,
+    Effect,
+    Map,
+    NodeError,
+    NodeInputs,
+    Parameters,
+    Pure,
+    Trigger,
+    Wait,
+    dispatch,
+)
 
 if TYPE_CHECKING:
     from shared.events.facts import ExecutionFact
@@ -53,19 +66,21 @@ class NodeDerivation:
         Where no such fact may, it raises `UnderivableError`; an expression that took too long to be derived again
         raises `UnavailableError`.
         """
-        given = self._context(recorded.node_id)
+        context = self._context(recorded.node_id)
         if isinstance(recorded, (NodeFailed, NodeRetryScheduled)):
-            return await derived_failure(given, recorded, happened_at)
-        one = given.step.one
-        calls = one.type.call is not None and not one.node.disabled
+            return await derived_failure(context, recorded, happened_at)
+        compiled, attempt = context.step.compiled, context.record.attempt
         try:
-            if isinstance(recorded, (NodeStarted, NodeWaiting, NodeSucceeded)) and calls:
-                return await derived_call(given, recorded)
             if isinstance(recorded, NodeSucceeded):
-                return _answered(given, recorded) if one.is_effect else await _succeeded(given, recorded, happened_at)
-            return await _begun(given, recorded)
+                if compiled.node.disabled:
+                    passed_on = self._node_inputs.passed_on(context.step)
+                    return self._node_inputs.success(context.step, attempt, passed_on, recorded.evaluated_at, [])
+                return await dispatch(compiled.type.kind, _Success(context, recorded, happened_at))
+            if compiled.node.disabled:
+                raise UnderivableError("The node does not begin here.")
+            return await dispatch(compiled.type.kind, _Beginning(context, recorded))
         except NodeError as error:
-            return NodeFailed(given.step.path, given.record.attempt, error.as_json(), one.node.on_error, 0)
+            return NodeFailed(context.step.path, attempt, error.as_json(), compiled.node.on_error, 0)
 
     def _context(self, path: str) -> DerivationContext:
         prefix, node_id = split_path(path)
@@ -80,73 +95,119 @@ class NodeDerivation:
         return DerivationContext(self._state, self._node_inputs, self._node_inputs.scopes.step(path), record)
 
 
-async def _begun(given: DerivationContext, recorded: NodeStarted | NodeWaiting | MapStarted) -> ExecutionFact:
-    """An effect, a wait or a map begins."""
-    one, path, attempt, record = given.step.one, given.step.path, given.record.attempt, given.record
-    if one.node.disabled or given.is_running or record.wake_at is not None:
-        raise UnderivableError("The node does not begin here.")
-    resolved, undefined, evaluated_at = await given.node_inputs.resolve(given.step, recorded.evaluated_at)
-    started = NodeStarted(path, attempt, given.node_inputs.effect_key(path), resolved, evaluated_at)
-    if one.type.perform is not None and one.is_disclosing:
-        return started
-    parameters = one.type.parse(resolved)
-    if one.type.spread is not None:
-        return MapStarted(path, attempt, one.type.complete(resolved), evaluated_at, undefined)
-    if one.type.perform is not None:
-        return started
-    if one.type.wait is None:
-        raise UnderivableError("A node of this type does not wait.")
-    wait = one.type.wait(parameters, evaluated_at / 1000)
-    waiting = NodeWaiting(path, attempt, timestamp(wait.until), resolved, evaluated_at, undefined, wait.signal)
-    if not isinstance(recorded, NodeWaiting) or recorded.passed_over is None:
-        return waiting  # a former version's does not say
-    passed_over = given.node_inputs.passed_over(path, wait, resolved)
-    # A signal may have come in between, after the wait had begun.
-    return replace(waiting, passed_over=None if passed_over is None else min(passed_over, recorded.passed_over))
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """The fact with which a node begins; its methods are a `NodeHandler`'s. A failure instead raises `NodeError`."""
 
+    context: DerivationContext
+    recorded: NodeStarted | NodeWaiting | MapStarted
 
-def _answered(given: DerivationContext, recorded: NodeSucceeded) -> NodeSucceeded:
-    """An effect's answer is taken as it stands."""
-    one, record = given.step.one, given.record
-    if not given.is_running:
-        raise UnderivableError("The effect had not been started.")
-    if not set(recorded.handles) <= set(one.type.handles(one.node.parameters)):
-        raise UnderivableError(f"The node has no handle {', '.join(recorded.handles)}.")
-    return replace(recorded, attempt=record.attempts, evaluated_at=record.evaluated_at or 0)
-
-
-async def _succeeded(given: DerivationContext, recorded: NodeSucceeded, happened_at: str) -> NodeSucceeded:
-    """A pure node, a wait or a map has succeeded."""
-    kind, attempt, record = given.step.one.type, given.record.attempt, given.record
-    if given.step.one.node.disabled:
-        passed_on = Completed(output_of=tuple(given.node_inputs.sources(given.step)))
-        return given.node_inputs.success(given.step, attempt, passed_on, recorded.evaluated_at, [])
-    if kind.spread is not None:
-        if not given.map_succeeded():
-            raise UnderivableError("The map was not successful.")
-        return given.node_inputs.success(
-            given.step, attempt, Completed(), record.evaluated_at or 0, list(record.undefined)
-        )
-    if kind.run is None:
+    async def trigger(self, _kind: Trigger) -> ExecutionFact:
         raise UnderivableError("A trigger is settled by ExecutionStarted.")
-    resolved, undefined, evaluated_at = await given.node_inputs.resolve(given.step, recorded.evaluated_at)
-    parameters, inputs = kind.parse(resolved), given.node_inputs.inputs(given.step)
-    candidates = [inputs]
-    if kind.wait is not None:
-        is_over = _is_over(kind.wait(parameters, evaluated_at / 1000), record, evaluated_at, happened_at)
+
+    async def pure(self, kind: Pure[Parameters]) -> ExecutionFact:
+        path, recorded, node_inputs = self.context.step.path, self.recorded, self.context.node_inputs
+        resolved, undefined, evaluated_at = await self._resolved()
+        wait = kind.wait(self.context.step.compiled.type.parse(resolved), evaluated_at / 1000)
+        if wait is None:
+            raise UnderivableError("A node of this type does not wait.")
+        until, attempt = timestamp(wait.until), self.context.record.attempt
+        waiting = NodeWaiting(path, attempt, until, resolved, evaluated_at, undefined, wait.signal)
+        if not isinstance(recorded, NodeWaiting) or recorded.passed_over is None:
+            return waiting  # a former version's does not say
+        passed_over = node_inputs.passed_over(path, wait, resolved)
+        # A signal may have come in between, after the wait had begun.
+        return replace(waiting, passed_over=None if passed_over is None else min(passed_over, recorded.passed_over))
+
+    async def effect(self, _kind: Effect[Parameters]) -> ExecutionFact:
+        step, compiled = self.context.step, self.context.step.compiled
+        resolved, _, evaluated_at = await self._resolved()
+        if not compiled.is_disclosing:
+            compiled.type.parse(resolved)  # secrets and URLs are not recorded: a placeholder need not fit
+        key = self.context.node_inputs.effect_key(step.path)
+        return NodeStarted(step.path, self.context.record.attempt, key, resolved, evaluated_at)
+
+    async def call(self, kind: Call[Parameters]) -> ExecutionFact:
+        if isinstance(self.recorded, MapStarted):
+            raise UnderivableError("A node of this type has no items.")
+        return await derived_call(self.context, kind, self.recorded)
+
+    async def map(self, _kind: Map[Parameters]) -> ExecutionFact:
+        type_ = self.context.step.compiled.type
+        resolved, undefined, evaluated_at = await self._resolved()
+        type_.parse(resolved)
+        completed, attempt = type_.complete(resolved), self.context.record.attempt
+        return MapStarted(self.context.step.path, attempt, completed, evaluated_at, undefined)
+
+    async def _resolved(self) -> tuple[JsonObject, list[str], int]:
+        """As `NodeInputResolver.resolve`; a node that has begun raises `UnderivableError`."""
+        if self.context.is_running or self.context.record.wake_at is not None:
+            raise UnderivableError("The node does not begin here.")
+        return await self.context.node_inputs.resolve(self.context.step, self.recorded.evaluated_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Success:
+    """The fact that a node has succeeded; its methods are a `NodeHandler`'s. A failure instead raises `NodeError`."""
+
+    context: DerivationContext
+    recorded: NodeSucceeded
+    happened_at: str
+
+    async def trigger(self, _kind: Trigger) -> NodeSucceeded:
+        raise UnderivableError("A trigger is settled by ExecutionStarted.")
+
+    async def pure(self, kind: Pure[Parameters]) -> NodeSucceeded:
+        context, recorded = self.context, self.recorded
+        type_, node_inputs = context.step.compiled.type, context.node_inputs
+        resolved, undefined, evaluated_at = await node_inputs.resolve(context.step, recorded.evaluated_at)
+        parameters = type_.parse(resolved)
+        facts = [
+            node_inputs.success(
+                context.step,
+                context.record.attempt,
+                type_.bounded(parameters, kind.compute(parameters, inputs)),
+                evaluated_at,
+                undefined,
+                inputs.signal,
+            )
+            for inputs in self._candidates(kind.wait(parameters, evaluated_at / 1000), evaluated_at)
+        ]
+        if recorded.signal is None:
+            facts = [replace(fact, signal=None) for fact in facts]  # a former version's does not say which it was
+        return next((fact for fact in facts if fact == recorded), facts[0])
+
+    async def effect(self, _kind: Effect[Parameters]) -> NodeSucceeded:
+        """An effect's answer is taken as it stands."""
+        compiled, record, recorded = self.context.step.compiled, self.context.record, self.recorded
+        if not self.context.is_running:
+            raise UnderivableError("The effect had not been started.")
+        if not set(recorded.handles) <= set(compiled.type.handles(compiled.node.parameters)):
+            raise UnderivableError(f"The node has no handle {', '.join(recorded.handles)}.")
+        return replace(recorded, attempt=record.attempts, evaluated_at=record.evaluated_at or 0)
+
+    async def call(self, kind: Call[Parameters]) -> ExecutionFact:
+        return await derived_call(self.context, kind, self.recorded)
+
+    async def map(self, kind: Map[Parameters]) -> NodeSucceeded:
+        context, record = self.context, self.context.record
+        if not context.map_succeeded(kind):
+            raise UnderivableError("The map was not successful.")
+        evaluated_at, undefined = record.evaluated_at or 0, list(record.undefined)
+        return context.node_inputs.success(context.step, record.attempt, Completed(), evaluated_at, undefined)
+
+    def _candidates(self, wait: Wait | None, evaluated_at: int) -> list[NodeInputs]:
+        """The inputs on which the node may have run: with the signal that has come, or without one once the wait is
+        over; never none."""
+        inputs = self.context.node_inputs.inputs(self.context.step)
+        if wait is None:
+            return [inputs]
+        is_over = _is_over(wait, self.context.record, evaluated_at, self.happened_at)
         # A signal may have come in between, after the end of the wait had been decided.
         candidates = [inputs] * (inputs.signal is not None) + [replace(inputs, signal=None)] * is_over
         if not candidates:
             raise UnderivableError("The wait was not over.")
-    found = [
-        given.node_inputs.success(
-            given.step, attempt, kind.compute(parameters, one), evaluated_at, undefined, one.signal
-        )
-        for one in candidates
-    ]
-    if recorded.signal is None:
-        found = [replace(one, signal=None) for one in found]  # a former version's does not say which it was
-    return next((one for one in found if one == recorded), found[0])
+        return candidates
 
 
 def _is_over(wait: Wait, record: NodeRecord, evaluated_at: int, happened_at: str) -> bool:

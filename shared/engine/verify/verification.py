@@ -82,7 +82,7 @@ class _Verification:
 
     def __init__(self, first: RecordedEvent, program: CompiledWorkflow | None, guard: ExpressionEvaluator) -> None:
         self._state = ExecutionState(first.stream_id, first.tenant_id)
-        self._node_inputs = NodeInputResolver(self._state, program, guard) if program is not None else None
+        self._node_inputs = NodeInputResolver(self._state, program.root, guard) if program is not None else None
         self._derivation = Derivation(self._state, program, self._node_inputs)
 
     def close(self) -> None:

@@ -15,7 +15,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from shared.ids import is_uuid
-from shared.nodes.node_type import Call, NodeType, Parameters
+from shared.nodes.node_kinds import Call, CallRequest, Parameters
+from shared.nodes.node_type import NodeType
 
 
 def _uuid(text: str) -> str:
@@ -32,8 +33,8 @@ class CallWorkflow(Parameters):
     wait: bool = True
 
 
-def _call(parameters: CallWorkflow) -> Call:
-    return Call(parameters.workflow_id, parameters.input, parameters.wait)
+def _request(parameters: CallWorkflow) -> CallRequest:
+    return CallRequest(parameters.workflow_id, parameters.input, parameters.wait)
 
 
-NODE = NodeType("call_workflow", "Call a workflow", CallWorkflow, call=_call, needs=("workflow_id",))
+NODE = NodeType("call_workflow", "Call a workflow", CallWorkflow, Call(_request), needs=("workflow_id",))

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from shared.domain.timestamps import MAX_DURATION_SECONDS, unix_seconds
-from shared.nodes.node_type import Completed, NodeInputs, NodeType, Parameters, Wait
+from shared.nodes.node_kinds import Completed, NodeInputs, Parameters, Pure, Wait
+from shared.nodes.node_type import NodeType
 
 
 def _moment(text: str) -> str:
@@ -35,8 +36,8 @@ def _wait(parameters: Delay, now: float) -> Wait:
     return Wait(unix_seconds(parameters.until) if parameters.until is not None else now + (parameters.seconds or 0))
 
 
-def _run(_parameters: Delay, inputs: NodeInputs) -> Completed:
+def _compute(_parameters: Delay, inputs: NodeInputs) -> Completed:
     return Completed(output_of=inputs.sources)
 
 
-NODE = NodeType("delay", "Delay", Delay, run=_run, wait=_wait)
+NODE = NodeType("delay", "Delay", Delay, Pure(_compute, _wait))

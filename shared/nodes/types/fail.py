@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.nodes.node_type import Completed, NodeError, NodeInputs, NodeType, Parameters
+from shared.nodes.node_kinds import Completed, NodeError, NodeInputs, Parameters, Pure
+from shared.nodes.node_type import NodeType
 
 
 class Fail(Parameters):
@@ -16,8 +17,8 @@ class Fail(Parameters):
     message: Annotated[str, Field(max_length=10_000)] = "The workflow failed here."
 
 
-def _run(parameters: Fail, _inputs: NodeInputs) -> Completed:
+def _compute(parameters: Fail, _inputs: NodeInputs) -> Completed:
     raise NodeError(parameters.code, parameters.message)
 
 
-NODE = NodeType("fail", "Fail", Fail, handles=lambda _parameters: (), run=_run)
+NODE = NodeType("fail", "Fail", Fail, Pure(_compute), handles=lambda _parameters: ())

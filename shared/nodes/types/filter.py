@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shared.nodes.node_type import Completed, Condition, NodeInputs, NodeType, Parameters
+from shared.nodes.node_kinds import Completed, NodeInputs, Parameters, Pure
+from shared.nodes.node_type import Condition, NodeType
 
 
 class Filter(Parameters):
@@ -11,8 +12,8 @@ class Filter(Parameters):
     condition: Condition
 
 
-def _run(parameters: Filter, inputs: NodeInputs) -> Completed:
+def _compute(parameters: Filter, inputs: NodeInputs) -> Completed:
     return Completed(handles=("out",) if parameters.condition else (), output_of=inputs.sources)
 
 
-NODE = NodeType("filter", "Filter", Filter, run=_run, complete=lambda resolved: {"condition": False, **resolved})
+NODE = NodeType("filter", "Filter", Filter, Pure(_compute), complete=lambda resolved: {"condition": False, **resolved})

@@ -22,15 +22,8 @@ from shared.domain.expressions.secret_references import NAME_PATTERN
 from shared.json_types import JsonObject
 from shared.nodes.guarded_transport import OutboundRefusedError
 from shared.nodes.http_response import Received, completed, received
-from shared.nodes.node_type import (
-    MAX_OUTPUT_BYTES,
-    Completed,
-    EffectContext,
-    NodeError,
-    NodeType,
-    Parameters,
-    is_drawn,
-)
+from shared.nodes.node_kinds import Completed, Effect, EffectContext, NodeError, Parameters
+from shared.nodes.node_type import MAX_OUTPUT_BYTES, NodeType, is_drawn, out_or_error
 from shared.nodes.outbound import allowed_of, outbound
 from shared.tracing import current_context
 
@@ -212,9 +205,8 @@ NODE = NodeType(
     "http_request",
     "HTTP request",
     HttpRequest,
-    handles=lambda _parameters: ("out", "error"),
-    perform=_perform,
+    Effect(_perform, _auth_secret),
+    handles=out_or_error,
     output_bytes=_output_bytes,
     literal=frozenset({"secret"}),
-    secrets=_auth_secret,
 )

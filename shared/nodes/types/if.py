@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from shared.nodes.node_type import Completed, Condition, NodeInputs, NodeType, Parameters
+from shared.nodes.node_kinds import Completed, NodeInputs, Parameters, Pure
+from shared.nodes.node_type import Condition, NodeType
 
 
 class If(Parameters):
@@ -12,7 +13,7 @@ class If(Parameters):
     condition: Condition
 
 
-def _run(parameters: If, inputs: NodeInputs) -> Completed:
+def _compute(parameters: If, inputs: NodeInputs) -> Completed:
     return Completed(handles=("true" if parameters.condition else "false",), output_of=inputs.sources)
 
 
@@ -20,7 +21,7 @@ NODE = NodeType(
     "if",
     "If",
     If,
+    Pure(_compute),
     handles=lambda _parameters: ("true", "false"),
-    run=_run,
     complete=lambda resolved: {"condition": False, **resolved},
 )

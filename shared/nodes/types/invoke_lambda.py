@@ -14,7 +14,8 @@ from typing import Any, Literal
 from shared.domain.json.body_parsing import read_json
 from shared.errors import InvalidRequestError
 from shared.nodes.aws_effect import Arn, aws_call, given, said
-from shared.nodes.node_type import Completed, EffectContext, NodeError, NodeType, Parameters
+from shared.nodes.node_kinds import Completed, Effect, EffectContext, NodeError, Parameters
+from shared.nodes.node_type import NodeType, out_or_error
 
 
 class InvokeLambda(Parameters):
@@ -66,6 +67,6 @@ NODE = NodeType(
     "invoke_lambda",
     "Invoke a Lambda function",
     InvokeLambda,
-    handles=lambda _parameters: ("out", "error"),
-    perform=_perform,
+    Effect(_perform),
+    handles=out_or_error,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shared.nodes.node_type import NodeType, Parameters, Schema
+from shared.nodes.node_kinds import Parameters, Trigger
+from shared.nodes.node_type import NodeType, Schema
 
 
 class ManualTrigger(Parameters):
@@ -11,4 +12,4 @@ class ManualTrigger(Parameters):
     input_schema: Schema | None = None
 
 
-NODE = NodeType("manual_trigger", "Manual start", ManualTrigger, verbatim=frozenset({"input_schema"}))
+NODE = NodeType("manual_trigger", "Manual start", ManualTrigger, Trigger(), verbatim=frozenset({"input_schema"}))

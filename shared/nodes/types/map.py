@@ -22,13 +22,14 @@ from shared.domain.workflow.graph import Graph, Node
 from shared.domain.workflow.graph_parser import parse_graph
 from shared.errors import InvalidGraphError
 from shared.json_types import JsonObject
-from shared.nodes.node_type import MapPlan, NodeType, Parameters
+from shared.nodes.node_kinds import Map, MapPlan, Parameters
+from shared.nodes.node_type import NodeType
 
 MAX_ITEMS = 10_000
 MAX_CONCURRENCY = 100
 
 
-class Map(Parameters):
+class MapParameters(Parameters):
     """`items` is a list; a value that is none counts as a list of one, and one that leads nowhere as an empty one.
 
     Failed items are tolerated up to `tolerated_failure_count` and up to `tolerated_failure_percentage` of all items;
@@ -49,7 +50,7 @@ def _complete(resolved: JsonObject) -> JsonObject:
     return {**resolved, "items": items if isinstance(items, list) else [items]}
 
 
-def _spread(parameters: Map) -> MapPlan:
+def _plan(parameters: MapParameters) -> MapPlan:
     total, enough = len(parameters.items), parameters.min_successful
     limits = []
     if parameters.tolerated_failure_count is not None:
@@ -77,9 +78,8 @@ def _body(parameters: JsonObject) -> Graph:
 NODE = NodeType(
     "map",
     "Map",
-    Map,
-    body=_body,
-    spread=_spread,
+    MapParameters,
+    Map(_body, _plan),
     complete=_complete,
     needs=("items",),
     literal=frozenset({"body"}),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from shared.nodes.node_type import MAX_JOINED_BYTES, Completed, NodeError, NodeInputs, NodeType, Parameters
+from shared.nodes.node_kinds import Completed, NodeError, NodeInputs, Parameters, Pure
+from shared.nodes.node_type import MAX_JOINED_BYTES, NodeType
 
 
 class Merge(Parameters):
@@ -13,7 +14,7 @@ class Merge(Parameters):
     mode: Literal["list", "object", "first"] = "list"
 
 
-def _run(parameters: Merge, inputs: NodeInputs) -> Completed:
+def _compute(parameters: Merge, inputs: NodeInputs) -> Completed:
     if parameters.mode == "first":
         return Completed(output_of=inputs.sources[:1])
     if inputs.size_bytes > MAX_JOINED_BYTES:
@@ -25,4 +26,4 @@ def _run(parameters: Merge, inputs: NodeInputs) -> Completed:
     return Completed([inputs.outputs[source] for source in inputs.sources])
 
 
-NODE = NodeType("merge", "Merge", Merge, run=_run)
+NODE = NodeType("merge", "Merge", Merge, Pure(_compute))

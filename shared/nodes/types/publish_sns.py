@@ -12,7 +12,8 @@ from pydantic import Field
 
 from shared.nodes.aws_effect import Arn, aws_call, given
 from shared.nodes.aws_messages import Attributes, GroupId, message_arguments, message_text, sent
-from shared.nodes.node_type import Completed, EffectContext, NodeType, Parameters
+from shared.nodes.node_kinds import Completed, Effect, EffectContext, Parameters
+from shared.nodes.node_type import NodeType, out_or_error
 
 
 class PublishSns(Parameters):
@@ -53,7 +54,7 @@ NODE = NodeType(
     "publish_sns",
     "Publish to SNS",
     PublishSns,
-    handles=lambda _parameters: ("out", "error"),
-    perform=_perform,
+    Effect(_perform),
+    handles=out_or_error,
     needs=("message",),
 )

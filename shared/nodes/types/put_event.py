@@ -13,7 +13,8 @@ from pydantic import AfterValidator, Field
 
 from shared.json_types import JsonObject
 from shared.nodes.aws_effect import Arn, aws_call, said
-from shared.nodes.node_type import Completed, EffectContext, NodeError, NodeType, Parameters
+from shared.nodes.node_kinds import Completed, Effect, EffectContext, NodeError, Parameters
+from shared.nodes.node_type import NodeType, out_or_error
 
 
 def _source(text: str) -> str:
@@ -50,4 +51,4 @@ async def _perform(parameters: PutEvent, effect: EffectContext) -> Completed:
     return Completed({"event_id": outcome["EventId"]})
 
 
-NODE = NodeType("put_event", "Put an event", PutEvent, handles=lambda _parameters: ("out", "error"), perform=_perform)
+NODE = NodeType("put_event", "Put an event", PutEvent, Effect(_perform), handles=out_or_error)

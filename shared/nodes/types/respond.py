@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from shared.domain.response import FORBIDDEN_HEADERS
-from shared.nodes.node_type import Completed, NodeInputs, NodeType, Parameters, is_drawn
+from shared.nodes.node_kinds import Completed, NodeInputs, Parameters, Pure
+from shared.nodes.node_type import NodeType, is_drawn
 
 CONTENT_TYPE = "content-type"
 MAX_HEADERS = 50
@@ -46,9 +47,9 @@ class Respond(Parameters):
         return self
 
 
-def _run(parameters: Respond, _inputs: NodeInputs) -> Completed:
+def _compute(parameters: Respond, _inputs: NodeInputs) -> Completed:
     answer = {"status": parameters.status, "headers": parameters.headers, "body": parameters.body}
     return Completed(answer, responds=True)
 
 
-NODE = NodeType("respond", "Respond", Respond, run=_run)
+NODE = NodeType("respond", "Respond", Respond, Pure(_compute))

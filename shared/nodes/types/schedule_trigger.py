@@ -11,7 +11,8 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from shared.domain.workflow.schedule import check_cron, check_timezone
-from shared.nodes.node_type import NodeType, Parameters
+from shared.nodes.node_kinds import Parameters, Trigger
+from shared.nodes.node_type import NodeType
 
 
 class ScheduleTrigger(Parameters):
@@ -24,4 +25,4 @@ class ScheduleTrigger(Parameters):
     timezone: Annotated[str, AfterValidator(check_timezone)] = "UTC"
 
 
-NODE = NodeType("schedule_trigger", "Schedule", ScheduleTrigger, literal=frozenset({"cron", "timezone"}))
+NODE = NodeType("schedule_trigger", "Schedule", ScheduleTrigger, Trigger(), literal=frozenset({"cron", "timezone"}))

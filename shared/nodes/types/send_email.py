@@ -12,7 +12,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from shared.nodes.aws_effect import aws_call, given, said
-from shared.nodes.node_type import Completed, EffectContext, NodeType, Parameters
+from shared.nodes.node_kinds import Completed, Effect, EffectContext, Parameters
+from shared.nodes.node_type import NodeType, out_or_error
 
 MAX_RECIPIENTS = 50
 
@@ -107,6 +108,4 @@ def _text(text: Text | None) -> dict[str, str] | None:
     return None if text is None else {"Data": text.data, "Charset": "UTF-8"}
 
 
-NODE = NodeType(
-    "send_email", "Send an e-mail", SendEmail, handles=lambda _parameters: ("out", "error"), perform=_perform
-)
+NODE = NodeType("send_email", "Send an e-mail", SendEmail, Effect(_perform), handles=out_or_error)

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from shared.nodes.aws_effect import aws_call, given
 from shared.nodes.aws_messages import Attributes, GroupId, message_arguments, message_text, sent
-from shared.nodes.node_type import Completed, EffectContext, NodeType, Parameters
+from shared.nodes.node_kinds import Completed, Effect, EffectContext, Parameters
+from shared.nodes.node_type import NodeType, out_or_error
 
 
 class SendSqsMessage(Parameters):
@@ -54,7 +55,7 @@ NODE = NodeType(
     "send_sqs_message",
     "Send an SQS message",
     SendSqsMessage,
-    handles=lambda _parameters: ("out", "error"),
-    perform=_perform,
+    Effect(_perform),
+    handles=out_or_error,
     needs=("message_body",),
 )

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.json_types import JsonObject
-from shared.nodes.node_type import Completed, Condition, NodeInputs, NodeType, Parameters
+from shared.nodes.node_kinds import Completed, NodeInputs, Parameters, Pure
+from shared.nodes.node_type import Condition, NodeType
 
 DEFAULT_HANDLE = "default"
 
@@ -32,7 +33,7 @@ def _handles(parameters: JsonObject) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(handle for handle in drawn if isinstance(handle, str)), DEFAULT_HANDLE]))
 
 
-def _run(parameters: Switch, inputs: NodeInputs) -> Completed:
+def _compute(parameters: Switch, inputs: NodeInputs) -> Completed:
     chosen = dict.fromkeys(case.handle for case in parameters.cases if case.when) or {DEFAULT_HANDLE: None}
     handles = tuple(chosen) if parameters.mode == "all" else tuple(chosen)[:1]
     return Completed(handles=handles, output_of=inputs.sources)
@@ -46,5 +47,5 @@ def _complete(resolved: JsonObject) -> JsonObject:
 
 
 NODE = NodeType(
-    "switch", "Switch", Switch, handles=_handles, run=_run, complete=_complete, literal=frozenset({"handle"})
+    "switch", "Switch", Switch, Pure(_compute), handles=_handles, complete=_complete, literal=frozenset({"handle"})
 )

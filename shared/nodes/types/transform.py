@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.nodes.node_type import Completed, NodeInputs, NodeType, Parameters
+from shared.nodes.node_kinds import Completed, NodeInputs, Parameters, Pure
+from shared.nodes.node_type import NodeType
 
 
 class Transform(Parameters):
@@ -13,8 +14,8 @@ class Transform(Parameters):
     value: Any = None
 
 
-def _run(parameters: Transform, _inputs: NodeInputs) -> Completed:
+def _compute(parameters: Transform, _inputs: NodeInputs) -> Completed:
     return Completed(parameters.value)
 
 
-NODE = NodeType("transform", "Transform", Transform, run=_run, needs=("value",))
+NODE = NodeType("transform", "Transform", Transform, Pure(_compute), needs=("value",))

@@ -11,7 +11,8 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.domain.timestamps import MAX_DURATION_SECONDS
-from shared.nodes.node_type import Completed, NodeInputs, NodeType, Parameters, Schema, Wait
+from shared.nodes.node_kinds import Completed, NodeInputs, Parameters, Pure, Wait
+from shared.nodes.node_type import NodeType, Schema
 
 
 class WaitForSignal(Parameters):
@@ -26,7 +27,7 @@ def _wait(parameters: WaitForSignal, now: float) -> Wait:
     return Wait(now + parameters.timeout_seconds, parameters.name)
 
 
-def _run(_parameters: WaitForSignal, inputs: NodeInputs) -> Completed:
+def _compute(_parameters: WaitForSignal, inputs: NodeInputs) -> Completed:
     if inputs.signal is None:
         return Completed(handles=("timeout",))
     return Completed(inputs.signal.payload)
@@ -36,7 +37,6 @@ NODE = NodeType(
     "wait_for_signal",
     "Wait for a signal",
     WaitForSignal,
+    Pure(_compute, _wait),
     handles=lambda _parameters: ("out", "timeout"),
-    run=_run,
-    wait=_wait,
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from shared.nodes.node_type import NodeType, Parameters
+from shared.nodes.node_kinds import Parameters, Trigger
+from shared.nodes.node_type import NodeType
 
 
 class WebhookTrigger(Parameters):
     """No parameters: provider and secret belong to the webhook."""
 
 
-NODE = NodeType("webhook_trigger", "Webhook", WebhookTrigger)
+NODE = NodeType("webhook_trigger", "Webhook", WebhookTrigger, Trigger())

@@ -39,7 +39,7 @@ from shared.engine.verify.verify_execution import verify_execution
 from shared.events.envelope import RecordedEvent
 from shared.ids import new_id
 from shared.json_types import JsonObject
-from shared.nodes.node_type import EffectPermissions
+from shared.nodes.node_kinds import EffectPermissions
 from shared.queue.consumer import JobConsumer
 from shared.queue.job import ExecutionJob
 from shared.repositories.database import Database

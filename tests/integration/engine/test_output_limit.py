@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.nodes.node_type import MAX_OUTPUT_BYTES, NodeError, NodeInputs
+from shared.nodes.node_kinds import Completed, NodeError, NodeInputs
+from shared.nodes.node_type import MAX_OUTPUT_BYTES
 from shared.nodes.registry import node_type
 from tests.integration.engine.harness import HOOK, EngineHarness, request
 from tests.integration.engine.sink import Sink, as_json
@@ -25,11 +26,15 @@ async def test_output_beyond_the_limit_fails_its_node(harness: EngineHarness) ->
 
 def test_output_of_the_very_size_is_taken() -> None:
     """The limit is of the JSON: the quotes count."""
-    kind = node_type("transform")
-    inputs = NodeInputs((), {})
-    assert kind.compute(kind.parse({"value": "x" * (MAX_OUTPUT_BYTES - 2)}), inputs)
+    type_ = node_type("transform")
+
+    def computed(size: int) -> Completed:
+        parameters = type_.parse({"value": "x" * size})
+        return type_.bounded(parameters, type_.kind.compute(parameters, NodeInputs((), {})))
+
+    assert computed(MAX_OUTPUT_BYTES - 2)
     with pytest.raises(NodeError, match="limit"):
-        kind.compute(kind.parse({"value": "x" * (MAX_OUTPUT_BYTES - 1)}), inputs)
+        computed(MAX_OUTPUT_BYTES - 1)
 
 
 async def test_effects_output_has_the_limit_that_its_parameters_set(harness: EngineHarness, sink: Sink) -> None:

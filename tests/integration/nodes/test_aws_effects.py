@@ -13,7 +13,7 @@ import pytest
 
 from shared.aws import calls
 from shared.json_types import JsonObject
-from shared.nodes.node_type import Completed, EffectContext, EffectPermissions, NodeError
+from shared.nodes.node_kinds import Completed, EffectContext, EffectPermissions, NodeError
 from shared.nodes.registry import node_type
 from tests.aws import aws_server
 from tests.integration.engine.sink import Sink, as_json
@@ -56,10 +56,9 @@ async def sink(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sink]:
 
 async def perform(name: str, allow: str = "*", timeout_seconds: float = 10.0, **parameters: Any) -> Completed:
     """One attempt of an effect, by a tenant who may use what `allow` says."""
-    kind = node_type(name)
-    assert kind.perform is not None
+    type_ = node_type(name)
     effect = EffectContext(TENANT, "the-key", timeout_seconds, time.time, EffectPermissions(aws=(f"{TENANT}={allow}",)))
-    return await kind.perform(kind.parse(parameters), effect)
+    return await type_.kind.perform(type_.parse(parameters), effect)
 
 
 async def refused(name: str, **parameters: Any) -> NodeError:
@@ -186,11 +185,10 @@ async def test_resource_that_is_not_the_tenants_is_refused(sink: Sink, name: str
     parameters, resource = CALLS[name]
     for allow in ("", f"{resource}2", resource[:-1], "other*"):
         assert (await refused(name, allow=allow, **parameters)).code == "aws_refused"
-    kind = node_type(name)
-    assert kind.perform is not None
+    type_ = node_type(name)
     theirs = EffectContext(TENANT, "k", 5.0, time.time, EffectPermissions(aws=(f"another={resource}",)))
     with pytest.raises(NodeError, match="aws_refused"):
-        await kind.perform(kind.parse(parameters), theirs)
+        await type_.kind.perform(type_.parse(parameters), theirs)
     assert sink.received == []
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from shared.nodes import outbound
-from shared.nodes.node_type import Completed, EffectContext, EffectPermissions, NodeError
+from shared.nodes.node_kinds import Completed, EffectContext, EffectPermissions, NodeError
 from shared.nodes.registry import node_type
 from shared.platform.turns import LARGE_BYTES, ComputeTurns, Result
 from tests.integration.engine.sink import Sink, as_json
@@ -40,12 +40,11 @@ async def send(
     **parameters: Any,
 ) -> Completed:
     """One request to the sink."""
-    kind = node_type("http_request")
-    assert kind.perform is not None
+    type_ = node_type("http_request")
     permissions = EffectPermissions((f"{tenant_id}=127.0.0.1:{sink.port}",))
     effect = EffectContext(tenant_id, "the-key", timeout_seconds, time.time, permissions, turns=turns or ComputeTurns())
     url = sink.url.replace("//", f"//{user}") + path
-    return await kind.perform(kind.parse({"url": url, **parameters}), effect)
+    return await type_.kind.perform(type_.parse({"url": url, **parameters}), effect)
 
 
 async def refused(sink: Sink, **parameters: Any) -> NodeError:
@@ -245,11 +244,10 @@ async def test_slow_server_is_a_timeout(sink: Sink) -> None:
 
 async def test_nobody_there_is_a_network_error(sink: Sink) -> None:
     """A refused connection."""
-    kind = node_type("http_request")
-    assert kind.perform is not None
+    type_ = node_type("http_request")
     effect = EffectContext(TENANT, "key", 2.0, time.time, EffectPermissions((f"{TENANT}=127.0.0.1",)))
     with pytest.raises(NodeError) as error:
-        await kind.perform(kind.parse({"url": "http://127.0.0.1:1/"}), effect)
+        await type_.kind.perform(type_.parse({"url": "http://127.0.0.1:1/"}), effect)
     assert error.value.code == "network"
 
 
@@ -284,9 +282,8 @@ async def test_endless_redirect_ends(sink: Sink) -> None:
 async def test_other_tenant_cannot_use_the_kept_connection(sink: Sink) -> None:
     """A connection that one tenant may use is not there for another."""
     await send(sink)
-    kind = node_type("http_request")
-    assert kind.perform is not None
+    type_ = node_type("http_request")
     effect = EffectContext("another", "key", 2.0, time.time, EffectPermissions((f"{TENANT}=127.0.0.1:{sink.port}",)))
     with pytest.raises(NodeError) as error:
-        await kind.perform(kind.parse({"url": sink.url}), effect)
+        await type_.kind.perform(type_.parse({"url": sink.url}), effect)
     assert error.value.code == "outbound_refused"

@@ -15,7 +15,7 @@ import pytest
 from shared.aws import calls
 from shared.nodes import outbound
 from shared.nodes.dns_resolver import Resolver
-from shared.nodes.node_type import Completed, EffectContext, EffectPermissions, NodeError
+from shared.nodes.node_kinds import Completed, EffectContext, EffectPermissions, NodeError
 from shared.nodes.registry import node_type
 from tests.faults.hanging_servers import silent_host, trickling_host
 from tests.integration.engine.sink import Sink
@@ -31,11 +31,10 @@ async def _no_connections_left() -> AsyncIterator[None]:
 
 async def request(tenant_id: str, port: int, allowed: tuple[int, ...], timeout_seconds: float) -> Completed:
     """One request of the tenant's to this machine; both tenants may reach the same ports of it."""
-    kind = node_type("http_request")
-    assert kind.perform is not None
+    type_ = node_type("http_request")
     permissions = EffectPermissions(tuple(f"{tenant_id}=127.0.0.1:{one}" for one in allowed))
     effect = EffectContext(tenant_id, "key", timeout_seconds, time.time, permissions)
-    return await kind.perform(kind.parse({"url": f"http://127.0.0.1:{port}/"}), effect)
+    return await type_.kind.perform(type_.parse({"url": f"http://127.0.0.1:{port}/"}), effect)
 
 
 async def test_slow_host_of_one_tenant_holds_up_no_other() -> None:
@@ -176,11 +175,10 @@ async def test_slow_function_of_one_tenant_holds_up_no_other(monkeypatch: pytest
 
 async def invoke(tenant_id: str, name: str, timeout_seconds: float) -> Completed:
     """One call of a Lambda function."""
-    kind = node_type("invoke_lambda")
-    assert kind.perform is not None
+    type_ = node_type("invoke_lambda")
     arn = f"arn:aws:lambda:us-east-1:123456789012:function:{name}"
     effect = EffectContext(tenant_id, "key", timeout_seconds, time.time, EffectPermissions(aws=("*=*",)))
-    return await kind.perform(kind.parse({"function_name": arn}), effect)
+    return await type_.kind.perform(type_.parse({"function_name": arn}), effect)
 
 
 async def test_name_that_nobody_answers_for_is_a_network_error_in_time() -> None:
@@ -204,10 +202,9 @@ async def test_name_that_nobody_answers_for_is_a_network_error_in_time() -> None
 
 async def named(host: str, port: int, timeout_seconds: float) -> Completed:
     """One request to a name that the tenant may reach."""
-    kind = node_type("http_request")
-    assert kind.perform is not None
+    type_ = node_type("http_request")
     effect = EffectContext(GREEDY, "key", timeout_seconds, time.time, EffectPermissions((f"{GREEDY}={host}",)))
-    return await kind.perform(kind.parse({"url": f"http://{host}:{port}/"}), effect)
+    return await type_.kind.perform(type_.parse({"url": f"http://{host}:{port}/"}), effect)
 
 
 async def test_name_is_judged_by_its_address_however_well_it_is_remembered() -> None:
@@ -215,10 +212,9 @@ async def test_name_is_judged_by_its_address_however_well_it_is_remembered() -> 
     outbound.use(outbound.Outbound(Resolver(lambda _host: ("127.0.0.1",))))
     with answering_host() as (port, callers):
         assert (await named("inside.test", port, 10)).output["status"] == 200
-        kind = node_type("http_request")
-        assert kind.perform is not None
-        refused = kind.perform(
-            kind.parse({"url": f"http://inside.test:{port}/"}),
+        type_ = node_type("http_request")
+        refused = type_.kind.perform(
+            type_.parse({"url": f"http://inside.test:{port}/"}),
             EffectContext(GREEDY, "key", 10, time.time, EffectPermissions()),
         )
         with pytest.raises(NodeError) as error:

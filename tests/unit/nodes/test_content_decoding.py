@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.nodes.content_decoding import BodyDecoder
-from shared.nodes.node_type import NodeError
+from shared.nodes.node_kinds import NodeError
 
 LIMIT = 1_048_576
 

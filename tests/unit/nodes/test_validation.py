@@ -229,7 +229,7 @@ def test_version_that_was_published_with_more_still_runs() -> None:
         {"id": "n", "type": "http_request", "parameters": {"url": "https://a.example"}, "timeout_seconds": 900},
     ]
     row = {"workflow_id": "w", "version": 1, "nodes": nodes, "edges": [{"source": "hook", "target": "n"}]}
-    assert CompiledWorkflow.from_row(row).nodes["n"].timeout_seconds == 600
+    assert CompiledWorkflow.from_row(row).root.nodes["n"].timeout_seconds == 600
 
 
 def test_problems_are_counted_before_they_are_written_out() -> None:

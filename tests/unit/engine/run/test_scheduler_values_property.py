@@ -33,7 +33,7 @@ from shared.events.codec import new_event
 from shared.events.execution import ExecutionQueued, ExecutionStarted, SignalReceived
 from shared.ids import new_id
 from shared.json_types import JsonObject
-from shared.nodes.node_type import EffectPermissions
+from shared.nodes.node_kinds import EffectPermissions
 from shared.platform.runtime import run
 from shared.repositories.append import Append
 from shared.repositories.event_store import EventStoreRepository
@@ -182,7 +182,9 @@ class World:
         calls, completion = RunCalls(recorder, runs), RunCompletion(recorder, self.program.settings, runs)
         runner = NodeRunner(recorder, self.program, self.guard, EffectPermissions(), calls)
         try:
-            scheduler = NodeScheduler(recorder, self.program.graph, runner.scopes, runner, calls, completion)
+            scheduler = NodeScheduler(
+                recorder, self.program.root.graph, runner.inputs.scopes, runner, calls, completion
+            )
             await scheduler.run_until_blocked()
         finally:
             runner.close()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.json_types import JsonObject
-from shared.nodes.types.map import NODE, Map
+from shared.nodes.types.map import NODE, MapParameters
 from tests.unit.nodes.test_validation import HOOK, problems
 
 BODY = "/nodes/2/parameters/body"
@@ -129,5 +129,4 @@ def test_item_is_unknown_outside_of_maps() -> None:
 )
 def test_limits_of_ten_items(given: JsonObject, tolerated: int) -> None:
     """How many of ten items may fail: the stricter limit, or what a quorum leaves."""
-    assert NODE.spread is not None
-    assert NODE.spread(Map(items=list(range(10)), **given)).tolerated_failures == tolerated
+    assert NODE.kind.plan(MapParameters(items=list(range(10)), **given)).tolerated_failures == tolerated

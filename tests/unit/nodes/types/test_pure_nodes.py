@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.json_types import JsonObject
-from shared.nodes.node_type import Completed, NodeError, NodeInputs
+from shared.nodes.node_kinds import Completed, NodeError, NodeInputs
 from shared.nodes.registry import names, node_type
 
 INPUTS = NodeInputs(("a", "b"), {"a": 1, "b": {"x": 2}})
@@ -15,9 +15,8 @@ INPUTS = NodeInputs(("a", "b"), {"a": 1, "b": {"x": 2}})
 
 def run(name: str, **parameters: Any) -> Completed:
     """One node over two live predecessors."""
-    kind = node_type(name)
-    assert kind.run is not None
-    return kind.run(kind.parse(parameters), INPUTS)
+    type_ = node_type(name)
+    return type_.kind.compute(type_.parse(parameters), INPUTS)
 
 
 def test_every_module_of_the_package_is_a_node_type_of_its_name() -> None:
@@ -90,10 +89,9 @@ def test_merge_modes() -> None:
 
 def test_delay_waits_from_when_its_parameters_were_resolved() -> None:
     """So many seconds from then, or until a moment of its own."""
-    kind = node_type("delay")
-    assert kind.wait is not None
-    assert kind.wait(kind.parse({"seconds": 90}), 1000.0).until == 1090.0
-    assert kind.wait(kind.parse({"until": "1970-01-01T01:00:00+00:30"}), 1000.0).until == 1800.0
+    type_ = node_type("delay")
+    assert type_.kind.wait(type_.parse({"seconds": 90}), 1000.0).until == 1090.0
+    assert type_.kind.wait(type_.parse({"until": "1970-01-01T01:00:00+00:30"}), 1000.0).until == 1800.0
 
 
 @pytest.mark.parametrize("parameters", [{}, {"seconds": 1, "until": "2026-01-01T00:00:00Z"}, {"until": "2026-01-01"}])

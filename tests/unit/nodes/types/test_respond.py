@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.json_types import JsonObject
-from shared.nodes.node_type import NodeError, NodeInputs
+from shared.nodes.node_kinds import NodeError, NodeInputs
 from shared.nodes.registry import node_type
 
 NO_INPUTS = NodeInputs((), {})
@@ -15,9 +15,8 @@ NO_INPUTS = NodeInputs((), {})
 
 def respond(**parameters: Any) -> Any:
     """What a respond node with these parameters yields."""
-    kind = node_type("respond")
-    assert kind.run is not None
-    return kind.run(kind.parse(parameters), NO_INPUTS)
+    type_ = node_type("respond")
+    return type_.kind.compute(type_.parse(parameters), NO_INPUTS)
 
 
 def test_respond_yields_its_answer() -> None:
