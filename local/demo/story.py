@@ -30,7 +30,7 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the demo saw."""
+    """The demo's result."""
 
     execution_id: str
     status: str
@@ -39,8 +39,8 @@ class Outcome:
 
 
 def tell(api_url: str, api_key: str, say: Callable[[str], None], wait_seconds: float = WAIT_SECONDS) -> Outcome:
-    """What happened; each step is said as it is done. Raises `DemoError` where a promise was not kept, and when the run
-    has not ended after `wait_seconds`."""
+    """The demo's result; each step is printed as it is done. Raises `DemoError` where a promise was not
+    kept, and when the run has not ended after `wait_seconds`."""
     with (
         httpx.Client(base_url=api_url, timeout=wait_seconds + 10, trust_env=False) as client,
         sink() as (sink_url, received),
@@ -193,5 +193,5 @@ def _ok(response: httpx.Response, status: int) -> JsonObject:
     if response.status_code != status:
         path = response.request.url.path
         raise DemoError(f"{response.request.method} {path} was answered {response.status_code}: {response.text}")
-    found: JsonObject = response.json()
-    return found
+    body: JsonObject = response.json()
+    return body

@@ -16,7 +16,7 @@ _OBJECT = (b"content-type", OBJECT_TYPE + b"; charset=utf-8")
 
 @dataclass(slots=True)
 class Result:
-    """A statement's row: the body, how many rows it holds, how many there are, and what the database wants said."""
+    """A statement's row: the body, its number of rows, the total, and the headers and status that SQL has set."""
 
     body: bytes
     count: int
@@ -47,7 +47,7 @@ class Result:
 
 @dataclass(slots=True)
 class Reply:
-    """An answer in the making; `profile` is the schema to name, None where only one is exposed."""
+    """An answer that is not finished; `profile` is the schema to name, None where only one is exposed."""
 
     status: int
     result: Result
@@ -58,7 +58,7 @@ class Reply:
     empty: bool = False
 
     def answer(self) -> Answer:
-        """The finished answer, with what the database wants in it taking precedence."""
+        """The finished answer; headers and status that SQL has set take precedence."""
         status = self.result.status or self.status
         headers = list(self.headers)
         if not self.empty:
@@ -77,7 +77,7 @@ class Reply:
 
 
 def content_range(first: int, count: int, total: int | None) -> tuple[bytes, bytes]:
-    """The Content-Range header: `0-24/573`; a star for what is empty or unknown."""
+    """The Content-Range header: `0-24/573`; a star where the range is empty or the total unknown."""
     rows = f"{first}-{first + count - 1}" if count else "*"
     return b"content-range", f"{rows}/{'*' if total is None else total}".encode()
 

@@ -39,7 +39,7 @@ class _Key:
 
 
 class Authenticator:
-    """Verifies tokens with fixed keys; what it has verified it remembers until the token's end."""
+    """Verifies tokens with fixed keys; verified ones are cached until they expire."""
 
     def __init__(
         self,

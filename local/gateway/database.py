@@ -17,7 +17,7 @@ from local.gateway.transaction import COMMIT, ROLLBACK, Frame, around
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What is served. `database_url` signs in as a role that may become every role a token names."""
+    """The gateway's configuration. `database_url` signs in as a role that may become every role a token names."""
 
     database_url: str
     schemas: list[str] = field(default_factory=lambda: ["public"])
@@ -107,6 +107,6 @@ class Database:
 
     def _use(self, schema: Schema) -> None:
         self.schema = schema
-        found = ((path, functions.direct(overloads)) for path, overloads in schema.functions.items())
-        self.direct = {path: call for path, call in found if call is not None}
+        calls = ((path, functions.direct(overloads)) for path, overloads in schema.functions.items())
+        self.direct = {path: call for path, call in calls if call is not None}
         self._pool.renew()

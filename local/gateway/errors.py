@@ -83,7 +83,7 @@ class GatewayError(Exception):
         self.headers = headers or []
 
     def answer(self) -> tuple[int, Headers, bytes]:
-        """The status, headers and body that tell the client."""
+        """The status, headers and body of the response."""
         fields = {"code": self.code, "message": self.message, "details": self.details, "hint": self.hint}
         body = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         headers = [JSON_TYPE, *self.headers]
@@ -174,7 +174,7 @@ def _raised(error: PostgresError) -> GatewayError:
     try:
         part, text = "MESSAGE", error.message
         message = json.loads(text)
-        code, said = str(message["code"]), str(message["message"])
+        code, shown = str(message["code"]), str(message["message"])
         part, text = "DETAIL", error.details or ""
         if error.details is None:
             return _unreadable_raise(part, "DETAIL is missing in the RAISE statement")
@@ -184,7 +184,7 @@ def _raised(error: PostgresError) -> GatewayError:
     except (ValueError, TypeError, KeyError, AttributeError):
         return _unreadable_raise(part, f"Invalid JSON value for {part}: '{text}'")
     status = status if 200 <= status <= 599 else 500
-    return GatewayError(status, code, said, details=message.get("details"), hint=message.get("hint"), headers=headers)
+    return GatewayError(status, code, shown, details=message.get("details"), hint=message.get("hint"), headers=headers)
 
 
 def _unreadable_raise(part: str, details: str) -> GatewayError:

@@ -57,10 +57,10 @@ class Scanner:
 
     def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         """The match of `pattern` that starts here; reads it."""
-        found = pattern.match(self.text, self.at)
-        if found is not None:
-            self.at = found.end()
-        return found
+        match = pattern.match(self.text, self.at)
+        if match is not None:
+            self.at = match.end()
+        return match
 
     def spaces(self) -> None:
         """Read white space."""
@@ -69,8 +69,8 @@ class Scanner:
 
     def quoted(self) -> str | None:
         """The text of a double-quoted string, in which a backslash keeps the next character; None without one."""
-        found = self.match(_QUOTED)
-        return None if found is None else re.sub(r"\\(.)", r"\1", found[1], flags=re.DOTALL)
+        match = self.match(_QUOTED)
+        return None if match is None else re.sub(r"\\(.)", r"\1", match[1], flags=re.DOTALL)
 
     def name(self) -> str:
         """A name, quoted or not."""
@@ -79,10 +79,10 @@ class Scanner:
         if quoted is not None:
             self.spaces()
             return quoted
-        found = self.match(_NAME)
-        if found is None or not found[0].strip():
+        match = self.match(_NAME)
+        if match is None or not match[0].strip():
             raise ScanError(f"expected a name at {self.at}")
-        return found[0].strip()
+        return match[0].strip()
 
     def field(self) -> Field:
         """A name and its JSON path."""
@@ -95,8 +95,8 @@ class Scanner:
 
     def cast(self) -> str | None:
         """The type of a `::type`; None without one."""
-        found = self.match(_CAST)
-        return None if found is None else found[1]
+        match = self.match(_CAST)
+        return None if match is None else match[1]
 
     def value(self) -> str:
         """A value in a logic tree: an element, or an array in braces, which may hold commas."""
@@ -128,9 +128,9 @@ class Scanner:
 def names(text: str) -> tuple[str, ...]:
     """The names of a comma-separated list. Raises `ScanError`."""
     scanner = Scanner(text)
-    found = [scanner.name()]
+    columns = [scanner.name()]
     while scanner.take(","):
-        found.append(scanner.name())
+        columns.append(scanner.name())
     if not scanner.done:
         raise ScanError(f"unexpected {text[scanner.at :]!r}")
-    return tuple(found)
+    return tuple(columns)

@@ -93,20 +93,20 @@ def group(joint: str, text: str, *, negated: bool) -> Group:
     """The logic tree of a parameter such as `or=(a.eq.1,b.eq.2)`. Raises `ScanError`."""
     scanner = Scanner(text)
     scanner.spaces()
-    found = Group(negated, joint, _members(scanner))
+    tree = Group(negated, joint, _members(scanner))
     if not scanner.done:
         raise ScanError(f"unexpected {text[scanner.at :]!r}")
-    return found
+    return tree
 
 
 def _members(scanner: Scanner) -> tuple[Filter, ...]:
     scanner.expect("(")
-    found = [_member(scanner)]
+    members = [_member(scanner)]
     while scanner.take(","):
-        found.append(_member(scanner))
+        members.append(_member(scanner))
     scanner.expect(")")
     scanner.spaces()
-    return tuple(found)
+    return tuple(members)
 
 
 _JOINT = re.compile(r"\s*(not\.)?(and|or)\s*(?=\()")
@@ -125,10 +125,10 @@ def _member(scanner: Scanner) -> Filter:
 
 
 def _operation(scanner: Scanner) -> tuple[bool, str, str | None]:
-    found = scanner.match(_OPERATION)
-    if found is None:
+    match = scanner.match(_OPERATION)
+    if match is None:
         raise ScanError("expected an operator")
-    negated, operator, option = found[1] is not None, found[2], found[3]
+    negated, operator, option = match[1] is not None, match[2], match[3]
     quantified = operator in _QUANTIFIABLE and option in ("any", "all")
     if operator not in OPERATORS and operator not in TEXT_SEARCH and operator not in ("in", "is"):
         raise ScanError(f"unknown operator {operator!r}")
@@ -149,9 +149,9 @@ def _checked(operator: str, value: str) -> str:
 def _list(scanner: Scanner) -> tuple[str, ...]:
     scanner.expect("(")
     scanner.spaces()
-    found = [scanner.element()]
+    elements = [scanner.element()]
     while scanner.take(","):
-        found.append(scanner.element())
+        elements.append(scanner.element())
     scanner.expect(")")
     scanner.spaces()
-    return () if found == [""] else tuple(found)
+    return () if elements == [""] else tuple(elements)

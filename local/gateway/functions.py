@@ -83,13 +83,13 @@ def by_body(
     if whole:
         call = _Call(f"{value}::{function.parameters[0].type}")
         return function, _call(function, query, shape, max_rows, bound, call)
-    given = [parameter for parameter in function.parameters if parameter.name in keys]
-    fields = ", ".join(f"{sql.name(parameter.name)} {parameter.type}" for parameter in given)
+    parameters = [parameter for parameter in function.parameters if parameter.name in keys]
+    fields = ", ".join(f"{sql.name(parameter.name)} {parameter.type}" for parameter in parameters)
     element = " -> 0" if isinstance(content, list) else ""
-    source = f"json_to_record({value}::json{element}) as _body({fields}), lateral " if given else ""
-    if not given:
+    source = f"json_to_record({value}::json{element}) as _body({fields}), lateral " if parameters else ""
+    if not parameters:
         bound.parameters.clear()
-    arguments = ", ".join(_argument(parameter, f"_body.{sql.name(parameter.name)}") for parameter in given)
+    arguments = ", ".join(_argument(parameter, f"_body.{sql.name(parameter.name)}") for parameter in parameters)
     return function, _call(function, query, shape, max_rows, bound, _Call(arguments, source))
 
 
@@ -154,13 +154,17 @@ def _argument(parameter: Parameter, value: str) -> str:
 
 def _resolve(schema: Schema, path: tuple[str, str], keys: Sequence[str], *, whole_body: bool) -> Function:
     overloads = schema.functions.get(path, ())
-    found = [function for function in overloads if _fits(function, keys)]
-    if not found and whole_body:
-        found = [one for one in overloads if len(one.parameters) == 1 and _is_whole(one.parameters[0])]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise _ambiguous(found)
+    candidates = [function for function in overloads if _fits(function, keys)]
+    if not candidates and whole_body:
+        candidates = [
+            candidate
+            for candidate in overloads
+            if len(candidate.parameters) == 1 and _is_whole(candidate.parameters[0])
+        ]
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        raise _ambiguous(candidates)
     raise _missing(path, keys, whole_body=whole_body)
 
 
@@ -174,9 +178,10 @@ def _is_whole(parameter: Parameter) -> bool:
     return not parameter.name and parameter.type in _JSON
 
 
-def _ambiguous(found: Sequence[Function]) -> GatewayError:
+def _ambiguous(candidates: Sequence[Function]) -> GatewayError:
     signatures = [
-        f"{one.schema}.{one.name}({', '.join(f'{p.name} => {p.type}' for p in one.parameters)})" for one in found
+        f"{function.schema}.{function.name}({', '.join(f'{p.name} => {p.type}' for p in function.parameters)})"
+        for function in candidates
     ]
     message = f"Could not choose the best candidate function between: {', '.join(signatures)}"
     hint = "Try renaming the parameters or the function itself in the database so function overloading can be resolved"

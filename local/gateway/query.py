@@ -36,7 +36,7 @@ class Order:
 
 @dataclass(slots=True)
 class Query:
-    """A parsed query string. What is None was not given; `location` is its canonical form."""
+    """A parsed query string. Members that are None were not given; `location` is its canonical form."""
 
     select: list[Item] = field(default_factory=lambda: [Item(None)])
     filters: list[Filter] = field(default_factory=list)

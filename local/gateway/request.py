@@ -1,4 +1,4 @@
-"""A request as the gateway reads it: where it goes, what it prefers, what it accepts."""
+"""A request as the gateway reads it: its path, preferences, content types and range."""
 
 from __future__ import annotations
 
@@ -79,29 +79,29 @@ class Request:
 
 
 def preferences(header: bytes | None) -> dict[str, str]:
-    """What a Prefer header asks for, in the order of confirmation; of two values the first counts (RFC 7240).
+    """The preferences of a Prefer header, in the order of confirmation; of two values the first counts (RFC 7240).
 
     Raises `GatewayError` for what PostgREST would do and this gateway does not, and, under `handling=strict`, for
     anything unknown.
     """
     if header is None:
         return {}
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     invalid: list[str] = []
     for item in header.decode("latin-1").split(","):
         key, _, value = item.strip().partition("=")
-        if key in given:
+        if key in values:
             continue
         if value in _LEFT_OUT.get(key, ()) or key in ("timezone", "max-affected"):
             raise unsupported(f"Prefer: {item.strip()}")
         if value in _PREFERENCES.get(key, ()):
-            given[key] = value
+            values[key] = value
         elif key != "tx":  # PostgREST's `db-tx-end` leaves it without effect by default
             invalid.append(item.strip())
-    if invalid and given.get("handling") == "strict":
+    if invalid and values.get("handling") == "strict":
         message = "Invalid preferences given with handling=strict"
         raise GatewayError(400, "PGRST122", message, details=f"Invalid preferences: {', '.join(invalid)}")
-    return {key: given[key] for key in _PREFERENCES if key in given}
+    return {key: values[key] for key in _PREFERENCES if key in values}
 
 
 def parse_json(body: bytes) -> object:

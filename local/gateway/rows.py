@@ -18,7 +18,7 @@ from local.gateway.session import Statement
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """A request for a table's rows, and what it wants."""
+    """A request for a table's rows, and its preferences."""
 
     database: Database
     request: Request
@@ -35,7 +35,7 @@ class _Exchange:
         )
 
     def shape(self, resolution: str | None = None) -> tables.Shape:
-        """What a change has to answer."""
+        """The form of the response to a change."""
         return tables.Shape(
             rows=self.prefer.get("return") == "representation",
             single=self.single,
@@ -67,44 +67,48 @@ async def answer(database: Database, request: Request, caller: Caller, name: str
     return await handler(_Exchange(database, request, caller, table, prefer, single))
 
 
-async def _read(one: _Exchange) -> Answer:
-    one.request.refuse_range()
-    query = parse(one.request.query)
-    shape = tables.Shape(rows=one.request.method == "GET", single=one.single, total="count" in one.prefer)
-    result = await one.run(tables.read(one.table, query, shape, one.database.config.max_rows), read_only=True)
-    if one.single:
+async def _read(exchange: _Exchange) -> Answer:
+    exchange.request.refuse_range()
+    query = parse(exchange.request.query)
+    shape = tables.Shape(
+        rows=exchange.request.method == "GET", single=exchange.single, total="count" in exchange.prefer
+    )
+    result = await exchange.run(
+        tables.read(exchange.table, query, shape, exchange.database.config.max_rows), read_only=True
+    )
+    if exchange.single:
         result.require_one()
     status = range_status(query.offset, result.count, result.total)
-    location = f"/{one.table.name}{'?' if query.location else ''}{query.location}".encode("ascii", "replace")
+    location = f"/{exchange.table.name}{'?' if query.location else ''}{query.location}".encode("ascii", "replace")
     headers = [content_range(query.offset, result.count, result.total), (b"content-location", location)]
-    return one.reply(status, result, headers, ("count",))
+    return exchange.reply(status, result, headers, ("count",))
 
 
-async def _insert(one: _Exchange) -> Answer:
-    one.request.check_content_type()
-    query = parse(one.request.query)
-    resolution = one.prefer.get("resolution") if query.on_conflict or one.table.primary_key else None
-    shape = one.shape(resolution)
-    result = await one.run(tables.insert(one.table, query, shape, one.request.body))
+async def _insert(exchange: _Exchange) -> Answer:
+    exchange.request.check_content_type()
+    query = parse(exchange.request.query)
+    resolution = exchange.prefer.get("resolution") if query.on_conflict or exchange.table.primary_key else None
+    shape = exchange.shape(resolution)
+    result = await exchange.run(tables.insert(exchange.table, query, shape, exchange.request.body))
     status = 200 if shape.merge and not result.inserted else 201
     applied = ("resolution", "missing", "return", "count") if resolution else ("missing", "return", "count")
-    return one.reply(status, result, [content_range(0, 0, result.total)], applied, empty=not shape.rows)
+    return exchange.reply(status, result, [content_range(0, 0, result.total)], applied, empty=not shape.rows)
 
 
-async def _update(one: _Exchange) -> Answer:
-    one.request.check_content_type()
-    query, shape = parse(one.request.query), one.shape()
-    result = await one.run(tables.update(one.table, query, shape, one.request.body))
+async def _update(exchange: _Exchange) -> Answer:
+    exchange.request.check_content_type()
+    query, shape = parse(exchange.request.query), exchange.shape()
+    result = await exchange.run(tables.update(exchange.table, query, shape, exchange.request.body))
     headers = [content_range(0, result.count, result.count if shape.total else None)]
     status = 200 if shape.rows else 204
-    return one.reply(status, result, headers, ("missing", "return", "count"), empty=not shape.rows)
+    return exchange.reply(status, result, headers, ("missing", "return", "count"), empty=not shape.rows)
 
 
-async def _delete(one: _Exchange) -> Answer:
-    query, shape = parse(one.request.query), one.shape()
-    result = await one.run(tables.delete(one.table, query, shape))
+async def _delete(exchange: _Exchange) -> Answer:
+    query, shape = parse(exchange.request.query), exchange.shape()
+    result = await exchange.run(tables.delete(exchange.table, query, shape))
     headers = [content_range(0, 0, result.total)]
-    return one.reply(200 if shape.rows else 204, result, headers, ("return", "count"), empty=not shape.rows)
+    return exchange.reply(200 if shape.rows else 204, result, headers, ("return", "count"), empty=not shape.rows)
 
 
 _HANDLERS: dict[str, Callable[[_Exchange], Awaitable[Answer]]] = {

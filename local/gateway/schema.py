@@ -1,4 +1,4 @@
-"""What the gateway knows of the database: tables, functions and roles' settings, read at the start and on a NOTIFY."""
+"""The schema cache: tables, functions and roles' settings, read at the start and on a NOTIFY."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Session:
         except psycopg.OperationalError as error:
             self.close()
             raise _lost(error) from error
-        except BaseException:  # cancelled: what the server still sends would be taken for the next answer
+        except BaseException:  # cancelled: the rest of this answer would be read as the next statement's
             self.close()
             raise
         finally:

@@ -9,7 +9,7 @@ from local.gateway.filters import OPERATORS, TEXT_SEARCH, Condition, Filter
 from local.gateway.query import Item, Query
 from local.gateway.schema import Column
 
-# What a function or trigger asks of the answer, read after everything else ran.
+# The response's headers and status as a function or trigger has set them, read after everything else has run.
 RESPONSE = "nullif(current_setting('response.headers', true), ''), nullif(current_setting('response.status', true), '')"
 
 
@@ -84,30 +84,32 @@ class Clauses:
         label = item.alias or (item.field.label if item.field.path or item.cast else None)
         return expression if label is None else f"{expression} as {name(label)}"
 
-    def _filter(self, one: Filter) -> str:
-        if isinstance(one, Condition):
-            return f"not ({self._condition(one)})" if one.negated else self._condition(one)
-        joined = f" {one.joint} ".join(map(self._filter, one.members))
-        return f"not ({joined})" if one.negated else f"({joined})"
+    def _filter(self, node: Filter) -> str:
+        if isinstance(node, Condition):
+            return f"not ({self._condition(node)})" if node.negated else self._condition(node)
+        joined = f" {node.joint} ".join(map(self._filter, node.members))
+        return f"not ({joined})" if node.negated else f"({joined})"
 
-    def _condition(self, one: Condition) -> str:
-        left = self.field(one.field)
-        if isinstance(one.value, tuple):
-            return f"{left} = any ({self.bind(array(one.value))})"
-        if one.operator == "is":
-            return f"{left} is {one.value.replace('_', ' ')}"
-        if one.operator in TEXT_SEARCH:
-            return self._text_search(one, left)
-        value = one.value.replace("*", "%") if one.operator in ("like", "ilike") else one.value
+    def _condition(self, condition: Condition) -> str:
+        left = self.field(condition.field)
+        if isinstance(condition.value, tuple):
+            return f"{left} = any ({self.bind(array(condition.value))})"
+        if condition.operator == "is":
+            return f"{left} is {condition.value.replace('_', ' ')}"
+        if condition.operator in TEXT_SEARCH:
+            return self._text_search(condition, left)
+        value = condition.value.replace("*", "%") if condition.operator in ("like", "ilike") else condition.value
         right = self.bind(value)
-        return f"{left} {OPERATORS[one.operator]} " + (right if one.option is None else f"{one.option} ({right})")
+        return f"{left} {OPERATORS[condition.operator]} " + (
+            right if condition.option is None else f"{condition.option} ({right})"
+        )
 
-    def _text_search(self, one: Condition, left: str) -> str:
-        language = f"{self.bind(one.option)}::regconfig, " if one.option else ""
-        column = self._columns.get(one.field.name)
+    def _text_search(self, condition: Condition, left: str) -> str:
+        language = f"{self.bind(condition.option)}::regconfig, " if condition.option else ""
+        column = self._columns.get(condition.field.name)
         if column is None or column.type != "tsvector":
             left = f"to_tsvector({language}{left})"
-        return f"{left} @@ {TEXT_SEARCH[one.operator]}({language}{self.bind(str(one.value))})"
+        return f"{left} @@ {TEXT_SEARCH[condition.operator]}({language}{self.bind(str(condition.value))})"
 
 
 def array(values: Sequence[str]) -> str:

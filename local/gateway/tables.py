@@ -28,7 +28,7 @@ NOTHING: Statement = (f"select '[]', 0, null, {sql.RESPONSE}, '0'".encode(), ())
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the answer has to hold. `rows`: the rows themselves; `single`: one row alone; `total`: the exact count."""
+    """What the response contains. `rows`: the rows themselves; `single`: one row alone; `total`: the exact count."""
 
     rows: bool = True
     single: bool = False
@@ -153,7 +153,7 @@ def _columns(table: Table, query: Query, body: bytes) -> tuple[tuple[str, ...], 
     columns = query.columns
     if columns is None:
         keys = objects[0].keys() if objects and isinstance(objects[0], dict) else {}.keys()
-        if not all(isinstance(one, dict) and one.keys() == keys for one in objects):
+        if not all(isinstance(item, dict) and item.keys() == keys for item in objects):
             raise GatewayError(400, "PGRST102", "All object keys must match")
         columns = tuple(keys)
     for column in columns:

@@ -34,7 +34,7 @@ _LEVELS = ("read uncommitted", "read committed", "repeatable read", "serializabl
 class Frame:
     """How a transaction is run. `local` are a role's and a function's settings; `pre_request` is a function's name.
 
-    `held` leaves it open for a look at its answer; its end is then the caller's.
+    `held` leaves it open, so that the caller can read its result first and then commit or roll back.
     """
 
     search_path: bytes

@@ -28,10 +28,10 @@ def sign(provider: Provider, delivery: Delivery, secret: str, now: float) -> Map
     Headers that the signature covers (such as the delivery's id) must be there already; what cannot be signed like
     this, or with this secret, raises `ValueError`.
     """
-    found = signed(provider, delivery, secret, now)
-    if found.body != delivery.body or found.raw_query != delivery.raw_query:
+    proven = signed(provider, delivery, secret, now)
+    if proven.body != delivery.body or proven.raw_query != delivery.raw_query:
         raise ValueError("This provider signs in the request's body or URL.")
-    return found.headers
+    return proven.headers
 
 
 def signed(provider: Provider, delivery: Delivery, secret: str, now: float) -> Delivery:
@@ -142,8 +142,8 @@ def _written(scheme: Scheme, signature: Signature, text: str, timestamp: str | N
         case "pairs":
             inside = scheme.timestamp is not None and scheme.timestamp.from_signature
             beside = pairs if inside or timestamp is None else pairs[1:]
-            found = [*beside, (signature.names[0], text)]
-            return signature.separators[0].join(f"{name}{signature.assign}{value}" for name, value in found)
+            members = [*beside, (signature.names[0], text)]
+            return signature.separators[0].join(f"{name}{signature.assign}{value}" for name, value in members)
         case "list" if scheme.timestamp is not None and scheme.timestamp.from_signature:
             return signature.separators[0].join([str(timestamp), signature.prefix + text])
         case "json":

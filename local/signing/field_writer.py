@@ -16,8 +16,8 @@ from shared.webhooks.signatures.json_path import Step, parse_path, values
 
 def chosen(places: Sequence[str], delivery: Delivery) -> str:
     """The place, out of several and of their alternatives, at which something stands already; else the first."""
-    found = [each.strip().removesuffix("?") for place in places for each in place.split(" / ")]
-    return next((each for each in found if _stands(each, delivery)), found[0])
+    alternatives = [alternative.strip().removesuffix("?") for place in places for alternative in place.split(" / ")]
+    return next((alternative for alternative in alternatives if _stands(alternative, delivery)), alternatives[0])
 
 
 def write_field(delivery: Delivery, place: str, text: str) -> Delivery:
@@ -39,8 +39,8 @@ def write_field(delivery: Delivery, place: str, text: str) -> Delivery:
 
 
 def swapped(delivery: Delivery, place: str, old: str, new: str) -> Delivery:
-    """The delivery with one text in place of another, which stands at the place and nowhere else; what is around it
-    stays as it is written."""
+    """The delivery with the text `old` at a place replaced by `new`; nothing else in the body or query is written
+    again."""
     if place.startswith("json:"):
         return replace(delivery, body=delivery.body.replace(old.encode(), new.encode()))
     before, after = quote_plus(old), quote_plus(new)

@@ -20,11 +20,11 @@ LIFETIME_SECONDS = 300
 
 
 def with_token(provider: Provider, delivery: Delivery, secret: str, now: float) -> Delivery:
-    """The delivery with its token; where that is the body, it says what the delivery's JSON body did."""
+    """The delivery with its token; a token that is the body claims the members of the delivery's JSON."""
     scheme = provider.scheme
     assert scheme.signature is not None, "a token stands somewhere"
     place = chosen(scheme.signature.places, delivery).partition("|")[0]
-    claims = _claims(scheme, delivery, now, said=delivery.json if place == "body" else None)
+    claims = _claims(scheme, delivery, now, claimed=delivery.json if place == "body" else None)
     write = ENCODERS["base64url"]
     first = write(json.dumps(_head(scheme, now)).encode())
     second = "" if scheme.detached else write(json.dumps(claims).encode())
@@ -43,10 +43,10 @@ def _head(scheme: Scheme, now: float) -> JsonObject:
     return head
 
 
-def _claims(scheme: Scheme, delivery: Delivery, now: float, said: object) -> JsonObject:
+def _claims(scheme: Scheme, delivery: Delivery, now: float, claimed: object) -> JsonObject:
     facts = SignatureContext(delivery)
     facts.lets = scheme.lets
-    claims: JsonObject = dict(said) if isinstance(said, dict) else {}
+    claims: JsonObject = dict(claimed) if isinstance(claimed, dict) else {}
     claims |= {"iat": int(now), "nbf": int(now), "exp": int(now) + LIFETIME_SECONDS}
     for name, templates in scheme.claims:
         text = next((text for template in templates if (text := template.render(facts)) is not None), None)

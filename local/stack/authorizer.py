@@ -21,7 +21,7 @@ class AuthorizerError(Exception):
 
 
 class Verdict:
-    """What an authorizer decided, and what it says about the caller."""
+    """An authorizer's decision, and the context of the caller that comes with it."""
 
     __slots__ = ("allowed", "context", "expires_at")
 
@@ -41,7 +41,7 @@ class LambdaAuthorizer:
         self._asking: dict[tuple[str, ...], asyncio.Task[Verdict]] = {}
 
     def identity(self, parts: JsonObject) -> tuple[str, ...] | None:
-        """The values of the identity sources, or None when one is missing: then nobody is asked (401)."""
+        """The values of the identity sources, or None when one is missing: then the authorizer is not invoked (401)."""
         values = []
         for kind, name in self._authorizer.identity_sources:
             if kind == "header":

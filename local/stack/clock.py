@@ -1,4 +1,4 @@
-"""A machine's clock that a test may move: all functions of a local stack that is given one go by it at once.
+"""A clock that a test can move: all functions of a local stack that is given one follow it at once.
 
 Only what `time.time` says moves. Timeouts and pauses go by the monotonic clock, as on a machine whose time is set, and
 the databases have clocks of their own, which decide nothing about runs.
@@ -19,7 +19,7 @@ _SECONDS = struct.Struct("d")
 
 
 class Clock:
-    """The clock in a file: `environment` is for the functions of a `LocalStack` that are to go by it."""
+    """The clock in a file: pass its `environment` to the `LocalStack` whose functions shall follow it."""
 
     def __init__(self, file: Path) -> None:
         """The file is made; until the clock is moved it is the machine's."""
@@ -28,7 +28,7 @@ class Clock:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What tells functions to go by this clock."""
+        """The variables that make functions follow this clock."""
         return {VARIABLE: str(self._file)}
 
     def now(self) -> float:
@@ -40,7 +40,7 @@ class Clock:
         self._move(self._offset() + seconds)
 
     def set(self, unix_seconds: float) -> None:
-        """Moves the clock to a moment, from which it goes on."""
+        """Moves the clock to a moment; it runs on from there."""
         self._move(unix_seconds - machine_time())
 
     def _offset(self) -> float:

@@ -16,7 +16,7 @@ from local.stack.process import ROOT
 from local.stack.template import Function
 from shared.json_types import JsonObject
 
-# What a process needs to find its interpreter, its certificates and its way out; the rest of the environment is the
+# What a process needs to find its interpreter, its certificates and its proxy; the rest of the environment is the
 # template's, so that a variable forgotten there fails here as it would on AWS.
 _INHERITED = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START"),
@@ -125,7 +125,7 @@ class FunctionPool:
             self._workers.append(self._start(self))
 
     def environment(self) -> dict[str, str]:
-        """What a worker's process finds in its environment."""
+        """The environment of a worker's process."""
         function = self.function
         paths = dict.fromkeys((str(function.code_folder), str(ROOT)))
         return {

@@ -94,7 +94,7 @@ def main(descriptor: int, handler_name: str) -> None:
             kind, answer = _answer(handler, payload, context)
             connection.sendall(ANSWER.pack(kind, len(answer)) + answer)
             if isinstance(handler, _FailedImport):
-                return  # Lambda, too, starts anew after a failed start
+                return  # Lambda, too, starts a new process after a failed import
 
 
 def _load(name: str) -> Handler | _FailedImport:

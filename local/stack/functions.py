@@ -28,7 +28,7 @@ from local.stack.template import read_template
 from local.stack.worker_process import WorkerProcess
 
 DEFAULT_CONCURRENCY = 4
-# What the functions get on top of the template's variables, as JSON: by environment, because it has secrets.
+# Variables that the functions get besides the template's, as JSON: by environment, because some are secrets.
 ENVIRONMENT_VARIABLE = "LOCAL_FUNCTION_ENVIRONMENT"
 
 
@@ -149,7 +149,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _credentials() -> dict[str, str]:
-    """What boto3 wants to sign with; the local APIs look at no signature."""
+    """Credentials for boto3 to sign with; the local APIs check no signature."""
     return {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": "local"}
 
 

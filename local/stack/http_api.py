@@ -121,7 +121,7 @@ class HttpApi:
         if payload is None:
             return _TOO_LARGE
         try:
-            # The function goes on after that; only nobody waits for it any more.
+            # After the timeout the function continues, but the gateway no longer waits for it.
             async with asyncio.timeout(self._integration_seconds):
                 outcome = await self._pools[match.route.function].invoke(payload)
         except TimeoutError:
@@ -168,21 +168,21 @@ def _header(scope: Scope, wanted: bytes) -> bytes | None:
 
 def _with_cors(headers: Headers, cors: Cors, origin: bytes | None) -> Headers:
     """The headers with the gateway's CORS headers for `origin`; the function's own are dropped, as on AWS."""
-    kept = [(name, value) for name, value in headers if not name.startswith(b"access-control-")]
+    result = [(name, value) for name, value in headers if not name.startswith(b"access-control-")]
     if origin is None:
-        return kept
+        return result
     allowed = cors.origins
     if "*" not in allowed and origin.decode("latin-1") not in allowed:
-        return kept
-    kept.append((b"access-control-allow-origin", b"*" if "*" in allowed else origin))
+        return result
+    result.append((b"access-control-allow-origin", b"*" if "*" in allowed else origin))
     listed = (
         (b"access-control-allow-methods", cors.methods),
         (b"access-control-allow-headers", cors.headers),
         (b"access-control-expose-headers", cors.expose),
     )
-    kept += [(name, ",".join(values).encode()) for name, values in listed if values]
+    result += [(name, ",".join(values).encode()) for name, values in listed if values]
     if cors.max_age_seconds is not None:
-        kept.append((b"access-control-max-age", str(cors.max_age_seconds).encode()))
+        result.append((b"access-control-max-age", str(cors.max_age_seconds).encode()))
     if cors.credentials:
-        kept.append((b"access-control-allow-credentials", b"true"))
-    return kept
+        result.append((b"access-control-allow-credentials", b"true"))
+    return result

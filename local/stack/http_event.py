@@ -192,12 +192,12 @@ def _body(result: JsonObject) -> bytes:
 
 
 def _response_headers(result: JsonObject) -> Headers:
-    given = result.get("headers") or {}
+    returned = result.get("headers") or {}
     cookies = result.get("cookies") or []
-    if not isinstance(given, dict) or not isinstance(cookies, list):
+    if not isinstance(returned, dict) or not isinstance(cookies, list):
         raise InvalidResultError("headers or cookies have the wrong type")
     headers: Headers = []
-    for name, value in given.items():
+    for name, value in returned.items():
         if isinstance(value, dict | list) or value is None:
             raise InvalidResultError(f"the header {name} is not a string")
         lower = name.lower().encode("latin-1", "replace")

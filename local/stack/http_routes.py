@@ -8,7 +8,7 @@ from shared.json_types import JsonObject
 def spelled_out(template: JsonObject) -> JsonObject:
     """The transformed template with an integration and a route for each path and method, and its authorizer."""
     resources = dict(template["Resources"])
-    api_id = next(name for name, one in resources.items() if one["Type"] == "AWS::ApiGatewayV2::Api")
+    api_id = next(name for name, resource in resources.items() if resource["Type"] == "AWS::ApiGatewayV2::Api")
     document = resources[api_id]["Properties"]["Body"]
     resources[api_id] = {
         **resources[api_id],
@@ -36,7 +36,7 @@ def _integration(api_id: str, integration: JsonObject) -> JsonObject:
 
 
 def _route(api_id: str, key: str, integration_id: str, operation: JsonObject) -> JsonObject:
-    security = [name for one in operation.get("security", ()) for name in one if name != "NONE"]
+    security = [name for requirement in operation.get("security", ()) for name in requirement if name != "NONE"]
     properties = {
         "ApiId": {"Ref": api_id},
         "RouteKey": key,

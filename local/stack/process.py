@@ -147,7 +147,7 @@ def launch_at(launch: Callable[[int], None], fixed: int | None, last: int = 0) -
 
 
 def accepts_connections(number: int, host: str = "127.0.0.1", seconds: float = 1) -> bool:
-    """Whether somebody listens on port `number` of `host`, and says so within `seconds`."""
+    """Whether port `number` of `host` accepts a connection within `seconds`."""
     try:
         socket.create_connection((host, number), timeout=seconds).close()
     except OSError:

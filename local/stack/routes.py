@@ -69,14 +69,14 @@ def _find(node: _Node, segments: list[str], at: int, method: str) -> Route | Non
     if at == len(segments):
         return node.routes.get(method) or node.routes.get("ANY")
     segment = segments[at]
-    found: Route | None = None
+    best: Route | None = None
     if segment in node.static:
-        found = _find(node.static[segment], segments, at + 1, method)
-    if found is None and node.variable is not None and segment:
-        found = _find(node.variable, segments, at + 1, method)
-    if found is None and node.greedy is not None and any(segments[at:]):
-        found = node.greedy.routes.get(method) or node.greedy.routes.get("ANY")
-    return found
+        best = _find(node.static[segment], segments, at + 1, method)
+    if best is None and node.variable is not None and segment:
+        best = _find(node.variable, segments, at + 1, method)
+    if best is None and node.greedy is not None and any(segments[at:]):
+        best = node.greedy.routes.get(method) or node.greedy.routes.get("ANY")
+    return best
 
 
 def _parameters(route: Route, segments: list[str]) -> dict[str, str]:

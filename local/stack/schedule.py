@@ -32,9 +32,9 @@ def next_time(expression: str, after: datetime) -> datetime:
     minute, hour, day, month, weekday, _year = ("*" if part == "?" else part for part in cron.groups())
     from croniter import croniter  # type: ignore[import-untyped]  # comes with bullmq, which has no stubs either
 
-    found = croniter(f"{minute} {hour} {day} {month} {_from_aws_weekdays(weekday)}", after).get_next(datetime)
-    assert isinstance(found, datetime)
-    return found
+    next_due = croniter(f"{minute} {hour} {day} {month} {_from_aws_weekdays(weekday)}", after).get_next(datetime)
+    assert isinstance(next_due, datetime)
+    return next_due
 
 
 def _from_aws_weekdays(field: str) -> str:

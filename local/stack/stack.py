@@ -37,7 +37,7 @@ class LocalStack:
     """Everything, started by `start` and ended by `stop`; data, keys and logs are kept in one folder.
 
     With SUPABASE_URL and SUPABASE_KEY, or REDIS_HOST, in this process's environment, those servers are used instead of
-    embedded ones; unless they come from the `env` file of a local stack, which then are not looked at.
+    embedded ones; unless they come from the `env` file of a local stack: then they are ignored.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class LocalStack:
         parameters: Mapping[str, str] | None = None,
         report: Callable[[str], object] = lambda _: None,
     ) -> None:
-        """`port` is the HTTP API's, unset any free one; `environment` is what the functions get besides.
+        """`port` is the HTTP API's, unset any free one; `environment` are further variables of the functions.
 
         `concurrency` is how many invocations of one function run at once. `postgres_template`, `durable` and
         `postgres_settings` are `PostgresServer`'s. `artifacts` is a build to run instead of the source tree;
-        `parameters` are the template's. `report` is told what has been started, a line each.
+        `parameters` are the template's. `report` is called with a line for each part that has started.
         """
         self.folder = folder.absolute()
         self.port = port or free_port()
@@ -89,7 +89,7 @@ class LocalStack:
         self._tenant: Tenant | None = None
         self._tenant_id = ""
 
-    # -- what it offers
+    # -- addresses and keys
 
     @property
     def api_url(self) -> str:
@@ -119,7 +119,7 @@ class LocalStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Where everything is, as variables: what `.local/env` has."""
+        """The addresses and keys of everything, as variables: the content of `.local/env`."""
         return {
             STACK_VARIABLE: str(self.folder),
             "API_URL": self.api_url,

@@ -1,4 +1,4 @@
-"""What the local stack runs, read from a SAM template: functions, routes, authorizers, CORS and schedules."""
+"""The part of a SAM template that the local stack runs: functions, routes, authorizers, CORS and schedules."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def function_arn(name: str) -> str:
 def read_template(path: Path, parameters: Mapping[str, str] | None = None) -> Template:
     """The template at `path`, its parameters overridden by `parameters`.
 
-    Raises `TemplateError` for what would behave differently on AWS without anybody noticing.
+    Raises `TemplateError` for settings that would behave differently on AWS without a sign.
     """
     document = load(path)
     resources: JsonObject = document.get("Resources") or {}

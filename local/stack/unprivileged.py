@@ -24,13 +24,13 @@ _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """As whom a server runs: `prepare` turns the forked child into it; `owner` is whose its files must be."""
+    """The user that a server runs as: `prepare` makes the forked child that user; `owner` must own its files."""
 
     prepare: Callable[[], None] | None = None
     owner: tuple[int, int] | None = None
 
     def take_tree(self, folder: Path) -> None:
-        """Give `folder` and what is in it to the server's user."""
+        """Make the server's user the owner of `folder` and everything in it."""
         if self.owner is not None:
             for path in (folder, *folder.rglob("*")):
                 os.chown(path, *self.owner)

@@ -47,7 +47,7 @@ class WorkerProcess(asyncio.Protocol):
                 stderr=log,
                 env=pool.environment(),
                 cwd=pool.function.code_folder,
-                # A group of its own: what the function has started goes with it.
+                # A process group of its own, so that the function's child processes are killed with it.
                 start_new_session=True,
             )
         self.pid = self._process.pid
@@ -64,7 +64,7 @@ class WorkerProcess(asyncio.Protocol):
         return self._current is not None or not self.ready
 
     def run(self, invocation: Invocation) -> None:
-        """Hand it the invocation; the clock of the function's timeout starts."""
+        """Send it the invocation; the function's timeout starts."""
         assert self._transport is not None
         assert self._current is None
         self._current = invocation
@@ -90,7 +90,7 @@ class WorkerProcess(asyncio.Protocol):
                 self._process.kill()
 
     def how_it_ended(self) -> str:
-        """In the words of Lambda: `exit status 1` or `signal: killed`."""
+        """Lambda's message for it: `exit status 1` or `signal: killed`."""
         code = self._process.returncode
         if code is not None and code < 0:
             return f"Runtime exited with error: signal: {_SIGNALS.get(-code, signal.Signals(-code).name)}"
@@ -132,7 +132,7 @@ class WorkerProcess(asyncio.Protocol):
 
     async def _bury(self) -> None:
         # Its end of the socket closes a moment before the process can be waited for.
-        while self._process.poll() is None:  # noqa: ASYNC110 -- no event tells of it on both systems
+        while self._process.poll() is None:  # noqa: ASYNC110 -- there is no event for it on both systems
             await asyncio.sleep(0.002)
         self.kill_children()
         invocation, self._current = self._current, None
@@ -151,7 +151,7 @@ class WorkerProcess(asyncio.Protocol):
                 log.write(error + b"\n")
 
     def kill_children(self) -> None:
-        """End what a dead worker has left running."""
+        """Kill the child processes that a dead worker has left."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 

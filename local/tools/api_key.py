@@ -19,7 +19,7 @@ from shared.settings import Settings, settings
 
 
 async def issue(services: Services, tenant_id: str, name: str, role: str = "admin") -> CreatedApiKey:
-    """A new key of the tenant, made on behalf of whoever holds the database's service key."""
+    """A new key of the tenant, made with the database's service key."""
     command = CreateApiKey.model_validate({"name": name, "role": role})
     return await create_api_key(services, Actor(tenant_id, "system:operator", "admin"), command)
 
@@ -34,25 +34,25 @@ def main(arguments: list[str] | None = None) -> int:
     if not is_uuid(options.tenant):
         parser.error(f"--tenant must be a UUID in lower case, not {options.tenant!r}")
     try:
-        found = settings()
+        configured = settings()
     except ValueError as error:
         parser.error(str(error))
     try:
-        created = asyncio.run(_issue(found, options.tenant, options.name, options.role))
+        created = asyncio.run(_issue(configured, options.tenant, options.name, options.role))
     except StorageUnavailableError:
-        print(f"{found.supabase_url} cannot be reached.", file=sys.stderr)
+        print(f"{configured.supabase_url} cannot be reached.", file=sys.stderr)
         return 1
     except WorkflowEngineError as error:
-        print(f"{found.supabase_url} refused: {error.__cause__ or error}", file=sys.stderr)
+        print(f"{configured.supabase_url} refused: {error.__cause__ or error}", file=sys.stderr)
         print("Does it have all migrations (`supabase db push`)?", file=sys.stderr)
         return 1
     print(f"TENANT_ID={options.tenant}\nAPI_KEY={created.key}")
     return 0
 
 
-async def _issue(found: Settings, tenant_id: str, name: str, role: str) -> CreatedApiKey:
-    database = Database(found.supabase_url, found.supabase_key)
+async def _issue(configured: Settings, tenant_id: str, name: str, role: str) -> CreatedApiKey:
+    database = Database(configured.supabase_url, configured.supabase_key)
     try:
-        return await issue(Services(database, found), tenant_id, name, role)
+        return await issue(Services(database, configured), tenant_id, name, role)
     finally:
         await database.close()

@@ -25,12 +25,12 @@ ROOT = Path(__file__).parents[2]
 RUNTIME = "3.13"
 PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 MAX_UNZIPPED_BYTES = 250 * 1024 * 1024  # docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-# What is never imported on Lambda: tests of packages, type stubs, and the service descriptions that boto3 has for
-# services that nobody here calls are by far the largest part of it.
-UNUSED = ("bin", "h2", "hpack", "hyperframe")  # httpcore imports HTTP/2 where it finds it, and nobody speaks it here
+# Never imported on Lambda: tests of packages, type stubs, and boto3's descriptions of services that are not used here,
+# by far the largest part.
+UNUSED = ("bin", "h2", "hpack", "hyperframe")  # httpcore imports HTTP/2 if it is installed; it is not used here
 SERVICES = frozenset(("lambda", "secretsmanager", "sqs", "sns", "events", "sesv2", "sts", "kms"))
 
-# What a function reads besides its code, under the same path as here.
+# Files that a function reads besides its code, under the same path as here.
 DATA = {"console": ("docs/openapi.json",)}
 
 
@@ -47,10 +47,10 @@ def interpreter(minor: str = RUNTIME) -> str:
         candidates += [str(path) for path in sorted(versions.glob(f"{minor}.*/bin/python{minor}"), reverse=True)]
     for candidate in filter(None, candidates):
         # A shim may be on PATH without anything behind it.
-        if (found := _minor(candidate)) == minor:
+        if (version := _minor(candidate)) == minor:
             return candidate
         if candidate == os.environ.get(variable):
-            raise BuildError(f"{variable}={candidate} is Python {found or 'of no version'}, not {minor}.")
+            raise BuildError(f"{variable}={candidate} is Python {version or 'of no version'}, not {minor}.")
     raise BuildError(
         f"The build needs Python {minor}, the runtime's own version, and finds none on PATH.\n"
         f"Get it with one of: uv python install {minor} · pyenv install {minor} · apt install python{minor}\n"
@@ -94,24 +94,24 @@ def build_function(logical_id: str, artifacts: Path, python: str, root: Path = R
 
 
 def build_layer(artifacts: Path, architecture: str, minor: str, cache: Path) -> None:
-    """Copy the locked dependencies; they are installed anew only when the lock has changed."""
+    """Copy the locked dependencies; they are installed again only when the lock has changed."""
     uv = os.environ.get("UV", "uv")
     export = [uv, "export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-project", "--no-header"]
     wanted = subprocess.run(export, cwd=ROOT, check=True, capture_output=True).stdout
     key = hashlib.sha256(b"\0".join((wanted, minor.encode(), Path(__file__).read_bytes()))).hexdigest()[:16]
-    kept = cache / f"{architecture}-{key}"
-    if not (kept / ".complete").exists():
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.mkdir(parents=True)
-        (kept / "requirements.txt").write_bytes(wanted)
+    cached = cache / f"{architecture}-{key}"
+    if not (cached / ".complete").exists():
+        shutil.rmtree(cached, ignore_errors=True)
+        cached.mkdir(parents=True)
+        (cached / "requirements.txt").write_bytes(wanted)
         install = [uv, "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--python-version", minor]
-        install += ["--python-platform", PLATFORMS[architecture], "--target", str(kept / "python")]
-        subprocess.run([*install, "-r", str(kept / "requirements.txt")], check=True)
-        _slim(kept / "python")
-        compile_all(kept / "python", interpreter(minor))
-        (kept / ".complete").touch()
+        install += ["--python-platform", PLATFORMS[architecture], "--target", str(cached / "python")]
+        subprocess.run([*install, "-r", str(cached / "requirements.txt")], check=True)
+        _slim(cached / "python")
+        compile_all(cached / "python", interpreter(minor))
+        (cached / ".complete").touch()
     artifacts.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(kept / "python", artifacts / "python", dirs_exist_ok=True)
+    shutil.copytree(cached / "python", artifacts / "python", dirs_exist_ok=True)
 
 
 def _slim(packages: Path) -> None:
@@ -149,16 +149,16 @@ def compile_all(folder: Path, python: str) -> None:
 
 def sizes(build: Path) -> list[tuple[str, int]]:
     """What was built, and its unzipped bytes. Raises `BuildError` when a function exceeds Lambda's limit."""
-    found = [
+    folders = [
         (folder.name, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
         for folder in sorted(build.iterdir())
         if folder.is_dir()
     ]
-    by_name = dict(found)
+    by_name = dict(folders)
     layer = by_name.get("DependenciesLayer", 0)
-    if too_large := [name for name, size in found if name.endswith("Function") and size + layer > MAX_UNZIPPED_BYTES]:
+    if too_large := [name for name, size in folders if name.endswith("Function") and size + layer > MAX_UNZIPPED_BYTES]:
         raise BuildError(f"Over Lambda's 250 MB with the layer: {', '.join(too_large)}.")
-    return found
+    return folders
 
 
 def main(argv: list[str]) -> int:

@@ -24,7 +24,7 @@ from local.stack.template import Function, read_template
 from local.tools.artifacts import ROOT, folder_of
 
 BUILD = ROOT / ".local" / "lambda" / "build"
-# Where nothing is named, what a stack on this machine has.
+# Defaults: the values of a stack on this machine.
 DEFAULTS = {"REDIS_TLS": "false", "REDIS_PASSWORD": "", "SECRETS_KEY_ARN": "", "METRICS_NAMESPACE": ""}
 NO_SERVERS = (
     "This shell names no servers, and the function seems to need them: run `make dev` in another terminal, then here "
@@ -39,18 +39,19 @@ GIVEN = (
 def main(argv: list[str]) -> int:
     """0 when the function has answered; 1 when it has failed; 2 for a function or an event that is not there."""
     parser = argparse.ArgumentParser(prog="python -m local invoke", description=__doc__)
-    parser.add_argument("function", help="its folder under functions/, intake say")
+    parser.add_argument("function", help="its folder under functions/, such as intake")
     parser.add_argument("event", type=Path, help="a file, such as events/intake/github_push.json")
     parser.add_argument("--build", type=Path, default=BUILD)
     options = parser.parse_args(argv)
-    found = {
-        folder_of(one.logical_id): one for one in read_template(options.build / "template.yaml").functions.values()
+    functions = {
+        folder_of(function.logical_id): function
+        for function in read_template(options.build / "template.yaml").functions.values()
     }
-    if options.function not in found:
-        parser.error(f"there is no function {options.function!r}, but {', '.join(sorted(found))}")
+    if options.function not in functions:
+        parser.error(f"there is no function {options.function!r}, but {', '.join(sorted(functions))}")
     if not options.event.is_file():
         parser.error(f"there is no file {options.event}")
-    function = found[options.function]
+    function = functions[options.function]
     runtime, event = Runtime.of(options.build), options.event.read_bytes()
     outcome, log = asyncio.run(invoke(function, runtime, event, environment(function)))
     sys.stderr.write(log)
@@ -64,7 +65,7 @@ def main(argv: list[str]) -> int:
 
 
 def environment(function: Function) -> dict[str, str]:
-    """What this shell says about the function's servers, over what the template says."""
+    """The shell's variables for the function's servers, which override the template's."""
     names = [name for name in os.environ if name in function.environment or name in GIVEN or name.startswith("AWS_")]
     return {**DEFAULTS, **{name: os.environ[name] for name in names}}
 
@@ -72,7 +73,7 @@ def environment(function: Function) -> dict[str, str]:
 async def invoke(
     function: Function, runtime: Runtime, event: bytes, variables: Mapping[str, str]
 ) -> tuple[Outcome, str]:
-    """What became of one invocation in a new environment, and what that has logged."""
+    """The outcome of one invocation in a new environment, and its log."""
     start = partial(LambdaEnvironment, runtime=runtime)
     with tempfile.NamedTemporaryFile() as file:
         log = Path(file.name)

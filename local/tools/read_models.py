@@ -29,7 +29,7 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A read model. `beside` are its columns that no fact tells: secrets, hints, the moving lease and the
+    """A read model. `beside` are its columns that follow from no event: secrets, hints, the moving lease and the
     moving tick."""
 
     name: str
@@ -113,9 +113,9 @@ class ReadModels:
         return {table.key_of(row): row for row in rows}
 
     def _due_at(self, state: ExecutionState) -> str | None:
-        """A run that waits for one which has ended is due at once: that its row said so is in no event of its own."""
+        """A run that waits for a child run which has ended is due at once; no event of its own records that."""
         called = [self._executions.get(execution_id) for execution_id in state.calls.values()]
-        return state.changed_at if any(one is not None and one.is_terminal for one in called) else None
+        return state.changed_at if any(child is not None and child.is_terminal for child in called) else None
 
     def _take_version(
         self, before: workflow.Workflow | None, after: workflow.Workflow, fact: object, happened_at: str

@@ -50,19 +50,19 @@ def main(argv: list[str]) -> int:
         with connect(arguments.url, arguments.key) as client:
             if not arguments.check:
                 print(f"rebuild: {rebuild(client)} rows written")
-            found = check(client)
+            lines = check(client)
     except TransportError as error:
         print(f"rebuild: {arguments.url} cannot be reached: {error}", file=sys.stderr)
         return 2
     except APIError as error:
         print(f"rebuild: {arguments.url} refused: {error.message}", file=sys.stderr)
         return 2
-    for line in found[:SHOWN]:
+    for line in lines[:SHOWN]:
         print(line, file=sys.stderr)
-    if len(found) > SHOWN:
-        print(f"… and {len(found) - SHOWN} more", file=sys.stderr)
-    print(f"rebuild: {len(found)} differences" if found else "rebuild: the read models match the event store")
-    return 1 if found else 0
+    if len(lines) > SHOWN:
+        print(f"… and {len(lines) - SHOWN} more", file=sys.stderr)
+    print(f"rebuild: {len(lines)} differences" if lines else "rebuild: the read models match the event store")
+    return 1 if lines else 0
 
 
 @contextmanager
@@ -95,10 +95,10 @@ def check(client: Client) -> list[str]:
         if attempt:
             time.sleep(PAUSE_SECONDS)
         models = ReadModels().take(history(client))
-        found = [line for table in TABLES for line in differences(table, models.rows(table), stored(client, table))]
-        if not found:
+        lines = [line for table in TABLES for line in differences(table, models.rows(table), stored(client, table))]
+        if not lines:
             break
-    return found
+    return lines
 
 
 def history(client: Client) -> Iterator[RecordedEvent]:
@@ -117,7 +117,7 @@ def history(client: Client) -> Iterator[RecordedEvent]:
 
 def stored(client: Client, table: Table) -> dict[Key, Row]:
     """The table's rows as they are, by key."""
-    found: dict[Key, Row] = {}
+    by_key: dict[Key, Row] = {}
     last: Row | None = None
     while True:
         query = client.table(table.name).select("*")
@@ -126,14 +126,14 @@ def stored(client: Client, table: Table) -> dict[Key, Row]:
         for column in table.key:
             query = query.order(column)
         rows: Any = query.limit(PAGE).execute().data
-        found |= {table.key_of(row): in_service_form(row) for row in rows}
+        by_key |= {table.key_of(row): in_service_form(row) for row in rows}
         if len(rows) < PAGE:
-            return found
+            return by_key
         last = rows[-1]
 
 
 def _after(query: Any, key: tuple[str, ...], last: Row) -> Any:
-    """The rows whose key comes after that of `last`. The bound of the first column is where Postgres begins."""
+    """The rows whose key comes after that of `last`. The first column's bound lets Postgres use the index."""
     first, *rest = key
     if not rest:
         return query.gt(first, last[first])
@@ -147,23 +147,23 @@ def _quoted(value: object) -> str:
     return f'"{text}"'
 
 
-def differences(table: Table, implied: dict[Key, Row], found: dict[Key, Row]) -> Iterator[str]:
+def differences(table: Table, implied: dict[Key, Row], actual: dict[Key, Row]) -> Iterator[str]:
     """A line for each row that is missing, that no event explains, or that has another value in a column."""
-    for key in sorted(implied.keys() | found.keys(), key=str):
+    for key in sorted(implied.keys() | actual.keys(), key=str):
         name = f"{table.name} {'/'.join(str(part) for part in key)}"
-        if key not in found:
+        if key not in actual:
             yield f"{name}: the row is missing"
         elif key not in implied:
             yield f"{name}: no event explains this row"
         else:
-            yield from _columns(table, name, implied[key], found[key])
+            yield from _columns(table, name, implied[key], actual[key])
 
 
-def _columns(table: Table, name: str, implied: Row, found: Row) -> Iterator[str]:
+def _columns(table: Table, name: str, implied: Row, actual: Row) -> Iterator[str]:
     for column, value in implied.items():
-        if column not in table.beside and found[column] != value:
-            yield f"{name}: {column} is {found[column]!r:.200}, the events say {value!r:.200}"
+        if column not in table.beside and actual[column] != value:
+            yield f"{name}: {column} is {actual[column]!r:.200}, the events say {value!r:.200}"
     # Leases and ticks move without a fact; that there is one, while the run or the schedule lives, is what counts.
     for column in ("wake_at", "next_at"):
-        if column in implied and (implied[column] is None) != (found[column] is None):
-            yield f"{name}: {column} is {found[column]!r}, the events say {implied[column]!r}"
+        if column in implied and (implied[column] is None) != (actual[column] is None):
+            yield f"{name}: {column} is {actual[column]!r}, the events say {implied[column]!r}"

@@ -47,10 +47,10 @@ def sample_delivery(
 
 def forged(delivery: Delivery) -> Delivery:
     """The delivery with another body than the one that was signed."""
-    said = body_value(delivery.body, JWT)
-    if isinstance(said, dict):
+    claims = body_value(delivery.body, JWT)
+    if isinstance(claims, dict):
         head, _, signature = delivery.body.split(b".")
-        payload = ENCODERS["base64url"](json.dumps({**said, "forged": True}).encode())
+        payload = ENCODERS["base64url"](json.dumps({**claims, "forged": True}).encode())
         return replace(delivery, body=b".".join((head, payload.encode(), signature)))
     try:
         value = json.loads(delivery.body)
@@ -62,9 +62,9 @@ def forged(delivery: Delivery) -> Delivery:
 
 
 def _said(body: bytes) -> bytes:
-    """The claims of a body that is a token: it is signed anew."""
-    said = body_value(body, JWT)
-    return json.dumps(said).encode() if isinstance(said, dict) else body
+    """The claims of a body that is a token, which is signed again; any other body unchanged."""
+    claims = body_value(body, JWT)
+    return json.dumps(claims).encode() if isinstance(claims, dict) else body
 
 
 def _typed(delivery: Delivery, fitted: JsonMapping, event: str) -> Delivery:
@@ -93,5 +93,5 @@ def _is_derived(place: str) -> bool:
     return any(not change.startswith("json:") for change in place.split("|")[1:])
 
 
-def _texts(found: Any) -> tuple[str, ...]:
-    return (found,) if isinstance(found, str) else tuple(found)
+def _texts(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -1,4 +1,4 @@
-"""`python -m local.tools.sample_world`: what the samples under `events/` speak of, under the ids that they name.
+"""`python -m local.tools.sample_world`: makes the rows that the samples under `events/` name.
 
 Written into the databases that the environment names, as the functions read it: once into empty ones. The secrets are
 those of `events/intake/README.md`; they open nothing else.

@@ -1,4 +1,4 @@
-"""What the migrations say about tables, columns, constraints, indexes and functions: a database does not keep it."""
+"""The migrations' comments on tables, columns, constraints, indexes and functions, which a database does not keep."""
 
 from __future__ import annotations
 

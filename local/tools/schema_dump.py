@@ -1,4 +1,4 @@
-"""What a database's schema `public` consists of, as pg_dump writes it."""
+"""The entries of a database's schema `public`, as pg_dump writes them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Entry:
 
 
 class DumpError(RuntimeError):
-    """pg_dump failed, or wrote what is not understood."""
+    """pg_dump failed, or its output has an unknown form."""
 
 
 def dump(database_url: str) -> list[Entry]:
@@ -55,8 +55,8 @@ def _entries(text: str) -> Iterator[Entry]:
         if schema != "public":
             continue
         sql = _SETTING.sub("", body).strip()
-        found = re.search(r'\bpublic\."?(\w+)', sql)
-        owner = found[1] if found else ""
+        match = re.search(r'\bpublic\."?(\w+)', sql)
+        owner = match[1] if match else ""
         if kind == "SEQUENCE":
             tables[name] = owner
         yield Entry(kind, name, tables.get(owner, owner), sql)
@@ -67,7 +67,7 @@ def in_one(grants: list[str]) -> list[str]:
     lines = [line for statement in grants for line in statement.split("\n")]
     columns: dict[tuple[str, str], list[str]] = {}
     for line in lines:
-        if found := _COLUMN_GRANT.fullmatch(line):
-            columns.setdefault((found[1], found[3]), []).append(found[2])
+        if grant := _COLUMN_GRANT.fullmatch(line):
+            columns.setdefault((grant[1], grant[3]), []).append(grant[2])
     whole = [line for line in lines if not _COLUMN_GRANT.fullmatch(line)]
     return whole + [f"GRANT {right} ({', '.join(names)}) ON {rest};" for (right, rest), names in columns.items()]

@@ -83,9 +83,9 @@ def _table(name: str, entries: Sequence[Entry], comments: Comments) -> Iterator[
 
 def _with_comments(table: str, sql: str, comments: Comments) -> Iterator[str]:
     for line in sql.split("\n"):
-        found = _PART_OF_TABLE.match(line)
-        if found:
-            yield from (f"    {comment}" for comment in comments.parts.get((table, found[1]), ()))
+        match = _PART_OF_TABLE.match(line)
+        if match:
+            yield from (f"    {comment}" for comment in comments.parts.get((table, match[1]), ()))
         yield line
 
 

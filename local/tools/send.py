@@ -24,14 +24,14 @@ STALE_SECONDS = 7 * 86_400
 
 
 def main(argv: Sequence[str]) -> int:
-    """0 when the answers were what the options should lead to, 1 when not, 2 for what cannot be signed."""
-    given = _parser().parse_args(argv)
+    """0 when the responses are those that the options should lead to, 1 when not, 2 for what cannot be signed."""
+    options = _parser().parse_args(argv)
     try:
-        provider, deliveries = prepared(given)
+        provider, deliveries = prepared(options)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    refused = given.forge or given.stale
+    refused = options.forge or options.stale
     fine, taken = True, False
     with httpx.Client(timeout=30) as client:
         for delivery in deliveries:
@@ -46,34 +46,34 @@ def main(argv: Sequence[str]) -> int:
     return 0 if fine else 1
 
 
-def prepared(given: argparse.Namespace) -> tuple[Provider, list[Delivery]]:
+def prepared(options: argparse.Namespace) -> tuple[Provider, list[Delivery]]:
     """The deliveries that the options ask for; `ValueError` says what cannot be done, and what to do instead."""
-    data, config = provider_data(given.provider), json.loads(given.config)
+    data, config = provider_data(options.provider), json.loads(options.config)
     if data is None:
-        raise ValueError(f"There is no provider {given.provider!r}; see docs/reference/providers.md.")
-    provider = find_provider(given.provider, config)
+        raise ValueError(f"There is no provider {options.provider!r}; see docs/reference/providers.md.")
+    provider = find_provider(options.provider, config)
     assert provider is not None, "its data was found"
     scheme = provider.scheme
-    if scheme.fetch is not None and not given.secret:
+    if scheme.fetch is not None and not options.secret:
         raise ValueError(
             f"{data['title']} signs with keys that are fetched from its own hosts: nobody else's delivery is accepted. "
             "`python -m local verify` explains one offline, with the key in aux."
         )
-    if given.stale and not (scheme.kind == "jwt" or (scheme.timestamp and scheme.timestamp.unit != "opaque")):
+    if options.stale and not (scheme.kind == "jwt" or (scheme.timestamp and scheme.timestamp.unit != "opaque")):
         raise ValueError(f"{data['title']} sends no time that is judged: an old delivery is like a new one.")
-    if given.forge and not scheme.covers_body and (scheme.kind == "none" or scheme.is_public):
+    if options.forge and not scheme.covers_body and (scheme.kind == "none" or scheme.is_public):
         raise ValueError(f"{data['title']} signs nothing of a body that could be changed here.")
-    payload = given.payload.read_bytes() if given.payload else None
-    delivery = sample_delivery(data, config, given.url, payload, given.event)
-    now = time.time() - (STALE_SECONDS if given.stale else 0)
-    secret = _secret(given.secret)
-    if given.forge and not scheme.covers_body:
+    payload = options.payload.read_bytes() if options.payload else None
+    delivery = sample_delivery(data, config, options.url, payload, options.event)
+    now = time.time() - (STALE_SECONDS if options.stale else 0)
+    secret = _secret(options.secret)
+    if options.forge and not scheme.covers_body:
         # Such a proof does not cover the body; who does not know the secret makes one with another.
         delivery = signed(provider, delivery, _another(provider), now)
     else:
         delivery = signed(provider, delivery, secret, now)
-        delivery = forged(delivery) if given.forge else delivery
-    return provider, [delivery] * (2 if given.replay else 1)
+        delivery = forged(delivery) if options.forge else delivery
+    return provider, [delivery] * (2 if options.replay else 1)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""`python -m local sink`: a server on this machine that answers 200 to everything and shows what it was sent.
+"""`python -m local sink`: a server on this machine that answers 200 to every request and prints it.
 
 Paths that begin with `/flaky` are answered 503 the first time that an `Idempotency-Key` is seen: to try what becomes of
 runs that fail.
@@ -32,7 +32,7 @@ class Received:
 
 
 def server(number: int, received: Callable[[Received], object]) -> ThreadingHTTPServer:
-    """A server that tells `received` of each request; `number` is its port, 0 any free one."""
+    """A server that calls `received` with each request; `number` is its port, 0 any free one."""
     seen: set[str] = set()
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def server(number: int, received: Callable[[Received], object]) -> ThreadingHTTP
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _take  # noqa: N815  # the base class looks for these names
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  # the base class's name
-            """Say nothing besides what `received` does."""
+            """Log nothing: `received` prints the requests."""
 
     return ThreadingHTTPServer(("127.0.0.1", number), Handler)
 

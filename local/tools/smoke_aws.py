@@ -153,17 +153,17 @@ class Deployment:
         generated["ExcludeCharacters"] = string.punctuation
         transformed = self._packaged.with_name("transformed.json")
         transformed.write_text(json.dumps(template))
-        given = [f"ParameterKey={name},ParameterValue={value}" for name, value in parameters.items()]
+        overrides = [f"ParameterKey={name},ParameterValue={value}" for name, value in parameters.items()]
         self._sam(
             *("deploy", "--template-file", transformed, "--stack-name", STACK, "--s3-bucket", BUCKET),
-            *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--parameter-overrides", *given),
+            *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--parameter-overrides", *overrides),
         )
         outputs = json.loads(self._sam("list", "stack-outputs", "--stack-name", STACK, "--output", "json"))
-        (api_url,) = [one["OutputValue"] for one in outputs if one["OutputKey"] == "ApiUrl"]
+        (api_url,) = [output["OutputValue"] for output in outputs if output["OutputKey"] == "ApiUrl"]
         return str(api_url).removeprefix("https://").partition(".")[0]
 
     def logs(self) -> str:
-        """What the functions have logged."""
+        """The functions' logs."""
         return self._sam("logs", "--stack-name", STACK)
 
     def _sam(self, *arguments: str | Path) -> str:
@@ -179,8 +179,8 @@ def _first_key(parameters: Mapping[str, str]) -> tuple[str, str]:
     supabase = {"SUPABASE_URL": parameters["SupabaseUrl"], "SUPABASE_KEY": parameters["SupabaseKey"]}
     command = [sys.executable, "-m", "local", "api-key", "--name", "first", "--role", "admin"]
     done = subprocess.run(command, env={**os.environ, **supabase}, check=True, capture_output=True, text=True)
-    found = dict(line.split("=", 1) for line in done.stdout.splitlines())
-    return found["TENANT_ID"], found["API_KEY"]
+    printed = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    return printed["TENANT_ID"], printed["API_KEY"]
 
 
 def _health(url: str) -> object:

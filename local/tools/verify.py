@@ -49,10 +49,10 @@ def main(argv: Sequence[str]) -> int:
     """0 when every line could be read, else 1."""
     parser = argparse.ArgumentParser(prog="python -m local verify", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("file", nargs="?", help="a file of JSON lines; unset: the standard input")
-    given = parser.parse_args(argv)
-    if given.file is None:
+    options = parser.parse_args(argv)
+    if options.file is None:
         return run(sys.stdin, sys.stdout)
-    with open(given.file, encoding="utf-8") as lines:  # noqa: PTH123  # a stream like the standard input
+    with open(options.file, encoding="utf-8") as lines:  # noqa: PTH123  # a stream like the standard input
         return run(lines, sys.stdout)
 
 
@@ -63,41 +63,41 @@ def run(lines: IO[str], out: IO[str]) -> int:
         if not line.strip():
             continue
         try:
-            found = explain(json.loads(line))
+            explained = explain(json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            found = _rejected(f"input_malformed: {error}")
+            explained = _rejected(f"input_malformed: {error}")
             code = 1
-        out.write(json.dumps(found) + "\n")
+        out.write(json.dumps(explained) + "\n")
         out.flush()
     return code
 
 
-def explain(asked: JsonMapping) -> JsonObject:
-    """What intake would say of this delivery."""
-    data = provider_data(str(asked["provider"]))
+def explain(request: JsonMapping) -> JsonObject:
+    """Intake's verdict on this delivery, in the form of the module's docstring."""
+    data = provider_data(str(request["provider"]))
     if data is None:
         return _rejected("unknown_provider")
-    aux = dict(asked.get("aux") or {})
+    aux = dict(request.get("aux") or {})
     config = {**(aux.get("config") or {})}
     config |= {
         name: aux[name] for name in aux if name in options_of(data) or (name not in DOCUMENTS and name != "config")
     }
     provider = find_provider(data["id"], config)
     assert provider is not None, "its data was found"
-    delivery, now = _delivery(asked, config), _time(asked.get("now"))
-    secrets = [text for text in [asked.get("secret"), *(asked.get("secrets") or [])] if isinstance(text, str)]
+    delivery, now = _delivery(request, config), _time(request.get("now"))
+    secrets = [text for text in [request.get("secret"), *(request.get("secrets") or [])] if isinstance(text, str)]
     if provider.scheme.kind == "none" and config.get("accept_unverified") is not True:
         return _rejected("unverified_not_accepted")
     keys = _public_keys(provider.scheme, delivery, aux, secrets, now)
     examined = examine(provider, delivery, secrets, now, keys)
     if examined.handshake is not None:
-        found = examined.handshake
+        handshake = examined.handshake
         return {
-            "result": "accept" if found.accepted else "reject",
-            "reason": "handshake" if found.accepted else "handshake_refused",
+            "result": "accept" if handshake.accepted else "reject",
+            "reason": "handshake" if handshake.accepted else "handshake_refused",
             "delivery_id": None,
             "event_type": None,
-            "handshake": _handshake(found),
+            "handshake": _handshake(handshake),
         }
     if examined.verification is None:
         return _rejected("method_not_used")
@@ -113,19 +113,19 @@ def explain(asked: JsonMapping) -> JsonObject:
     }
 
 
-def _delivery(asked: JsonMapping, config: JsonMapping) -> Delivery:
-    url, _, query = str(asked.get("url") or "").partition("?")
-    body = asked.get("body") or ""
-    raw = base64.b64decode(body) if asked.get("body_encoding") == "base64" else body.encode("utf-8", "surrogatepass")
-    given = asked.get("headers") or {}
+def _delivery(request: JsonMapping, config: JsonMapping) -> Delivery:
+    url, _, query = str(request.get("url") or "").partition("?")
+    body = request.get("body") or ""
+    raw = base64.b64decode(body) if request.get("body_encoding") == "base64" else body.encode("utf-8", "surrogatepass")
+    headers_in = request.get("headers") or {}
     headers: dict[str, str] = {}
-    for name, value in given.items() if isinstance(given, dict) else given:
+    for name, value in headers_in.items() if isinstance(headers_in, dict) else headers_in:
         # As API Gateway does: names in lower case, repeated ones joined.
-        for each in value if isinstance(value, list) else [value]:
+        for text in value if isinstance(value, list) else [value]:
             lower = str(name).lower()
-            headers[lower] = f"{headers[lower]},{each}" if lower in headers else str(each)
+            headers[lower] = f"{headers[lower]},{text}" if lower in headers else str(text)
     return Delivery(
-        method=str(asked.get("method") or "POST").upper(),
+        method=str(request.get("method") or "POST").upper(),
         headers=headers,
         body=raw,
         query=dict(parse_qsl(query, keep_blank_values=True)),
@@ -141,7 +141,7 @@ def _time(now: object) -> float:
     if isinstance(now, str):
         seconds = UNITS["iso8601"](now)
         return float(now) if seconds is None else seconds
-    return float(now)  # type: ignore[arg-type]  # a wrong one is said to be malformed
+    return float(now)  # type: ignore[arg-type]  # another type is reported as `input_malformed`
 
 
 def _public_keys(scheme: Scheme, delivery: Delivery, aux: JsonMapping, secrets: Sequence[str], now: float) -> list[Any]:
@@ -152,13 +152,13 @@ def _public_keys(scheme: Scheme, delivery: Delivery, aux: JsonMapping, secrets: 
     if named and scheme.fetch.url_for(SignatureContext(delivery)) is None:
         return []
     documents = [aux[name] for name in DOCUMENTS if name in aux] or list(secrets)
-    found: list[Any] = []
+    keys: list[Any] = []
     for document in documents:
-        for each in document.values() if isinstance(document, dict) and "keys" not in document else [document]:
-            found += _keys_in(each, scheme, delivery, now)
+        for part in document.values() if isinstance(document, dict) and "keys" not in document else [document]:
+            keys += _keys_in(part, scheme, delivery, now)
         if isinstance(document, dict) and "kty" in document:
-            found += _keys_in({"keys": [document]}, scheme, delivery, now)
-    return found
+            keys += _keys_in({"keys": [document]}, scheme, delivery, now)
+    return keys
 
 
 def _keys_in(document: object, scheme: Scheme, delivery: Delivery, now: float) -> list[Any]:
@@ -176,8 +176,8 @@ def _keys_in(document: object, scheme: Scheme, delivery: Delivery, now: float) -
     return keys_in_document(text.encode(), kind, wanted, now)[0]
 
 
-def _handshake(found: HandshakeAnswer) -> JsonObject:
-    answer = found.answer
+def _handshake(handshake: HandshakeAnswer) -> JsonObject:
+    answer = handshake.answer
     return {
         "status": answer.status,
         "headers": {"content-type": answer.content_type, **answer.headers},
