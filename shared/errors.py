@@ -1,4 +1,4 @@
-"""Every error of the service, drawn as a tree; each knows its code, HTTP status and whether to retry.
+"""Every error of the service, drawn as a tree; each has a code, an HTTP status and whether to retry.
 
 WorkflowEngineError                   500 internal_error
 ├── InvalidRequestError               400 invalid_request       malformed JSON, wrong types, unknown fields
@@ -35,13 +35,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-# So many problems of one request are said at once, and looked for: whoever mends those sees what is left.
+# The most problems that one response lists, and that are searched for.
 MAX_PROBLEMS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: a JSON pointer (RFC 6901) to it, what it is, and how to mend it."""
+    """One problem of a request: a JSON pointer (RFC 6901) to its place, the message, and how to fix it."""
 
     pointer: str
     message: str
@@ -63,7 +63,7 @@ class WorkflowEngineError(Exception):
     def __init__(
         self, detail: str | None = None, *, problems: tuple[Problem, ...] = (), retry_after_seconds: int | None = None
     ) -> None:
-        """`detail` is shown to the caller; unset, the class's docstring is. Of `problems`, `MAX_PROBLEMS` are."""
+        """`detail` is shown to the caller (unset: the class's docstring), as are the first `MAX_PROBLEMS` problems."""
         self.detail = detail or (type(self).__doc__ or "").strip()
         self.problems = problems[:MAX_PROBLEMS]
         self.retry_after_seconds = retry_after_seconds

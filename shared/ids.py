@@ -1,4 +1,4 @@
-"""Identifiers: time-ordered UUIDv7 for what we create, name-based UUIDv5 where the same input must give the same id."""
+"""Identifiers: time-ordered UUIDv7 for new things, name-based UUIDv5 where the same input must give the same id."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import uuid
 from hashlib import sha1
 
-# The namespace of every derived id; changing it would break the link between old deliveries and their runs.
+# The namespace of all derived ids; another one would break the link between old deliveries and their runs.
 NAMESPACE = uuid.UUID("6f1d0f5e-6b0c-5c55-9a65-6c1f5f6a2b11")
 
 
@@ -21,9 +21,9 @@ def new_id() -> str:
 
 
 def derived_id(*parts: str) -> str:
-    """The UUIDv5 of the parts; each part's length is in the name, so that no two lists of parts share one."""
+    """The UUIDv5 of the parts. Each part's length is in the name, so that different parts never share an id."""
     name = "\x1f".join(f"{len(part)}:{part}" for part in parts)
-    # As uuid.uuid5 does, which fails on half surrogate pairs: a sender's id may have some.
+    # As uuid.uuid5, which fails on half surrogate pairs: a sender's ids may have them.
     digest = sha1(NAMESPACE.bytes + name.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
     return str(uuid.UUID(bytes=digest[:16], version=5))
 

@@ -1,4 +1,4 @@
-"""The environment as one typed, frozen value; every variable that the service reads is here."""
+"""All environment variables that the service reads, as one typed, immutable value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Settings(NamedTuple):
-    """What the environment says. Unset numbers take the defaults shown; a malformed one is a `ValueError`."""
+    """The environment's settings. Unset ones have the defaults shown; a malformed number raises `ValueError`."""
 
     supabase_url: str
     supabase_key: str
@@ -18,7 +18,7 @@ class Settings(NamedTuple):
     redis_password: str | None = None
     redis_tls: bool = False
     queue_name: str = "executions"
-    # The braces keep every key of the queue in one slot, which Redis Cluster (ElastiCache Serverless) requires.
+    # The braces put all keys of the queue into one slot, as Redis Cluster (ElastiCache Serverless) requires.
     queue_prefix: str = "{bull}"
     secrets_key: str | None = None
     secrets_key_arn: str | None = None
@@ -40,7 +40,7 @@ class Settings(NamedTuple):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """The settings in `environment`; a missing SUPABASE_URL or SUPABASE_KEY raises a `ValueError` naming it."""
+        """The settings in `environment`; a missing SUPABASE_URL or SUPABASE_KEY raises a `ValueError` that names it."""
         read = environment.get
         for name in ("SUPABASE_URL", "SUPABASE_KEY"):
             if not read(name):

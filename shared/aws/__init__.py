@@ -1,1 +1,1 @@
-"""The way to AWS: boto3 clients, imported where used."""
+"""Calls of AWS services, encryption of secrets, and signed signal tokens. boto3 is imported where it is used."""

@@ -1,6 +1,6 @@
-"""One call of an AWS service on behalf of a workflow: in a thread, under a timeout, its errors in retry's classes.
+"""Calls an AWS service on behalf of a workflow: in a thread, with a timeout, its errors mapped to retry classes.
 
-boto3 makes no attempts of its own: a node's retriers do, and each of theirs is recorded.
+boto3's own retries are off: a node's retriers repeat calls, and record each attempt.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from shared.platform.bulkhead import BulkheadThreads
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-# So many calls of one process at a time, and of one tenant; more wait, and their timeouts begin when it is their turn.
+# The concurrent calls of one process, and of one tenant in it; more wait, and their timeouts start with their call.
 MAX_CALLS, CALLS_OF_A_TENANT = 32, 8
 CONNECT_TIMEOUT_SECONDS = 3
-# What the services call too many requests: https://docs.aws.amazon.com/general/latest/gr/api-retries.html
+# The services' error codes for too many requests: https://docs.aws.amazon.com/general/latest/gr/api-retries.html
 _THROTTLED = frozenset(
     {
         "Throttling",
@@ -39,7 +39,7 @@ _THROTTLED = frozenset(
 
 
 class AwsCallError(Exception):
-    """A call failed. `code` is its error class, `details` has what the service said: `{code, status, request_id}`."""
+    """A call failed. `code` is its error class, `details` the service's `{code, status, request_id}`."""
 
     def __init__(self, code: str, message: str, details: JsonMapping | None = None) -> None:
         self.code, self.message, self.details = code, message, dict(details or {})
@@ -49,11 +49,11 @@ class AwsCallError(Exception):
 async def call(
     tenant_id: str, service: str, operation: str, timeout_seconds: float, region: str | None, **arguments: object
 ) -> object:
-    """What the service answers to boto3's `operation`; bodies that it streams are read. The time begins once one of the
-    tenant's threads is free.
+    """The response to boto3's `operation`, with streamed bodies read. The timeout starts once a thread is free for the
+    tenant.
 
-    `region` unset is the process's own. Raises `AwsCallError`: `timeout`, `network` (an answer that is none of the
-    service's, too), `http_429` (throttled), `http_5xx`, `http_4xx`, and `invalid_parameters` for what boto3 refuses.
+    `region` unset is the process's own. Raises `AwsCallError`: `timeout`, `network` (also for an unreadable response),
+    `http_429` (throttled), `http_5xx`, `http_4xx`, and `invalid_parameters` for what boto3 refuses.
     """
     threads = _threads()
     await threads.acquire(tenant_id)
@@ -95,7 +95,7 @@ def _refused(error: ClientError) -> AwsCallError:
 
 @cache
 def _threads() -> BulkheadThreads:
-    # Not asyncio's own, in whose few threads drains are woken and keys are read.
+    # Not asyncio's own few threads, which wake drains and read keys.
     return BulkheadThreads(MAX_CALLS, CALLS_OF_A_TENANT, "aws")
 
 
@@ -110,5 +110,5 @@ def _client(service: str, region: str | None, read_timeout_seconds: int) -> obje
         retries={"total_max_attempts": 1},
         max_pool_connections=MAX_CALLS,
     )
-    # A session of its own: boto3's default one is not for several threads.
+    # A session per client: boto3's default session is not thread-safe.
     return boto3.session.Session().client(service, region_name=region, config=config)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Secrets at rest: AES-256-GCM under a key from the environment or Secrets Manager, bound to where they belong.
+"""Encrypts secrets at rest: AES-256-GCM under a key from the environment or Secrets Manager, bound to a context.
 
 A stored secret is `v1:<key id>:<base64 of nonce and ciphertext>`. The key id is the start of the key's own hash, so
 that a key can be replaced: the configured text may hold several keys, of which the first encrypts and all decrypt.
@@ -21,9 +21,9 @@ from shared.settings import settings
 
 NONCE_BYTES = 12
 KEY_BYTES = 32
-# A secret under a key that we do not have may be newer than our copy of the keys; asking more often helps nobody.
+# How old our copy of the keys must be before an unknown key id has it read again.
 REFRESH_SECONDS = 30.0
-# How long the keys may be read, unless the caller has less time.
+# The timeout for reading the keys, unless the caller has less time.
 KEY_SECONDS = 8.0
 
 
@@ -40,7 +40,7 @@ _ring: KeyRing | None = None
 
 
 async def encrypt(text: str, context: str) -> str:
-    """The text under the newest key; only `decrypt` with the same context (say, tenant and webhook id) reads it."""
+    """The text encrypted under the newest key; `decrypt` needs the same context (such as tenant and webhook id)."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     ring = await _key_ring()
@@ -50,7 +50,7 @@ async def encrypt(text: str, context: str) -> str:
 
 
 async def decrypt(text: str, context: str) -> str:
-    """The text that was encrypted in this context; a changed, moved or foreign one raises `SecretUnreadableError`."""
+    """The text that was encrypted in this context; any other raises `SecretUnreadableError`."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -70,25 +70,25 @@ async def decrypt(text: str, context: str) -> str:
 
 
 async def authenticate(content: bytes, context: str) -> bytes:
-    """An HMAC-SHA256 of the content (32 bytes), under the newest key and for this context alone."""
+    """The HMAC-SHA256 of the content (32 bytes) under the newest key, for this context."""
     ring = await _key_ring()
     return _mac(ring.keys[ring.newest], content, context)
 
 
 async def is_authentic(content: bytes, mac: bytes, context: str) -> bool:
-    """Whether `authenticate` gave this, under any of the keys; every key is tried, and each takes the same time."""
+    """Whether `authenticate` made this MAC, under any of the keys. Tries every key, each in constant time."""
     ring = await _key_ring()
     matches = [hmac.compare_digest(_mac(key, content, context), mac) for key in ring.keys.values()]
     return any(matches)
 
 
 def _mac(key: bytes, content: bytes, context: str) -> bytes:
-    # The data key itself encrypts; what authenticates is a key made of it.
+    # The data key itself only encrypts; the MAC's key is derived from it.
     return hmac.digest(hmac.digest(key, context.encode(), "sha256"), content, "sha256")
 
 
 def parse_keys(text: str) -> KeyRing:
-    """The keys in a text of base64 keys of 32 bytes each, parted by spaces or commas; others raise `ValueError`."""
+    """The keys in a text of base64 keys of 32 bytes, separated by spaces or commas; others raise `ValueError`."""
     keys: dict[str, bytes] = {}
     for encoded in text.replace(",", " ").split():
         try:
@@ -111,7 +111,7 @@ def forget_keys() -> None:
 
 
 async def _key_ring(wanted: str | None = None) -> KeyRing:
-    """The process's keys, read once; again when `wanted` is not among them and they may have been added to."""
+    """The process's keys, read once; read again when `wanted` is unknown and the copy is not fresh."""
     global _ring
     stale = _ring is not None and wanted is not None and wanted not in _ring.keys
     if _ring is None or (stale and time.monotonic() - _ring.read_at > REFRESH_SECONDS):
@@ -119,7 +119,7 @@ async def _key_ring(wanted: str | None = None) -> KeyRing:
         if configured.secrets_key is not None:
             _ring = parse_keys(configured.secrets_key)
         else:
-            # boto3 blocks: in a thread it holds up nothing else of this process.
+            # boto3 blocks: a thread keeps the event loop free.
             read = asyncio.to_thread(_from_secrets_manager, configured.secrets_key_arn or "")
             try:
                 async with asyncio.timeout(seconds_left(KEY_SECONDS)):

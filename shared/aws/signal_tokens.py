@@ -1,4 +1,4 @@
-"""The token in a signal's URL: which run of whom, which signal, and a proof that we made it."""
+"""The token in a signal's URL: tenant, run and signal, authenticated by a MAC."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONTEXT = "signal-url"
 
 @dataclass(frozen=True, slots=True)
 class SignalToken:
-    """Whoever has it may send this run this signal."""
+    """The right to send this run this signal."""
 
     tenant_id: str
     execution_id: str
@@ -25,14 +25,14 @@ class SignalToken:
 
 
 async def token_text(token: SignalToken) -> str:
-    """The token as it stands in a URL: the name is legible, the rest is not guessed."""
+    """The token for a URL: the signal's name in plain text, the rest authenticated and not guessable."""
     mac = await authenticate(_signed(token), _CONTEXT)
     ids = uuid.UUID(token.tenant_id).bytes + uuid.UUID(token.execution_id).bytes
     return f"{base64.urlsafe_b64encode(ids + mac).rstrip(b'=').decode()}.{token.name}"
 
 
 async def read_token(text: str) -> SignalToken:
-    """The token in a text that we made; any other raises the same `NotFoundError`."""
+    """The token in a text that `token_text` made; any other raises `NotFoundError`, without saying why."""
     encoded, _, name = text.partition(".")
     try:
         raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
@@ -51,5 +51,5 @@ def _signed(token: SignalToken) -> bytes:
 
 
 async def signal_url(tenant_id: str, execution_id: str, name: str) -> str:
-    """`<public URL>/signals/<token>`; without PUBLIC_URL it is relative, for nobody knows the host's name."""
+    """`<public URL>/signals/<token>`; without PUBLIC_URL a relative URL, as the host is unknown."""
     return f"{settings().public_url or ''}/signals/{await token_text(SignalToken(tenant_id, execution_id, name))}"

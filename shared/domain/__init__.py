@@ -1,1 +1,1 @@
-"""The rules of the engine, pure: no I/O, clock, randomness, environment or logging."""
+"""The rules of the engine. Pure: no I/O, clock, randomness, environment or logging."""

@@ -1,15 +1,15 @@
-"""Who acts, for which tenant, and what they may do."""
+"""The authenticated caller, its tenant, and what it may do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-# From the least to the most: each may do what those before it may.
+# From the least to the most privileged: each may do what those before it may.
 Role = Literal["viewer", "editor", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
-# A scope narrows a key to a part of the API; reading and writing are apart.
+# A scope narrows a key to a part of the API; reading and writing are separate.
 Scope = Literal[
     "workflows:read",
     "workflows:write",
@@ -27,10 +27,10 @@ Scope = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The caller as the authorizer knows it.
+    """The caller as the authorizer identified it.
 
-    `name` is `api_key:<id>` or `user:<id>`; it stands in the metadata of every event that the caller causes.
-    No `scopes` means everything that the role allows.
+    `name` is `api_key:<id>` or `user:<id>`; it is in the metadata of every event that the caller causes. No `scopes`
+    means everything that the role allows.
     """
 
     tenant_id: str
@@ -39,6 +39,6 @@ class Actor:
     scopes: frozenset[str] = frozenset()
 
     def may(self, role: Role, scope: str | None) -> bool:
-        """Whether the caller has at least this role, and this scope where its scopes are limited."""
+        """Whether the caller has at least this role and, where its scopes are limited, this scope."""
         enough = ROLES.index(self.role) >= ROLES.index(role)
         return enough and (scope is None or not self.scopes or scope in self.scopes)

@@ -1,4 +1,4 @@
-"""An API key's text, `wk_<id, 32 hex digits>_<random part>`: the id finds its row, the rest proves the holder."""
+"""An API key's text, `wk_<id, 32 hex digits>_<random part>`: the id finds the row, the rest authenticates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def key_text(key_id: str, secret: str) -> str:
 
 
 def key_parts(text: str) -> tuple[str, str] | None:
-    """The id and the random part of a key; `None` for a text that is none."""
+    """The id and the random part of a key; `None` for a malformed one."""
     match = _KEY.fullmatch(text)
     return ("-".join(match.groups()[:5]), match[6]) if match else None
 

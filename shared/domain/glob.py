@@ -1,11 +1,11 @@
-"""Patterns in which `*` alone is special: it stands for anything."""
+"""Glob patterns in which only `*` is special: it matches any text, the empty one too."""
 
 from __future__ import annotations
 
 
 def fits(text: str, pattern: str) -> bool:
-    """Whether all of the text is the pattern. Each part between stars is looked for once, where it stands first, so
-    that a text costs one walk and no way back, however many stars there are."""
+    """Whether the whole text matches the pattern. Each part between stars is matched at its first place, which needs no
+    backtracking: the text is read once, however many stars there are."""
     first, *middle = pattern.split("*")
     if not middle:
         return text == pattern

@@ -1,6 +1,6 @@
-"""When a failed attempt is repeated: ordered retriers by error class, exponential backoff, full jitter.
+"""The retry policy of a node: ordered retriers by error class, exponential backoff, full jitter.
 
-Nothing is drawn here: the jitter's draw is passed in and the delay that came of it is recorded, so that a run can be
+No randomness here: the jitter's random number is passed in and the resulting delay is recorded, so that a run can be
 derived again exactly. Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from shared.errors import Problem
 from shared.json_types import JsonObject
 
-# The classes of error that the engine itself gives; a node may have codes of its own beside them.
+# The error classes that the engine itself uses; a node type may have more.
 ERROR_CLASSES = (
     "timeout",
     "network",
@@ -25,7 +25,7 @@ ERROR_CLASSES = (
     "invalid_parameters",
 )
 ALL = "all"
-# A server that asks for more patience than this is not waited for longer.
+# The longest Retry-After that is followed.
 LONGEST_RETRY_AFTER_SECONDS = 86_400.0
 
 _NUMBERS = {
@@ -38,7 +38,7 @@ _NUMBERS = {
 
 @dataclass(frozen=True, slots=True)
 class Retrier:
-    """Repeats an attempt that failed with one of `errors` until `max_attempts` have been made, the first included."""
+    """Retries an attempt that failed with one of `errors`, up to `max_attempts` in total."""
 
     errors: tuple[str, ...] = (ALL,)
     max_attempts: int = 3
@@ -47,23 +47,23 @@ class Retrier:
     max_interval_seconds: float = 60.0
 
     def as_json(self) -> JsonObject:
-        """The retrier as it stands in a graph."""
+        """The retrier as JSON, as in a graph."""
         return {name: getattr(self, name) for name in Retrier.__slots__} | {"errors": list(self.errors)}
 
 
 def delay_seconds(
     retriers: Sequence[Retrier], code: str, attempt: int, draw: float, retry_after_seconds: float | None = None
 ) -> float | None:
-    """How long to wait after attempt number `attempt` failed with `code`; `None` when it was the last one.
+    """The backoff after attempt number `attempt` failed with `code`; `None` where it is not retried.
 
-    The first retrier that names the code decides. `draw` is uniform in [0, 1). `retry_after_seconds`, what the server
-    asked for, is a lower bound.
+    The first retrier that names the code decides. `draw` is a random number, uniform in [0, 1). `retry_after_seconds`,
+    the server's Retry-After, is a lower bound.
     """
     for retrier in retriers:
         if code in retrier.errors or ALL in retrier.errors:
             if attempt >= retrier.max_attempts:
                 return None
-            # The exponent is bounded so that a hundredth attempt is no overflow.
+            # The exponent is bounded so that the hundredth attempt does not overflow.
             backoff = retrier.initial_interval_seconds * retrier.backoff_rate ** min(attempt - 1, 64)
             waited = draw * min(backoff, retrier.max_interval_seconds)
             return max(waited, min(retry_after_seconds or 0.0, LONGEST_RETRY_AFTER_SECONDS))
@@ -71,7 +71,7 @@ def delay_seconds(
 
 
 def parse_retrier(value: object, pointer: str) -> tuple[Retrier, list[Problem]]:
-    """The retrier in a graph's JSON, and what is wrong with it."""
+    """The retrier in a graph's JSON, and its problems."""
     if not isinstance(value, dict):
         return Retrier(), [Problem(pointer, "A retrier must be an object.", 'For example {"errors": ["http_5xx"]}.')]
     problems: list[Problem] = []

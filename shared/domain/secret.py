@@ -41,5 +41,5 @@ def row(secret: Secret) -> JsonObject:
 
 
 def secret_context(tenant_id: str, name: str) -> str:
-    """What a value is bound to when it is encrypted: it opens under no other name and for no other tenant."""
+    """The encryption context of a value: it cannot be decrypted under another name or for another tenant."""
     return f"secret:{tenant_id}:{name}"

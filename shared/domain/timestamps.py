@@ -1,16 +1,16 @@
-"""RFC 3339 timestamps in UTC with six decimals and a Z: the one form in which the service writes time."""
+"""RFC 3339 timestamps in UTC with six decimals and a Z: the form in which the service writes every time."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-# 366 days: no wait, no call and no run that says how long it may take may take longer.
+# 366 days: the upper bound of every configured wait and timeout.
 MAX_DURATION_SECONDS = 31_622_400
 
 
 def timestamp(seconds: float) -> str:
     """The timestamp of a Unix time in seconds."""
-    # Twenty times as fast as strftime, and every event has one.
+    # Twenty times as fast as strftime, and every event has a timestamp.
     return f"{datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
@@ -23,5 +23,5 @@ def unix_seconds(text: str) -> float:
 
 
 def in_utc(text: str | None) -> str | None:
-    """The same moment in the service's form; `None` stays `None`."""
+    """The same time in the service's form; `None` stays `None`."""
     return None if text is None else timestamp(unix_seconds(text))

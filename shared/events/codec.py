@@ -1,4 +1,4 @@
-"""Between facts and their stored payloads, with the upcasts of old payloads.
+"""Converts facts to stored payloads and back, with upcasts of old payloads.
 
 A payload is the fact's fields by name. When a fact's shape changes, its schema version in `SCHEMA_VERSIONS` goes up
 and an upcast, a function from the old payload to the new one, is added to `UPCASTS`; stored events never change.
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from shared.events.facts import Fact
 
 
-# The version of `NodeSucceeded` from which on no output is nested more than `MAX_DEPTH` deep, nor larger than
-# `MAX_JOINED_BYTES` by what it brings together.
+# From this version of `NodeSucceeded` on, no output is nested more than `MAX_DEPTH` deep, nor larger than
+# `MAX_JOINED_BYTES` where it joins several others.
 BOUNDED_OUTPUTS_VERSION = 2
 # Schema version of each fact whose shape has ever changed; all others are at 1.
 SCHEMA_VERSIONS: Mapping[str, int] = {"NodeSucceeded": BOUNDED_OUTPUTS_VERSION, "NodeRetryScheduled": 2}
@@ -40,7 +40,7 @@ def encode(fact: Fact) -> JsonObject:
 
 
 def new_event(event_id: str, fact: Fact, happened_at: str, metadata: JsonObject) -> NewEvent:
-    """The event of a fact that happened at `happened_at`; its metadata have the schema version beside what is given."""
+    """The event of a fact that happened at `happened_at`; the schema version is added to `metadata`."""
     name = event_type(fact)
     metadata = {**metadata, "schema_version": SCHEMA_VERSIONS.get(name, 1)}
     return NewEvent(event_id, name, happened_at, encode(fact), metadata)
@@ -52,7 +52,7 @@ def by_name(facts: UnionType) -> Mapping[str, type[Fact]]:
 
 
 def decode(facts: Mapping[str, type[Fact]], name: str, payload: JsonObject, schema_version: int = 1) -> Fact:
-    """The fact in a stored payload, one of `facts`, brought up to today's shape; another name raises `KeyError`."""
+    """The fact in a stored payload, upcast to today's shape; a name that is not in `facts` raises `KeyError`."""
     current = SCHEMA_VERSIONS.get(name, 1)
     while schema_version < current:
         payload = UPCASTS[name, schema_version](payload)

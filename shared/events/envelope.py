@@ -1,4 +1,4 @@
-"""The envelope of an event: what happened, in which stream, at which version, and who caused it."""
+"""The envelope of an event: its stream, version, type, time, payload and metadata."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class NewEvent:
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
     """A fact in the store: `sequence_number` is its global position, `stream_version` its place in the
-    stream, from 1. `payload_sha256` is the hash of a payload that is kept by its content, `size_bytes` what the payload
-    takes in the store, nearly."""
+    stream, from 1. `payload_sha256` is the hash of a large payload, which is stored once by its content; `size_bytes`
+    is about what the payload takes in the store."""
 
     id: str
     tenant_id: str
@@ -40,5 +40,5 @@ class RecordedEvent:
 
     @classmethod
     def from_row(cls, row: JsonMapping) -> RecordedEvent:
-        """The event in a row of `event_store`, its payload already whole."""
+        """The event in a row of `event_store` whose payload has been loaded."""
         return cls(**{name: row[name] for name in cls.__slots__ if name in row})

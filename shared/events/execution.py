@@ -1,18 +1,18 @@
 """Facts about executions (stream type `execution`), in the order in which a run produces them.
 
-Those of its nodes are in `shared/events/node.py`: a function that begins a run has no need of them.
+Those about its nodes are in `shared/events/node.py`: a function that starts a run does not need them.
 
 `ExecutionQueued` carries the trigger, `ExecutionStarted` pins the version; then, for each node that is settled,
 one `NodeSucceeded`, `NodeFailed` or `NodeSkipped`; last, one of `ExecutionSucceeded`, `ExecutionFailed` and
-`ExecutionCancelled`. Effects are preceded by `NodeStarted`, each retry by `NodeRetryScheduled`, and what waits longer
-than a drain should by `NodeWaiting`.
+`ExecutionCancelled`. Effects are preceded by `NodeStarted`, each retry by `NodeRetryScheduled`, and waits for which no
+drain should stay alive by `NodeWaiting`.
 
 `node_id` is the node's id in the graph, or within a map's item its path: `each[3].charge`. A map begins with
 `MapStarted`; then the facts of its items' nodes come like any others, each item ends with `ItemSucceeded` or
 `ItemFailed`, and last the map's own end comes.
 
-A run that has failed or was cancelled goes on after `ExecutionRedriven`, and ends again. A forked run begins with facts
-of the nodes that keep what they did, copied from the run that it was forked from: their metadata has `copied_from`
+A run that has failed or was cancelled goes on after `ExecutionRedriven`, and ends again. A forked run begins with the
+facts of the nodes that keep their outcome, copied from the original run: their metadata has `copied_from`
 (`execution_id`, `sequence_number`), and that of an output which was given with the fork has `given`.
 """
 

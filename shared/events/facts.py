@@ -1,4 +1,4 @@
-"""Every fact there is; importing them all takes a while, and a function needs those of a stream or two."""
+"""The union of all facts. Importing them all takes a while; most functions need those of one or two stream types."""
 
 from __future__ import annotations
 

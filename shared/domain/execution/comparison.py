@@ -1,4 +1,4 @@
-"""Two runs side by side, node by node: what a dry run of a replay shows."""
+"""Compares two runs node by node: the result of a replay's dry run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from shared.domain.json.values import same_json
 from shared.domain.workflow.graph import Graph
 from shared.json_types import JsonObject
 
-# Of a node of the replay, that waits for an answer which the recorded run does not have.
+# The status of a node in a dry run whose effect or call has no outcome in the recorded run.
 UNKNOWN = "unknown"
 _COMPARED = ("status", "handle", "output", "error", "parameters")
 
 
 def compared(original: ExecutionState, before: Graph, replayed: ExecutionState, graph: Graph) -> JsonObject:
-    """`{original, replayed, same, nodes, first_difference}`; `graph` is that of the replay, `before` of the original.
+    """`{original, replayed, same, nodes, first_difference}`; `graph` is the replay's, `before` the original's.
 
-    `nodes`, in an order in which a run may take them, are `{id: {original, replayed, same}}`, null where a version has
-    no such node. `first_difference` is `{node_id, field}` of the first that differs, without a node where only the
-    outcome does, or null. Of errors the codes are compared; parameters are those of effects
-    and of calls.
+    `nodes` are `{id: {original, replayed, same}}` in topological order, null where a version has no such node.
+    `first_difference` is `{node_id, field}` or null; its `node_id` is null where only the outcome of the run differs.
+    Of errors the codes are compared; parameters are those of effects and of calls.
     """
     nodes: JsonObject = {}
     first: JsonObject | None = None
@@ -45,7 +44,7 @@ def compared(original: ExecutionState, before: Graph, replayed: ExecutionState, 
 
 
 def _in_order(graph: Graph) -> list[str]:
-    """The nodes, each after all that it comes after: it has more ancestors than any of them."""
+    """The node ids in topological order: a node has more ancestors than any of its ancestors."""
     return sorted(graph.nodes, key=lambda node_id: len(graph.ancestors(node_id)))
 
 
@@ -57,18 +56,18 @@ def _end(state: ExecutionState, *, is_tried: bool = False) -> JsonObject:
 
 def _node(state: ExecutionState, node_id: str, *, is_tried: bool = False) -> JsonObject:
     record = state.nodes.get(node_id, UNTOUCHED)
-    # Where a run is only tried, nobody is at work: what has begun and not ended got no answer.
+    # In a dry run nothing is under way: a node that has begun and not ended got no outcome.
     status = UNKNOWN if is_tried and record.status in ("running", "waiting") else record.status
     view = {"status": status, "handle": handle_view(record), "output": record.output, "error": record.error}
     return {**view, "parameters": record.parameters} if record.asks_outside else view
 
 
 def _difference(original: JsonObject | None, replayed: JsonObject | None) -> str | None:
-    """The first field in which the two differ."""
+    """The first field in which the two differ; `None` where they are the same."""
     if original is None or replayed is None:
         return None if original is replayed else "status"
     if replayed["status"] == UNKNOWN and original["status"] not in ("succeeded", "failed", "skipped"):
-        # It has not ended in the original either.
+        # The node has not ended in the original either.
         return None if same_json(original.get("parameters"), replayed.get("parameters")) else "parameters"
     for field in _COMPARED:
         left, right = original.get(field), replayed.get(field)

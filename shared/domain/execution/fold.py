@@ -1,7 +1,7 @@
-"""A run folded from its facts: what each of them changes in its state.
+"""Folds a run's facts into its state.
 
-Unlike with the small aggregates, the state is changed in place: a run of thousands of nodes folded into a fresh copy
-per event would cost the square of its length.
+Unlike the small aggregates', this state is changed in place: a fresh copy per event would cost the square of a run's
+length, which may be thousands of nodes.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _RUN_FACTS = by_name(RunFact)
 @cache
 def _facts() -> Mapping[str, type[Fact]]:
     """All facts about executions, those about nodes among them."""
-    from shared.events.node import NodeFact  # what begins a run does without them
+    from shared.events.node import NodeFact  # starting a run does not need them
 
     return {**_RUN_FACTS, **by_name(NodeFact)}
 
 
 def fold(events: Iterable[RecordedEvent]) -> ExecutionState | None:
-    """The run that the events of its stream, in order, lead to; `None` without events."""
+    """The run's state after the events of its stream, which are in order; `None` without events."""
     state: ExecutionState | None = None
     for event in events:
         if state is None:
@@ -52,22 +52,22 @@ def fold(events: Iterable[RecordedEvent]) -> ExecutionState | None:
 
 
 def apply_event(state: ExecutionState, event: NewEvent | RecordedEvent) -> None:
-    """Takes one more event of its stream into the state."""
+    """Applies the next event of its stream to the state."""
     apply(state, *execution_fact(event), event.size_bytes if isinstance(event, RecordedEvent) else 0)
 
 
 def execution_fact(event: NewEvent | RecordedEvent) -> tuple[ExecutionFact, str]:
-    """The fact in an event of a run's stream, and when it happened, in the service's form of time."""
+    """The fact in an event of a run's stream, and its timestamp in the service's form."""
     facts = _RUN_FACTS if event.event_type in _RUN_FACTS else _facts()
     fact = decode(facts, event.event_type, event.payload, event.metadata.get("schema_version", 1))
     return fact, in_utc(event.timestamp) or event.timestamp  # type: ignore[return-value]  # the stream's type is `execution`
 
 
 def apply(state: ExecutionState, fact: ExecutionFact, happened_at: str, size_bytes: int = 0) -> None:
-    """Takes one more fact into the state, which happened at `happened_at` (the service's form of time) and takes so
-    many bytes in the store.
+    """Applies the next fact to the state; `happened_at` is its timestamp in the service's form, `size_bytes` what its
+    payload takes in the store.
 
-    What is no fact about an execution raises `TypeError`.
+    A fact that is not about an execution raises `TypeError`.
     """
     name = type(fact).__name__
     change = _CHANGES.get(name) or _node_changes().get(name)
@@ -147,7 +147,7 @@ def _set_deadline(state: ExecutionState, deadline: str | None) -> None:
     state.deadline, state.deadline_at = deadline, None if deadline is None else unix_seconds(deadline)
 
 
-# By name: a run may have a hundred thousand facts, and a fold looks at each.
+# By name, since `match` would be slower: a run may have a hundred thousand facts.
 _CHANGES: dict[str, Change] = {
     "ExecutionQueued": _queued,
     "ExecutionStarted": _started,
@@ -162,7 +162,7 @@ _CHANGES: dict[str, Change] = {
 
 @cache
 def _node_changes() -> Mapping[str, Change]:
-    """What facts about nodes change."""
+    """The changes by the facts about nodes."""
     from shared.domain.execution.node_fold import NODE_CHANGES  # as with their facts
 
     return NODE_CHANGES

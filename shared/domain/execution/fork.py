@@ -1,4 +1,4 @@
-"""What a forked run takes over from the other: the outcome of what does not come after the fork."""
+"""What a forked run keeps of the original: the outcomes of all nodes that do not follow the fork."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from shared.events.node import NodeFailed, NodeSucceeded
 
 
 def kept_nodes(graph: Graph, state: ExecutionState, from_node: str) -> set[str]:
-    """The ids of the nodes whose outcome a run on `graph` that is forked from `from_node` keeps.
+    """The ids of the nodes whose outcome is kept by a run on `graph` that is forked from `from_node`.
 
-    Those are the ones that completed or whose failure was handled, and that do not come after `from_node`. What was
-    skipped is decided anew, and what failed the run, or was never done, is done.
+    Those are the nodes that do not follow `from_node` and that completed, or whose failure was handled. Skipped nodes
+    are decided anew; nodes that failed the run, or never ran, are run.
     """
     undone = graph.descendants(from_node) | {from_node}
     return {
@@ -33,16 +33,16 @@ def kept_nodes(graph: Graph, state: ExecutionState, from_node: str) -> set[str]:
 
 
 def kept_events(state: ExecutionState, events: Iterable[RecordedEvent], kept_ids: set[str]) -> Iterator[RecordedEvent]:
-    """The events of the kept nodes' ends, in order, as the forked run records them.
+    """The events by which the kept nodes ended, in order, as the forked run records them.
 
-    A map's items are not taken over one by one: its end then carries its output itself. So does a node that passed on
-    the output of one that is not kept.
+    The events of a map's items are not copied: the map's own end then carries its output. So does the end of a node
+    that passed on the output of a node that is not kept.
     """
     ends: dict[str, RecordedEvent] = {}
     for event in events:
         node_id = event.payload.get("node_id", "")
         if event.event_type in ("NodeSucceeded", "NodeFailed") and node_id in kept_ids and not split_path(node_id)[0]:
-            ends.pop(node_id, None)  # of a node that was redriven, the last end counts
+            ends.pop(node_id, None)  # a redriven node has ended before; the last end counts
             ends[node_id] = event
     for node_id, event in ends.items():
         fact, _ = execution_fact(event)

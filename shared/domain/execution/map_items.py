@@ -1,4 +1,4 @@
-"""The items of one map in a run: what they are, what has become of them, and which are under way."""
+"""The items of one map in a run: their values, outcomes, and which are in progress."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 
 from shared.json_types import JsonObject
 
-# How many failed items a run's view names; each is an event of its own.
+# How many failed items a run's view lists; each has an event of its own.
 SHOWN_ERRORS = 20
 
 
 @dataclass(slots=True)
 class MapItems:
-    """`values` are the items in order; `outputs` and `errors` are those that ended, by index.
+    """`values` are the items in order; `outputs` and `errors` are the outcomes of ended items, by index.
 
-    `under_way` has, for each item that anything has happened to and that has not ended, the paths of its nodes. They
-    are forgotten when the item ends, so that the state of a run stays as small as what is going on in it. `value_bytes`
-    is what one item takes on average, and `output_bytes` what all outputs do.
+    `under_way` has, for each item in progress, the paths of its nodes. They are dropped when the item ends, so that a
+    run's state is only as large as what is in progress. `value_bytes` is the average size of an item, `output_bytes`
+    the size of all outputs, as JSON.
     """
 
     values: Sequence[object]
@@ -28,7 +28,7 @@ class MapItems:
     output_bytes: int = 0
 
     def output(self) -> list[object]:
-        """What the map yields: each item's output in the items' order, null for one that failed or never ran."""
+        """The map's output: each item's output in the items' order, null for one that failed or never ran."""
         return [self.outputs.get(index) for index in range(len(self.values))]
 
     def view(self) -> JsonObject:

@@ -1,4 +1,4 @@
-"""A run's nodes folded from their facts: what each of them changes in the run's state."""
+"""Folds the facts about a run's nodes into its state."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _node_succeeded(state: ExecutionState, fact: NodeSucceeded, happened_at: str
     record = state.node(fact.node_id)
     taken = fact.signal
     if taken is None and record.signal is not None and "out" in fact.handles:
-        # The facts of former versions do not say which one it was.
+        # Older facts do not say which signal the node took.
         from shared.domain.json.check_budget import UNLIMITED, CheckBudget
 
         taken = state.signals.number_for(fact.node_id, CheckBudget(UNLIMITED))
@@ -121,7 +121,7 @@ def _item_failed(state: ExecutionState, fact: ItemFailed, _happened_at: str) -> 
 
 
 def _forget(state: ExecutionState, items: MapItems, index: int) -> None:
-    """Drops what the nodes of an item did that has ended."""
+    """Drops the node records of an item that has ended."""
     for path in items.under_way.pop(index, ()):
         _no_longer_open(state, path)
         inner = state.nodes.pop(path).items
@@ -130,7 +130,7 @@ def _forget(state: ExecutionState, items: MapItems, index: int) -> None:
                 _forget(state, inner, inner_index)
 
 
-# What a fact of each name changes; the last argument is when it happened.
+# The change by each fact's name; the last argument is the fact's timestamp.
 NODE_CHANGES: dict[str, Change] = {
     "NodeStarted": _node_started,
     "NodeWaiting": _node_waits,

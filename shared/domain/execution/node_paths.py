@@ -1,7 +1,7 @@
-"""Where in a run a node stands: its id, or within a map's items a path such as `each[3].charge`.
+"""The path of a node in a run: its id, or within a map's items a path such as `each[3].charge`.
 
-Ids hold no brackets, so a path is read in one way only; items of maps within items read `outer[2].inner[5].charge`.
-What is before the node's own id, `each[3].`, is the path's prefix: all nodes of one item share it.
+Ids have no brackets, so paths are unambiguous; in nested maps they read `outer[2].inner[5].charge`. The part before the
+node's own id, `each[3].`, is the prefix: all nodes of one item share it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,6 @@ def item_prefix(map_path: str, index: int) -> str:
 
 
 def item_of(prefix: str) -> tuple[str, int]:
-    """The map's path and the item's index that a prefix (not the empty one) stands for."""
+    """The map's path and the item's index in a prefix, which must not be empty."""
     map_path, _, index = prefix[:-2].rpartition("[")
     return map_path, int(index)

@@ -1,9 +1,9 @@
-"""The fates rule: what the settled nodes of a run decide about the others. Local, pure, and blind to time.
+"""Which nodes are ready and which are skipped, decided by the settled nodes alone. Pure, without regard to time.
 
 An edge is live when its source completed and chose its handle, else dead. A node is decidable when every predecessor
-is settled: with enough live in-edges for its join it is ready, else it is skipped, which settles it and kills its
-out-edges. Nothing else is looked at, so a run ends in the same state whatever order its nodes finish in; in
-particular a failed node only kills its own out-edges, and the run fails once the rest is settled.
+is settled: with enough live in-edges for its join it is ready, else it is skipped, which settles it and makes its
+out-edges dead. Nothing else counts, so a run ends in the same state in whatever order its nodes finish. In particular,
+a failed node makes only its own out-edges dead, and the run fails once all others are settled.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from shared.events.execution import ExecutionFailed, ExecutionSucceeded
 from shared.events.node import ItemFailed, ItemSucceeded
 from shared.json_types import JsonObject
 
-# What several leaves may yield together: as much as a run may record.
+# The size limit of a run's output, which may join those of several leaves: as much as a run may record.
 MAX_OUTPUT_BYTES = 67_108_864
 
 Fate = Literal["ready", "skipped"]
 
 
 def live_sources(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") -> list[str]:
-    """The predecessors with a live edge to the node, each once, in the order of the edges."""
+    """The ids of the predecessors with a live edge to the node, each once, in the order of the edges."""
     sources: dict[str, None] = {}
     for edge in graph.incoming[node_id]:
         record = state.nodes.get(prefix + edge.source)
@@ -35,11 +35,11 @@ def live_sources(graph: Graph, state: ExecutionState, node_id: str, prefix: str 
 
 
 def fate(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") -> Fate | None:
-    """What becomes of a node that is not settled; `None` while a predecessor is not settled either."""
+    """Whether an unsettled node is ready or skipped; `None` while one of its predecessors is not settled."""
     live = 0
     incoming = graph.incoming[node_id]
     if not incoming:
-        # In a map's item the roots start; in a run, only the trigger that it was started from, which is settled.
+        # In a map's item every root starts; in a run only its trigger does, which is settled from the beginning.
         return "ready" if prefix else "skipped"
     for edge in incoming:
         record = state.nodes.get(prefix + edge.source)
@@ -54,11 +54,10 @@ def fate(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") ->
 def decide(
     graph: Graph, state: ExecutionState, settled: Iterable[str] | None = None, prefix: str = ""
 ) -> list[tuple[str, Fate]]:
-    """The nodes whose fate the settling of `settled` has decided, in order; unset: all nodes are looked at.
+    """The nodes that are ready or skipped now that `settled` are settled, in order; unset: all nodes are considered.
 
-    Nodes are named by their ids in the graph; `prefix` says in which item of which map it is being run.
-    A node that is running or waiting has met its fate and is not in the list. Record the skips, then ask again with
-    them, until nothing is decided any more.
+    Nodes are ids in the graph; `prefix` is that of the map's item in which the graph runs. Nodes that are running or
+    waiting are not in the list. The caller records the skips and calls again with them, until the list is empty.
     """
     candidates: Iterable[str] = graph.nodes
     if settled is not None:
@@ -74,10 +73,10 @@ def decide(
 
 
 def outcome(graph: Graph, state: ExecutionState) -> ExecutionSucceeded | ExecutionFailed:
-    """How a run ends whose nodes are all settled.
+    """The outcome of a run whose nodes are all settled.
 
-    It fails with the error of the first node, in the graph's order, that failed it. Else its output is that of the
-    only leaf that completed, or of several an object by node id; one that is too large to be written fails it.
+    It fails with the error of the first node, in the graph's order, whose failure nothing handled. Else its output is
+    that of the only leaf that completed, or an object by node id of several; too large an output fails the run.
     """
     error, leaves = failure(graph, state), live_leaves(graph, state)
     size = state.joined_bytes(leaves)
@@ -88,7 +87,7 @@ def outcome(graph: Graph, state: ExecutionState) -> ExecutionSucceeded | Executi
 
 
 def item_outcome(graph: Graph, state: ExecutionState, prefix: str) -> ItemSucceeded | ItemFailed:
-    """How a map's item ends whose nodes are all settled: by the same rule as a run."""
+    """The outcome of a map's item whose nodes are all settled, by the same rule as a run's."""
     map_path, index = item_of(prefix)
     error = failure(graph, state, prefix)
     return (
@@ -109,7 +108,7 @@ def failure(graph: Graph, state: ExecutionState, prefix: str = "") -> JsonObject
 
 
 def live_leaves(graph: Graph, state: ExecutionState, prefix: str = "") -> list[str]:
-    """The nodes that nothing follows in the graph and that completed, in the graph's order."""
+    """The ids of the leaves that completed, in the graph's order."""
     return [
         node_id
         for node_id, successors in graph.successors.items()

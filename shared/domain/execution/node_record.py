@@ -1,4 +1,4 @@
-"""What has happened to one node of a run."""
+"""The record of one node of a run: its status, attempts, outcome and what it waits for."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 class NodeRecord:
     """One node of a run. `handles` are the chosen ones; `parameters` the resolved ones of a started effect or wait.
 
-    `items` is set for a map that has started, `key` for an effect, and `workflow_version` for a call; `called` is the
-    run that a node has called and waits for, or waited for. A node that waits for a `signal` takes none of the first
-    `passed_over` that the run received. `attempts_before` is how many attempts had been made when the run was last
-    redriven: retriers count from there. `output_bytes` is what the output takes as JSON, nearly.
+    `items` is set for a map that has started, `key` (the idempotency key) for an effect, and `workflow_version` for a
+    call; `called` is the child run that the node waits or waited for. A node that waits for a `signal` takes none of
+    the first `passed_over` that the run received. `attempts_before` is how many attempts had been made when the run was
+    last redriven: retriers count from there. `output_bytes` is about the output's size as JSON.
     """
 
     status: str = "pending"
@@ -46,7 +46,7 @@ class NodeRecord:
     output_bytes: int = 0
 
     def start(self, fact: NodeStarted, happened_at: str) -> None:
-        """Takes in that an effect, or a call, begins an attempt."""
+        """An effect, or a call, begins an attempt."""
         self.status, self.attempts, self.retry_at = "running", fact.attempt, None
         self.parameters, self.evaluated_at, self.key = fact.parameters, fact.evaluated_at, fact.idempotency_key
         self.started_at = self.started_at or happened_at
@@ -54,8 +54,7 @@ class NodeRecord:
             self.workflow_version, self.called = fact.workflow_version, None
 
     def start_map(self, fact: MapStarted, happened_at: str) -> None:
-        """Takes in that a map begins. Another attempt is one at the items that failed; those that succeeded are
-        kept."""
+        """A map begins an attempt. A further one repeats the items that failed; those that succeeded are kept."""
         self.status, self.attempts, self.retry_at, self.error = "running", fact.attempt, None, None
         self.started_at = self.started_at or happened_at
         self.parameters, self.evaluated_at, self.undefined = fact.parameters, fact.evaluated_at, fact.undefined
@@ -64,7 +63,7 @@ class NodeRecord:
         self.items.errors.clear()
 
     def wait(self, fact: NodeWaiting, happened_at: str) -> None:
-        """Takes in that a node waits, for a moment, a signal, or a run that it has called."""
+        """The node waits for a time, a signal, or a child run."""
         self.status, self.attempts = "waiting", fact.attempt
         self.started_at, self.wake_at = self.started_at or happened_at, fact.wake_at
         self.parameters, self.evaluated_at = fact.parameters, fact.evaluated_at
@@ -73,27 +72,27 @@ class NodeRecord:
             self.called = fact.execution_id
 
     def wait_for_retry(self, fact: NodeRetryScheduled) -> None:
-        """Takes in that an attempt failed and that another one follows."""
+        """An attempt failed, and is retried."""
         self.status, self.attempts = "waiting", fact.attempt
         self.retry_at, self.wake_at, self.error = fact.retry_at, None, fact.error
 
     def succeed(self, fact: NodeSucceeded, output: object, happened_at: str) -> None:
-        """Takes in that the node has yielded `output`."""
+        """The node succeeded with `output`."""
         self._finish("succeeded", fact, happened_at)
         self.output, self.handles, self.undefined = output, fact.handles, fact.undefined
 
     def fail(self, fact: NodeFailed, happened_at: str) -> None:
-        """Takes in that the node has given up; where that is handled, its error is its output."""
+        """The node failed for good; where the failure is handled, the error is the output."""
         self._finish("failed", fact, happened_at)
         self.handles = {"continue": ("out",), "route": ("error",)}.get(fact.handled, ())
         self.error, self.output, self.handled = fact.error, fact.error if self.handles else None, fact.handled
 
     def skip(self, happened_at: str) -> None:
-        """Takes in that no live edge leads to the node any more."""
+        """No live edge can lead to the node any more."""
         self.status, self.finished_at = "skipped", happened_at
 
     def cancel(self, happened_at: str) -> None:
-        """Takes in that the run has ended with this node under way."""
+        """The run ended while the node was in progress."""
         self.status, self.finished_at, self.retry_at, self.wake_at = "cancelled", happened_at, None, None
 
     def _finish(self, status: str, fact: NodeSucceeded | NodeFailed, happened_at: str) -> None:
@@ -103,10 +102,10 @@ class NodeRecord:
             self.evaluated_at = fact.evaluated_at
 
     def reset(self) -> None:
-        """Takes the node's end back, so that its fate is decided anew.
+        """Undoes the node's end, so that it is decided again whether it runs.
 
-        An effect sends again what it has sent before, for it carries the same key; all others begin with the data and
-        the clock of then. A map keeps the items that succeeded and goes on with those under way.
+        An effect keeps its parameters, since it is sent again under the same idempotency key; all other nodes start
+        with the data and the clock of the redrive. A map keeps the items that succeeded or are in progress.
         """
         self.status, self.handles, self.handled, self.signal = "pending", (), None, None
         self.output = self.error = self.finished_at = self.retry_at = self.wake_at = self.called = None
@@ -114,38 +113,38 @@ class NodeRecord:
         if self.items is not None:
             self.items.errors.clear()
             if self.items.under_way:
-                # Its failed items begin again among those under way: another attempt, as after a retry.
+                # Its failed items start again beside those in progress: another attempt, as after a retry.
                 self.status, self.attempts = "running", self.attempts + 1
         elif self.key is None:
             self.started_at = self.parameters = self.evaluated_at = None
             self.undefined = ()
 
     def wait_again(self, until: str) -> None:
-        """Takes the end of a node back that had called a run, which goes on now."""
+        """Undoes the end of a node whose child run has been redriven: it waits for it again, until `until`."""
         self.status, self.handles, self.handled = "waiting", (), None
         self.output = self.error = self.finished_at = self.retry_at = None
         self.wake_at, self.attempts_before = until, self.attempts - 1
 
     @property
     def attempt(self) -> int:
-        """The number, from 1, of the attempt that goes on, or of the next where none does."""
+        """The number, from 1, of the attempt in progress, or else of the next one."""
         return self.attempts + (self.status != "running" and self.wake_at is None)
 
     @property
     def asks_outside(self) -> bool:
-        """Whether this is an effect, or a call, that has been started."""
+        """Whether this is an effect or a call that has started."""
         return self.key is not None or self.workflow_version is not None
 
     @property
     def is_open_map(self) -> bool:
-        """Whether this is a map whose items are being worked on."""
+        """Whether this is a map with items in progress."""
         return self.items is not None and self.status == "running"
 
     @property
     def timer(self) -> str | None:
-        """When a waiting node goes on: with its next attempt, or because its wait is over."""
+        """When a waiting node is due: for its next attempt, or because its wait is over."""
         return self.retry_at or self.wake_at
 
 
-# The record of a node that nothing has happened to, for readers: it is everybody's and stays as it is.
+# The record of a node without any facts, for readers. It is shared: never change it.
 UNTOUCHED: Final = NodeRecord()

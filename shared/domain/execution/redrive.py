@@ -1,4 +1,4 @@
-"""Which nodes of a run that has failed or was cancelled are done again when it is redriven."""
+"""Which nodes run again when a failed or cancelled run is redriven."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from shared.domain.workflow.graph import Graph
 def redriven_nodes(graph_at: Callable[[str], Graph], state: ExecutionState) -> list[str]:
     """The paths of the nodes to reset: those that failed the run or were cancelled, and those skipped after them.
 
-    A failure that the workflow handles (`continue`, `route`) is an outcome like any other and stays. `graph_at` gives
-    the graph whose nodes have a prefix: the run's own for the empty one, else the body of a map.
+    A failure that the workflow handles (`continue`, `route`) is an outcome like any other and stays. `graph_at` returns
+    the graph of a prefix: the run's own for the empty one, else the body of a map.
     """
     paths: list[str] = []
     for prefix in dict.fromkeys(["", *(split_path(path)[0] for path in state.nodes)]):

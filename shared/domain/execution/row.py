@@ -1,4 +1,4 @@
-"""A run's row in `executions`, the read model that lists are made of."""
+"""A run's row in `executions`, the read model of lists."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.domain.execution.state import ExecutionState
 from shared.domain.json.values import storable
 from shared.json_types import JsonObject
 
-# What of the trigger stands in the read model's row: never the body or the headers.
+# The part of the trigger in the read model: never the body or the headers.
 _TRIGGER_COLUMNS = ("type", "node_id", "webhook_id", "provider", "delivery_id", "delivery_key", "event_type")
 
 
@@ -36,8 +36,7 @@ class ExecutionRow(TypedDict):
 
 
 def row(state: ExecutionState, wake_at: str | None = None) -> ExecutionRow:
-    """The run's row, in text that the database keeps; `wake_at` overrides when somebody must look at an unfinished run
-    again."""
+    """The run's row, with text that can be stored; `wake_at` overrides when an unfinished run is due."""
     trigger = {name: state.trigger[name] for name in _TRIGGER_COLUMNS if state.trigger.get(name) is not None}
     return {
         "id": state.id,

@@ -1,4 +1,4 @@
-"""How much one run may record: what it records is what every drain that goes on with it has to hold."""
+"""How much one run may record: every drain that resumes the run has to hold all of it in memory."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from shared.errors import RunLimitError
 
 
 class RunBudget(NamedTuple):
-    """`max_bytes` counts the payloads of a run's facts as they are stored: the trigger, parameters, outputs, items and
-    signals."""
+    """`max_facts` limits the number of a run's facts, `max_bytes` the size of their payloads as stored: trigger,
+    parameters, outputs, items and signals."""
 
     max_facts: int = 100_000
     max_bytes: int = 67_108_864
 
     def refuse(self, state: ExecutionState, facts: int = 0, size_bytes: int = 0) -> None:
-        """Passes for a run that may record so much more, and raises `RunLimitError` for one that may not."""
+        """Raises `RunLimitError` where the run may not record `facts` more, with `size_bytes` of payloads."""
         if state.stream_version + facts > self.max_facts:
             raise RunLimitError(
                 f"The run has recorded {state.stream_version} facts and needs {facts or 'no'} more; "

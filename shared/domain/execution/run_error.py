@@ -1,4 +1,4 @@
-"""Why a node or a run failed, as facts and rows hold it: in text that the database keeps, of bounded length."""
+"""The error of a node or a run in facts and rows: with text that can be stored, of bounded length."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from shared.domain.json.values import storable
 from shared.json_types import JsonObject
 
 MAX_CODE_CHARACTERS = 200
-# Lists show the message of every run in them.
+# Lists show the message of every run.
 MAX_MESSAGE_CHARACTERS = 8_000
 
 
 class RunError(TypedDict):
-    """An error; `node_id` is that of the node whose error it is, where it is a run's."""
+    """An error; in a run's, `node_id` is the node that failed it."""
 
     code: str
     message: str
@@ -22,7 +22,7 @@ class RunError(TypedDict):
 
 
 def run_error(code: str, message: str, details: JsonObject | None = None) -> RunError:
-    """The error as it is recorded; without details it has none."""
+    """The error as it is recorded. Empty `details` are left out."""
     error: RunError = {"code": storable(code)[:MAX_CODE_CHARACTERS], "message": storable(_cut(message))}
     if details:
         error["details"] = storable(details)
@@ -30,7 +30,7 @@ def run_error(code: str, message: str, details: JsonObject | None = None) -> Run
 
 
 def stored_error(error: JsonObject | None) -> JsonObject | None:
-    """A run's error as its row holds it: one that was recorded before there were bounds is brought within them."""
+    """A run's error for its row, cut to the bounds, which older recorded errors may exceed."""
     if error is None:
         return None
     return storable({**error, "message": _cut(str(error.get("message") or ""))})

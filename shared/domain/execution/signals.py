@@ -1,9 +1,9 @@
 """The signals that a run has received, and which waiting node takes which.
 
-A payload is held against a node's schema once: by whoever sends it to a waiting node, or by the node that begins to
-wait when it is there already. What came of it is in the facts (`SignalReceived.node_id`, `NodeWaiting.passed_over`,
-`NodeSucceeded.signal`), so that a fold judges nothing; only what older facts leave open, or what a signal that crossed
-with the beginning of a wait does, is judged here, when somebody asks.
+A payload is validated against a node's schema once: by the command that sends it to a waiting node, or by the node that
+begins to wait when the signal is there already. The result is recorded (`SignalReceived.node_id`,
+`NodeWaiting.passed_over`, `NodeSucceeded.signal`), so that a fold validates nothing. Only where older facts do not say
+it, or where a signal arrived at the same time as the wait began, is it validated here, and only when it is asked for.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Signals:
-    """Signals are numbered from 1 in the order in which the run received them. `count` is of all, `by_key` are all that
-    came with a key; `promised` are the numbers of those that waiting nodes are about to take, by the nodes' paths."""
+    """Signals are numbered from 1 in the order in which the run received them; `count` is how many there were. `by_key`
+    has those with an idempotency key. `promised` has, by a waiting node's path, the number of the signal that is
+    reserved for it until the node takes it."""
 
     by_key: dict[str, SignalReceived] = field(default_factory=dict)
     count: int = 0
@@ -31,31 +32,31 @@ class Signals:
     _kept: dict[int, SignalReceived] = field(default_factory=dict)
     _promised_to: dict[int, str] = field(default_factory=dict, compare=False)
     _waiting: dict[str, dict[str, NodeRecord]] = field(default_factory=dict, compare=False)
-    # Waiting nodes that have kept signals left to look at, and those that these were too large for, with the refusal.
+    # Waiting nodes by path: those with unchecked signals, with the signal's name; and those whose check exceeded its
+    # budget, with the error.
     _open: dict[str, str] = field(default_factory=dict, compare=False)
     _refused: dict[str, Exception] = field(default_factory=dict, compare=False)
     _news: list[str] = field(default_factory=list, compare=False)
 
     @property
     def kept(self) -> list[SignalReceived]:
-        """Those that no node has taken, in order."""
+        """The signals that no node has taken, in order."""
         return list(self._kept.values())
 
     @property
     def is_any_due(self) -> bool:
-        """Whether something has come for any waiting node: see `is_due`."""
+        """Whether any waiting node is due: see `is_due`."""
         for path in list(self._open):
             self._judge(path)
         return bool(self.promised or self._refused)
 
     @property
     def is_any_open(self) -> bool:
-        """Whether any waiting nodes are left that have not been looked at."""
+        """Whether any waiting node has unchecked signals."""
         return bool(self._open)
 
     def judge_some(self) -> bool:
-        """Whether any waiting nodes are left that have not been looked at, after one or a few more of them, as many as
-        may be looked at in one go."""
+        """Checks the next waiting nodes, as many as one budget of steps allows; whether any unchecked ones are left."""
         if not self._open:
             return False
         from shared.domain.json.check_budget import MAX_STEPS, CheckBudget  # most runs wait for no signal
@@ -70,7 +71,7 @@ class Signals:
         return bool(self._open)
 
     def newly_due(self) -> list[str]:
-        """The waiting nodes for which something has come since this was last asked."""
+        """The paths of the waiting nodes that became due since the last call."""
         due: list[str] = []
         if self.is_any_due:
             due, self._news = [path for path in self._news if self.is_due(path)], []
@@ -86,7 +87,7 @@ class Signals:
         return self._waiting.get(name, {})
 
     def receive(self, signal: SignalReceived) -> None:
-        """Keeps one more, until a node takes it."""
+        """Keeps a signal until a node takes it."""
         self.count += 1
         self._kept[self.count] = signal
         if signal.key is not None:
@@ -98,14 +99,14 @@ class Signals:
             self._promise(signal.node_id, self.count)
 
     def begin(self, path: str, record: NodeRecord) -> None:
-        """Takes in that a node waits for a signal."""
+        """A node begins to wait for a signal."""
         name = record.signal or ""
         self._waiting.setdefault(name, {})[path] = record
         if path not in self.promised and self.count > record.passed_over:
             self._open[path] = name
 
     def end(self, path: str, name: str | None) -> None:
-        """Takes in that a node waits no more. What it was to take and has not taken is for others to look at."""
+        """A node stops waiting. A signal that was promised to it and not taken is offered to the others."""
         if name is None or self._waiting.get(name, {}).pop(path, None) is None:
             return
         if not self._waiting[name]:
@@ -119,13 +120,13 @@ class Signals:
                 self._open.setdefault(other, name)
 
     def stop(self) -> None:
-        """Takes in that no node waits any more."""
+        """No node waits any more: the run has ended."""
         for held in (self._waiting, self._open, self._refused, self.promised, self._promised_to):
             held.clear()
         self._news.clear()
 
     def take(self, number: int) -> None:
-        """Gives a kept one to a node; where the run has no such signal, it came with the node from another run."""
+        """A node takes the signal of this number. A forked run has no such signal: it copied the node's end."""
         self._kept.pop(number, None)
         path = self._promised_to.get(number)
         if path is not None:
@@ -133,20 +134,20 @@ class Signals:
             self._reopen(path)
 
     def look(self, path: str, name: str, schema: JsonObject | None, steps: CheckBudget) -> int:
-        """How many signals a node that is about to wait passes over; the one after these, if any, is promised to it.
+        """How many signals a node that is about to wait passes over; the next one, if any, is promised to it.
 
-        More than `steps` raise `LimitExceededError`.
+        A check that needs more than `steps` raises `LimitExceededError`.
         """
         return self._look(path, name, schema, 0, steps)
 
     def is_due(self, path: str) -> bool:
-        """Whether something has come for a waiting node: a signal, or more than can be looked at."""
+        """Whether a waiting node can go on: a signal is promised to it, or the check of its signals was refused."""
         self._judge(path)
         return path in self.promised or path in self._refused
 
     def number_for(self, path: str, steps: CheckBudget | None = None) -> int | None:
-        """The number of the kept signal that a waiting node takes: the first one of its name that fits its schema and
-        that is promised to no other. More than `steps` raise `LimitExceededError`."""
+        """The number of the signal that a waiting node takes: the first of its name that fits its schema and is not
+        promised to another. A check that needs more than `steps` raises `LimitExceededError`."""
         self._judge(path, steps)
         if path in self._refused:
             raise self._refused[path]
@@ -182,7 +183,7 @@ class Signals:
         return self.count
 
     def _reopen(self, path: str) -> None:
-        """Has a node that is still waiting look at what is kept again, should another have taken its signal."""
+        """Has a node that is still waiting checked again, because another one took the signal promised to it."""
         for name, waiting in self._waiting.items():
             if path in waiting:
                 self._open[path] = name

@@ -1,7 +1,7 @@
 """The execution aggregate: one run of one version of a workflow.
 
-How its facts lead to it is in `shared/domain/execution/fold.py`, and what follows from it in
-`shared/domain/execution/node_readiness.py`.
+`shared/domain/execution/fold.py` folds its facts into it; `shared/domain/execution/node_readiness.py` decides what
+follows from it.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
-# A node in one of these has had its fate decided for good.
+# A node with one of these statuses does not change any more, unless the run is redriven.
 SETTLED = frozenset({"succeeded", "failed", "skipped"})
-# How long after its last event somebody looks at a run again. The engine sets a later time for a long effect.
+# A run without new events for this long is due again: its drain may have died. The engine extends it for long effects.
 LEASE_SECONDS = 60.0
 
 
 @dataclass(slots=True)
 class ExecutionState:
-    """A run after its events. `nodes` holds those that anything has happened to, by path.
+    """A run after its events. `nodes` has the records of all nodes with facts, by path.
 
-    `running` and `waiting` are paths of nodes that do so themselves; a map does neither, its items' nodes do. `timers`
-    are those of waiting nodes. `calls` has, by path, the runs that waiting nodes have called; `has_called`: there may
-    be others that nobody waits for. `deadline_at` is `deadline` in Unix seconds; `size_bytes` is what the payloads of
-    the run's facts take in the store, and `fact_bytes` that of the last one.
+    `running` and `waiting` are the paths of such nodes; a map is in neither, its items' nodes are. `timers` are those
+    of waiting nodes. `calls` has, by path, the child runs that nodes wait for; `has_called`: there may be others that
+    no node waits for. `deadline_at` is `deadline` in Unix seconds; `size_bytes` is what the payloads of the run's facts
+    take in the store, and `fact_bytes` what the last one takes.
     """
 
     id: str
@@ -78,72 +78,72 @@ class ExecutionState:
 
     @property
     def depth(self) -> int:
-        """How many runs above this one have called one another."""
+        """How many ancestors this run has: 0 for one that no other run called."""
         return self.caller["depth"] if self.caller is not None else 0
 
     @property
     def calls_left(self) -> int | None:
-        """How many runs this one may call, with all that those call; unset for one that nobody has called, and for
-        those that were called before this was recorded."""
+        """How many runs this one and its descendants may still call; unset for a run that no other called, and in
+        facts older than this limit."""
         return self.caller.get("calls_left") if self.caller is not None else None
 
     @property
     def is_awaited(self) -> bool:
-        """Whether the run that called this one waits for its end."""
+        """Whether the parent run waits for the end of this one."""
         return self.caller is not None and self.caller["is_awaited"]
 
     @property
     def awaiting_id(self) -> str | None:
-        """The run that waits for this one and is to go on, now that it has ended."""
+        """The id of the parent run that can go on, now that this one has ended; else `None`."""
         return self.parent_id if self.is_awaited and self.is_terminal else None
 
     @property
     def handles_error(self) -> bool:
-        """Whether this run, or one above it, is that of an error workflow."""
+        """Whether this run, or one of its ancestors, is that of an error workflow."""
         is_called = self.caller is not None and self.caller["handles_error"]
         return is_called or self.trigger.get("type") == "error"
 
     @property
     def status(self) -> str:
-        """`waiting` while nothing runs and a timer is set, else how far the run has come."""
+        """`waiting` while nodes wait and none runs, else the phase."""
         return "waiting" if self.phase == "running" and self.waiting and not self.running else self.phase
 
     @property
     def wake_at(self) -> str | None:
-        """When somebody must look again: at the earliest timer of a waiting run, else a lease after its last event."""
+        """When an unfinished run is due: at the first timer of a waiting run, else a lease after its last event."""
         if self.is_terminal or self.changed_at is None:
             return None
         if self.status == "waiting":
-            # A signal that somebody waits for is a reason to look at once.
+            # A run with a signal that one of its nodes takes is due at once.
             signalled = self.changed_at if self.signals.is_any_due else None
             return min(filter(None, (self.next_timer, signalled, self.deadline)))
         return timestamp(unix_seconds(self.changed_at) + LEASE_SECONDS)
 
     @property
     def next_timer(self) -> str | None:
-        """When the first waiting node goes on without a signal, or its wait ends; `None` where none waits."""
+        """The time of the first timer among the waiting nodes; `None` where none waits."""
         if self.timers is None:
             return None
         return self.timers.earliest(lambda path: self.nodes[path].timer if path in self.waiting else None)
 
     def newly_waiting(self) -> list[str]:
-        """The paths of the nodes that have begun to wait since this was last asked."""
+        """The paths of the nodes that began to wait since the last call."""
         return [] if self.timers is None else self.timers.new()
 
     def wait(self, path: str) -> None:
-        """Takes in that a node waits, as its record says."""
+        """A node begins to wait, with the timer in its record."""
         if self.timers is None:
-            from shared.domain.execution.timers import Timers  # what begins a run waits for nothing
+            from shared.domain.execution.timers import Timers  # starting a run needs no timers
 
             self.timers = Timers()
         self.waiting.add(path)
         self.timers.add(path, self.nodes[path].timer or "")
 
     def node(self, node_id: str) -> NodeRecord:
-        """The node's record, made when nothing has happened to it so far."""
+        """The node's record, made on the node's first fact."""
         record = self.nodes.get(node_id)
         if record is None:
-            from shared.domain.execution.node_record import NodeRecord  # what begins a run does without nodes
+            from shared.domain.execution.node_record import NodeRecord  # queueing a run needs no nodes
 
             record = self.nodes[node_id] = NodeRecord()
             if "]" in node_id:
@@ -152,14 +152,14 @@ class ExecutionState:
         return record
 
     def is_settled(self, node_id: str) -> bool:
-        """Whether the node's fate is decided for good."""
+        """Whether the node has succeeded, failed or been skipped."""
         record = self.nodes.get(node_id)
         return record is not None and record.status in SETTLED
 
     def joined_output(self, sources: Sequence[str], prefix: str = "") -> object:
-        """The output of one node, or of several an object by node id: what `$input` is to their successor.
+        """The output of one node, or of several an object by node id: their successor's `$input`.
 
-        A node without predecessors within a map's item has the item as its input.
+        Without `sources` it is the map's item of the prefix, the input of a root in a map's body.
         """
         if len(sources) == 1:
             return self.nodes[prefix + sources[0]].output
@@ -168,14 +168,14 @@ class ExecutionState:
         return self.item(prefix) if prefix else None
 
     def joined_bytes(self, sources: Sequence[str], prefix: str = "") -> int:
-        """What `joined_output` takes as JSON, nearly: what is passed on is the same value in the state, and as many
-        times as large as it is named once it is written."""
+        """About the size of `joined_output` as JSON. A value that is passed on is shared in the state, but written once
+        more in each output."""
         if not sources and prefix:
             return self._item(prefix)[0].value_bytes
         return sum(self.nodes[prefix + source].output_bytes for source in sources)
 
     def item(self, prefix: str) -> object:
-        """The item whose nodes have this prefix."""
+        """The map's item whose nodes have this prefix."""
         items, index = self._item(prefix)
         return items.values[index]
 

@@ -9,7 +9,7 @@ from shared.json_types import JsonObject
 
 
 def view(state: ExecutionState) -> JsonObject:
-    """The run as the API shows it, whole. Nodes that nothing has happened to are not in it: they are `pending`."""
+    """The whole run as the API shows it, without the nodes that have no facts: those are `pending`."""
     shown: JsonObject = {
         "id": state.id,
         "workflow_id": state.workflow_id,
@@ -63,5 +63,5 @@ def node_view(record: NodeRecord) -> JsonObject:
 
 
 def handle_view(record: NodeRecord) -> str | list[str] | None:
-    """The handle that the node chose; a list where a switch chose several."""
+    """The handle that the node chose, `None` where it chose none; a list where a switch chose several."""
     return list(record.handles) if len(record.handles) > 1 else next(iter(record.handles), None)

@@ -1,7 +1,7 @@
-"""Expressions: JSONata between `{%` and `%}` in a parameter, found, compiled and evaluated under limits.
+"""Finds, compiles and evaluates expressions: JSONata between `{%` and `%}` in a parameter.
 
-Evaluation is a pure function of the expression, its scope, the clock and the seed that are passed in, so that a run
-can be derived again. Integers beyond 2^53 lose digits. The engine runs it in a process of its own
+Evaluation is under limits and a pure function of the expression, its scope, clock and seed, so that a run can be
+derived again. Integers beyond 2^53 lose digits. The engine runs it in a process of its own
 (`shared/engine/expressions/evaluator.py`), since a native library can crash; publishing only compiles.
 """
 
@@ -20,14 +20,14 @@ from shared.domain.expressions.quoting import MARK, Quoting
 from shared.json_types import JsonMapping
 from shared.platform.lru_cache import LruCache
 
-# What an expression may name; `reads` tells which of them, and which fields in them, one does. An item and its index
-# there are in a map's body alone.
+# The names that an expression may use; `Compiled.reads` says which of them, and which of their fields, it reads. `item`
+# and `index` exist in a map's body alone.
 ITEM_SCOPE = ("item", "index")
 SCOPE = ("trigger", "nodes", "input", "workflow", "execution", *ITEM_SCOPE)
 
 MAX_SOURCE_CHARACTERS = 10_000
 TIMEOUT_SECONDS = 1.0
-# `max_steps` and the depth of a value are bounded by the stack of the thread that evaluates: 256 MB allows these.
+# The evaluating thread's stack, 256 MB, bounds `max_steps` and `max_depth`.
 LIMITS: JsonMapping = {
     "timeout": TIMEOUT_SECONDS,
     "max_depth": 300,
@@ -37,22 +37,22 @@ LIMITS: JsonMapping = {
     "max_result_size": 1_048_576,
 }
 
-# Before each expression: its scope is read lazily from the input (bindings would be converted whole), and `$eval`,
-# which would run text from outside as code, is replaced.
+# Precedes each expression: names are read lazily from the input, where bindings would be converted whole; and `$eval`,
+# which would run untrusted text as code, is replaced.
 _PRELUDE = "({names}$eval:=function($source){{$error('$eval is not available.')}};\n{source}\n)"
 
 _EVAL = re.compile(r"\$eval\b")
 MUSTACHE_HINT = "Expressions are JSONata between {% and %}, for example {% $trigger.body.id %}."
 
 
-# Of the sources whose compiled form is kept, at up to 260 bytes of memory for each character. An entry counts for a few
-# more, so that there are not too many of them either.
+# The size of the cache of compiled expressions, in characters of their sources; each takes up to 260 bytes of memory.
+# Each entry counts for some characters more, so that there are not too many of them either.
 MAX_KEPT_CHARACTERS = 400_000
 _ENTRY_CHARACTERS = 40
 
 
 class Undefined:
-    """What a path that leads nowhere gives; `null` is a value and is not this."""
+    """The result of a path that leads nowhere; `null` is a value, and differs from it."""
 
     def __repr__(self) -> str:
         return "UNDEFINED"
@@ -71,16 +71,16 @@ class ExpressionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The text of one expression, without its marks."""
+    """The source of one expression, without `{%` and `%}`."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """An expression ready to be evaluated. `reads` is what it reads: per name of the scope `True` or a tree of
-    fields; `others` are the names that it reads and nobody defines. `reads_context`: it reads what all names stand in
-    as a whole, by `$`, `$$`, `*`, `**` or a function without an argument."""
+    """An expression ready to be evaluated. `reads` has, per name of the scope, `True` for all of it or a tree of
+    fields; `others` are undefined names that it reads, `bare_names` paths that start without `$`. `reads_context`: it
+    reads the whole scope at once, by `$`, `$$`, `*`, `**` or a function without an argument."""
 
     source: str
     expression: Expression
@@ -91,14 +91,14 @@ class Compiled:
     _exists: list[Expression] = field(default_factory=list, compare=False)
 
     def exists(self) -> Expression:
-        """The question whether the expression leads anywhere, compiled when it is first asked."""
+        """An expression for whether this one leads anywhere, compiled on first use."""
         if not self._exists:
             self._exists.append(Expression(_wrapped(f"$exists({self.source}\n)", self.reads)))
         return self._exists[0]
 
 
 _kept: LruCache[str, Compiled] = LruCache(MAX_KEPT_CHARACTERS)
-# A drain compiles large graphs in a thread.
+# For the cache above: a drain compiles large graphs in a thread.
 _lock = Lock()
 
 
@@ -120,14 +120,14 @@ def split(text: str) -> tuple[str | Source, ...]:
 
 
 def is_whole(parts: tuple[str | Source, ...]) -> bool:
-    """Whether the text is one expression and nothing but white space around it, so that the value keeps its type."""
+    """Whether the text is one expression with only white space around it, so that its value keeps its type."""
     return sum(isinstance(part, Source) for part in parts) == 1 and all(
         isinstance(part, Source) or not part.strip() for part in parts
     )
 
 
 def has_mustache(parts: tuple[str | Source, ...]) -> bool:
-    """Whether the literal text holds `{{ … }}`, which other engines evaluate and this one does not."""
+    """Whether the literal text has `{{ … }}`, which other engines evaluate and this one does not."""
     literal = (part for part in parts if isinstance(part, str))
     return any("}}" in part.partition("{{")[2] for part in literal)
 
@@ -173,7 +173,7 @@ def _compile(source: str) -> Compiled:
 
 
 def context_problems(compiled: Compiled) -> Iterator[tuple[str, str]]:
-    """What an expression must not read, each with a hint: names stand in no value that it could ask for."""
+    """(message, suggestion) for each read of the scope as a whole, which has no value: only its names have."""
     for name in compiled.bare_names:
         start = f"${name}" if name in SCOPE else f"$input.{name}"
         yield f"The path {name!r} starts nowhere.", f"Start it with a name in scope, for example {start}."
@@ -183,11 +183,12 @@ def context_problems(compiled: Compiled) -> Iterator[tuple[str, str]]:
 
 
 def evaluate(compiled: Compiled, scope: JsonMapping, now_milliseconds: int, seed: int) -> object:
-    """What the expression yields, or `UNDEFINED`; one that fails or exceeds a limit raises `ExpressionError`."""
+    """The expression's value, or `UNDEFINED`; one that fails or exceeds a limit raises `ExpressionError`."""
     try:
         value = compiled.expression.evaluate(scope, now=now_milliseconds, seed=seed, **LIMITS)
         if value is None:
-            # The library gives None for null and for nothing; with the same seed and clock this tells them apart.
+            # The library returns None both for null and for nothing; a second evaluation, with the same seed and clock,
+            # tells them apart.
             there = compiled.exists().evaluate(scope, now=now_milliseconds, seed=seed, **LIMITS)
             return None if there else UNDEFINED
     except JlensError as error:
@@ -207,7 +208,7 @@ def _wrapped(source: str, names: Iterable[str]) -> str:
 def _end(text: str, quoting: Quoting, start: int) -> int:
     end = quoting.mark(start)
     if end is None:
-        # A stray quote may have swallowed the mark; the compiler will name the quote.
+        # A stray quote may hide the mark; the compiler will report the quote.
         end = text.find(MARK, start)
     if end < 0:
         raise ExpressionError("The expression that starts with {% has no %} at its end.")

@@ -1,8 +1,8 @@
-"""What is quoted in a tenant's text: JSONata's texts, its names in backticks, and its comments.
+"""Finds the quoted parts of an expression's text: JSONata strings, names in backticks, and comments.
 
-A text is walked through once, whatever stands in it: where each kind of quote may end is listed once, and where a walk
-has led to no mark no other goes on. Graphs are read on the event loop that all of a drain's runs share, and a regular
-expression alone would begin anew at each quote that nothing closes.
+Takes linear time for any text: the ends of each kind of quote are found once, and a walk stops where an earlier one
+found no mark. Graphs are parsed on the event loop that all runs of a drain share, and a regular expression alone would
+start again at each unclosed quote.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 MARK = "%}"
 _OPENING = re.compile(r"%\}|[\"'`]|/\*")
-# What closes them is the first group; a backslash takes the next character's meaning.
+# The first group is the closing quote; a backslash escapes the next character.
 _CLOSING = {
     '"': re.compile(r'\\.|(")', re.DOTALL),
     "'": re.compile(r"\\.|(')", re.DOTALL),
@@ -25,21 +25,21 @@ _NEVER = sys.maxsize
 
 
 class Quoting:
-    """Of one text. A quote that nothing closes quotes nothing: in JSONata it may stand in a regular expression."""
+    """The quoted parts of one text. An unclosed quote quotes nothing: it may be part of a regular expression."""
 
     def __init__(self, text: str) -> None:
-        """Nothing has been looked for yet."""
+        """Searches lazily."""
         self._text = text
-        # Per kind of quote, all places where one would end: whether a character is escaped depends on the backslashes
-        # right before it alone.
+        # Per kind of quote, all places where one could end: whether a character is escaped depends only on the
+        # backslashes right before it.
         self._closings: dict[str, list[int]] = {}
-        # What stands here is followed by no mark outside of quotes.
+        # Places that no unquoted mark follows.
         self._dead: set[int] = set()
 
     def mark(self, start: int) -> int | None:
-        """Where the first `%}` stands that is not quoted, for whoever reads from `start`; `None` where none does."""
+        """The place of the first unquoted `%}` when reading from `start`; `None` where there is none."""
         seen: list[int] = []
-        for begin, _end in self._found(start):
+        for begin, _end in self._parts(start):
             if begin in self._dead:
                 break
             if self._text.startswith(MARK, begin):
@@ -49,16 +49,16 @@ class Quoting:
         return None
 
     def outside(self) -> str:
-        """The text with a blank in the place of each quoted part, and of each mark."""
+        """The text with a blank instead of each quoted part and each mark."""
         pieces, position = [], 0
-        for begin, end in self._found(0):
+        for begin, end in self._parts(0):
             if end > begin:
                 pieces.append(self._text[position:begin])
                 position = end
         return " ".join([*pieces, self._text[position:]])
 
-    def _found(self, start: int) -> Iterator[tuple[int, int]]:
-        """Where marks and quoted parts begin and end; a quote that nothing closes ends where it begins."""
+    def _parts(self, start: int) -> Iterator[tuple[int, int]]:
+        """The (start, end) of each mark and quoted part; an unclosed quote ends where it starts."""
         position = start
         while opening := _OPENING.search(self._text, position):
             begin, position = opening.span()

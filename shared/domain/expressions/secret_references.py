@@ -1,8 +1,8 @@
-"""`{% $secrets.name %}` in a node's parameters: where secrets stand, their placeholders, and their values put in.
+"""`{% $secrets.name %}` in a node's parameters: finds the references, and replaces them by placeholders or values.
 
-A secret is never evaluated. Its place in the graph is known, and until the effect is performed a placeholder stands
-there, which is what events hold. Only the places that the graph names are ever filled in, and in such a text nothing
-else comes from a run: whoever sends a placeholder in a delivery gets nothing for it.
+A secret is never evaluated. Until the effect is performed a placeholder stands in its place, also in events. Values are
+put only into the texts that have a reference in the graph, and these have no other data of the run: a placeholder in
+a delivery is never replaced.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from shared.json_types import JsonObject
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 _REFERENCE = re.compile(r"\$secrets\s*\.\s*([A-Za-z_][A-Za-z0-9_]{0,99})", re.ASCII)
 
-# A secret that JSON might say as a number; beyond that many digits nobody would.
+# A secret that a response may have as a JSON number; with more digits none would.
 _NUMBER = re.compile(r"[+-]?\d{1,300}(?:\.\d{1,300})?", re.ASCII)
 
 _URL_SAFE = str.maketrans("+/", "-_")
 
 Path = tuple[str, ...]
-# What becomes of a text in which secrets of these names stand.
+# Changes a text with references to secrets of these names.
 Change = Callable[[str, tuple[str, ...]], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A text with secrets in it: where it stands, and their names."""
+    """A text with references to secrets: its path in the parameters, and the secrets' names."""
 
     path: Path
     names: tuple[str, ...]
 
 
 def placeholder(name: str) -> str:
-    """What stands for the secret wherever it is stored or shown."""
+    """The text that stands for the secret wherever it is stored or shown."""
     return f"[secret:{name}]"
 
 
 def secret_named(source: str) -> str | None:
-    """The name of the secret that this expression is, and nothing else is in it; `None` for any other expression."""
+    """The secret's name, if the expression is a reference and nothing else; else `None`."""
     match = _REFERENCE.fullmatch(source.strip())
     return match[1] if match else None
 
 
 def references(value: object, *path: str) -> Iterator[Reference]:
-    """Every text with secrets and nothing else of a run in it, in objects; lists hold none."""
+    """Every text whose only expressions are references to secrets; those within lists are not supported."""
     if isinstance(value, str):
         names = _names(value)
         if names:
@@ -61,15 +61,15 @@ def references(value: object, *path: str) -> Iterator[Reference]:
 
 
 def masked(parameters: JsonObject) -> JsonObject:
-    """The parameters with placeholders in the place of secrets."""
+    """The parameters with placeholders for secrets."""
     return _changed(parameters, list(references(parameters)), lambda text, _names: _with_placeholders(text))
 
 
 def revealed(parameters: JsonObject, places: Sequence[Reference], secrets: Mapping[str, str]) -> JsonObject:
-    """The resolved parameters with secrets in the place of placeholders, where the graph has them."""
+    """The resolved parameters with secrets instead of placeholders, at the `places` of the graph's references."""
 
     def reveal(text: str, names: tuple[str, ...]) -> str:
-        # At once, so that a secret that looks like a placeholder stays as it is.
+        # In one pass, so that a secret that looks like a placeholder is not replaced itself.
         pattern = "|".join(re.escape(placeholder(name)) for name in names)
         return re.sub(pattern, lambda match: secrets[match[0][len("[secret:") : -1]], text)
 
@@ -77,8 +77,8 @@ def revealed(parameters: JsonObject, places: Sequence[Reference], secrets: Mappi
 
 
 def redacted(value: object, secrets: Mapping[str, str]) -> Any:
-    """JSON in which secrets, by placeholder, have become these; also encoded for a URL, within base64, or as the number
-    that a secret of digits is."""
+    """The JSON with each secret replaced by its placeholder, the key in `secrets`; also where it is URL-encoded, within
+    base64, or the number that a secret of digits stands for."""
     forms = {form: stands for stands, secret in secrets.items() for form in _forms(secret)}
     if not forms:
         return value
@@ -88,7 +88,7 @@ def redacted(value: object, secrets: Mapping[str, str]) -> Any:
 
 
 def _numbers(secret: str) -> Iterator[int | float]:
-    """The numbers that a secret of digits may come back as: exactly, or as the nearest double."""
+    """The numbers as which a secret of digits may be returned: exact, or the nearest double."""
     if _NUMBER.fullmatch(secret):
         if secret.lstrip("+-").isdigit():
             yield int(secret)
@@ -97,7 +97,8 @@ def _numbers(secret: str) -> Iterator[int | float]:
 
 def _forms(secret: str) -> Iterator[str]:
     yield from (secret, quote(secret, safe=""), quote_plus(secret))
-    # In base64 a text looks in three ways, by where it stands; its first and last characters share bits with others.
+    # In base64 a text has three forms, by its offset modulo 3. Characters that share bits with its neighbours are left
+    # out.
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + secret.encode())
         form = encoded[(before * 8 + 5) // 6 : (before + len(secret.encode())) * 8 // 6].decode()
@@ -129,7 +130,7 @@ def _names(text: str) -> tuple[str, ...]:
         names = [secret_named(part.text) for part in split(text) if isinstance(part, Source)]
     except ExpressionError:
         return ()
-    # With another expression in the text it is left alone: publishing refuses it.
+    # A text with another expression has no references: publishing refuses it.
     return tuple(dict.fromkeys(name for name in names if name is not None)) if None not in names else ()
 
 

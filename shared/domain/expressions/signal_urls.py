@@ -1,8 +1,8 @@
-"""`{% $execution.signal_urls.name %}` in a node's parameters: a URL by which whoever has it sends the run a signal.
+"""`{% $execution.signal_urls.name %}` in a node's parameters: a URL whose holder can send the run a signal.
 
-It is a credential. Like a secret it is not evaluated: a placeholder stands for it, in events too, until an effect is
-performed. Unlike with a secret, other expressions may stand beside it: a text from outside that holds the placeholder
-gets no more than the URL once again, in the same message to the same recipient.
+It is a credential. Like a secret it is not evaluated: until the effect is performed a placeholder stands for it, in
+events too. Unlike with a secret, the text may have other expressions: untrusted data with the placeholder in it yields
+only the same URL again, in the same message to the same recipient.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ MARK = "signal_urls"
 
 
 def placeholder(name: str) -> str:
-    """What stands for the URL wherever it is stored or shown."""
+    """The text that stands for the URL wherever it is stored or shown."""
     return f"[signal_url:{name}]"
 
 
 def signal_named(source: str) -> str | None:
-    """The signal whose URL this expression is, and nothing else is in it; `None` for any other expression."""
+    """The signal's name, if the expression is a reference to its URL and nothing else; else `None`."""
     match = _REFERENCE.fullmatch(source.strip())
     return (match[1] or match[2]) if match else None
 
 
 def signal_names(value: object) -> Iterator[str]:
-    """The names of all signals whose URLs stand in the JSON."""
+    """The names of all signals whose URLs the JSON refers to."""
     for text in _texts(value):
         yield from (name for part in _parts(text) if isinstance(part, Source) and (name := signal_named(part.text)))
 
 
 def masked(value: Value) -> Value:
-    """The JSON with placeholders in the place of URLs; all other expressions stay."""
+    """The JSON with placeholders for URLs; all other expressions stay."""
     return cast("Value", _masked(value))
 
 
@@ -52,7 +52,7 @@ def _masked(value: object) -> object:
 
 
 def revealed(value: Value, urls: Mapping[str, str]) -> Value:
-    """The JSON with URLs, by the signals' names, in the place of their placeholders."""
+    """The JSON with `urls`, by the signals' names, instead of their placeholders."""
     return cast("Value", _revealed(value, urls))
 
 

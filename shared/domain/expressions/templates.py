@@ -1,8 +1,8 @@
-"""A node's parameters as a template: JSON in which texts may hold expressions, filled in for one run.
+"""A node's parameters as a template: JSON whose texts may have expressions, evaluated for one run.
 
-A text that is one whole expression takes the expression's value and type; expressions embedded in a text become text,
-as JSONata's `&` would make them; all else is literal. Where a whole expression leads nowhere, its key (or its place
-in a list) is left out and its pointer is noted.
+A text that is one whole expression takes the expression's value and type; expressions within a text become text, as by
+JSONata's `&`; all else is literal. Where a whole expression leads nowhere, its key (or its place in a list) is left out
+and its pointer is reported.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ Template = Literal | Whole | Text | Object | List
 
 
 def texts(value: object, *path: str | int) -> Iterator[tuple[str, str]]:
-    """Every text in the JSON that may hold an expression, with its pointer."""
+    """(pointer, text) of every text in the JSON that may have an expression."""
     if isinstance(value, str):
         if "{%" in value or "{{" in value:
             yield pointer_of(*path), value
@@ -117,14 +117,14 @@ def expressions(template: Template) -> Iterator[Compiled]:
 
 
 def reads(template: Template) -> JsonMapping:
-    """What the template reads of its scope: per name `True` for all of it, or a tree of fields."""
+    """What the template reads of its scope: per name, `True` for all of it or a tree of fields."""
     united = union_reads([{"bindings": dict(compiled.reads)} for compiled in expressions(template)])
     bindings: JsonMapping = united["bindings"]
     return {name: bindings[name] for name in SCOPE if name in bindings}
 
 
 def cut(value: object, read: bool | JsonMapping) -> object:
-    """The part of a value that is read: an expression gives the same result over it as over the whole."""
+    """The part of a value that is read: an expression has the same result over it as over the whole value."""
     if read is True:
         return value
     if isinstance(value, dict):
@@ -135,9 +135,9 @@ def cut(value: object, read: bool | JsonMapping) -> object:
 
 
 def _emptied(value: object) -> object:
-    """A value of which only is asked that it is there: long lists are counted more often than read."""
+    """A value of which only the presence, or the length of lists, is read."""
     if isinstance(value, list):
-        # What is nothing but itself is not looked into: there may be millions of it.
+        # Scalars and empty lists are taken as they are, without a call: there may be millions of them.
         return [
             item if (kind := type(item)) is not dict and (kind is not list or not item) else _emptied(item)
             for item in value
@@ -146,9 +146,8 @@ def _emptied(value: object) -> object:
 
 
 def fill(template: Template, scope: JsonMapping, now_milliseconds: int, seed: int, undefined: list[str]) -> object:
-    """The template's value in a scope, or `UNDEFINED`; pointers of expressions that lead nowhere go to `undefined`.
-
-    An expression that fails raises `TemplateError`.
+    """The template's value in a scope, or `UNDEFINED`; adds the pointers of expressions that lead nowhere to
+    `undefined`. An expression that fails raises `TemplateError`.
     """
     if isinstance(template, Literal):
         return template.value

@@ -1,6 +1,6 @@
-"""JSON as this service takes it: strict, bounded, and never more work than its size allows. Pure.
+"""JSON as this service takes it: strict, bounded, and at a cost that grows with its size alone. Pure.
 
-`values` parses it and says what a database can store; `body_parsing` says what a request's or response's body means.
-`schema` reads a JSON Schema, `schema_validator` holds a value against it, within a `check_budget`, looking values up by
-the numbers that `interning` gives to equal ones.
+`values` parses JSON and replaces what a database cannot store; `body_parsing` reads a request's or response's body by
+its content type. `schema` checks a JSON Schema itself, `schema_validator` validates a value against it within a
+`check_budget`; `interning` gives equal values equal numbers, so that `enum` is one look-up.
 """

@@ -1,4 +1,4 @@
-"""What a request or response body means: JSON where it is JSON, fields where it is a form, else text."""
+"""A request's or response's body by its content type: JSON, the fields of a form, or text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_json(content_type: str) -> bool:
 
 
 def parse_body(raw: bytes, content_type: str) -> object:
-    """The body by its content type; none is null, malformed JSON is its text, and bytes that are no text are base64."""
+    """The body as JSON: `None` for an empty one, the text of malformed JSON, base64 of bytes that are not UTF-8."""
     if not raw:
         return None
     if is_json(content_type):
@@ -31,14 +31,14 @@ def parse_body(raw: bytes, content_type: str) -> object:
         try:
             return _form(raw)
         except ValueError:
-            return _text(raw)  # more fields than any form has
+            return _text(raw)  # too many fields
     return _text(raw)
 
 
 def read_json(raw: bytes | str) -> object:
-    """The value in JSON from outside. Half surrogate pairs and NUL, which no database keeps, become U+FFFD.
+    """The value in untrusted JSON. NUL and half surrogate pairs, which cannot be stored, become U+FFFD.
 
-    Anything else that is no sound JSON raises `InvalidRequestError`.
+    Any other malformed JSON raises `InvalidRequestError`.
     """
     try:
         return parse_json(raw)

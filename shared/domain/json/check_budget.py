@@ -1,4 +1,4 @@
-"""How much work a check of a tenant's data may be."""
+"""How much work a check of a tenant's data may take."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import NoReturn
 
 from shared.errors import LimitExceededError
 
-# Of a value against a schema, each value, keyword and listed name being one. A step takes a microsecond or two: all of
-# them hold up an event loop no longer than an evaluation of an expression may.
+# Each value, keyword and listed name is one step, of a microsecond or two: a check blocks the event loop no longer than
+# the evaluation of an expression may.
 MAX_STEPS = 40_000
-# In a function that has one request at a time, which holds nobody else up: a quarter of a second.
+# For a function that serves one request at a time, and blocks no other: a quarter of a second.
 MAX_REQUEST_STEPS = 200_000
-# For what was judged before, without limits.
+# For facts that were recorded before there were limits.
 UNLIMITED = 2**63
 
 
 class CheckBudget:
-    """What is left of so many steps."""
+    """The steps that are left."""
 
     __slots__ = ("left", "limit")
 
     def __init__(self, limit: int = MAX_STEPS) -> None:
-        """Several checks may share them."""
+        """Several checks may share one budget of `limit` steps."""
         self.limit = self.left = limit
 
     def take(self, count: int = 1) -> None:
-        """Takes so many; raises `LimitExceededError` when no more are left."""
+        """Takes `count` steps; raises `LimitExceededError` where fewer are left."""
         self.left -= count
         if self.left < 0:
             self.refuse()

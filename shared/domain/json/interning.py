@@ -1,7 +1,7 @@
-"""Numbers for JSON values: two values have the same one exactly when they are the same JSON.
+"""Interned JSON values: two values get the same number exactly when they are the same JSON.
 
-With them a value is looked up among thousands in one step. Every list and object is numbered once, from the numbers of
-what it holds, so that a whole document costs as many steps as it has values, however deeply it is nested.
+With it a value is found among thousands in one step. Every list and object is numbered once, from the numbers of its
+members, so that a whole document costs as many steps as it has values, however deeply it is nested.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 from shared.domain.json.check_budget import CheckBudget
 from shared.json_types import JsonObject
 
-# What is nested more deeply never came through the API, and Python's own stack is not without end.
+# The API takes nothing that is nested more deeply, and the recursion here must stay within Python's stack.
 MAX_NESTING = 200
 
 
 class ValueInterner:
-    """The numbers of the values of one comparison, which must stay as they are while it lasts."""
+    """Numbers the values of one comparison. The values must not change meanwhile: they are known by their `id`."""
 
     def __init__(self, steps: CheckBudget) -> None:
-        """Each value that is numbered is one of `steps`."""
+        """Numbering a value takes one of `steps`."""
         self._steps = steps
         self._numbers: dict[str, int] = {}
         self._known: dict[int, int] = {}
 
     def number(self, value: object, nesting: int = 0) -> int:
-        """The value's number; too many values, or too deep ones, raise `LimitExceededError`."""
+        """The value's number; raises `LimitExceededError` for too many values, or too deeply nested ones."""
         if not isinstance(value, (list, dict)):
             self._steps.take()
             return self._numbered(_scalar(value))
@@ -46,7 +46,7 @@ class ValueInterner:
 
 
 def _scalar(value: object) -> str:
-    """A text, for Python's hashes of texts cannot be made to collide from outside; those of numbers can."""
+    """The scalar as text: hashes of texts are salted, while numbers could be chosen so that their hashes collide."""
     if isinstance(value, str):
         return f'"{value}'
     if isinstance(value, float) and not value.is_integer():

@@ -1,8 +1,8 @@
-"""JSON Schema (https://json-schema.org/draft/2020-12), the part of it that takes time in proportion to the value.
+"""The supported keywords of JSON Schema (https://json-schema.org/draft/2020-12): those that validate in linear time.
 
-A tenant's schema is judged inside the service: `pattern` could keep it busy for hours, `$ref` for ever. A keyword that
-is not known is refused when the graph is published, rather than ignored. A check takes as many steps as the schema and
-the value have parts, ends with its 20th problem, and is refused when it takes more steps than it may.
+A tenant's schema is evaluated inside the service: `pattern` could keep it busy for hours, `$ref` for ever. An unknown
+keyword is refused when the graph is published, rather than ignored. A validation takes as many steps as schema and
+value have parts, ends with its 20th problem, and is refused beyond its budget.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shared.errors import Problem
 Path = tuple[str | int, ...]
 
 ANNOTATIONS = frozenset({"$schema", "$id", "title", "description", "default", "examples"})
-# Who has so many problems to mend is helped by no more of them.
+# More problems than these help nobody.
 MAX_PROBLEMS = 20
 
 
@@ -35,7 +35,7 @@ TYPES: Mapping[str, Callable[[object], bool]] = {
     "number": is_number,
     "integer": lambda value: is_number(value) and (isinstance(value, int) or value.is_integer()),
 }
-# Keyword → (what it bounds, whether a value is within, how that is said).
+# Keyword → (which values it bounds, whether a value is within the bound, how the message says it).
 BOUNDS: Mapping[str, tuple[Callable[[object], bool], Callable[[Any, Any], bool], str]] = {
     "minimum": (is_number, lambda value, bound: value >= bound, "be at least {}"),
     "maximum": (is_number, lambda value, bound: value <= bound, "be at most {}"),
@@ -50,7 +50,7 @@ KEYWORDS = frozenset({"type", "enum", "const", "properties", "required", "additi
 
 
 def schema_problems(schema: object, *path: str | int) -> list[Problem]:
-    """What is wrong with a schema, by JSON pointer, the first 20 places; nothing when it is sound."""
+    """The first 20 problems of a schema, with JSON pointers; none where it is valid."""
     return list(islice(_problems(schema, path), MAX_PROBLEMS))
 
 
@@ -81,7 +81,7 @@ def _keyword(keyword: str, value: object, path: Path) -> Iterator[Problem]:
 
 
 def _wanted(keyword: str, value: object) -> str | None:
-    """What the keyword's value must be, where it is not."""
+    """What the keyword's value must be; `None` where it is."""
     if keyword == "properties":
         return "Must be an object of schemas."
     if keyword == "type":

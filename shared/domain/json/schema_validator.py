@@ -1,7 +1,7 @@
-"""A value held against a schema: in as many steps as the two have parts together.
+"""Validates a value against a JSON Schema, in as many steps as value and schema have parts together.
 
-Each part of the schema is read once, however many values it applies to. A value is looked up among those that a schema
-lists by its number, not held against one after the other, and names that an object has are not looked for again.
+Each subschema is read once, however many values it applies to. `enum` and `const` compare interned values, so that a
+long `enum` costs no more than a short one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.json_types import JsonObject
 
 
 class _Rules:
-    """One schema object, read."""
+    """One schema object, prepared for many values."""
 
     __slots__ = ("bounds", "items", "listed", "named", "others", "properties", "required", "types")
 
@@ -35,17 +35,17 @@ class _Rules:
         self.items: JsonObject | bool = schema.get("items", True)
 
 
-class SchemaCheck:
-    """Checks that share their steps; schemas and values must stay as they are meanwhile."""
+class SchemaValidator:
+    """Validations that share one budget. Schemas and values must not change meanwhile."""
 
     def __init__(self, steps: CheckBudget) -> None:
-        """More than `steps` raise `LimitExceededError`, wherever a check has come to by then."""
+        """A check that needs more than `steps` raises `LimitExceededError` in its midst."""
         self._steps = steps
         self._canonical = ValueInterner(steps)
         self._rules: dict[int, _Rules] = {}
 
     def mismatches(self, schema: JsonObject | bool, value: object, *path: str | int) -> Iterator[Problem]:
-        """Where and why the value, itself at `path`, does not fit a sound schema."""
+        """Each problem of the value, which is at `path`, under a valid schema."""
         return self._mismatches(schema, value, list(path))
 
     def _mismatches(self, schema: JsonObject | bool, value: object, path: list[str | int]) -> Iterator[Problem]:
@@ -77,7 +77,7 @@ class SchemaCheck:
                 yield Problem(pointer_of(*path), f"Must {said.format(bound)}.")
 
     def _members(self, rules: _Rules, value: JsonObject, path: list[str | int]) -> Iterator[Problem]:
-        # No more names are passed here than the object has, but for those that are missing: each is a problem.
+        # No longer than the object and the problems that are read: each further required name is missing.
         for name in rules.required:
             if name not in value:
                 yield Problem(pointer_of(*path, name), "This is required.")
@@ -94,15 +94,15 @@ class SchemaCheck:
 
 
 def fits(schema: JsonObject | None, value: object, steps: CheckBudget | None = None) -> bool:
-    """Whether the value fits a sound schema; every value fits none. Raises `LimitExceededError`, as `mismatches`."""
-    return schema is None or next(SchemaCheck(steps or CheckBudget()).mismatches(schema, value), None) is None
+    """Whether the value fits a valid schema; without a schema every value does. Raises `LimitExceededError`."""
+    return schema is None or next(SchemaValidator(steps or CheckBudget()).mismatches(schema, value), None) is None
 
 
 def mismatches(
     schema: JsonObject | bool, value: object, *path: str | int, steps: CheckBudget | None = None
 ) -> list[Problem]:
-    """Where and why the value, itself at `path`, does not fit a sound schema: the first 20 places.
+    """The first 20 problems of the value, which is at `path`, under a valid schema.
 
-    A check that takes more than `steps` raises `LimitExceededError`.
+    A check that needs more than `steps` raises `LimitExceededError`.
     """
-    return list(islice(SchemaCheck(steps or CheckBudget()).mismatches(schema, value, *path), MAX_PROBLEMS))
+    return list(islice(SchemaValidator(steps or CheckBudget()).mismatches(schema, value, *path), MAX_PROBLEMS))

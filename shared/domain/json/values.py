@@ -1,4 +1,4 @@
-"""JSON from outside, strictly: RFC 8259 in UTF-8, bounded depth, finite numbers, text that Postgres can keep.
+"""Untrusted JSON, strictly: RFC 8259 in UTF-8, bounded depth, finite numbers, text that Postgres can keep.
 
 Python's own parser takes NaN and Infinity, turns 1e400 into infinity, lets NUL and half surrogate pairs through (jsonb
 refuses both) and fails on deep nesting with a RecursionError. Here each of these is an `InvalidRequestError` that
@@ -23,31 +23,31 @@ Value = TypeVar("Value")
 Container = dict[str, object] | list[object]
 
 MAX_DEPTH = 100
-# A text of so many characters is a large one.
+# From this many characters on, a text is parsed with the garbage collector off.
 LARGE = 65_536
-# So many lists and objects beside one another are those of some megabytes of JSON, or are shared.
+# From this many lists and objects on one level, each is counted once: they may be few that are shared.
 MANY = 1_000_000
-# An integer of this many digits is one that a double can hold. Larger ones would become infinity in the expression
-# language; the largest have one digit more.
+# A double can hold any integer of this many digits. Larger ones become infinity in the expression language, except
+# some of one digit more.
 SAFE_INTEGER_DIGITS = 308
 
-# Finds a run of digits fast: a look at every number would double the time that parsing takes.
+# To find long runs of digits fast: checking every number would double the time that parsing takes.
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _LONG_RUN = b"0" * (SAFE_INTEGER_DIGITS + 1)
 
-# NUL and lone surrogates: the first is no text for Postgres, the second cannot be encoded in UTF-8.
+# Postgres cannot store NUL, and lone surrogates cannot be encoded in UTF-8.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-# Only these escapes can bring one in; a raw NUL is no JSON, a raw surrogate no UTF-8.
+# Only these escapes can produce one: a raw NUL is not JSON, a raw surrogate not UTF-8.
 _SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
 def parse_json(
     raw: bytes | str, *, max_depth: int = MAX_DEPTH, refuse_unstorable: bool = True, refuse_duplicates: bool = False
 ) -> object:
-    """The value in `raw`; anything else raises `InvalidRequestError` whose problem points at the place.
+    """The value in `raw`; malformed JSON raises `InvalidRequestError` with a pointer to the place.
 
-    `refuse_unstorable` off lets NUL and lone surrogates through: see `storable`. Of duplicate names the last wins,
-    unless `refuse_duplicates`.
+    Without `refuse_unstorable` NUL and lone surrogates are let through: see `storable`. Of duplicate names the last
+    wins, unless `refuse_duplicates`.
     """
     text = _text(raw)
     try:
@@ -59,7 +59,7 @@ def parse_json(
     if text.count("[") + text.count("{") > max_depth and _tree_deeper_than(value, max_depth):
         _refuse_depth(max_depth)
     if refuse_unstorable and _SUSPICIOUS.search(text):
-        # As many as are of use: a sender may have made nothing else, far down.
+        # Only the first ones: a hostile document may hold nothing else.
         problems = tuple(
             Problem(pointer, "The text has a NUL character or half of a surrogate pair, which cannot be stored.")
             for pointer in islice(_unstorable(value, ""), 20)
@@ -107,8 +107,8 @@ def _storable_object(value: JsonObject) -> JsonObject:
 
 
 def may_be_unstorable(text: str) -> bool:
-    """Whether a JSON text, as Python writes it, may have NUL or half a surrogate pair; one search says that most do
-    not. A whole pair looks like two halves."""
+    """Whether a JSON text, as Python writes it, may have NUL or half a surrogate pair: one search rules most texts out.
+    True also for a whole pair, whose escapes look like two halves."""
     return _SUSPICIOUS.search(text) is not None
 
 
@@ -118,8 +118,7 @@ def is_storable(text: str) -> bool:
 
 
 def first_repeated(names: Iterable[str]) -> str:
-    """The first name that was there before, of names of which one is there twice; in one walk, however many there
-    are."""
+    """The first name that repeats an earlier one; raises `ValueError` where none does."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -148,14 +147,14 @@ def size_bytes(value: object) -> int:
 
 
 def sent_bytes(text: str) -> int:
-    """How many bytes a JSON text takes as an answer's body, which is itself a text in the JSON that a function returns:
-    what is marked in one is marked again in the other."""
+    """How many bytes a JSON text takes as a response's body: that is itself a text in the JSON that a function returns,
+    where quotes and backslashes are escaped once more."""
     return len(text.encode("utf-8", "surrogatepass")) + text.count('"') + text.count("\\")
 
 
 def decoded(text: str, decode: Callable[[str], Result]) -> Result:
-    """What `decode` makes of a text. Python looks for garbage the more often the more is made, among all that there is:
-    not while it makes what is in a large one, or nothing but small lists would take six times as long."""
+    """The result of `decode` on a text, for a large one with the garbage collector off: it would run the more often the
+    more objects are made, and a text of nothing but small lists would take six times as long."""
     if len(text) < LARGE or not gc.isenabled():
         return decode(text)
     gc.disable()
@@ -166,7 +165,7 @@ def decoded(text: str, decode: Callable[[str], Result]) -> Result:
 
 
 def deeper_than(value: object, limit: int) -> bool:
-    """Whether lists and objects stand in one another more than `limit` deep; a value that is shared counts once."""
+    """Whether lists and objects are nested more than `limit` deep; a value that is shared counts once."""
     level: list[Container] = [value] if isinstance(value, (dict, list)) else []
     for _ in range(limit):
         level = _distinct(_children(level))
@@ -176,7 +175,7 @@ def deeper_than(value: object, limit: int) -> bool:
 
 
 def _children(level: list[Container]) -> list[Container]:
-    """The lists and objects that stand right in these."""
+    """The lists and objects that are direct members of these."""
     return [
         child
         for parent in level
@@ -187,13 +186,13 @@ def _children(level: list[Container]) -> list[Container]:
 
 
 def _distinct(values: list[Container]) -> list[Container]:
-    """Of very many values each once, for they may be few that are shared and double from level to level. To find that
-    out of each takes ten times as long as all else here."""
+    """Each value once, where there are very many: they may be few that are shared, and double from level to level. Few
+    values are returned as they are, as finding duplicates takes ten times as long as the rest of the walk."""
     return values if len(values) < MANY else list({id(value): value for value in values}.values())
 
 
 def _tree_deeper_than(value: object, limit: int) -> bool:
-    """The same of a value just parsed, in which nothing is shared: in a sixth of the time."""
+    """As `deeper_than`, for a value just parsed, in which nothing is shared: in a sixth of the time."""
     level: list[Container] = [value] if isinstance(value, (dict, list)) else []
     for _ in range(limit):
         level = _children(level)
@@ -203,7 +202,7 @@ def _tree_deeper_than(value: object, limit: int) -> bool:
 
 
 def pointer_of(*path: str | int) -> str:
-    """The JSON pointer (RFC 6901) of a path of names and indices; of none, the whole document's: an empty text."""
+    """The JSON pointer (RFC 6901) of a path of names and indices; of an empty path, the empty text."""
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 

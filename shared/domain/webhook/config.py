@@ -1,28 +1,28 @@
-"""What the service says in a webhook's configuration, beside what the tenant wrote."""
+"""The service's own entry in a webhook's configuration, which stands beside what the tenant wrote."""
 
 from __future__ import annotations
 
 from shared.json_types import JsonMapping, JsonObject
 
-# What the service writes into the configuration of a webhook whose scheme is the tenant's own: a delivery has verified.
+# Set by the service where the signature scheme is the tenant's own: a delivery has verified, so the webhook is live.
 LIVE = "live"
-# What of a configuration says how a delivery is proven.
+# The parts of a configuration that say how a delivery is verified.
 _PROOF = ("scheme", "timestamp")
 
 
 def written(config: JsonMapping) -> JsonObject:
-    """The configuration as the tenant wrote it, without what the service says in it."""
+    """The configuration as the tenant wrote it, without the service's own entry."""
     return {name: value for name, value in config.items() if name != LIVE}
 
 
 def sent_back(config: JsonMapping, present: JsonMapping) -> JsonObject:
-    """The configuration that a tenant sends, without what the service says in the `present` one as long as it is
-    unchanged; what is changed of it stays, to be refused."""
+    """The configuration in a tenant's request, without the service's entry if that is unchanged from `present`. A
+    changed entry stays in it, so that the check refuses it."""
     return written(config) if LIVE in present and config.get(LIVE) is present[LIVE] else dict(config)
 
 
 def replaced(config: JsonMapping, present: JsonMapping) -> JsonObject:
-    """The configuration that takes the place of the `present` one: live if that is, and proves deliveries alike."""
+    """The configuration that replaces `present`. It stays live if it verifies deliveries in the same way."""
     if LIVE in present and all(config.get(name) == present.get(name) for name in _PROOF):
         return {**config, LIVE: present[LIVE]}
     return dict(config)

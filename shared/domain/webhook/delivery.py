@@ -1,4 +1,4 @@
-"""What an accepted delivery becomes: the first fact of its run, and its line in the delivery log."""
+"""An accepted delivery: its record in the job, the first fact of its run, and its entry in the delivery log."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from shared.domain.webhook.delivery_log import DeliveryLogEntry
     from shared.events.execution import ExecutionQueued
 
-# The content type that deliveries get whose body is a token (RFC 7519, section 10.3.1), whatever the sender wrote.
+# The content type of deliveries whose body is a JWT (RFC 7519, section 10.3.1), whatever the sender wrote.
 JWT = "application/jwt"
 
 
 class DeliveryRecord(TypedDict):
-    """A delivery as it stands in its job. `body` is the body's text, or its bytes in base64, as `body_encoding` says;
-    every other text is one that the database keeps. `verified` is unset where the delivery passed its webhook's check.
-    `correlation_id` and `trace` say what led to it."""
+    """A delivery as its job carries it. `body` is the body's text or, by `body_encoding`, its bytes in base64; every
+    other text can be stored (no NUL, no half surrogate pair). `verified` is unset where the delivery passed its
+    webhook's check. `correlation_id` and `trace` are the tracing context of its request."""
 
     workflow_id: str
     node_id: str | None
@@ -46,8 +46,8 @@ class DeliveryRecord(TypedDict):
 
 
 def delivery_record(record: DeliveryRecord) -> DeliveryRecord:
-    """The delivery in text that the database keeps: the one way to make a record."""
-    # The body's text stays as it was sent: its signature may be checked again, and a run sees what is read in it.
+    """The record with text that can be stored. Every record is made here."""
+    # The body's text stays as it was sent: its signature may be checked again, and a run sees the parsed body.
     without_body: DeliveryRecord = {**record, "body": ""}
     return {**storable(without_body), "body": record["body"]}
 
@@ -55,7 +55,7 @@ def delivery_record(record: DeliveryRecord) -> DeliveryRecord:
 def identified(
     record: DeliveryRecord, delivery_key: str, event_type: str | None, *, keep_raw_body: bool
 ) -> DeliveryRecord:
-    """The record of a delivery that was accepted under this key, as an event of this type."""
+    """The record of an accepted delivery, with its delivery key and event type."""
     accepted: DeliveryRecord = {**record, "delivery_key": storable(delivery_key), "event_type": storable(event_type)}
     if keep_raw_body:
         accepted["keep_raw_body"] = True
@@ -69,7 +69,7 @@ def body_bytes(delivery: JsonMapping) -> bytes:
 
 
 def body_value(raw: bytes, content_type: str) -> object:
-    """What a run sees of a delivery's body. Of a token, what it says: the delivery has been verified as a whole."""
+    """A delivery's body as its run sees it. Of a JWT, the claims: the token has been verified already."""
     if content_type != JWT:
         return parse_body(raw, content_type)
     parts = raw.strip().split(b".")
@@ -80,15 +80,15 @@ def body_value(raw: bytes, content_type: str) -> object:
 
 
 def queued(delivery: DeliveryRecord) -> ExecutionQueued:
-    """The fact that begins the run of a delivery, as it stands in its job. The version is pinned when it starts."""
+    """The fact that queues the run of a delivery. The workflow's version is pinned when the run starts."""
     return queued_with(delivery, body_value(body_bytes(delivery), delivery["content_type"]))
 
 
 def queued_with(delivery: JsonMapping, body: object) -> ExecutionQueued:
-    """The same where what its run sees of the body is known already."""
-    from shared.events.execution import ExecutionQueued  # intake, which asks for this rarely, starts without all events
+    """The same, with the body as the run sees it."""
+    from shared.events.execution import ExecutionQueued  # intake rarely needs it, and starts without the events
 
-    # Runs of what did not verify are rare, and say so; what all others would say costs room in each.
+    # Unverified deliveries are rare: only they carry the flag, so that all other triggers stay smaller.
     unverified = {} if delivery.get("verified", True) else {"verified": False}
     return ExecutionQueued(
         workflow_id=delivery["workflow_id"],
@@ -113,8 +113,8 @@ def queued_with(delivery: JsonMapping, body: object) -> ExecutionQueued:
 def entry_of_run(
     delivery: JsonMapping, tenant_id: str, execution_id: str, verdict: str = "accepted"
 ) -> DeliveryLogEntry:
-    """The line of a delivery that starts a run, with its `body` in base64 where the webhook keeps raw bytes."""
-    from shared.domain.webhook.delivery_log import log_entry  # intake, which notes few, starts without it
+    """The log entry of a delivery that starts a run, with its `body` in base64 where the webhook keeps raw bytes."""
+    from shared.domain.webhook.delivery_log import log_entry  # intake logs few deliveries itself, and starts without it
 
     row = log_entry(delivery, tenant_id, execution_id, verdict, None, delivery.get("verified", True))
     if delivery.get("keep_raw_body") and delivery["size_bytes"]:
@@ -125,7 +125,7 @@ def entry_of_run(
 def entry_without_run(
     delivery: JsonMapping, tenant_id: str, verdict: str, reason: str | None, verified: bool
 ) -> DeliveryLogEntry:
-    """The line of a delivery that started no run; `verified` says whether it passed its webhook's check."""
+    """The log entry of a delivery that started no run; `verified`: it passed its webhook's check."""
     from shared.domain.webhook.delivery_log import log_entry  # as above
 
     return log_entry(delivery, tenant_id, None, verdict, reason, verified)

@@ -1,5 +1,5 @@
-"""The delivery log's entries: what became of each delivery. Made here alone, so that no text gets in that no database
-keeps."""
+"""The delivery log's entries: what became of each delivery. Every entry is made here, so that all text in it can be
+stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.domain.timestamps import timestamp, unix_seconds
 from shared.ids import is_uuid
 from shared.json_types import JsonMapping
 
-# What becomes of a delivery.
+# The outcome of a delivery.
 Verdict = Literal[
     "accepted",
     "duplicate",
@@ -26,11 +26,11 @@ Verdict = Literal[
     "held",
     "handshake",
 ]
-# What only a delivery is that has verified. A handshake may have, and `accepted` is one that has unless its line says
-# otherwise.
+# Verdicts that only a verified delivery gets. A handshake may be verified or not; `accepted` is verified unless its
+# entry says otherwise.
 PROVEN: frozenset[str] = frozenset({"duplicate", "filtered", "throttled", "paused", "unpublished", "held"})
 
-# A sentence for the webhook's owner.
+# The reason is one sentence for the webhook's owner.
 MAX_REASON_CHARACTERS = 500
 # Postgres's `integer`.
 _MAX_INTEGER = 2**31 - 1
@@ -39,8 +39,8 @@ _TEXTS = ("reason", "delivery_key", "event_type", "method")
 
 
 class DeliveryLogEntry(TypedDict):
-    """A row of `webhook_deliveries`. `verified` says whether the delivery passed its webhook's check, unset where
-    nobody knows. `body` is in base64, where it is to be kept; `count` is how many deliveries the line stands for."""
+    """A row of `webhook_deliveries`. `verified`: the delivery passed its webhook's check; unset where that is unknown.
+    `body` is in base64, set where it is kept; `count` is how many deliveries the entry stands for."""
 
     id: str
     tenant_id: str
@@ -69,8 +69,8 @@ def log_entry(
     reason: str | None,
     verified: bool | None,
 ) -> DeliveryLogEntry:
-    """The line of a delivery (see `shared.domain.webhook.delivery`), in text that the database keeps. What no event
-    tells of a delivery that started no run stands there too."""
+    """The entry of a delivery (see `shared.domain.webhook.delivery`), with text that can be stored. Where no run was
+    started, the entry also has the method and the query, which no event has."""
     entry: DeliveryLogEntry = {
         "id": delivery["delivery_id"],
         "tenant_id": tenant_id,
@@ -92,10 +92,10 @@ def log_entry(
 
 
 def counted_entry(entry_id: str, field: str, number: str) -> DeliveryLogEntry:
-    """The line that stands for `number` deliveries of a flood, counted under `<tenant> <webhook> <verdict> <minute>`;
-    `ValueError` where that makes no sense."""
+    """The entry that stands for `number` deliveries of a flood, counted under `<tenant> <webhook> <verdict> <minute>`
+    (Unix seconds); a malformed counter raises `ValueError`."""
     tenant_id, webhook_id, verdict, minute = field.split(" ")
-    # Anything but digits would be a number to Python in ways that Redis's counter never writes.
+    # `int` would also take signs, underscores and spaces, which Redis's counter never writes.
     if not (minute.isdecimal() and number.isdecimal() and len(minute) < 12 and 0 < int(number) <= _MAX_INTEGER):
         raise ValueError("the minute and the number must be whole numbers")
     entry = read_log_entry(
@@ -115,7 +115,7 @@ def counted_entry(entry_id: str, field: str, number: str) -> DeliveryLogEntry:
 
 
 def parse_log_entry(text: str) -> DeliveryLogEntry:
-    """The line in a text that was left for it; `ValueError` where there is none in it."""
+    """The entry in a JSON text; raises `ValueError` where it is malformed."""
     try:
         value = json.loads(text)
     except RecursionError:
@@ -126,8 +126,8 @@ def parse_log_entry(text: str) -> DeliveryLogEntry:
 
 
 def read_log_entry(row: JsonMapping) -> DeliveryLogEntry:
-    """The line of a delivery that started no run in a row from outside; `ValueError` where one of its fields is none
-    that a line has."""
+    """The entry of a delivery that started no run, from untrusted JSON; a field that does not fit raises
+    `ValueError`."""
     for name in ("id", "tenant_id", "webhook_id"):
         _check(isinstance(row.get(name), str) and is_uuid(row[name]), name)
     _check(isinstance(row.get("received_at"), str) and unix_seconds(row["received_at"]) >= 0, "received_at")

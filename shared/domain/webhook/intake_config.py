@@ -1,4 +1,4 @@
-"""A webhook as intake needs it: what Redis remembers of its row. Secrets stay encrypted in it."""
+"""A webhook as intake needs it, and as Redis caches it. Its secrets stay encrypted."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ COPIED = ("id", "tenant_id", "name", "workflow_id", "node_id", "provider", "conf
 
 
 def intake_config(row: JsonMapping) -> JsonObject:
-    """`{id, tenant_id, name, workflow_id, node_id, provider, config, status, secrets, published}` of a webhook's row.
+    """`{id, tenant_id, name, workflow_id, node_id, provider, config, status, secrets, published}` of a webhook's row,
+    which has its encrypted secrets and its workflow's `published_version`.
 
-    `secrets` is `[{secret, expires_at}]`, newest first; `expires_at` unset means that it does not expire. The row is
-    one with its secrets and its workflow's `published_version`.
+    `secrets` is `[{secret, expires_at}]`, newest first; `expires_at` unset means that it does not expire.
     """
     secrets = [{"secret": row["secret"], "expires_at": None}] if row.get("secret") else []
     if row.get("previous_secret") and row.get("previous_secret_expires_at"):

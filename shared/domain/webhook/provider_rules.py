@@ -1,4 +1,4 @@
-"""What a webhook of one provider needs: its secret's form, and which configuration makes sense. Pure."""
+"""The rules of a provider's webhooks: the form of its secrets, and which configuration is valid. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from shared.errors import Problem
 from shared.json_types import JsonObject
 
-# As many random bytes as the strongest digest in use needs; also what the Standard Webhooks specification advises.
+# As many random bytes as the strongest digest in use needs; the Standard Webhooks specification advises it too.
 SECRET_BYTES = 32
 
 
@@ -27,11 +27,12 @@ def _anything(_: JsonObject) -> list[Problem]:
 class ProviderRules:
     """The rules of one provider.
 
-    `takes_secret`: the scheme knows a secret or a public key. `needs_secret`: one that is not given is generated;
-    `must_be_given`: it is the provider's, or has two parts, and cannot be made here. With neither, the provider hands
-    it over in a handshake. `base64_key`, `hex_key`: the text after `secret_prefixes` is the key in this form. `where`
-    says where the provider shows the secret, `pattern` what all of it looks like, `form` the same in words, `is_usable`
-    whether a key is in it. `config_problems` lists what is wrong with a configuration, with pointers into it.
+    `takes_secret`: the scheme uses a secret or a public key. `needs_secret`: one that is not given is generated;
+    `must_be_given`: the provider makes it, or it has two parts, so that it cannot be generated. With neither, the
+    provider sends it in a handshake. `base64_key`, `hex_key`: the text after `secret_prefixes` is the key in this
+    encoding. `where` says where the provider shows the secret, `pattern` is a regular expression for all of it, `form`
+    says the same in words, `is_usable` whether it holds a valid key. `config_problems` lists the problems of a
+    configuration, with pointers into it.
     """
 
     id: str
@@ -49,7 +50,7 @@ class ProviderRules:
 
 
 def secret_problems(rules: ProviderRules, secret: str | None) -> list[Problem]:
-    """What is wrong with a given secret; nothing where none is given."""
+    """The problems of a secret; none where no secret is given."""
     if secret is None:
         return []
     if not rules.takes_secret:
@@ -78,13 +79,13 @@ def secret_problems(rules: ProviderRules, secret: str | None) -> list[Problem]:
 
 
 def missing_secret(rules: ProviderRules) -> Problem:
-    """What is said where a secret is missing that only the provider can make."""
+    """The problem of a missing secret that only the provider can make."""
     later = 'To learn the URL first, create the webhook with "status": "awaiting_secret".'
     return Problem("/secret", f"The secret of {rules.id} must be given.", f"{rules.where} {later}".strip())
 
 
 def new_secret(rules: ProviderRules, random: bytes) -> str | None:
-    """A secret in the provider's form, out of `SECRET_BYTES` random bytes; `None` where the scheme wants none."""
+    """A secret in the provider's form, from `SECRET_BYTES` random bytes; `None` where the scheme needs none."""
     if not rules.needs_secret:
         return None
     prefix = "".join(rules.secret_prefixes)
@@ -96,5 +97,5 @@ def new_secret(rules: ProviderRules, random: bytes) -> str | None:
 
 
 def secret_context(tenant_id: str, webhook_id: str) -> str:
-    """What a webhook's encrypted secret is bound to: in another webhook's row it does not open."""
+    """The encryption context of a webhook's secret: it cannot be decrypted in another webhook's row."""
     return f"{tenant_id}:{webhook_id}"

@@ -1,4 +1,4 @@
-"""The webhook aggregate: what a provider may deliver to, and whether it may just now. Secrets are not part of it."""
+"""The webhook aggregate: which provider delivers to which trigger, and its status. Secrets are not part of it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A workflow: a draft, its published versions, and the graph in each. Pure.
 
-`fold` applies facts to the `state`. `graph_parser` reads a tenant's JSON, of this service's shape or of React Flow's,
-into a `graph`; `reachability` knows which nodes come before which. `settings` bound the runs of a version. `schedule`
-computes when a cron schedule is due, and `schedule_rows` are what publishing leaves for it.
+`fold` applies facts to the `state`. `graph_parser` parses a tenant's JSON, in this service's shape or React Flow's,
+into a `graph`; `reachability` computes each node's ancestors. `settings` are a version's timeout and error workflow.
+`schedule` computes when a cron schedule is due; `schedule_rows` are written when a workflow is published.
 """

@@ -1,4 +1,4 @@
-"""A workflow folded from its facts."""
+"""Applies facts to a workflow."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A workflow's graph: nodes joined by edges, read from a tenant's JSON and normalised to one shape.
 
-Parsing judges the form alone, so that an unfinished draft can be saved: that the types exist, the parameters fit
-them and nothing dangles is asked when the graph is published.
+Parsing checks the form alone, so that an unfinished draft can be saved: whether types exist, parameters fit them and
+edges have both ends is checked when the graph is published.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_EDGES = 4_000
 class Node:
     """One step. `join` is `any`, `all`, or how many in-edges must be live; `timeout_seconds` unset means the type's.
 
-    `delivery` is what an effect does that was cut off: it sends again, or fails.
+    `delivery` says what an interrupted effect does: repeat its request, or fail.
     """
 
     id: str
@@ -44,7 +44,7 @@ class Node:
     notes: str | None = None
 
     def as_json(self) -> JsonObject:
-        """The node in the house shape; what was not given, or is the default, is left out."""
+        """The node in this service's shape; unset fields and defaults are left out."""
         shape: JsonObject = {"id": self.id, "type": self.type}
         if self.name is not None:
             shape["name"] = self.name
@@ -70,7 +70,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What leads from a handle of one node to another node."""
+    """An edge from a handle of one node to another node."""
 
     id: str
     source: str
@@ -78,17 +78,17 @@ class Edge:
     source_handle: str = "out"
 
     def as_json(self) -> JsonObject:
-        """The edge in the house shape."""
+        """The edge in this service's shape."""
         return {"id": self.id, "source": self.source, "target": self.target, "source_handle": self.source_handle}
 
 
 class Graph:
-    """Nodes by id, in the order given, with the edges into and out of each."""
+    """Nodes by id, in the graph's order, with the edges into and out of each."""
 
     __slots__ = ("_ancestors", "edges", "incoming", "nodes", "outgoing", "successors")
 
     def __init__(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
-        """Edges whose source or target does not exist lead nowhere; publishing refuses them."""
+        """Edges whose source or target does not exist are ignored here; publishing refuses them."""
         self.nodes: Mapping[str, Node] = MappingProxyType({node.id: node for node in nodes})
         self.edges: tuple[Edge, ...] = tuple(edges)
         incoming: dict[str, list[Edge]] = {node.id: [] for node in nodes}
@@ -105,9 +105,9 @@ class Graph:
         self._ancestors: Ancestors | None = None
 
     def ancestors(self, node_id: str) -> Set[str]:
-        """Every node that this one comes after: all of them are settled before it begins."""
+        """The ids of all nodes before this one: they are settled before it starts."""
         if self._ancestors is None:
-            # Here, not above: most of what reads a graph never asks.
+            # Imported here: most users of a graph never need it.
             from shared.domain.workflow.reachability import Ancestors
 
             self._ancestors = Ancestors(
@@ -116,7 +116,7 @@ class Graph:
         return self._ancestors.of(node_id)
 
     def descendants(self, node_id: str) -> set[str]:
-        """Every node that comes after this one."""
+        """The ids of all nodes after this one."""
         after: set[str] = set()
         open_nodes = [node_id]
         while open_nodes:
@@ -127,7 +127,7 @@ class Graph:
         return after
 
     def as_json(self) -> JsonObject:
-        """`{nodes, edges}` in the house shape: what is stored."""
+        """`{nodes, edges}` in this service's shape, as it is stored."""
         return {
             "nodes": [node.as_json() for node in self.nodes.values()],
             "edges": [edge.as_json() for edge in self.edges],

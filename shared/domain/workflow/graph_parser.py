@@ -1,7 +1,7 @@
-"""A graph out of its JSON, node by node and edge by edge: our own shape, or React Flow's, which becomes it.
+"""Parses a graph from JSON in this service's shape or in React Flow's, which is converted.
 
-React Flow keeps what is ours under `data` and writes handles in camelCase (https://reactflow.dev/api-reference/types);
-what it adds for drawing alone is dropped.
+React Flow keeps our fields under `data` and writes handles in camelCase (https://reactflow.dev/api-reference/types);
+its fields for drawing are dropped.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DRAWN_EDGE = frozenset(
 
 
 def parse_node(value: object, pointer: str, problems: list[Problem]) -> Node | None:
-    """The node in the JSON at `pointer`; every problem is added to `problems`, and a node without an id is none."""
+    """The node in the JSON at `pointer`, `None` without a valid id; every problem is added to `problems`."""
     if not isinstance(value, dict):
         problems.append(Problem(pointer, "A node must be an object."))
         return None
@@ -67,7 +67,7 @@ def parse_node(value: object, pointer: str, problems: list[Problem]) -> Node | N
 
 
 def parse_edge(value: object, pointer: str, names: set[str], problems: list[Problem]) -> Edge | None:
-    """The edge in the JSON at `pointer`; `names` are the edge ids so far, and one is made up where none is given."""
+    """The edge in the JSON at `pointer`; `names` are the edge ids so far, and a missing id is generated."""
     if not isinstance(value, dict):
         problems.append(Problem(pointer, "An edge must be an object."))
         return None
@@ -96,7 +96,7 @@ def _house_shape(value: JsonObject, pointer: str) -> tuple[JsonObject, Callable[
         if "label" in inner:
             inner.setdefault("name", inner.pop("label"))
         if "parameters" not in inner and "parameters" not in fields:
-            # Without a `parameters` of its own, what else is in `data` are the parameters.
+            # Without `parameters`, all other keys of `data` are the parameters.
             inner["parameters"] = {key: inner.pop(key) for key in list(inner) if key not in NODE_KEYS}
         lifted = set(inner) - set(fields)
         fields = {**inner, **fields}
@@ -110,7 +110,7 @@ def _house_shape(value: JsonObject, pointer: str) -> tuple[JsonObject, Callable[
 
 
 class _Fields:
-    """The known keys of one object, each read once; what does not fit becomes a problem and counts as absent."""
+    """Reads the known keys of one object; a value that does not fit becomes a problem and counts as absent."""
 
     def __init__(self, fields: JsonObject, where: Callable[[str], str], problems: list[Problem]) -> None:
         self.fields, self.where, self.problems = fields, where, problems
@@ -213,8 +213,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def parse_graph(nodes: object, edges: object) -> tuple[Graph | None, list[Problem]]:
-    """The graph in a request's `nodes` and `edges`; where the form is wrong, no graph but its problems, `MAX_PROBLEMS`
-    at most."""
+    """The graph in a request's `nodes` and `edges`; of a malformed one `None`, and at most `MAX_PROBLEMS` problems."""
     problems: list[Problem] = []
     found_nodes: list[Node] = []
     found_edges: list[Edge] = []

@@ -1,4 +1,4 @@
-"""Which nodes of a graph come before which, one bit each: 125 KB for a thousand nodes that all follow each other."""
+"""The ancestors of each node of a graph, as bit sets: 125 KB for a chain of a thousand nodes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 
 class NodeSet(Set[str]):
-    """Some of a graph's nodes, by their bits in an integer."""
+    """A set of a graph's nodes, as bits of an integer."""
 
     __slots__ = ("_bits", "_mask")
 
@@ -28,12 +28,12 @@ class NodeSet(Set[str]):
 
 
 class Ancestors:
-    """The nodes before each node; one on a cycle comes before itself."""
+    """The ancestors of every node; a node on a cycle is its own ancestor."""
 
     __slots__ = ("_bits", "_masks")
 
     def __init__(self, sources: Mapping[str, Sequence[str]]) -> None:
-        """`sources` are the direct predecessors of every node. Takes one look at each edge."""
+        """`sources` are the direct predecessors of every node. Visits each edge once."""
         self._bits = {name: 1 << index for index, name in enumerate(sources)}
         self._masks: dict[str, int] = {}
         for members in _components(sources, self._masks):
@@ -44,14 +44,14 @@ class Ancestors:
             self._masks.update(dict.fromkeys(members, mask))
 
     def of(self, node_id: str) -> NodeSet:
-        """Every node that this one comes after."""
+        """The ids of all nodes before this one."""
         return NodeSet(self._bits, self._masks[node_id])
 
 
 def _components(sources: Mapping[str, Sequence[str]], done: Mapping[str, int]) -> Iterator[list[str]]:
-    """Nodes that lead to each other together, every other node alone; each after all that lead to it.
+    """The strongly connected components (nodes on a common cycle, or single nodes), each after its predecessors.
 
-    The caller adds each to `done`. Tarjan's algorithm, without recursion: graphs are deeper than Python's stack.
+    The caller adds each to `done`. Tarjan's algorithm without recursion: graphs are deeper than Python's stack.
     """
     numbers: dict[str, int] = {}
     lowest: dict[str, int] = {}

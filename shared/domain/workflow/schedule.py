@@ -1,7 +1,7 @@
-"""When a cron schedule is due: five fields, in a time zone, right across changes of the clock.
+"""When a cron schedule is due: five fields, in a time zone, correct across changes to and from daylight saving time.
 
 The fields are those of crontab(5), as Debian's cron reads them: a fixed time that a change of the clock skips is due
-right after the change, one that it repeats is due once; `*` and steps go by the time that really passes.
+right after the change, one that it repeats is due once; `*` and steps count elapsed time.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from cronsim import CronSim, CronSimError
 
 from shared.domain.timestamps import timestamp, unix_seconds
 
-# Missed ticks are counted up to here; a minute's schedule misses so many in a day.
+# Missed ticks are counted up to this: what a schedule of every minute misses in a day.
 MOST_COUNTED = 1_440
 
 
 class ScheduleError(ValueError):
-    """A cron expression or a time zone that makes no sense; its text says which and why."""
+    """A malformed cron expression or an unknown time zone; the text says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ticks:
-    """What is due of a schedule: the `latest` tick, how many `missed` ones lie before it, and the one that is `next`.
+    """The due ticks of a schedule: the `latest` one, how many `missed` ones lie before it, and the `next` one.
 
-    Times are timestamps; `next` is `None` for a schedule that never comes again, such as 30 February.
+    Times are timestamps; `next` is `None` for a schedule without a further tick, such as 30 February.
     """
 
     latest: str
@@ -36,13 +36,13 @@ class Ticks:
 
 
 def check_cron(cron: str) -> str:
-    """The expression itself when it is one; else `ScheduleError`."""
+    """The cron expression itself; a malformed one raises `ScheduleError`."""
     next_tick(cron, "UTC", 0)
     return cron
 
 
 def check_timezone(name: str) -> str:
-    """The time zone's name itself when there is one; else `ScheduleError`."""
+    """The time zone's name itself; an unknown one raises `ScheduleError`."""
     _zone(name)
     return name
 
@@ -54,12 +54,12 @@ def next_tick(cron: str, timezone: str, after: float) -> str | None:
 
 
 def ticks_until(cron: str, timezone: str, due_at: str, now: float) -> Ticks:
-    """What is due at the Unix time `now` of a schedule whose tick at `due_at` has not been taken.
+    """The ticks that are due at `now` (Unix seconds), from the tick at `due_at` on, which has not started a run yet.
 
-    A schedule whose ticks were missed, because nothing ran, is due once for all of them.
+    Ticks that were missed, because nothing ran, start one run together.
     """
     due = unix_seconds(due_at)
-    # Backwards from a moment that is no tick itself, for that one would be left out.
+    # Backwards from after `now`: the iterator leaves out the time that it starts from.
     backwards = islice(_ticks(cron, timezone, now + 1, reverse=True), MOST_COUNTED + 1)
     passed = [tick for tick in (moment.timestamp() for moment in backwards) if due <= tick <= now]
     latest = max(passed, default=due)

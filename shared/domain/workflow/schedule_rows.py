@@ -1,4 +1,4 @@
-"""The schedules of a workflow that is being published."""
+"""The rows of `schedules` for a workflow that is being published."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ TRIGGER = "schedule_trigger"
 
 
 def schedule_rows(workflow: Workflow, happened_at: str) -> list[JsonObject]:
-    """`{node_id, version, cron, timezone, next_at}` for each schedule trigger of the draft that is published now."""
+    """`{node_id, version, cron, timezone, next_at}` for each schedule trigger of the draft that is being published."""
     nodes = [node for node in workflow.nodes if node["type"] == TRIGGER]
     if not nodes:
         return []
-    # Cron expressions and time zones are needed by those alone who have schedules.
+    # Imported here: most workflows have no schedules.
     from shared.domain.workflow.schedule import next_tick
 
     rows = []

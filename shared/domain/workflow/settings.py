@@ -1,4 +1,4 @@
-"""What a workflow's settings say about its runs. They are saved with each version, so that a run is pinned to them."""
+"""A workflow's settings for its runs. They are saved with each version, so that a run is pinned to them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from shared.json_types import JsonMapping
 
 @dataclass(frozen=True, slots=True)
 class WorkflowSettings:
-    """`timeout_seconds` is how long a run may take from its start, waits included; unset, as long as it likes.
-    `error_workflow_id` is the workflow that is run when a run has failed."""
+    """`timeout_seconds` is how long a run may take from its start, waits included; unset, without limit.
+    `error_workflow_id` is the workflow that is run after a run has failed."""
 
     timeout_seconds: float | None = None
     error_workflow_id: str | None = None
 
     def deadline(self, started_at: float) -> str | None:
-        """When a run that starts then (Unix seconds) has to have ended."""
+        """The deadline (a timestamp) of a run that starts at `started_at` (Unix seconds); `None` without a timeout."""
         return None if self.timeout_seconds is None else timestamp(started_at + self.timeout_seconds)
 
 
 def parse_settings(settings: JsonMapping) -> tuple[WorkflowSettings, list[Problem]]:
-    """What the settings say, and what is wrong with them. Names that are none of ours are the tenant's own, unless they
-    look like a misspelling."""
+    """The settings and their problems. Unknown names are the tenant's own, unless they look like a misspelling."""
     problems, known = [], WorkflowSettings.__slots__
     timeout_seconds, error_workflow_id = settings.get("timeout_seconds"), settings.get("error_workflow_id")
     if timeout_seconds is not None and not _is_duration(timeout_seconds):

@@ -1,6 +1,6 @@
-"""The workflow aggregate: a draft that changes and the versions that were published of it.
+"""The workflow aggregate: a draft that changes, and its published version.
 
-How its facts lead to it is in `shared/domain/workflow/fold.py`.
+`shared/domain/workflow/fold.py` applies its facts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from shared.json_types import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """A workflow after its events. `version` counts the saved drafts; `published_version` is the one new runs take."""
+    """A workflow after its events. `version` counts the saved drafts; `published_version` is the one for new runs."""
 
     id: str
     tenant_id: str
