@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from shared.bootstrap import services
 from shared.commands.enqueue_resume import enqueue_resume
@@ -21,12 +22,14 @@ from shared.engine.run.executor import RunExecutor
 from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import Journal, Piggyback
 from shared.engine.run.memory_limiter import MemoryLimiter
-from shared.engine.run.secret_injection import SecretReader
 from shared.errors import WorkflowEngineError
 from shared.ids import new_id
 from shared.nodes.node_kinds import EffectPermissions
 from shared.observability import emit
 from shared.platform.deadline import within
+
+if TYPE_CHECKING:
+    from shared.engine.run.secret_reader import SecretReader
 
 logger = logging.getLogger(__name__)
 # Entries of the delivery log that are left this close to the end are the next drain's.
@@ -39,9 +42,7 @@ async def drain(remaining_seconds: Callable[[], float], waking: str | None = Non
     name, parts, guard = new_id(), services(), expression_evaluator()
     piggyback = Piggyback()
     journal = Journal(parts.events, piggyback=piggyback)
-    permissions = EffectPermissions(
-        parts.settings.outbound_allow, parts.settings.aws_allow, secret_reader(), _signal_url
-    )
+    permissions = EffectPermissions(parts.settings.outbound_allow, parts.settings.aws_allow, _secrets, _signal_url)
     publish, notify_resume = parts.replies.publish, partial(enqueue_resume, parts)
     budget = RunBudget(parts.settings.run_max_facts, parts.settings.run_max_bytes)
     memory = MemoryLimiter(parts.settings.drain_max_bytes)
@@ -104,9 +105,15 @@ async def _signal_url(tenant_id: str, execution_id: str, name: str) -> str:
     return await signal_url(tenant_id, execution_id, name)
 
 
+async def _secrets(tenant_id: str, names: Sequence[str]) -> Mapping[str, str]:
+    return await secret_reader()(tenant_id, names)
+
+
 @cache
 def secret_reader() -> SecretReader:
     """This process's secrets, remembered for a moment."""
+    from shared.engine.run.secret_reader import SecretReader  # few nodes name a secret
+
     return SecretReader(services().secrets)
 
 

@@ -34,7 +34,7 @@ from shared.engine.run.executor import RunExecutor
 from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import RETRY_SECONDS, Journal
 from shared.engine.run.memory_limiter import MemoryLimiter
-from shared.engine.run.secret_injection import SecretReader
+from shared.engine.run.secret_reader import SecretReader
 from shared.engine.verify.verify_execution import verify_execution
 from shared.events.envelope import RecordedEvent
 from shared.ids import new_id
