@@ -181,12 +181,18 @@ def test_the_database_is_reached_through_the_supabase_client_alone() -> None:
     assert reaching == []
 
 
-def test_unit_tests_lie_where_their_modules_do() -> None:
-    """A folder of tests/unit is a package of `shared`, or one of the folders beside it."""
-    folders = {path.parent.relative_to(ROOT / "tests/unit") for path in (ROOT / "tests/unit").rglob("test_*.py")}
-    assert [
-        str(one) for one in folders if not any((ROOT / beside / one).is_dir() for beside in ("shared", ".", "tests"))
-    ] == []
+def is_about_a_module(test: Path) -> bool:
+    """Whether a module of the test's package begins the test's name: `test_catalog_patterns` is about `catalog`."""
+    folder, name = test.parent.relative_to(ROOT / "tests/unit"), test.stem.removeprefix("test_")
+    modules = [module for beside in ("shared", ".", "tests") for module in (ROOT / beside / folder).glob("*.py")]
+    stems = {module.stem.strip("_") for module in modules if module.stem != "__init__"}
+    return any(name == stem or name.startswith(f"{stem}_") for stem in stems)
+
+
+def test_unit_tests_mirror_the_modules() -> None:
+    """`tests/unit/x/test_y.py`, or `test_y_….py`, is about `shared/x/y.py`; or about `local/…` or `tests/…`."""
+    tests = sorted((ROOT / "tests/unit").rglob("test_*.py"))
+    assert [str(test.relative_to(ROOT)) for test in tests if not is_about_a_module(test)] == []
 
 
 def test_every_package_says_what_it_is_for_and_has_nothing_else_in_it() -> None:
@@ -196,6 +202,6 @@ def test_every_package_says_what_it_is_for_and_has_nothing_else_in_it() -> None:
     assert [str(path) for path in packages if not ast.get_docstring(ast.parse(path.read_text()))] == []
 
 
-def test_no_underscored_module_is_imported_from_outside_its_package() -> None:
-    """There is none: a module that only its package may use is no less guessable for a name without an underscore."""
+def test_no_module_is_underscored() -> None:
+    """So none is imported from outside its package: what only a package uses has a name that says what is in it."""
     assert [str(path) for path in PYTHON if path.stem.startswith("_") and not path.stem.startswith("__")] == []
