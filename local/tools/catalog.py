@@ -176,9 +176,9 @@ def providers_page() -> str:
         if options:
             lines += ["| config | meaning | unset |", "| --- | --- | --- |"]
             for name, option in options.items():
-                choices = f" ({', '.join(f'`{one}`' for one in option['choices'])})" if option.get("choices") else ""
+                choices = ", ".join(f"`{choice}`" for choice in option.get("choices") or ())
                 unset = "required" if option.get("required") else "the provider's default"
-                lines.append(f"| `{name}` | {option['title']}{choices} | {unset} |")
+                lines.append(f"| `{name}` | {option['title']}{f' ({choices})' if choices else ''} | {unset} |")
             lines.append("")
     return "\n".join(lines)
 
@@ -208,7 +208,7 @@ def _type(described: JsonMapping, definitions: JsonMapping) -> str:
     if "const" in described:
         return f"`{described['const']}`"
     if "anyOf" in described:
-        return " \\| ".join(dict.fromkeys(_type(one, definitions) for one in described["anyOf"]))
+        return " \\| ".join(dict.fromkeys(_type(option, definitions) for option in described["anyOf"]))
     kind = described.get("type")
     if kind == "array":
         return f"list of {_type(described.get('items', {}), definitions)}"

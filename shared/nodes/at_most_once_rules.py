@@ -1,4 +1,4 @@
-"""Where `delivery: at_most_once` may stand in a graph: at effects that nothing in the graph attempts again."""
+"""Where `delivery: at_most_once` is allowed in a graph: at effects that nothing in the graph retries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SUGGESTION = 'Remove it, or set delivery to "at_least_once".'
 
 
 def delivery_problems(type_: AnyNodeType, node: Node, pointer: str) -> Iterator[Problem]:
-    """What contradicts a node's delivery, or the delivery of a node in its body: a retrier sends again."""
+    """Conflicts between a node's retriers and its `delivery`, or that of a node in its body: a retrier sends again."""
     if node.delivery == "at_most_once":
         if not type_.is_effect:
             message = f"A {type_.name} sends nothing: delivery is for effects."

@@ -1,9 +1,9 @@
-"""What the effects on AWS share: the tenant's allow-list, and AWS's errors as a node's.
+"""Shared by the effects on AWS: the check against the tenant's allow-list, and AWS errors as node errors.
 
-All tenants' runs have the drain's one role. So a resource is only used when the deployment's allow-list gives it to the
-tenant: by entries `tenant_id=resource`, or `*=resource` for all. A resource is written there as in the node's parameter
-(an ARN, a queue's URL, a sender's address), and `*` in it stands for anything. IAM is the outer wall: the role has no
-more than `template.yaml` is told to give it.
+All tenants' runs use the drain's one IAM role. So a resource is only used when the deployment's allow-list grants it to
+the tenant: by entries `tenant_id=resource`, or `*=resource` for all. A resource is written there as in the node's
+parameter (an ARN, a queue's URL, a sender's address), and `*` in it is a wildcard. IAM is the second limit: the role
+has only the permissions that `template.yaml` is configured with.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ Arn = Annotated[str, Field(max_length=2_048, pattern=r"^arn:[a-z0-9-]+:[a-z0-9-]
 
 
 def is_allowed(tenant_id: str, resource: str, entries: Iterable[str]) -> bool:
-    """Whether the allow-list's entries `tenant_id=resource` give the resource to the tenant."""
-    given = (entry.partition("=") for entry in entries)
+    """Whether the allow-list's entries `tenant_id=resource` grant the resource to the tenant."""
+    grants = (entry.partition("=") for entry in entries)
+    # No resource's name has a second line, on which a pattern could match.
     is_line = "\n" not in resource
-    return is_line and any(tenant in (tenant_id, "*") and fits(resource, pattern) for tenant, _, pattern in given)
+    return is_line and any(tenant in (tenant_id, "*") and fits(resource, pattern) for tenant, _, pattern in grants)
 
 
-async def aws_call(effect: EffectContext, resource: str, service: str, operation: str, **arguments: Any) -> Any:
-    """What the service answers; a resource that is not the tenant's, and every failure, raises `NodeError`."""
+async def aws_call(effect: EffectContext, resource: str, service: str, operation: str, **arguments: object) -> Any:
+    """The service's response; a resource that is not granted to the tenant, and every failure, raises `NodeError`."""
     if not is_allowed(effect.tenant_id, resource, effect.permissions.aws):
         raise NodeError("aws_refused", f"{resource} is not among the resources that this tenant's workflows may use.")
     from shared.aws.calls import AwsCallError, call
@@ -40,13 +41,14 @@ async def aws_call(effect: EffectContext, resource: str, service: str, operation
         raise NodeError(error.code, error.message, error.details) from error
 
 
-def said(answer: Any, name: str) -> Any:
-    """What the service says under this name; an answer without it raises `NodeError`: it is none of the service's."""
-    if not isinstance(answer, dict) or name not in answer:
+def response_field(response: object, name: str) -> Any:
+    """The value of a field that every response of the service has; one without it raises `NodeError`, as a proxy sent
+    it."""
+    if not isinstance(response, dict) or name not in response:
         raise NodeError("network", f"The service's answer has no {name}.")
-    return answer[name]
+    return response[name]
 
 
-def given(**arguments: Any) -> JsonObject:
-    """The arguments without those that are unset: boto3 refuses None."""
+def without_none(**arguments: object) -> JsonObject:
+    """The arguments without those that are `None`, which boto3 refuses."""
     return {name: value for name, value in arguments.items() if value is not None}

@@ -1,8 +1,7 @@
-"""The charsets that an answer's text may be in.
+"""The charsets in which a response's text is decoded.
 
-Python knows more names than these: codings of bytes that are no text, ones whose decoding takes a time that grows with
-the square of the text (punycode), and it keeps every unknown name that it has been asked for. So it is asked for none
-that a server has made up.
+Python's codec registry has more: codecs of bytes that are not text, and ones that take quadratic time (punycode); and
+it remembers every unknown name that it is asked for. So no name that comes from a server is passed to it.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ CHARSETS = frozenset(_NAMES.split())
 
 
 def charset_of(content_type: str) -> str:
-    """The charset that a Content-Type names, in Python's words; `utf-8` where it names none, or none of the known."""
-    found = httpx.Response(200, headers=httpx.Headers({"content-type": content_type})).charset_encoding
-    name = (found or "").strip().lower().replace("_", "-")
+    """The charset that a Content-Type names, as Python calls it; `utf-8` for none, or one not in the list."""
+    declared = httpx.Response(200, headers=httpx.Headers({"content-type": content_type})).charset_encoding
+    name = (declared or "").strip().lower().replace("_", "-")
     return name if name in CHARSETS else "utf-8"

@@ -1,7 +1,7 @@
-"""Taking the content coding off an HTTP answer's body, step by step: never more in memory than may be kept.
+"""Incremental decoding of an HTTP response's body, with a bound on memory.
 
-A few kilobytes of gzip can stand for gigabytes, and a coding laid on a coding multiplies that. So a request asks for
-none (`accept-encoding: identity`); of an answer that has one all the same, one is taken off, and its growth is watched.
+A few kilobytes of gzip can decode to gigabytes, and nested codings multiply that. So a request asks for none
+(`accept-encoding: identity`); of a response that has one all the same, one coding is decoded, and its ratio is bounded.
 The names of codings are those of https://www.iana.org/assignments/http-parameters.
 """
 
@@ -11,7 +11,7 @@ import zlib
 
 from shared.nodes.node_kinds import NodeError
 
-# How many times its coded size a body may be, and up to which decoded size that is not asked.
+# The greatest ratio of a body's decoded size to its coded size, and the decoded size up to which it is not checked.
 MAX_RATIO = 100
 UNWATCHED_BYTES = 65_536
 STEP_BYTES = 65_536
@@ -20,7 +20,7 @@ _GZIP = frozenset({"gzip", "x-gzip"})
 
 
 class BodyDecoder:
-    """Collects one body: `take` each chunk as it came, then `finish`."""
+    """Decodes one body: `take` each chunk as received, then `finish`."""
 
     def __init__(self, content_encoding: str, limit: int) -> None:
         """`content_encoding` is the header's value, `limit` how many bytes the decoded body may have."""
@@ -32,8 +32,8 @@ class BodyDecoder:
         self._has_ended = False
 
     def take(self, chunk: bytes) -> None:
-        """One chunk more. Raises `NodeError`: `limit` for a body too large, or one that grows beyond `MAX_RATIO`;
-        `response` for one that its coding does not fit, or a coding that is not known here."""
+        """Decodes one more chunk. Raises `NodeError`: `limit` for a body that is too large or exceeds `MAX_RATIO`,
+        `response` for one that is not valid in its coding, or for a coding that is not supported."""
         self._coded_bytes += len(chunk)
         if self._coding in _PLAIN:
             self._add(chunk)
@@ -43,7 +43,7 @@ class BodyDecoder:
             raise NodeError("response", f"The answer has the content coding {self._coding[:100]!r}; {_KNOWN}")
 
     def finish(self) -> bytes:
-        """The whole body. One that ends amid its coding raises `NodeError`, `response`."""
+        """The whole body. One that is truncated raises `NodeError`, `response`."""
         if self._inflater is not None and not self._has_ended:
             raise NodeError("response", f"The answer ends amid its content coding {self._coding!r}.")
         return bytes(self._body)
@@ -52,7 +52,7 @@ class BodyDecoder:
         while chunk:
             if self._inflater is None or self._has_ended:
                 if self._inflater is not None and self._coding not in _GZIP:
-                    return  # what follows a deflated body belongs to nothing
+                    return  # bytes after the end of a deflated body are ignored
                 # gzip may be several members, one after the other (RFC 1952 §2.2).
                 self._inflater, self._has_ended = self._new_inflater(chunk), False
             try:

@@ -1,8 +1,8 @@
-"""Names of hosts that workflows call, resolved in threads of their own and remembered for a moment.
+"""DNS lookups of hosts that workflows call, in a thread pool of their own, with a short cache.
 
-A name server that does not answer blocks a thread for as long as the system's resolver likes (30 s and more): these are
-not the threads that anything else here waits for, and a tenant has few of them. What is remembered is what is judged
-and connected to, each time anew (see `outbound`).
+A name server that does not answer blocks a thread for as long as the system's resolver waits (30 s and more). So
+lookups share no threads with anything else, and a tenant may occupy few of them. Cached addresses are checked anew for
+each connection (see `guarded_transport`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shared.platform.bulkhead import BulkheadThreads
 from shared.platform.lru_cache import LruCache
 
 LOOKUP_SECONDS = 5.0
-# How long addresses are used again: the system's resolver does not say how long they hold.
+# How long addresses are cached: the system's resolver does not tell their TTL.
 KNOWN_SECONDS = 10.0
 FAILED_SECONDS = 2.0
 MAX_REMEMBERED = 1_000
@@ -35,12 +35,12 @@ class _Answer(NamedTuple):
 
 
 def system_lookup(host: str) -> tuple[str, ...]:
-    """The host's addresses, as the system finds them; none where there are none. It blocks."""
+    """The host's addresses, from the system's resolver; an empty tuple where there are none. It blocks."""
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError):
         return ()
-    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 class Resolver:
@@ -49,7 +49,7 @@ class Resolver:
     def __init__(
         self, lookup: Callable[[str], tuple[str, ...]] = system_lookup, lookup_seconds: float = LOOKUP_SECONDS
     ) -> None:
-        """`lookup` gives a name's addresses and may block; after `lookup_seconds` nobody waits for it any more."""
+        """`lookup` returns a name's addresses and may block; after `lookup_seconds` its callers stop waiting for it."""
         self._lookup, self._lookup_seconds = lookup, lookup_seconds
         self._threads = BulkheadThreads(MAX_LOOKUPS, LOOKUPS_OF_A_TENANT, "resolver")
         self._known: LruCache[_Name, _Answer] = LruCache(MAX_REMEMBERED)
@@ -62,22 +62,23 @@ class Resolver:
         name = (tenant_id, host.lower())
         known = self._known.get(name)
         if known is None or known.until <= time.monotonic():
-            known = _Answer(await self._found(name), 0)
+            known = _Answer(await self._shared_lookup(name), 0)
         if not known.addresses:
             raise httpcore.ConnectError(f"The name {host} could not be resolved.")
         return known.addresses
 
     def forget(self, tenant_id: str, host: str) -> None:
-        """Makes the next request look the name up: nobody answered at the addresses it had."""
+        """Drops the name from the cache, after a connection to none of its addresses succeeded."""
         self._known.take((tenant_id, host.lower()))
 
-    async def _found(self, name: _Name) -> tuple[str, ...]:
-        """Looked up once, however many ask at once, and given up together."""
+    async def _shared_lookup(self, name: _Name) -> tuple[str, ...]:
+        """The addresses from one lookup that concurrent callers share; empty after the timeout."""
         task = self._under_way.get(name)
         if task is None:
             task = self._under_way[name] = asyncio.create_task(self._look_up(name))
         try:
             async with asyncio.timeout(self._lookup_seconds):
+                # Shielded: one caller's cancellation must not end the lookup for the others.
                 return await asyncio.shield(task)
         except TimeoutError:
             self._remember(name, ())
@@ -86,11 +87,11 @@ class Resolver:
     async def _look_up(self, name: _Name) -> tuple[str, ...]:
         tenant_id, host = name
         try:
-            found = await self._threads.run(tenant_id, lambda: self._lookup(host))
+            addresses = await self._threads.run(tenant_id, lambda: self._lookup(host))
         finally:
             del self._under_way[name]
-        self._remember(name, found)
-        return found
+        self._remember(name, addresses)
+        return addresses
 
     def _remember(self, name: _Name, addresses: tuple[str, ...]) -> None:
         seconds = KNOWN_SECONDS if addresses else FAILED_SECONDS

@@ -1,4 +1,4 @@
-"""How a graph hangs together: what starts it, what each node comes after, and whether a run of it goes forward."""
+"""A graph's structure: its triggers, the bodies of its maps, and whether it is acyclic and reachable."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ def is_trigger(node: Node) -> bool:
 
 
 def trigger_for(graph: Graph, trigger: JsonObject) -> str | None:
-    """The trigger node that a run with this trigger starts from; `None` when the graph has none that fits.
+    """The id of the trigger node that a run with this trigger starts from; `None` when the graph has none that fits.
 
-    A run by hand starts from any trigger, so that a webhook's workflow can be tried out; so does a run that another one
-    starts.
+    A manual run starts from any trigger, so that a webhook's workflow can be tried out; so does a child run.
     """
     triggers = {node.id: node.type for node in graph.nodes.values() if is_trigger(node)}
     if trigger.get("node_id") is not None:
@@ -46,7 +45,7 @@ def graph_at(graph: Graph, prefix: str) -> Graph:
 
 
 def shape_problems(graph: Graph, pointer: str) -> Iterator[Problem]:
-    """What is wrong with a workflow's graph as a whole; `pointer` is where the graph stands."""
+    """What is wrong with a workflow's graph as a whole; `pointer` is the graph's JSON pointer."""
     triggers = [node.id for node in graph.nodes.values() if is_trigger(node)]
     if not triggers:
         suggestion = "Add a webhook_trigger, a schedule_trigger or a manual_trigger."
@@ -78,13 +77,14 @@ def body_shape_problems(graph: Graph, pointer: str) -> Iterator[Problem]:
 
 def _cycle_problems(graph: Graph, pointer: str) -> Iterator[Problem]:
     positions = {name: index for index, name in enumerate(graph.nodes)}
-    for name in _cycle(graph):
+    for name in _on_cycles(graph):
         message = f"The node {name!r} is part of a cycle."
         yield Problem(f"{pointer}/nodes/{positions[name]}", message, "A run only goes forward.")
 
 
-def _cycle(graph: Graph) -> list[str]:
-    """The nodes that lie on a cycle, in order: what is left when ends are taken off from both sides."""
+def _on_cycles(graph: Graph) -> list[str]:
+    """The nodes on a cycle or between two, in order: those that remain when nodes without a successor or without a
+    predecessor are removed again and again."""
     left = dict.fromkeys(graph.nodes)
     while True:
         ends = [

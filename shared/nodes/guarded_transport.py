@@ -1,8 +1,8 @@
-"""Connections to public addresses alone, as httpx's transport.
+"""An httpx transport that connects to public addresses alone (the guard against server-side request forgery).
 
-A name is resolved here, its addresses are judged, and the connection goes to the very address that was judged, so a
-second answer of the name server changes nothing. This happens below httpx, on every connection and so on every
-redirect; TLS still verifies the name.
+A name is resolved here, its addresses are checked, and the connection goes to the very address that was checked, so DNS
+rebinding changes nothing. This happens below httpx, on every connection and so on every redirect; TLS still verifies
+the name.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """A connection to the first judged address of the host that accepts it."""
+        """A connection to the first permitted address of the host that accepts one; a host without any raises
+        `OutboundRefusedError`."""
         addresses = await self._resolver.addresses(self._tenant_id, host)
         if host.lower() not in self._allowed and f"{host.lower()}:{port}" not in self._allowed:
             addresses = tuple(address for address in addresses if is_public(address))
@@ -64,7 +65,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         raise AssertionError("unreachable: the last address connects or raises")
 
     async def connect_unix_socket(self, path: str, *_arguments: Any, **_options: Any) -> httpcore.AsyncNetworkStream:
-        """Never: a socket file is not on the internet."""
+        """Always raises `OutboundRefusedError`: a socket file is not on the internet."""
         raise OutboundRefusedError(f"{path} is not an address that workflows may reach.")
 
     async def sleep(self, seconds: float) -> None:
@@ -73,10 +74,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
 
 class GuardedTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport over guarded connections."""
+    """httpx's transport over a `GuardedBackend`."""
 
     def __init__(self, context: ssl.SSLContext, backend: GuardedBackend, max_connections: int) -> None:
-        """`max_connections` are kept as well, once they are idle."""
+        """Up to `max_connections`, all of which may stay open when idle, for `KEPT_SECONDS`."""
         super().__init__(verify=context, trust_env=False)
         # httpx has no argument for the network backend; its transport is a thin layer over this pool.
         self._pool = self.pool = httpcore.AsyncConnectionPool(

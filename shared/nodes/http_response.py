@@ -1,10 +1,10 @@
-"""Reading an HTTP answer: how much of it, as what, and what kind of failure it is."""
+"""Reading an HTTP response: its size limit, its decoding, and the error class of a failed one."""
 
 from __future__ import annotations
 
 import base64
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import httpx
 
@@ -14,26 +14,26 @@ from shared.nodes.charsets import charset_of
 from shared.nodes.content_decoding import BodyDecoder
 from shared.nodes.node_kinds import Completed, NodeError
 
-# How much of a failure's body is kept in its error, in characters.
+# How much of a failed response's body its error contains, in characters.
 ERROR_BODY_CHARACTERS = 2_000
 _TEXTUAL = ("text/", "application/xml", "application/javascript", "application/x-www-form-urlencoded")
-# Cookies are credentials; an answer's headers are kept for good.
+# Cookies are credentials, and a response's headers are stored for good.
 _DROPPED = frozenset({"set-cookie", "set-cookie2"})
 
 
 class Wanted(Protocol):
-    """The parameters that say how an answer is read."""
+    """The node's parameters that say how its response is read."""
 
     @property
     def response(self) -> str: ...
     @property
-    def success(self) -> list[Any]: ...
+    def success(self) -> list[int | str]: ...
     @property
     def max_response_bytes(self) -> int: ...
 
 
 class Received(NamedTuple):
-    """An answer with a status that is a success, its body as it came."""
+    """A successful response, its body not parsed yet."""
 
     status: int
     headers: dict[str, str]
@@ -41,21 +41,21 @@ class Received(NamedTuple):
 
 
 async def received(wanted: Wanted, response: httpx.Response, now: float) -> Received:
-    """The whole answer; a status that is no success, or a body that is too large, raises `NodeError`."""
+    """The whole response; a status that is no success, or a body that is too large, raises `NodeError`."""
     raw = await _read(response, wanted.max_response_bytes)
     status = response.status_code
     headers = {name: value for name, value in response.headers.items() if name not in _DROPPED}
-    if not any(_matches(status, one) for one in wanted.success):
+    if not any(_matches(status, pattern) for pattern in wanted.success):
         details = {"status": status, "body": raw.decode(errors="replace")[:ERROR_BODY_CHARACTERS]}
         message = f"The server answered {status} {response.reason_phrase}".strip() + "."
         raise NodeError(_class(status), message, details, retry_after(response.headers, now))
     return Received(status, headers, raw)
 
 
-def completed(wanted: Wanted, answer: Received) -> Completed:
+def completed(wanted: Wanted, response: Received) -> Completed:
     """The output `{status, headers, body}`; a body that cannot be read raises `NodeError`."""
-    body = _body(wanted.response, answer.headers, answer.raw)
-    return Completed({"status": answer.status, "headers": answer.headers, "body": body})
+    body = _body(wanted.response, response.headers, response.raw)
+    return Completed({"status": response.status, "headers": response.headers, "body": body})
 
 
 def retry_after(headers: httpx.Headers, now: float) -> float | None:
@@ -81,26 +81,26 @@ def retry_after(headers: httpx.Headers, now: float) -> float | None:
 
 async def _read(response: httpx.Response, limit: int) -> bytes:
     decoder = BodyDecoder(response.headers.get("content-encoding", ""), limit)
-    # Raw: httpx would take off as many codings as it is told of, each chunk whole.
+    # Raw: httpx would decode every coding that the header lists, and each chunk as a whole.
     async for chunk in response.aiter_raw():
         decoder.take(chunk)
     return decoder.finish()
 
 
-def _body(kind: str, headers: dict[str, str], raw: bytes) -> Any:
+def _body(wanted: str, headers: dict[str, str], raw: bytes) -> object:
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "json" or (kind == "auto" and is_json(content_type)):
-        if not raw and kind == "auto":
+    if wanted == "json" or (wanted == "auto" and is_json(content_type)):
+        if not raw and wanted == "auto":
             return None
         try:
             return read_json(raw)
         except InvalidRequestError as error:
-            if kind == "json":
+            if wanted == "json":
                 raise NodeError("invalid_output", f"The answer is not JSON: {error.detail}") from error
             return raw.decode(errors="replace")
-    if kind == "base64":
+    if wanted == "base64":
         return base64.b64encode(raw).decode()
-    if kind == "text" or content_type.startswith(_TEXTUAL):
+    if wanted == "text" or content_type.startswith(_TEXTUAL):
         return raw.decode(charset_of(headers.get("content-type", "")), errors="replace")
     if not raw:
         return None

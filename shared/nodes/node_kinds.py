@@ -1,8 +1,8 @@
 """The five kinds of node types, what their functions are given and return, and the one `dispatch` over them.
 
 A node's type is a `Trigger`, `Pure`, an `Effect`, a `Call` or a `Map`, and has exactly the functions that its kind
-needs. Whoever treats nodes by their kind is a `NodeHandler` with one method for each: the engine's runner, the dry run
-and the derivation. A sixth kind would not pass mypy before each of them treats it.
+needs. Code that treats nodes by their kind is a `NodeHandler` with one method for each: the engine's runner, the dry
+run and the derivation. mypy would refuse a sixth kind until each of them treats it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Requests from tenants' workflows to the world, kept away from our own network and from each other.
+"""HTTP clients for requests from tenants' workflows, isolated from our own network and from each other.
 
-Where a connection may lead is judged in `guarded`. Each tenant has connections of its own, which keep nothing of a
-request: a server may take a connection for a caller whom it knows. How many a tenant may have is bounded by its share
-(see `shared.platform.bulkhead`).
+`guarded_transport` checks where a connection may lead. Each tenant has a connection pool of its own, because a server
+may authenticate a connection instead of each request. A tenant's requests under way are bounded by its share (see
+`shared.platform.bulkhead`).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ MAX_REDIRECTS = 5
 
 def allowed_of(tenant_id: str, entries: Iterable[str]) -> frozenset[str]:
     """The hosts (`host` or `host:port`) that the allow-list's entries `tenant_id=host[:port]` open for a tenant."""
-    found = (entry.partition("=") for entry in entries)
-    return frozenset(host.lower() for tenant, _, host in found if tenant == tenant_id and host)
+    grants = (entry.partition("=") for entry in entries)
+    return frozenset(host.lower() for tenant, _, host in grants if tenant == tenant_id and host)
 
 
 class Limits(NamedTuple):
-    """What one process may have: requests under way, how many of them may be one tenant's, open connections, those kept
-    for later included, and clients. Beyond the last two, what was idle for longest is closed."""
+    """One process's limits: requests under way in all and of one tenant, open connections (idle ones included), and
+    clients. Beyond the last two, the least recently used idle ones are closed."""
 
     requests: int = 256
     requests_of_a_tenant: int = 64
@@ -45,16 +45,16 @@ LIMITS = Limits()
 
 
 class _Client:
-    """One tenant's client, and how many requests use it just now."""
+    """One tenant's client, and how many requests use it at the moment."""
 
     def __init__(self, transport: GuardedTransport) -> None:
         self._pool, self.users = transport.pool, 0
         self.http = httpx.AsyncClient(
             transport=transport,
             trust_env=False,
-            # It keeps none: what one run is given, no other run's request carries, and no redirect either.
+            # Stores no cookies: one run's would be sent with another run's requests, and with redirects.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            # httpx would ask for codings, which are read step by step here (see `shared/nodes/content_decoding.py`).
+            # By default httpx asks for codings and decodes them without a bound (see `content_decoding`).
             headers={"accept-encoding": "identity"},
             max_redirects=MAX_REDIRECTS,
             timeout=None,  # noqa: S113  # each request as a whole is under its node's timeout
@@ -62,18 +62,18 @@ class _Client:
 
     @property
     def connections(self) -> list[httpcore.AsyncConnectionInterface]:
-        """Those that are open; the pool lets go of others when it is next used."""
+        """The open ones; the pool drops closed ones when it is next used."""
         return [connection for connection in self._pool.connections if not connection.is_closed()]
 
 
 class Outbound:
-    """All of one event loop's requests to the world."""
+    """The outbound HTTP clients of one event loop."""
 
     def __init__(
         self, resolver: Resolver | None = None, context: ssl.SSLContext | None = None, limits: Limits = LIMITS
     ) -> None:
         """`context` says whose certificates are trusted; unset, the usual authorities'. Loading them takes 20 ms."""
-        # It writes each URL into the log, and a secret may stand in one.
+        # At INFO httpx logs each URL, which may contain a secret.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         self._resolver = resolver or Resolver()
         self._context = context or httpx.create_ssl_context(trust_env=False)
@@ -83,9 +83,9 @@ class Outbound:
 
     @asynccontextmanager
     async def client(self, tenant_id: str, allowed: frozenset[str]) -> AsyncIterator[httpx.AsyncClient]:
-        """A client for one request of the tenant, once it may make one; `allowed` as for `GuardedBackend`.
+        """A client for one request of the tenant, as soon as its share has room; `allowed` as for `GuardedBackend`.
 
-        A kept connection is not judged again: it is for the tenant and the list that it was made for.
+        A pooled connection is not checked again, so pools are separate by tenant and by allow-list.
         """
         async with self._places.place(tenant_id):
             client = self._client(tenant_id, allowed)
@@ -111,7 +111,7 @@ class Outbound:
         return self._clients[key]
 
     async def _make_room(self) -> None:
-        """Closes idle connections where there are too many, and lets go of clients: the least recently used first."""
+        """Closes idle connections and clients beyond the limits, the least recently used first."""
         excess = sum(len(client.connections) for client in self._clients.values()) - self._limits.connections
         surplus = len(self._clients) - self._limits.clients
         for key, client in list(self._clients.items()):
@@ -132,7 +132,7 @@ _outbound: Outbound | None = None
 
 
 def outbound() -> Outbound:
-    """This process's."""
+    """This process's `Outbound`, made on first use."""
     if _outbound is None:
         use(Outbound())
     assert _outbound is not None
@@ -140,7 +140,7 @@ def outbound() -> Outbound:
 
 
 def use(made: Outbound | None) -> None:
-    """Makes this one the process's; `None`: a new one when it is asked for."""
+    """Replaces the process's `Outbound`; with `None` a new one is made on next use."""
     global _outbound  # one per process
     _outbound = made
 

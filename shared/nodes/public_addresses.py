@@ -1,6 +1,6 @@
-"""Which addresses are of the public internet, which alone workflows may reach.
+"""Which addresses belong to the public internet: workflows may reach no others.
 
-What the addresses mean: the IANA special-purpose registries,
+Sources: the IANA special-purpose registries,
 https://www.iana.org/assignments/iana-ipv4-special-registry and its IPv6 sister.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 
-# Special ranges that older versions of the standard library take for public.
+# Special ranges that `ipaddress` in older versions of Python takes for public.
 _ALSO_SPECIAL = tuple(
     ipaddress.ip_network(text)
     for text in ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "3fff::/20", "5f00::/16")
@@ -18,7 +18,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_public(text: str) -> bool:
-    """Whether an IP address is one of the public internet, in whatever IPv6 wrapping an IPv4 address comes."""
+    """Whether an IP address is public. An IPv4 address embedded in IPv6 (mapped, 6to4, Teredo, NAT64) counts as
+    itself."""
     address = ipaddress.ip_address(text.split("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         inner = _embedded(address)

@@ -1,5 +1,4 @@
-"""Node types by name. A type is the `NODE` of the module of its name in `types/`, imported when it is first
-asked for."""
+"""Node types by name. A type is the `NODE` of the module of its name in `types/`, imported on first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where secrets may stand in a graph."""
+"""Where a node's parameters may refer to secrets."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from shared.nodes.node_type import AnyNodeType
 
 
 def secret_problems(type_: AnyNodeType, parameters: object, pointer: str) -> Iterator[Problem]:
-    """What is wrong with the places of secrets among a node's parameters.
+    """What is wrong with the references to secrets among a node's parameters.
 
-    They are for effects, whose outputs are looked through for them; a text with a secret has no other expression in
-    it, or what comes from outside could stand beside it; and a list is no place, for its items move when one leads
-    nowhere.
+    Only effects may have them: their outputs are redacted. A string with a secret has no other expression in it, or
+    data from outside could stand next to the secret. A list cannot hold one: its items shift when an expression among
+    them yields nothing, and the secret's recorded place would be wrong.
     """
     for path, in_list, text in _texts(parameters, (), False):
         try:
             sources = [secret_named(part.text) for part in split(text) if isinstance(part, Source)]
         except ExpressionError:
-            continue  # said elsewhere
+            continue  # `validation` reports it
         place = pointer + pointer_of(*path)
         if all(name is None for name in sources):
             continue

@@ -1,4 +1,4 @@
-"""Where the URLs of signals may stand in a graph."""
+"""Where a node's parameters may refer to the URLs of signals."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from shared.nodes.node_type import AnyNodeType
 
 
 def awaited_signals(graph: Graph) -> set[str]:
-    """The names, where they are written out, of all signals that a node here or in a map's body waits for."""
-    found: set[str] = set()
+    """The literal names of all signals that a node here or in a map's body waits for."""
+    awaited: set[str] = set()
     for node in graph.nodes.values():
         name, body = node.parameters.get("name"), node.parameters.get("body")
         if node.type == "wait_for_signal" and isinstance(name, str) and "{%" not in name:
-            found.add(name)
+            awaited.add(name)
         if node.type == "map" and isinstance(body, dict):
             inner, _ = parse_graph(body.get("nodes"), body.get("edges", []))
-            found |= awaited_signals(inner) if inner is not None else set()
-    return found
+            awaited |= awaited_signals(inner) if inner is not None else set()
+    return awaited
 
 
 def signal_url_problems(
     type_: AnyNodeType, parameters: JsonObject, awaited: Callable[[], Set[str]], pointer: str
 ) -> Iterator[Problem]:
-    """What is wrong with the URLs of signals among a node's parameters: they are for effects, and for signals that
-    a node of the workflow waits for, which `awaited` says."""
+    """What is wrong with the references to signals' URLs among a node's parameters: only effects may have them, and
+    only of signals that a node of the workflow waits for, which `awaited` returns."""
     for where, text in texts(parameters):
         if MARK not in text:
             continue
         try:
             sources = [part.text for part in split(text) if isinstance(part, Source)]
         except ExpressionError:
-            continue  # said elsewhere
+            continue  # `validation` reports it
         for name in filter(None, map(signal_named, sources)):
             if not type_.is_effect:
                 message = f"A {type_.name} cannot use a signal's URL: effects can."

@@ -1,4 +1,4 @@
-"""Whether a graph can be published: every problem, with a JSON pointer to it and a way to mend it."""
+"""Whether a graph can be published: every problem, with a JSON pointer to it and a suggestion."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from shared.nodes.registry import names, node_type
 from shared.nodes.secret_rules import secret_problems
 from shared.nodes.signal_rules import awaited_signals, signal_url_problems
 
-# Maps within maps: so deep at most.
+# How deep maps may be nested.
 MAX_DEPTH = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where a graph stands: as the workflow's own, or as the body of the map `map_id` in the graph around it.
-    `awaited` are the signals that the workflow waits for, looked for when they are first asked for."""
+    `awaited` returns the signals that the workflow waits for, computed on first use."""
 
     graph: Graph
     awaited: Callable[[], Set[str]]
@@ -81,8 +81,8 @@ class _Place:
 
 
 def validate_graph(graph: Graph) -> list[Problem]:
-    """What keeps the graph from being published, in the order of its nodes and edges, `MAX_PROBLEMS` at most; nothing
-    when it is valid."""
+    """What keeps the graph from being published, in the order of its nodes and edges, `MAX_PROBLEMS` at most; empty
+    for a valid graph."""
     return list(islice(_graph(_Place(graph, cache(lambda: awaited_signals(graph)))), MAX_PROBLEMS))
 
 
@@ -113,7 +113,7 @@ def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
         yield Problem(f"{pointer}/id", f"Outside of the body there is a node {node.id!r} too.", "Give it another id.")
     yield from delivery_problems(type_, node, pointer)
     yield from secret_problems(type_, node.parameters, f"{pointer}/parameters")
-    yield from signal_url_problems(type_, _filled(type_, node), place.awaited, f"{pointer}/parameters")
+    yield from signal_url_problems(type_, _templated(type_, node), place.awaited, f"{pointer}/parameters")
     expressions = list(_expressions(place, type_, node, f"{pointer}/parameters"))
     yield from (problem for problem in expressions if isinstance(problem, Problem))
     yield from _parameters(type_, node, f"{pointer}/parameters")
@@ -173,7 +173,7 @@ def _parameters(type_: AnyNodeType, node: Node, pointer: str) -> Iterator[Proble
         for detail in error.errors(include_url=False, include_input=False):
             path, expression = _walk(node.parameters, detail["loc"])
             place = pointer + pointer_of(*path)
-            # What an expression yields is known when it runs; its type is checked then.
+            # An expression's value is known when the node runs, and is checked then.
             if place in seen or (expression and path[-1] not in type_.literal):
                 continue
             seen.add(place)
@@ -213,12 +213,12 @@ def _fields_at(type_: AnyNodeType, path: list[int | str]) -> list[str]:
     return [name for model in inner for name in getattr(model, "model_fields", ())]
 
 
-def _filled(type_: AnyNodeType, node: Node) -> JsonObject:
+def _templated(type_: AnyNodeType, node: Node) -> JsonObject:
     return {name: value for name, value in node.parameters.items() if name not in type_.verbatim}
 
 
 def _expressions(place: _Place, type_: AnyNodeType, node: Node, pointer: str) -> Iterator[Problem]:
-    for where, text in texts(_filled(type_, node)):
+    for where, text in texts(_templated(type_, node)):
         try:
             parts = split(text)
         except ExpressionError as error:
@@ -227,7 +227,7 @@ def _expressions(place: _Place, type_: AnyNodeType, node: Node, pointer: str) ->
         if has_mustache(parts):
             yield Problem(pointer + where, "{{ }} is not an expression here.", MUSTACHE_HINT)
         for part in parts:
-            if isinstance(part, Source) and not _is_put_in(part.text):
+            if isinstance(part, Source) and not _is_inserted(part.text):
                 try:
                     compiled = compile_expression(part.text)
                 except ExpressionError as error:
@@ -237,12 +237,12 @@ def _expressions(place: _Place, type_: AnyNodeType, node: Node, pointer: str) ->
                 yield from _names(place, node, compiled, pointer + where)
 
 
-def _is_put_in(source: str) -> bool:
+def _is_inserted(source: str) -> bool:
     return secret_named(source) is not None or signal_named(source) is not None
 
 
 def _credentials(compiled: Compiled, pointer: str) -> Iterator[Problem]:
-    """What is put in as it is, and here in an expression that does more with it."""
+    """Secrets and signals' URLs in expressions that compute with them: each is only ever inserted as it is."""
     if "secrets" in compiled.others:
         yield Problem(pointer, "A secret is put in as it is.", "Write {% $secrets.name %} and nothing else in it.")
     of_run = compiled.reads.get("execution")
@@ -254,7 +254,7 @@ def _credentials(compiled: Compiled, pointer: str) -> Iterator[Problem]:
 def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Iterator[Problem]:
     for name in compiled.others:
         if name == "secrets":
-            continue  # said by itself
+            continue  # `_credentials` reports it
         yield Problem(
             pointer, f"Nothing is called ${name}.", did_you_mean(f"${name}", [f"${known}" for known in SCOPE])
         )

@@ -1,6 +1,6 @@
-"""The facts of a node that calls a workflow, derived from the run's state for those that are recorded.
+"""The facts of a node that calls a workflow, derived from the run's state to be compared with the recorded ones.
 
-Which version was published, how long the node was to wait and how the called run ended come from outside.
+Which version was published, how long the node was to wait and how the child run ended are taken as recorded.
 """
 
 from __future__ import annotations

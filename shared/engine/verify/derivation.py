@@ -1,7 +1,7 @@
-"""The fact that today's code would have recorded next, derived from a run's state for the one that is recorded.
+"""The fact that today's code would have recorded next, derived from a run's state to be compared with the recorded one.
 
-What comes from outside is taken from the recorded one as it stands: what started the run, signals, cancellations, what
-effects answered, when things happened, and how long a retry's jitter was drawn.
+Inputs from outside are taken from the recorded fact: the trigger, signals, cancellations, effects' results, times, and
+the jitter of a retry's backoff.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from shared.events.node import ItemFailed, ItemSucceeded, NodeSkipped
 if TYPE_CHECKING:
     from shared.events.facts import ExecutionFact
 
-# A drain that cannot carry a run out, or that dies of it again and again, ends it so; the events do not tell why. How
-# much a run may record is for each deployment to say.
+# Codes with which a drain ends a run that it cannot carry out, or that crashes drains again and again: the events hold
+# no cause. `limit` is among them because each deployment sets its own budget of facts.
 _GIVEN_UP = frozenset({"drain_died", "internal_error", "job_failed", "limit"})
 _NO_GRAPH = frozenset({"not_published", "invalid_graph"})
 

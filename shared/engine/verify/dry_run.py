@@ -1,4 +1,4 @@
-"""What would this version make of what started a run? Nothing is stored and nothing leaves."""
+"""Runs a version on the trigger of a recorded run. Nothing is stored and no request leaves."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ from shared.events.execution import ExecutionQueued, ExecutionStarted
 from shared.json_types import JsonObject
 from shared.queries.response_size import omit_largest
 
-# Above this size, outputs and parameters are left out of an answer that would not fit.
+# Outputs and parameters above this size are left out of a response that would not fit.
 LARGE_BYTES = 65_536
 
 
 async def dry_run(
     services: Services, guard: ExpressionEvaluator, actor: Actor, execution_id: str, command: ReplayExecution
 ) -> JsonObject:
-    """The comparison of the run with what the version makes of it, as `shared.domain.execution.comparison.compared` has
-    it.
+    """The comparison of the recorded run with the dry run, as `shared.domain.execution.comparison.compared` returns it.
 
-    What effects answered and which signals came is taken from the recorded run, by node and item. Raises what
-    `replay_execution` does, and `UnprocessableError` for what takes too long or is too large to be answered.
+    Results of effects and signals are taken from the recorded run, by node and item. Raises what `replay_execution`
+    does, and `UnprocessableError` for a run that takes too long or a comparison that is too large for a response.
     """
     events = await services.events.read_all(actor.tenant_id, execution_id)
     original = await known_run(services, actor, execution_id, events)
@@ -62,7 +61,7 @@ async def dry_run(
 async def _recorded_program(
     services: Services, original: ExecutionState, chosen: CompiledWorkflow
 ) -> CompiledWorkflow | None:
-    """The program that the run is pinned to, if it is yet."""
+    """The compiled version that the run is pinned to; `None` for a run that has not started."""
     if original.workflow_version is None:
         return None
     if original.workflow_version == chosen.version:
@@ -72,7 +71,7 @@ async def _recorded_program(
 
 
 def _started(original: ExecutionState, program: CompiledWorkflow, trigger: JsonObject) -> ExecutionState:
-    """A run of the same id and the same moments, so that expressions see what they saw."""
+    """The state of a run with the same id and times, so that expressions see the same scope; raises as `no_trigger`."""
     node_id = program.trigger_for(trigger)
     if node_id is None:
         raise no_trigger(program.version)
@@ -84,8 +83,9 @@ def _started(original: ExecutionState, program: CompiledWorkflow, trigger: JsonO
 
 
 def _fitted(comparison: JsonObject) -> JsonObject:
-    """The answer without what is large where it would not fit; the original's is in its events."""
-    sides = [one[side] for one in comparison["nodes"].values() for side in ("original", "replayed")]
+    """The comparison, without large values where it would not fit into a response; the recorded ones are in the run's
+    events. Raises `UnprocessableError` where it does not fit even so."""
+    sides = [node[side] for node in comparison["nodes"].values() for side in ("original", "replayed")]
     parts = (comparison["original"], comparison["replayed"], *filter(None, sides))
     large = [(part, name) for part in parts for name in ("output", "parameters") if name in part]
     if not omit_largest(comparison, large):

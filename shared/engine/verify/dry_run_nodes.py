@@ -1,7 +1,7 @@
-"""The nodes of a run that is only tried: pure ones run, and what another run recorded answers for all others.
+"""The nodes of a dry run: pure ones compute, all others take their results from a recorded run.
 
-Nothing leaves and nothing is waited for. Each node sees the clock that it saw in the recorded run, so that what differs
-is the workflow's doing.
+No request leaves and no wait takes time. Each node sees the clock that it saw in the recorded run, so that every
+difference comes from the workflow's version.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from shared.events.facts import ExecutionFact
 
 
-# A node that nothing recorded answers for waits for ever.
+# The end of the wait of a node for which nothing is recorded.
 NEVER = timestamp(253_402_300_799)
-# Which version is called is decided when it is.
+# In a dry run nothing is called; a version would be chosen when it is.
 UNKNOWN_VERSION = 0
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -46,10 +46,10 @@ class RecordedOutcome:
 
 
 class RecordedOutcomes:
-    """What a run recorded, by the paths of its nodes."""
+    """How the nodes of a recorded run ended, by their paths."""
 
     def __init__(self, events: Iterable[RecordedEvent], program: CompiledWorkflow | None) -> None:
-        """`program` is the recorded run's."""
+        """`program` is the recorded run's; without it, no node has an outcome."""
         self._outcomes: dict[str, RecordedOutcome] = {}
         self._types = dict(_types(program.root)) if program is not None else {}
         began: dict[str, int] = {}
@@ -61,7 +61,7 @@ class RecordedOutcomes:
                 self._outcomes[fact.node_id] = RecordedOutcome(fact, began.get(fact.node_id, fact.evaluated_at))
 
     def of(self, step: Step) -> RecordedOutcome | None:
-        """The answer to a node; `None` where it never ended, or was of another type."""
+        """The recorded outcome of a node; `None` where it never ended, or was of another type."""
         if self._types.get(_INDEX.sub("", step.path)) != step.compiled.node.type:
             return None
         return self._outcomes.get(step.path)
@@ -71,10 +71,10 @@ class DryRunNodes:
     """One run's nodes. `inputs` resolves their parameters, as in a real run."""
 
     def __init__(
-        self, state: ExecutionState, program: CompiledWorkflow, guard: ExpressionEvaluator, answers: RecordedOutcomes
+        self, state: ExecutionState, program: CompiledWorkflow, guard: ExpressionEvaluator, outcomes: RecordedOutcomes
     ) -> None:
-        """`state` is that of a run which has started; `answers` are those of the recorded one."""
-        self._state, self._program, self._answers = state, program, answers
+        """`state` is that of a run which has started; `outcomes` are the recorded run's."""
+        self._state, self._program, self._outcomes = state, program, outcomes
         self.inputs = NodeInputResolver(state, program.root, guard)
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class DryRunNodes:
         self.inputs.close()
 
     async def run(self) -> None:
-        """Takes the run as far as it comes: to its end, or to nodes that nothing recorded answers for."""
+        """Runs until the end, or until only nodes are left that wait because nothing is recorded for them."""
         ready_nodes = ReadyNodes(self._state, self.inputs.scopes, self.record, self._end_map)
         ready = ready_nodes.begun()
         while ready:
@@ -93,20 +93,20 @@ class DryRunNodes:
             self.record(outcome(self._program.root.graph, self._state))
 
     async def _settle(self, step: Step) -> None:
-        """Settles the node, or opens a map; one that nothing recorded answers for is left waiting."""
-        answer = self._answers.of(step)
-        evaluated_at = answer.evaluated_at if answer is not None else _now()
+        """Settles the node, or opens a map; a node for which nothing is recorded is left waiting."""
+        recorded = self._outcomes.of(step)
+        evaluated_at = recorded.evaluated_at if recorded is not None else _now()
         try:
-            await self._attempt(step, answer, evaluated_at)
+            await self._attempt(step, recorded, evaluated_at)
         except NodeError as error:
             self._fail(step, error)
 
-    async def _attempt(self, step: Step, answer: RecordedOutcome | None, evaluated_at: int) -> None:
+    async def _attempt(self, step: Step, recorded: RecordedOutcome | None, evaluated_at: int) -> None:
         if step.compiled.node.disabled:
             self.record(self.inputs.success(step, 1, self.inputs.passed_on(step), evaluated_at, []))
             return
         resolved, undefined = await self.inputs.fill(step, evaluated_at)
-        dispatch(step.compiled.type.kind, _DryAttempt(self, step, answer, resolved, undefined, evaluated_at))
+        dispatch(step.compiled.type.kind, _DryAttempt(self, step, recorded, resolved, undefined, evaluated_at))
 
     def _end_map(self, path: str, is_success: bool) -> None:
         step, record = self.inputs.scopes.step(path), self._state.nodes[path]
@@ -118,7 +118,7 @@ class DryRunNodes:
             self._fail(step, error)
 
     def _fail(self, step: Step, error: NodeError) -> None:
-        # No retry: what another attempt would bring, nobody recorded.
+        # No retry: there is no recorded result for another attempt.
         self.record(NodeFailed(step.path, 1, error.as_json(), step.compiled.node.on_error, _now()))
 
     def record(self, fact: ExecutionFact) -> None:
@@ -133,21 +133,21 @@ class _DryAttempt:
 
     nodes: DryRunNodes
     step: Step
-    answer: RecordedOutcome | None
+    recorded: RecordedOutcome | None
     resolved: JsonObject
     undefined: list[str]
     evaluated_at: int
 
     def trigger(self, _kind: Trigger) -> None:
         self._parse()
-        self._take_answer()
+        self._take_recorded()
 
     def pure(self, kind: Pure[Parameters]) -> None:
         """Time passes at once; a signal is taken from the recorded run."""
         parameters = self._parse()
         wait = kind.wait(parameters, self.evaluated_at / 1000)
         if wait is not None and wait.signal is not None:
-            self._take_answer()
+            self._take_recorded()
             return
         step, inputs = self.step, self.nodes.inputs
         completed = step.compiled.type.bounded(parameters, kind.compute(parameters, inputs.inputs(step)))
@@ -159,12 +159,12 @@ class _DryAttempt:
             self._parse()
         path = self.step.path
         self.nodes.record(NodeStarted(path, 1, self.nodes.inputs.effect_key(path), self.resolved, self.evaluated_at))
-        self._take_answer()
+        self._take_recorded()
 
     def call(self, _kind: Call[Parameters]) -> None:
         self._parse()
         self.nodes.record(NodeStarted(self.step.path, 1, None, self.resolved, self.evaluated_at, UNKNOWN_VERSION))
-        self._take_answer()
+        self._take_recorded()
 
     def map(self, _kind: Map[Parameters]) -> None:
         self._parse()
@@ -174,15 +174,15 @@ class _DryAttempt:
     def _parse(self) -> Parameters:
         return self.step.compiled.type.parse(self.resolved)
 
-    def _take_answer(self) -> None:
+    def _take_recorded(self) -> None:
         """Records how the node ended in the recorded run; one that did not end there is left waiting."""
-        step, answer = self.step, self.answer
-        if answer is None:
+        step, recorded = self.step, self.recorded
+        if recorded is None:
             self.nodes.record(NodeWaiting(step.path, 1, NEVER, self.resolved, self.evaluated_at, self.undefined))
-        elif isinstance(answer.fact, NodeFailed):
-            self.nodes.record(replace(answer.fact, handled=step.compiled.node.on_error))
+        elif isinstance(recorded.fact, NodeFailed):
+            self.nodes.record(replace(recorded.fact, handled=step.compiled.node.on_error))
         else:
-            self.nodes.record(replace(answer.fact, undefined=self.undefined))
+            self.nodes.record(replace(recorded.fact, undefined=self.undefined))
 
 
 def _now() -> int:

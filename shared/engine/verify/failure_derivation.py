@@ -1,4 +1,4 @@
-"""A node's failure, or its next attempt, derived from the run's state for the one that is recorded."""
+"""A node's failure, or its next attempt, derived from the run's state to be compared with the recorded one."""
 
 from __future__ import annotations
 

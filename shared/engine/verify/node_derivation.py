@@ -1,4 +1,4 @@
-"""A node's next fact, derived from the run's state for the one that is recorded."""
+"""A node's next fact, derived from the run's state to be compared with the recorded one."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class _Success:
         return next((fact for fact in facts if fact == recorded), facts[0])
 
     async def effect(self, _kind: Effect[Parameters]) -> NodeSucceeded:
-        """An effect's answer is taken as it stands."""
+        """An effect's result is taken as recorded."""
         compiled, record, recorded = self.context.step.compiled, self.context.record, self.recorded
         if not self.context.is_running:
             raise UnderivableError("The effect had not been started.")
@@ -211,7 +211,7 @@ class _Success:
 
 
 def _is_over(wait: Wait, record: NodeRecord, evaluated_at: int, happened_at: str) -> bool:
-    """Whether the time of a wait has passed; a long one of which no beginning is recorded raises `UnderivableError`."""
+    """Whether a wait's time has passed; a long wait whose beginning is not recorded raises `UnderivableError`."""
     is_long = wait.signal is not None or wait.until - evaluated_at / 1000 > LONGEST_WAIT_SECONDS + LATE_SECONDS
     if is_long and record.wake_at is None:
         raise UnderivableError("The node had not begun to wait.")

@@ -1,8 +1,7 @@
-"""Whether a run is what its inputs make of it: every decision and every pure output is derived again from its events.
+"""Verifies that a run follows from its inputs: every decision and every pure output is derived again from its events.
 
-Event by event, the fact that today's code would have recorded there is compared with the one that is. What comes from
-outside is taken as it stands: what started the run, signals, cancellations, what effects answered, when things
-happened, and how long the draw of a retry's jitter was. Of an error the code is compared, not its text.
+Event by event, the fact that today's code would have recorded is compared with the recorded one. Inputs from outside
+are taken as recorded (see `derivation`). Of an error the code is compared, not its text.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ LONGEST_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where a run leaves what its inputs make of it. `expected` is unset where no such fact may stand here at all."""
+    """The first event that does not follow from the run's inputs. `expected` is unset where no such fact may stand."""
 
     event: RecordedEvent
     expected: JsonObject | None
@@ -53,11 +52,11 @@ class Difference:
 async def first_difference(
     events: Iterable[RecordedEvent], program: CompiledWorkflow | None, guard: ExpressionEvaluator
 ) -> Difference | None:
-    """The first event that today's code would not have recorded there; `None` when there is none such.
+    """The first event that today's code would not have recorded there; `None` where all of them match.
 
     A run so long that this takes more than `LONGEST_SECONDS`, or nested deeper than values can be compared, raises
     `UnprocessableError`.
-    `program` is that of the version on which the run was started, unset where it never was.
+    `program` is the compiled version on which the run was started; `None` for a run that never started.
     """
     verification: _Verification | None = None
     try:
@@ -78,7 +77,7 @@ async def first_difference(
 
 
 class _Verification:
-    """The run as the events so far leave it."""
+    """The verification of one run, with its state after the events so far."""
 
     def __init__(self, first: RecordedEvent, program: CompiledWorkflow | None, guard: ExpressionEvaluator) -> None:
         self._state = ExecutionState(first.stream_id, first.tenant_id)
@@ -86,12 +85,12 @@ class _Verification:
         self._derivation = Derivation(self._state, program, self._node_inputs)
 
     def close(self) -> None:
-        """Lets go of what the expressions' process was given."""
+        """Makes the expressions' process forget the run's data."""
         if self._node_inputs is not None:
             self._node_inputs.close()
 
     async def difference(self, event: RecordedEvent) -> Difference | None:
-        """What is wrong with the next event; it is taken into the state when nothing is."""
+        """How the next event differs from the derived one; `None` where it does not, and it is applied to the state."""
         fact, happened_at = execution_fact(event)
         if self._node_inputs is not None and event.event_type == "NodeSucceeded":
             self._node_inputs.bounds_outputs = event.metadata.get("schema_version", 1) >= BOUNDED_OUTPUTS_VERSION

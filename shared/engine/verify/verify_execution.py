@@ -1,4 +1,4 @@
-"""Is this run what its inputs make of it, and is what is stored of it what was recorded?"""
+"""Verifies a run: its stored events are those that were recorded (hash chain), and they follow from its inputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def verify_execution(
     tenant_id: str,
     execution_id: str,
 ) -> JsonObject:
-    """`{valid, events_checked, first_difference}`: the hash chain is whole, and every fact can be derived again.
+    """`{valid, events_checked, first_difference}`: `valid` where the hash chain is intact and every fact derives.
 
     `first_difference` is `Difference.as_json`, or null. A delivery that was accepted and not yet begun has nothing to
     check. Raises `NotFoundError`, and `UnavailableError` where an expression takes too long on this machine.
@@ -50,26 +50,26 @@ async def verify_execution(
 
 
 def _first_broken(events: Sequence[RecordedEvent], link: int | None) -> int | None:
-    """The first version at which the chain breaks: at a link of it, or at a payload that is kept by its content and has
-    another one now."""
+    """The first stream version at which the chain breaks: at `link`, or at a payload stored by its hash whose content
+    no longer has that hash."""
     changed = (
         event.stream_version
         for event in events
         if event.payload_sha256 is not None and not is_content(event.payload, event.payload_sha256)
     )
-    found = [version for version in (link, next(changed, None)) if version is not None]
-    return min(found, default=None)
+    broken = [version for version in (link, next(changed, None)) if version is not None]
+    return min(broken, default=None)
 
 
 async def _program(
     workflows: WorkflowRepository, tenant_id: str, events: Sequence[RecordedEvent]
 ) -> CompiledWorkflow | None:
-    """The program that the run was started on; `None` where it was not, or where its graph cannot run."""
+    """The compiled version on which the run was started; `None` where it never started, or its graph cannot run."""
     started = next((event.payload for event in events if event.event_type == "ExecutionStarted"), None)
-    asked = started or (events[0].payload if events else {})
-    if asked.get("workflow_version") is None:
+    pinned = started or (events[0].payload if events else {})
+    if pinned.get("workflow_version") is None:
         return None
-    row = await workflows.version(tenant_id, events[0].payload["workflow_id"], asked["workflow_version"])
+    row = await workflows.version(tenant_id, events[0].payload["workflow_id"], pinned["workflow_version"])
     try:
         return CompiledWorkflow.from_row(row) if row else None
     except InvalidGraphError:

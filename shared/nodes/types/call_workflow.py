@@ -10,7 +10,7 @@ takes longer is cancelled and the node fails with `timeout`; unset, it may take 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator
 
@@ -29,7 +29,7 @@ class CallWorkflow(Parameters):
     """`input` is any JSON; one that leads nowhere is null."""
 
     workflow_id: Annotated[str, AfterValidator(_uuid)]
-    input: Any = None
+    input: object = None
     wait: bool = True
 
 

@@ -12,7 +12,7 @@ import base64
 import binascii
 import json
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 import httpx
@@ -29,7 +29,7 @@ from shared.tracing import current_context
 
 USER_AGENT = "workflow-engine/1"
 IDEMPOTENCY_HEADER = "idempotency-key"
-# The connection's own headers: setting them by hand would let a request be read as two.
+# Headers that frame the message: a parameter that set them could smuggle in a second request.
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"})
 _CONTENT_TYPES = {
     "json": "application/json",
@@ -99,7 +99,7 @@ class HttpRequest(Parameters):
     url: Annotated[str, Field(max_length=8_192), AfterValidator(_url)]
     query: dict[str, Scalar | list[Scalar] | None] = Field(default_factory=dict)
     headers: Annotated[dict[str, Scalar], AfterValidator(_headers)] = Field(default_factory=dict)
-    body: Any = None
+    body: object = None
     body_type: Literal["json", "form", "text", "base64"] = "json"
     auth: Auth | None = None
     response: Literal["json", "text", "base64", "auto"] = "auto"
@@ -118,9 +118,9 @@ async def _perform(parameters: HttpRequest, effect: EffectContext) -> Completed:
         async with outbound().client(
             effect.tenant_id, allowed_of(effect.tenant_id, effect.permissions.outbound)
         ) as client:
-            # The node's time begins here: until it is its turn, nobody has been asked anything.
+            # The timeout begins once the tenant's share has room for the request: nothing has been sent before.
             async with asyncio.timeout(effect.timeout_seconds):
-                answer = await _sent(client, parameters, effect)
+                response = await _sent(client, parameters, effect)
     except OutboundRefusedError as error:
         raise NodeError("outbound_refused", str(error)) from error
     except (TimeoutError, httpx.TimeoutException) as error:
@@ -129,7 +129,7 @@ async def _perform(parameters: HttpRequest, effect: EffectContext) -> Completed:
         raise NodeError("network", str(error)) from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise NodeError("network", str(error) or type(error).__name__) from error
-    return await effect.turns.take(effect.tenant_id, partial(completed, parameters, answer), len(answer.raw))
+    return await effect.turns.take(effect.tenant_id, partial(completed, parameters, response), len(response.raw))
 
 
 async def _sent(client: httpx.AsyncClient, parameters: HttpRequest, effect: EffectContext) -> Received:
@@ -144,8 +144,8 @@ async def _sent(client: httpx.AsyncClient, parameters: HttpRequest, effect: Effe
 
 def _request(client: httpx.AsyncClient, parameters: HttpRequest, effect: EffectContext) -> httpx.Request:
     headers = {"user-agent": USER_AGENT, IDEMPOTENCY_HEADER: effect.idempotency_key}
-    if (cause := current_context()) is not None:
-        headers |= cause.headers(effect.idempotency_key)
+    if (correlation := current_context()) is not None:
+        headers |= correlation.headers(effect.idempotency_key)
     content = None
     if parameters.body is not None:
         content = _content(parameters.body, parameters.body_type)
@@ -176,13 +176,13 @@ def _auth_secret(parameters: JsonObject) -> tuple[str, ...]:
     return (name,) if isinstance(name, str) else ()
 
 
-def _content(body: Any, body_type: str) -> bytes:
+def _content(body: object, body_type: str) -> bytes:
     if body_type == "json":
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="replace")
     if body_type == "form":
         if not isinstance(body, dict):
             raise NodeError("invalid_parameters", "/body: a form must be an object")
-        return urlencode([(name, one) for name, value in body.items() for one in _values(value)]).encode()
+        return urlencode([(name, text) for name, value in body.items() for text in _values(value)]).encode()
     if not isinstance(body, str):
         raise NodeError("invalid_parameters", f"/body: a body of the type {body_type} must be a text")
     try:
@@ -191,13 +191,13 @@ def _content(body: Any, body_type: str) -> bytes:
         raise NodeError("invalid_parameters", f"/body: this is not base64: {error}") from error
 
 
-def _values(value: Any) -> list[str]:
+def _values(value: object) -> list[str]:
     if value is None:
         return []
     return [_scalar(item) for item in value] if isinstance(value, list) else [_scalar(value)]
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 

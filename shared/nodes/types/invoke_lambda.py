@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import json
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from shared.domain.json.body_parsing import read_json
 from shared.errors import InvalidRequestError
-from shared.nodes.aws_effect import Arn, aws_call, given, said
+from shared.nodes.aws_effect import Arn, aws_call, response_field, without_none
 from shared.nodes.node_kinds import Completed, Effect, EffectContext, NodeError, Parameters
 from shared.nodes.node_type import NodeType, out_or_error
 
@@ -26,37 +26,40 @@ class InvokeLambda(Parameters):
     """
 
     function_name: Arn
-    payload: Any = None
+    payload: object = None
     invocation_type: Literal["RequestResponse", "Event"] = "RequestResponse"
 
 
 async def _perform(parameters: InvokeLambda, effect: EffectContext) -> Completed:
     waits = parameters.invocation_type == "RequestResponse"
     context = json.dumps({"custom": {"idempotency_key": effect.idempotency_key}}).encode()
-    answer = await aws_call(
+    response = await aws_call(
         effect,
         parameters.function_name,
         "lambda",
         "invoke",
-        **given(
+        **without_none(
             FunctionName=parameters.function_name,
             InvocationType=parameters.invocation_type,
             Payload=json.dumps(parameters.payload).encode(),
             ClientContext=base64.b64encode(context).decode() if waits else None,
         ),
     )
-    raw = answer.get("Payload") or b""
+    raw = response.get("Payload") or b""
     payload = await effect.turns.take(effect.tenant_id, partial(_payload, raw), len(raw))
-    if answer.get("FunctionError"):
-        kind = payload.get("errorType") if isinstance(payload, dict) else None
+    if response.get("FunctionError"):
+        error_type = payload.get("errorType") if isinstance(payload, dict) else None
         message = payload.get("errorMessage") if isinstance(payload, dict) else str(payload)
-        raise NodeError("function_error", f"{kind or 'Error'}: {message}"[:2_000], given(error_type=kind))
-    version = answer.get("ExecutedVersion")
-    return Completed(given(status_code=said(answer, "StatusCode"), executed_version=version) | {"payload": payload})
+        raise NodeError(
+            "function_error", f"{error_type or 'Error'}: {message}"[:2_000], without_none(error_type=error_type)
+        )
+    version = response.get("ExecutedVersion")
+    output = without_none(status_code=response_field(response, "StatusCode"), executed_version=version)
+    return Completed(output | {"payload": payload})
 
 
-def _payload(raw: bytes) -> Any:
-    """What the function returned; what no JSON is that can be recorded, such as `NaN`, is its text."""
+def _payload(raw: bytes) -> object:
+    """The function's result; one that is not JSON that can be recorded, such as `NaN`, as a string."""
     try:
         return read_json(raw) if raw else None
     except InvalidRequestError:

@@ -14,7 +14,7 @@ The map fails with `items_failed` once more items have failed than are tolerated
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -36,7 +36,7 @@ class MapParameters(Parameters):
     unset, none is, or with `min_successful` all that leave enough.
     """
 
-    items: Annotated[list[Any], Field(max_length=MAX_ITEMS)]
+    items: Annotated[list[object], Field(max_length=MAX_ITEMS)]
     body: JsonObject | None = None
     workflow_id: str | None = None
     max_concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] = 10

@@ -18,7 +18,7 @@ def _compute(parameters: Merge, inputs: NodeInputs) -> Completed:
     if parameters.mode == "first":
         return Completed(output_of=inputs.sources[:1])
     if inputs.size_bytes > MAX_JOINED_BYTES:
-        # It would have to be written to be measured.
+        # Checked by the inputs' sizes: the output would have to be serialized to be measured.
         message = f"The branches have {inputs.size_bytes} bytes; a node may bring {MAX_JOINED_BYTES} together."
         raise NodeError("limit", message)
     if parameters.mode == "object":

@@ -6,11 +6,11 @@ To a FIFO topic the run's idempotency key is the deduplication id, so that attem
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from shared.nodes.aws_effect import Arn, aws_call, given
+from shared.nodes.aws_effect import Arn, aws_call, without_none
 from shared.nodes.aws_messages import Attributes, GroupId, message_arguments, message_text, sent
 from shared.nodes.node_kinds import Completed, Effect, EffectContext, Parameters
 from shared.nodes.node_type import NodeType, out_or_error
@@ -20,7 +20,7 @@ class PublishSns(Parameters):
     """`message` is a text, sent as it is, or other JSON. A FIFO topic needs `message_group_id`."""
 
     topic_arn: Arn
-    message: Any
+    message: object
     subject: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     message_attributes: Attributes | None = None
     message_group_id: GroupId | None = None
@@ -29,25 +29,19 @@ class PublishSns(Parameters):
 
 async def _perform(parameters: PublishSns, effect: EffectContext) -> Completed:
     topic = parameters.topic_arn
-    answer = await aws_call(
+    response = await aws_call(
         effect,
         topic,
         "sns",
         "publish",
-        **given(
+        **without_none(
             TopicArn=topic,
             Message=message_text(parameters.message),
             Subject=parameters.subject,
         ),
-        **message_arguments(
-            effect,
-            topic,
-            parameters.message_attributes,
-            parameters.message_group_id,
-            parameters.message_deduplication_id,
-        ),
+        **message_arguments(effect, topic, parameters),
     )
-    return sent(answer)
+    return sent(response)
 
 
 NODE = NodeType(

@@ -1,7 +1,7 @@
 """Puts one event on an EventBridge bus and yields `{event_id}`.
 
-EventBridge knows no deduplication: an attempt that is repeated may be a second event. Put something into `detail` by
-which those who get it know it again, such as `{% $execution.id %}`.
+EventBridge does not deduplicate: a repeated attempt may be a second event. Put an idempotency key for its consumers
+into `detail`, such as `{% $execution.id %}`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from shared.json_types import JsonObject
-from shared.nodes.aws_effect import Arn, aws_call, said
+from shared.nodes.aws_effect import Arn, aws_call, response_field
 from shared.nodes.node_kinds import Completed, Effect, EffectContext, NodeError, Parameters
 from shared.nodes.node_type import NodeType, out_or_error
 
@@ -41,10 +41,10 @@ async def _perform(parameters: PutEvent, effect: EffectContext) -> Completed:
         "Detail": json.dumps(parameters.detail, ensure_ascii=False),
         "Resources": parameters.resources,
     }
-    answer = await aws_call(effect, parameters.event_bus_name, "events", "put_events", Entries=[entry])
-    outcome: JsonObject = next(iter(said(answer, "Entries")), {})
+    response = await aws_call(effect, parameters.event_bus_name, "events", "put_events", Entries=[entry])
+    outcome: JsonObject = next(iter(response_field(response, "Entries")), {})
     if "EventId" not in outcome:
-        # The call succeeded and the entry did not: its code says which of the two sides failed.
+        # The call succeeded and the entry failed: its code says whether AWS or the entry is at fault.
         name = outcome.get("ErrorCode", "Unknown")
         code = "http_429" if name == "ThrottlingException" else "http_5xx" if name == "InternalFailure" else "http_4xx"
         raise NodeError(code, f"{name}: {outcome.get('ErrorMessage', '')}".rstrip(": "), {"code": name})

@@ -1,12 +1,12 @@
-"""Answers whoever waits for the run: a webhook whose `config.response` is `wait`, or `Prefer: wait` at execute.
+"""Replies to the client that waits for the run: a webhook with `config.response: wait`, or `Prefer: wait` at execute.
 
-The answer goes out once this node's fact is durable, while the run goes on. The first node that responds is the answer;
-where nobody waits, it is only recorded. The output is `{status, headers, body}`.
+The reply is sent once this node's result is durable, while the run goes on. The first node that responds gives the
+reply; where no client waits, it is only recorded. The output is `{status, headers, body}`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
@@ -31,14 +31,14 @@ def _headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
 
 
 class Respond(Parameters):
-    """`body` is a text, sent as it is, or other JSON; unset, the answer has none. `Content-Type` may be among the
+    """`body` is a text, sent as it is, or other JSON; unset, the reply has none. `Content-Type` may be among the
     `headers`; those of the connection, cookies and `Location` may not."""
 
     status: Annotated[int, Field(ge=200, le=599)] = 200
     headers: Annotated[dict[str, str], Field(max_length=MAX_HEADERS), AfterValidator(_headers)] = Field(
         default_factory=dict
     )
-    body: Any = None
+    body: object = None
 
     @model_validator(mode="after")
     def _no_body_where_none_can_be(self) -> Respond:

@@ -1,6 +1,6 @@
 """Sends one e-mail through SES and yields `{message_id}`.
 
-SES knows no deduplication: an attempt that is repeated may be a second e-mail; its tag `idempotency_key` is the same
+SES does not deduplicate: a repeated attempt may be a second e-mail; its tag `idempotency_key` is the same
 (https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html).
 """
 
@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from shared.nodes.aws_effect import aws_call, given, said
+from shared.nodes.aws_effect import aws_call, response_field, without_none
 from shared.nodes.node_kinds import Completed, Effect, EffectContext, Parameters
 from shared.nodes.node_type import NodeType, out_or_error
 
@@ -69,7 +69,7 @@ class Simple(Parameters):
 
 
 class Content(Parameters):
-    """SES's word for a message that is not raw MIME."""
+    """What SES calls a message that is not raw MIME."""
 
     simple: Simple
 
@@ -85,8 +85,8 @@ class SendEmail(Parameters):
 
 async def _perform(parameters: SendEmail, effect: EffectContext) -> Completed:
     simple = parameters.content.simple
-    body = given(Text=_text(simple.body.text), Html=_text(simple.body.html))
-    answer = await aws_call(
+    body = without_none(Text=_text(simple.body.text), Html=_text(simple.body.html))
+    response = await aws_call(
         effect,
         parseaddr(parameters.from_email_address)[1],
         "sesv2",
@@ -101,7 +101,7 @@ async def _perform(parameters: SendEmail, effect: EffectContext) -> Completed:
         Content={"Simple": {"Subject": _text(simple.subject), "Body": body}},
         EmailTags=[{"Name": "idempotency_key", "Value": effect.idempotency_key}],
     )
-    return Completed({"message_id": said(answer, "MessageId")})
+    return Completed({"message_id": response_field(response, "MessageId")})
 
 
 def _text(text: Text | None) -> dict[str, str] | None:

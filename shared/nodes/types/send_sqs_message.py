@@ -7,11 +7,11 @@ message twice.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from shared.nodes.aws_effect import aws_call, given
+from shared.nodes.aws_effect import aws_call, without_none
 from shared.nodes.aws_messages import Attributes, GroupId, message_arguments, message_text, sent
 from shared.nodes.node_kinds import Completed, Effect, EffectContext, Parameters
 from shared.nodes.node_type import NodeType, out_or_error
@@ -21,7 +21,7 @@ class SendSqsMessage(Parameters):
     """`message_body` is a text, sent as it is, or other JSON. A FIFO queue needs `message_group_id`."""
 
     queue_url: Annotated[str, Field(max_length=1_024, pattern=r"^https?://[^\s]+/[A-Za-z0-9_-]{1,80}(\.fifo)?$")]
-    message_body: Any
+    message_body: object
     delay_seconds: Annotated[int, Field(ge=0, le=900)] | None = None
     message_attributes: Attributes | None = None
     message_group_id: GroupId | None = None
@@ -30,25 +30,19 @@ class SendSqsMessage(Parameters):
 
 async def _perform(parameters: SendSqsMessage, effect: EffectContext) -> Completed:
     url = parameters.queue_url
-    answer = await aws_call(
+    response = await aws_call(
         effect,
         url,
         "sqs",
         "send_message",
-        **given(
+        **without_none(
             QueueUrl=url,
             MessageBody=message_text(parameters.message_body),
             DelaySeconds=parameters.delay_seconds,
         ),
-        **message_arguments(
-            effect,
-            url,
-            parameters.message_attributes,
-            parameters.message_group_id,
-            parameters.message_deduplication_id,
-        ),
+        **message_arguments(effect, url, parameters),
     )
-    return sent(answer)
+    return sent(response)
 
 
 NODE = NodeType(

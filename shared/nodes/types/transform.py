@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from shared.nodes.node_kinds import Completed, NodeInputs, Parameters, Pure
 from shared.nodes.node_type import NodeType
 
@@ -11,7 +9,7 @@ from shared.nodes.node_type import NodeType
 class Transform(Parameters):
     """`value` is the output."""
 
-    value: Any = None
+    value: object = None
 
 
 def _compute(parameters: Transform, _inputs: NodeInputs) -> Completed:
