@@ -1,10 +1,10 @@
-"""The drain: invoked by whoever adds a job while no drain is live, by itself, and by a schedule each minute."""
+"""The drain: invoked when a job is added while no drain is live, by another drain, and by a schedule each minute."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from functions.drain.work import drain, tell_overdue
+from functions.drain.work import drain, emit_overdue
 from shared.bootstrap import services
 from shared.json_types import JsonObject
 from shared.observability import count_cold_start
@@ -16,7 +16,7 @@ prepare(modules("bullmq", "httpx", "postgrest", "shared.queue.job_validation"), 
 
 
 class Context(Protocol):
-    """What of Lambda's context is used here."""
+    """The part of Lambda's context that is used here."""
 
     def get_remaining_time_in_millis(self) -> int:
         """How much of the invocation's time is left."""
@@ -31,5 +31,5 @@ def handler(event: JsonObject, context: Context) -> dict[str, int]:
 
     summary = run(drain(remaining_seconds, event.get("waking")))
     if event.get("source") == "schedule":  # one a minute
-        run(tell_overdue(remaining_seconds()))
+        run(emit_overdue(remaining_seconds()))
     return summary

@@ -1,4 +1,4 @@
-"""What an invocation of the drain works with, and its work."""
+"""One invocation of the drain: its parts, put together, and its work."""
 
 from __future__ import annotations
 
@@ -37,27 +37,13 @@ LOG_RESERVE_SECONDS = 3.0
 
 
 async def drain(remaining_seconds: Callable[[], float], waking: str | None = None) -> dict[str, int]:
-    """How many jobs were completed, delayed, failed, swept and handed back. `waking` is the token in the invocation of
-    whoever woke this drain."""
-    name, parts, guard = new_id(), services(), expression_evaluator()
+    """How many jobs were completed, delayed, failed, swept and handed back. `waking` is the token in the event of an
+    invocation by another process."""
+    name, parts = new_id(), services()
+    # Entries of the delivery log ride along with the commits of runs: the writer and the journal share this.
     piggyback = Piggyback()
     journal = Journal(parts.events, piggyback=piggyback)
-    permissions = EffectPermissions(parts.settings.outbound_allow, parts.settings.aws_allow, _secrets, _signal_url)
-    publish, notify_resume = parts.replies.publish, partial(enqueue_resume, parts)
-    budget = RunBudget(parts.settings.run_max_facts, parts.settings.run_max_bytes)
-    memory = MemoryLimiter(parts.settings.drain_max_bytes)
-    engine = RunExecutor(
-        parts.events,
-        journal,
-        graph_loader(),
-        guard,
-        name,
-        permissions,
-        publish=publish,
-        notify_resume=notify_resume,
-        budget=budget,
-        memory=memory,
-    )
+    engine = _executor(name, journal)
     schedules = Schedules(parts.events, journal, parts.schedules, name, engine.clock)
     work = Drain(
         parts.consumer,
@@ -80,6 +66,7 @@ async def drain(remaining_seconds: Callable[[], float], waking: str | None = Non
         summary = asdict(await work.run())
     finally:
         await background.stop()
+        # What intake has left meanwhile, for nothing rides along with a commit any more.
         with within(max(0.0, remaining_seconds() - 1)):
             while await writer.write() and remaining_seconds() > LOG_RESERVE_SECONDS:
                 pass
@@ -88,8 +75,25 @@ async def drain(remaining_seconds: Callable[[], float], waking: str | None = Non
     return summary
 
 
-async def tell_overdue(remaining_seconds: float) -> None:
-    """Writes what is overdue as metrics; a drain that has no time left for it leaves it to the next minute's."""
+def _executor(name: str, journal: Journal) -> RunExecutor:
+    parts = services()
+    settings = parts.settings
+    return RunExecutor(
+        parts.events,
+        journal,
+        graph_cache(),
+        expression_evaluator(),
+        name,
+        EffectPermissions(settings.outbound_allow, settings.aws_allow, _secrets, _signal_url),
+        publish=parts.replies.publish,
+        notify_resume=partial(enqueue_resume, parts),
+        budget=RunBudget(settings.run_max_facts, settings.run_max_bytes),
+        memory=MemoryLimiter(settings.drain_max_bytes),
+    )
+
+
+async def emit_overdue(remaining_seconds: float) -> None:
+    """Writes metrics of what is overdue; a drain with no time left leaves them to the next minute's drain."""
     from shared.queries.overdue import overdue  # once a minute: other drains do without
 
     try:
@@ -111,13 +115,13 @@ async def _secrets(tenant_id: str, names: Sequence[str]) -> Mapping[str, str]:
 
 @cache
 def secret_reader() -> SecretReader:
-    """This process's secrets, remembered for a moment."""
+    """This process's secrets, cached for some seconds."""
     from shared.engine.run.secret_reader import SecretReader  # few nodes name a secret
 
     return SecretReader(services().secrets)
 
 
 @cache
-def graph_loader() -> GraphCache:
-    """This process's programs; versions never change, so they are kept between invocations."""
+def graph_cache() -> GraphCache:
+    """This process's compiled graphs; versions never change, so they are kept between invocations."""
     return GraphCache(services().workflows, services().config_cache, expression_evaluator())

@@ -1,14 +1,14 @@
-"""Places that tenants share so that none of them, and no few together, takes them all.
+"""A limited number of places that tenants share so that neither one of them nor a few together take them all.
 
     places = Bulkhead(256, share=64)
     async with places.place(tenant_id):
         …                                       # the connection is the tenant's until here
 
     threads = BulkheadThreads(32, share=8, name="aws")
-    await threads.run(tenant_id, call)          # a thread that is abandoned keeps its place until it is done
+    await threads.run(tenant_id, call)          # a call that is no longer awaited keeps its place until it is done
 
-The pattern's name: https://learn.microsoft.com/en-us/azure/architecture/patterns/bulkhead. That a tenant holds no more
-than what is free besides is the dynamic threshold of shared buffers (Choudhury and Hahne, 1998).
+The pattern: https://learn.microsoft.com/en-us/azure/architecture/patterns/bulkhead. A tenant may hold at most as many
+places as are free besides its own: the dynamic threshold of shared buffers (Choudhury and Hahne, 1998).
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ T = TypeVar("T")
 
 
 class Bulkhead:
-    """A number of places; belongs to one event loop. Who waits gets a place in the order in which he came within his
-    tenant, and of several tenants the one that holds the fewest is next; of those that hold as many, one after the
-    other."""
+    """A number of places; belongs to one event loop. Waiters of one tenant are served in the order in which they came;
+    of several tenants the one that holds the fewest places is next, and among equals they take turns."""
 
     def __init__(self, places: int, share: int) -> None:
         """A tenant holds at most `share` of the places, and no more than are free besides."""
@@ -36,7 +35,7 @@ class Bulkhead:
 
     @asynccontextmanager
     async def place(self, tenant_id: str) -> AsyncIterator[None]:
-        """The block holds one of the tenant's places, and waits for it as long as it takes."""
+        """The block holds one of the tenant's places; entering it waits for one without a time limit."""
         await self.acquire(tenant_id)
         try:
             yield
@@ -55,12 +54,12 @@ class Bulkhead:
         except asyncio.CancelledError:
             if place.cancelled():
                 self._forget(tenant_id, place)
-            else:  # it was given in the same moment
+            else:  # cancelled in the turn in which it got the place, which nobody would give back
                 self.release(tenant_id)
             raise
 
     def release(self, tenant_id: str) -> None:
-        """Gives a place back, to whoever is next."""
+        """Gives a place back, and the places that are free now to those who wait for them."""
         self._free += 1
         self._held[tenant_id] -= 1
         if not self._held[tenant_id]:
@@ -71,6 +70,7 @@ class Bulkhead:
             if not place.cancelled():
                 self._take(following)
                 if following in self._waiting:
+                    # To the end of the dict: behind the other tenants that hold as many.
                     self._waiting[following] = self._waiting.pop(following)
                 place.set_result(None)
 
@@ -94,23 +94,23 @@ class Bulkhead:
 
 
 class BulkheadThreads:
-    """Threads for what blocks, behind a bulkhead: one for each place."""
+    """Threads for blocking calls, one for each place of a bulkhead."""
 
     def __init__(self, places: int, share: int, name: str) -> None:
-        """The threads are named after `name`, and made when they are needed."""
+        """The threads are named after `name`, and started when they are needed."""
         self._places = Bulkhead(places, share)
         self._executor = ThreadPoolExecutor(places, thread_name_prefix=name)
 
     async def acquire(self, tenant_id: str) -> None:
-        """Returns with a thread, which is for the `start` that follows at once."""
+        """Returns with a thread reserved, for the call of `start` that must follow at once."""
         await self._places.acquire(tenant_id)
 
     def start(self, tenant_id: str, work: Callable[[], T]) -> asyncio.Future[T]:
-        """What the work gives. A thread cannot be stopped: it keeps its place until it is done, awaited or not."""
+        """The result of `work`. A thread cannot be stopped: it keeps its place until it is done, awaited or not."""
         loop = asyncio.get_running_loop()
 
         def give_back(_done: Future[T]) -> None:
-            with suppress(RuntimeError):  # the loop has ended, and with it whoever could wait for a place
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for a place any more
                 loop.call_soon_threadsafe(self._places.release, tenant_id)
 
         future = self._executor.submit(work)
@@ -118,6 +118,6 @@ class BulkheadThreads:
         return asyncio.wrap_future(future)
 
     async def run(self, tenant_id: str, work: Callable[[], T]) -> T:
-        """What the work gives, once a place was free for it."""
+        """The result of `work`, which starts when a place is free for it."""
         await self.acquire(tenant_id)
         return await self.start(tenant_id, work)

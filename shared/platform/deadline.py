@@ -1,10 +1,9 @@
-"""How long the work in hand may still wait for what it depends on, wherever the call is made.
+"""Deadlines that propagate: a caller says once how long it has, and every call below it keeps within what is left.
 
     with within(2.0):
-        await webhooks.hook(…)      # the store's answer, its repetitions included, within these two seconds
+        await webhooks.get(…)       # the store's answer, its retries included, within these two seconds
 
-A caller says once how long it has; each call below asks how much of that is left. Without a deadline, each call has its
-own.
+Without a deadline around it, each call has its own timeout alone.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """What is called inside the block has so many seconds altogether; an earlier deadline around it stays."""
+    """All calls inside the block have so many seconds together; an outer deadline that is earlier still holds."""
     ends_at, outer = time.monotonic() + seconds, _ends_at.get()
     token = _ends_at.set(ends_at if outer is None else min(outer, ends_at))
     try:
@@ -29,6 +28,6 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def seconds_left(at_most: float) -> float:
-    """How long a call may take that would take `at_most` where nothing else is said; 0 when the time is up."""
+    """How many seconds a call may take: `at_most`, or less under a deadline; 0 when the time is up."""
     ends_at = _ends_at.get()
     return at_most if ends_at is None else min(at_most, max(0.0, ends_at - time.monotonic()))

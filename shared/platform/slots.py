@@ -1,10 +1,10 @@
-"""A drain's places, and the runs that need none for they wait for a server outside.
+"""A drain's slots, and the runs that need none because they wait for a server outside.
 
-A drain works on so many runs at once as it has places. A run that waits for a slow host, or for what others have begun
-(expressions, large values, large graphs), does nothing: after a moment it is set aside, and its place is another's. A
-tenant may have its share of what is set aside (as in `shared.platform.bulkhead`); what it has beyond that keeps its
-places, half of all at most while the drain has work of other tenants: its further jobs are put off then, and come back
-one after the other.
+A drain works on as many runs at once as it has slots. A run that waits for a slow host, or for its turn at something
+shared (expressions, large values, large graphs), does nothing: after a moment it is set aside, and another run takes
+its slot. A tenant has a share of what may be set aside (as in `shared.platform.bulkhead`). Its waiting runs beyond that
+keep their slots ("stuck"), at most half of all while the drain has work of other tenants: then further jobs of that
+tenant are delayed, and come back one after another.
 """
 
 from __future__ import annotations
@@ -15,49 +15,52 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-# After how long a run that waits for a server is set aside.
+# After how long a run that waits outside is set aside.
 PATIENCE_SECONDS = 0.2
 MAX_ASIDE, ASIDE_OF_A_TENANT = 128, 64
-# Of those that wait for room: each holds the body that it begins with, some megabytes.
+# Of runs that wait for memory, each of which holds the body that it begins with, some megabytes.
 LARGE_ASIDE_OF_A_TENANT = 16
-# For how long another tenant counts as having work for this drain, once it had some.
+# For how long another tenant counts as having work for this drain after one of its jobs was claimed.
 OTHERS_SECONDS = 10.0
-# How soon a job that is put off comes back at the earliest, and how many of a tenant's do so in a second.
+# A delayed job comes back after this at the earliest, and so many of a tenant's in a second.
 PUT_OFF_SECONDS = 1.0
 BACK_PER_SECOND = 100.0
-# They are claimed again, and what is in them is read: of large ones it is fewer.
+# Fewer, where they are large: each is parsed when it is claimed again.
 BACK_BYTES_PER_SECOND = 4_194_304.0
 
 
 class Slots:
-    """One drain's; belongs to one event loop."""
+    """One drain's slots; belongs to one event loop."""
 
     def __init__(self, slots: int) -> None:
         """`slots` is how many runs are worked on at once."""
         self.total = slots
         self.at_work = 0
-        # Set when a place has become free: whoever waits for one clears it first.
+        # Set when a slot has become free; a waiter clears it before it waits.
         self.freed = asyncio.Event()
+        # By tenant, how many of its runs are set aside.
         self._aside: dict[str, int] = {}
         self._aside_in_all = 0
-        # How many of a tenant's runs wait in their places, for it has its share aside.
+        # By tenant, how many of its runs wait outside and keep their slots, because its share is set aside already.
         self._stuck: dict[str, int] = {}
+        # By tenant, when the job that was delayed last comes back.
         self._back_at: dict[str, float] = {}
+        # The tenant of the job that was claimed last, and of the last one of another tenant, with the time of each.
         self._latest = self._latest_other = ("", float("-inf"))
 
     @property
     def free(self) -> int:
-        """How many more runs may be begun; none where some have come back from aside meanwhile."""
+        """How many more runs may begin; 0 too where runs that were set aside have come back to full slots."""
         return max(0, self.total - self.at_work)
 
     async def one_free(self) -> None:
-        """Returns when a place is free."""
+        """Returns when a slot is free."""
         while not self.free:
             self.freed.clear()
             await self.freed.wait()
 
     def take(self) -> None:
-        """Takes a place, for whatever it is that works there."""
+        """Takes a slot, whether one is free or not."""
         self.at_work += 1
 
     def give_back(self) -> None:
@@ -67,7 +70,7 @@ class Slots:
 
     @contextmanager
     def run_of(self, tenant_id: str) -> Iterator[None]:
-        """A block that works on a run of the tenant's, in a place: `waiting_outside` in it can set it aside."""
+        """A block that works on a run of the tenant's, in a slot: `waiting_outside` in it may set the run aside."""
         run = _Run(self, tenant_id)
         token = _run.set(run)
         try:
@@ -77,8 +80,8 @@ class Slots:
             run.close()
 
     def pause_of(self, tenant_id: str, size_bytes: int = 0) -> float:
-        """For how many seconds a job of the tenant's that was just claimed, with so much in it, is to be put off; 0: it
-        may run."""
+        """By how many seconds a job of the tenant's that was just claimed, with a delivery of this size, is to be
+        delayed; 0 if it may run."""
         now = time.monotonic()
         if tenant_id != self._latest[0]:
             self._latest_other = self._latest
@@ -87,8 +90,9 @@ class Slots:
         is_at_its_share = tenant_id in self._stuck or (tenant_id in self._aside and not self._may(tenant_id))
         if not has_others or self.at_work <= self.total / 2 or not is_at_its_share:
             return 0.0
-        apart = max(1 / BACK_PER_SECOND, size_bytes / BACK_BYTES_PER_SECOND)
-        back_at = max(now + PUT_OFF_SECONDS, self._back_at.get(tenant_id, 0.0) + apart)
+        # Behind the tenant's job that was delayed before it, by as long as one of this size takes.
+        interval = max(1 / BACK_PER_SECOND, size_bytes / BACK_BYTES_PER_SECOND)
+        back_at = max(now + PUT_OFF_SECONDS, self._back_at.get(tenant_id, 0.0) + interval)
         self._back_at[tenant_id] = back_at
         return back_at - now
 
@@ -96,7 +100,7 @@ class Slots:
         return self._aside.get(tenant_id, 0) < min(most, MAX_ASIDE - self._aside_in_all)
 
     def set_aside(self, tenant_id: str, most: int = ASIDE_OF_A_TENANT) -> bool:
-        """Whether a run of the tenant's, of which `most` may be aside, needs no place from now on."""
+        """Whether a run of the tenant's has given its slot back; not where `most` of the tenant's are aside already."""
         if not self._may(tenant_id, most):
             return False
         self._aside[tenant_id] = self._aside.get(tenant_id, 0) + 1
@@ -105,7 +109,7 @@ class Slots:
         return True
 
     def come_back(self, tenant_id: str) -> None:
-        """A run that was set aside goes on: it needs a place again, whether one is free or not."""
+        """Takes a slot for a run that was set aside and goes on, whether one is free or not."""
         self.take()
         self._aside_in_all -= 1
         self._aside[tenant_id] -= 1
@@ -113,31 +117,32 @@ class Slots:
             del self._aside[tenant_id]
             self._back_at.pop(tenant_id, None)
 
-    def keep(self, tenant_id: str, runs: int) -> None:
-        """So many more of the tenant's runs wait in their places, or fewer where the number is negative."""
+    def count_stuck(self, tenant_id: str, runs: int) -> None:
+        """Adds to how many of the tenant's runs wait outside in their slots; `runs` may be negative."""
         self._stuck[tenant_id] = self._stuck.get(tenant_id, 0) + runs
         if not self._stuck[tenant_id]:
             del self._stuck[tenant_id]
 
 
 class _Run:
-    """One run at work: how much it waits for, whether it is set aside, and whether it was to be and is not."""
+    """One run at work: whether it waits outside, and whether it is set aside, or stuck in its slot meanwhile."""
 
     def __init__(self, slots: Slots, tenant_id: str) -> None:
         self._slots, self._tenant_id = slots, tenant_id
         self._waits, self._since = 0, 0.0
         self._most = ASIDE_OF_A_TENANT
         self._is_aside = self._is_stuck = False
-        # It goes on when a wait is over: a run may have thousands of short ones.
+        # One timer for all waits, which outlives each: a run may have thousands of short ones.
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     def begin(self, most: int) -> None:
+        # Waits nest and overlap: the run waits from the first to begin until the last has ended.
         self._waits += 1
         if self._waits == 1:
             self._most, self._since = most, self._loop.time()
             if self._timer is None:
-                self._timer = self._loop.call_later(PATIENCE_SECONDS, self._look)
+                self._timer = self._loop.call_later(PATIENCE_SECONDS, self._on_timer)
 
     def end(self) -> None:
         self._waits -= 1
@@ -150,27 +155,28 @@ class _Run:
             self._timer = None
         self._come_back()
 
-    def _look(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         if not self._waits:
             return
         left = self._since + PATIENCE_SECONDS - self._loop.time()
         if left <= 0:
             self._is_aside = self._slots.set_aside(self._tenant_id, self._most)
-            self._keep(not self._is_aside)
+            self._set_stuck(not self._is_aside)
         if not self._is_aside:
-            self._timer = self._loop.call_later(left if left > 0 else PATIENCE_SECONDS, self._look)
+            # Not long enough yet, or the share is used up: another look, for room may come.
+            self._timer = self._loop.call_later(left if left > 0 else PATIENCE_SECONDS, self._on_timer)
 
     def _come_back(self) -> None:
-        self._keep(False)
+        self._set_stuck(False)
         if self._is_aside:
             self._is_aside = False
             self._slots.come_back(self._tenant_id)
 
-    def _keep(self, is_stuck: bool) -> None:
+    def _set_stuck(self, is_stuck: bool) -> None:
         if is_stuck != self._is_stuck:
             self._is_stuck = is_stuck
-            self._slots.keep(self._tenant_id, 1 if is_stuck else -1)
+            self._slots.count_stuck(self._tenant_id, 1 if is_stuck else -1)
 
 
 _run: ContextVar[_Run | None] = ContextVar("run", default=None)
@@ -178,8 +184,8 @@ _run: ContextVar[_Run | None] = ContextVar("run", default=None)
 
 @contextmanager
 def waiting_outside(most: int = ASIDE_OF_A_TENANT) -> Iterator[None]:
-    """A block that waits for a server outside, or for others' ends, on behalf of the run at work; so many of its
-    tenant's may be aside when this one is to be."""
+    """A block in which the run at work waits for a server outside, or for other runs; it may be set aside meanwhile,
+    unless `most` of its tenant's are. Without a run at work, as in a function of the API, it does nothing."""
     run = _run.get()
     if run is None:
         yield

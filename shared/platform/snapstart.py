@@ -1,7 +1,7 @@
 """Lambda SnapStart: what a function does before its process is snapshotted, and after it has been restored.
 
-A snapshot is restored many times: connections in it are dead, and random state in it would be everybody's. Our ids
-come from the system's own source; what is seeded once is Python's `random`, which backoff uses for jitter.
+A snapshot is restored many times: connections in it are dead, and random state in it would be the same in every copy.
+Our ids come from the operating system's source; only Python's `random`, which backoff uses for jitter, is seeded once.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from shared.platform.runtime import run
 def prepare(
     warm: Callable[[], object], drop_connections: Callable[[], Coroutine[object, object, None]] | None = None
 ) -> bool:
-    """Register the hooks, where the runtime has them: `warm` imports what the first event needs, `drop_connections`
-    ends what would be dead after the restore, if the function has any. Whether they were registered."""
+    """Whether the hooks were registered, which needs Lambda's runtime: before the snapshot, `warm` imports what the
+    first event needs, and `drop_connections` closes what would be dead after the restore."""
     try:
         from snapshot_restore_py import register_after_restore, register_before_snapshot
-    except ImportError:  # another way of running: nothing is snapshotted
+    except ImportError:  # not Lambda's runtime: nothing is snapshotted
         return False
 
     def before() -> None:
@@ -34,7 +34,7 @@ def prepare(
 
 
 def modules(*names: str) -> Callable[[], object]:
-    """Imports these modules; for `warm`."""
+    """A function that imports these modules; for `warm`."""
 
     def load() -> None:
         for name in names:

@@ -54,7 +54,7 @@ def _close() -> None:
     if expression_evaluator.cache_info().currsize:
         run(expression_evaluator().close())
     app.intake.cache_clear()
-    work.graph_loader.cache_clear()
+    work.graph_cache.cache_clear()
     expression_evaluator.cache_clear()
     services.cache_clear()
     settings.cache_clear()

@@ -1,4 +1,4 @@
-"""Writing many items in one call, of which a single one may be refused: it alone is put aside."""
+"""Writes many items in one call and finds those that the database refuses, so that they alone are put aside."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ async def write_all(
     write: Callable[[Sequence[Item]], Awaitable[object]],
     put_aside: Callable[[Item, Exception], Awaitable[None]],
 ) -> None:
-    """Returns when each item has been written, or put aside with the error that refuses it.
+    """Returns when each item has been written, or put aside with the error that refused it.
 
-    A call that is refused is made again with the halves on their own. What keeps all of them from being written, an
-    `UnavailableError` or what `put_aside` raises, is raised; what was written before it may be written again.
+    A call that is refused is repeated with each half on its own. An `UnavailableError`, and whatever `put_aside`
+    raises, is raised: then all are to be written again, some of them perhaps for the second time.
     """
     try:
         await write(items)
     except UnavailableError:
         raise
-    except Exception as error:  # noqa: BLE001 -- whatever one item brings about, it alone is put aside with it
+    except Exception as error:  # noqa: BLE001 -- any error that one item causes is that item's alone
         if len(items) == 1:
             await put_aside(items[0], error)
             return

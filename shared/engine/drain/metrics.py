@@ -1,4 +1,4 @@
-"""Tells in metrics what a drain does, once a minute and at its end: nothing is written while a run is under way."""
+"""The drain's metrics, written once a minute and at its end, so that no run waits for a log line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from shared.engine.drain.background_tasks import run_periodically
 from shared.engine.drain.loop import Drain
 from shared.observability import count, flush, mean
 
-LOOK_SECONDS = 0.25
-LINE_SECONDS = 60.0
+SAMPLE_SECONDS = 0.25
+WRITE_SECONDS = 60.0
 # The metric of each count in a drain's summary.
 _METRICS = {
     "completed": "JobsCompleted",
@@ -22,35 +22,36 @@ _METRICS = {
 
 
 class DrainMeter:
-    """One invocation's."""
+    """One invocation's metrics."""
 
-    def __init__(self, work: Drain) -> None:
-        """`work` has not begun yet."""
-        self._work = work
-        self._told = asdict(work.summary)
+    def __init__(self, drain: Drain) -> None:
+        """`drain` has not begun yet."""
+        self._drain = drain
+        # The summary, the time and the processor time as they were last written: metrics are differences.
+        self._written = asdict(drain.summary)
         self._since, self._cpu_since = time.monotonic(), time.process_time()
         self._began = self._since
 
     async def run_forever(self) -> None:
-        """Looks and tells until it is cancelled."""
-        await run_periodically("meter", self._look)
+        """Samples and writes until it is cancelled."""
+        await run_periodically("meter", self._sample)
 
-    async def _look(self) -> float:
-        mean("DrainPlacesPercent", 100 * self._work.slots_used)
-        if time.monotonic() - self._since >= LINE_SECONDS:
-            self._tell()
-        return LOOK_SECONDS
+    async def _sample(self) -> float:
+        mean("DrainPlacesPercent", 100 * self._drain.slots_used)
+        if time.monotonic() - self._since >= WRITE_SECONDS:
+            self._write()
+        return SAMPLE_SECONDS
 
     def finish(self) -> None:
-        """Tells the rest, and how long the drain lived."""
+        """Writes the rest, and how many seconds the drain lived."""
         count("DrainSeconds", time.monotonic() - self._began)
-        self._tell()
+        self._write()
 
-    def _tell(self) -> None:
-        summary = asdict(self._work.summary)
+    def _write(self) -> None:
+        summary = asdict(self._drain.summary)
         for name, metric in _METRICS.items():
-            count(metric, summary[name] - self._told[name])
+            count(metric, summary[name] - self._written[name])
         now, cpu = time.monotonic(), time.process_time()
         mean("DrainCpuPercent", 100 * (cpu - self._cpu_since) / max(now - self._since, 1e-9))
-        self._told, self._since, self._cpu_since = summary, now, cpu
+        self._written, self._since, self._cpu_since = summary, now, cpu
         flush(service="drain")

@@ -1,7 +1,7 @@
 """Schedules that are due: each tick starts exactly one run, however many drains see it.
 
-The run's id is derived from the tick, so that starting it twice is starting it once; only when it is durable does the
-schedule move on. A drain that dies in between leaves the tick to the next one.
+The run's id is derived from the tick, so that starting it is idempotent. The schedule advances to its next tick only
+when the run is durable: a drain that dies in between leaves the tick to the next one.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Schedules:
     async def fire(self, due: Sequence[ClaimedSchedule]) -> list[ExecutionJob]:
         """The jobs of the runs that have begun, all of them durable. `due` is what `claim_due` says of schedules.
 
-        Raises nothing: a schedule that cannot be read, or whose run is refused, is logged and left to its lease, as all
-        are while the store is out of reach; the others fire.
+        Raises nothing: a schedule that cannot be read, or whose run is refused, is logged and comes back when its lease
+        ends, as all do while the store is out of reach; the others fire.
         """
         ticks = [(schedule, tick) for schedule in due if (tick := self._ticks(schedule)) is not None]
         begun = await asyncio.gather(
@@ -64,26 +64,26 @@ class Schedules:
                 jobs.append(outcome)
                 moved.append({**schedule, "next_at": tick.next})
             else:
-                _tell("schedule_not_started", schedule, outcome)
+                _log_failure("schedule_not_started", schedule, outcome)
         await self._advance(moved)
         return jobs
 
     def _ticks(self, schedule: ClaimedSchedule) -> Ticks | None:
-        # The expression of a schedule is rarely needed: most drains see none.
+        # Imported here: most drains see no schedule that is due.
         from shared.domain.workflow.schedule import ticks_until
 
         try:
             return ticks_until(schedule["cron"], schedule["timezone"], schedule["due_at"], self._clock())
-        except Exception as error:  # noqa: BLE001  # it was checked when it was published; one is not another's
-            _tell("schedule_unreadable", schedule, error)
+        except Exception as error:  # noqa: BLE001  # valid when it was published; one schedule's error is no other's
+            _log_failure("schedule_unreadable", schedule, error)
             return None
 
     async def _advance(self, moved: Sequence[AdvancedSchedule]) -> None:
-        """Lets schedules whose runs have begun wait for their next ticks. One that is refused holds up no other, and is
-        found again with its lease's end: beginning its run again is beginning it once."""
+        """Sets schedules whose runs have begun to their next ticks. One that is refused holds up no other, and comes
+        back when its lease ends; its run is then started once more, to no effect."""
 
         async def put_aside(schedule: AdvancedSchedule, error: Exception) -> None:
-            _tell("schedule_not_advanced", schedule, error)
+            _log_failure("schedule_not_advanced", schedule, error)
 
         if not moved:
             return
@@ -92,7 +92,7 @@ class Schedules:
         try:
             await write_all(moved, self._schedules.advance, put_aside)
         except UnavailableError as error:
-            _tell("schedules_wait", moved[0], error)
+            _log_failure("schedules_wait", moved[0], error)
 
     async def _start(self, schedule: ClaimedSchedule, scheduled_at: str, missed: int) -> ExecutionJob:
         tenant_id, workflow_id, node_id = schedule["tenant_id"], schedule["workflow_id"], schedule["node_id"]
@@ -119,11 +119,11 @@ class Schedules:
         return ExecutionJob(tenant_id, execution_id, "resume")
 
 
-def _tell(event: str, schedule: JsonMapping, error: BaseException) -> None:
-    """Logs what has not become of a schedule, with its tenant, and counts it."""
-    about = {name: schedule.get(name) for name in ("tenant_id", "workflow_id", "node_id")}
+def _log_failure(event: str, schedule: JsonMapping, error: BaseException) -> None:
+    """Logs and counts a schedule that did not fire or advance."""
+    fields = {name: schedule.get(name) for name in ("tenant_id", "workflow_id", "node_id")}
     if isinstance(error, UnavailableError):
-        logger.warning("schedules_wait", extra=about)
+        logger.warning("schedules_wait", extra=fields)
     else:
-        logger.error(event, exc_info=error, extra=about)
+        logger.error(event, exc_info=error, extra=fields)
         count("SweepItemsFailed")

@@ -1,4 +1,8 @@
-"""The sweep: brings back runs that the store says are due and that nobody has brought back, and fires schedules."""
+"""The sweep: brings back runs that are due by their rows and whose job was lost, and fires schedules that are due.
+
+Redis may lose any job: a run's row in Postgres says when a drain must look at it again. Claiming a due run moves that
+time on by a lease, so that several drains' sweeps do not bring back the same run.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +25,14 @@ logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 10.0
 SWEEP_LIMIT = 200
-# After a full sweep there may be more.
+# After a sweep that has reached its limit there may be more.
 FULL_SWEEP_SECONDS = 0.1
 
 Start = Callable[[Coroutine[object, object, None]], None]
 
 
 class Sweep:
-    """One drain's."""
+    """One drain's sweep."""
 
     def __init__(
         self,
@@ -41,8 +45,8 @@ class Sweep:
         summary: Summary,
         slots: Slots,
     ) -> None:
-        """A run that is brought back is nobody else's for `lease_seconds`. `start` makes work one of the drain's
-        fibers, in one of its `slots`; `summary` is added to."""
+        """No other sweep takes a run that was brought back for `lease_seconds`. `start` makes a coroutine one of the
+        drain's fibers, in one of its `slots`; `summary` is added to."""
         self._producer, self._executions, self._schedules, self._engine = producer, executions, schedules, engine
         self._lease_seconds, self._start, self._summary, self._slots = lease_seconds, start, summary, slots
 
@@ -51,7 +55,7 @@ class Sweep:
         await run_periodically("sweep", self._sweep, failed_pause_seconds=SWEEP_SECONDS)
 
     async def _sweep(self) -> float:
-        """The seconds until the next sweep: what is due is enqueued or, where Redis is out of reach, run here."""
+        """The seconds until the next sweep. Due runs are enqueued or, while Redis is out of reach, run here."""
         now = timestamp(self._engine.clock())
         due = await self._executions.claim_due(SWEEP_LIMIT, self._lease_seconds, now)
         jobs = [ExecutionJob(row["tenant_id"], row["execution_id"], "resume") for row in due if "execution_id" in row]
@@ -68,8 +72,8 @@ class Sweep:
             await write_all(jobs, self._producer.enqueue, _put_aside)
         except QueueUnavailableError:
             for job in jobs:
-                # As many at once as there are places: thousands may be due. Those that this turn is too short for have
-                # their leases, which bring them back.
+                # One per free slot: thousands may be due. The deadline of this turn may cut the rest off, which comes
+                # back when its leases end.
                 await self._slots.one_free()
                 self._start(self._run_here(job))
 
@@ -79,12 +83,12 @@ class Sweep:
                 await self._engine.execute(job)
         except UnavailableError:
             logger.warning("run_unavailable", extra={"execution_id": job.execution_id})
-        except Exception:  # the edge, as a worker's; the lease brings the run back
+        except Exception:  # the edge, as in a worker; the run comes back when its lease ends
             logger.exception("run_error", extra={"execution_id": job.execution_id})
 
 
 async def _put_aside(job: ExecutionJob, error: Exception) -> None:
-    """Leaves a run to its lease, which brings it back."""
-    about = {"tenant_id": job.tenant_id, "execution_id": job.execution_id}
-    logger.error("sweep_item_failed", exc_info=error, extra=about)
+    """Skips a run that cannot be enqueued: it comes back when its lease ends."""
+    fields = {"tenant_id": job.tenant_id, "execution_id": job.execution_id}
+    logger.error("sweep_item_failed", exc_info=error, extra=fields)
     count("SweepItemsFailed")

@@ -1,8 +1,8 @@
-"""The guard of tenants' expressions: warm child processes that evaluate them and are killed when they must be.
+"""Evaluates tenants' expressions in warm child processes, which are killed when they take too long or too much memory.
 
-All tenants share one child, and evaluations take microseconds. A tenant who holds it while others wait goes to a second
-one, with all who did so lately, and stays there for as long as it keeps that one busy: nobody waits behind expressions
-that take a second each.
+All tenants share one child, and evaluations take microseconds. A tenant that occupies it while others wait is moved to
+a second child, with all that did so lately, and stays there for as long as it keeps that one busy: nobody waits behind
+expressions that take a second each.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from shared.engine.expressions.requests import EvaluatedTemplate, Filled, Reques
 from shared.platform.slots import waiting_outside
 from shared.platform.turns import LARGE_BYTES, ComputeTurns
 
-# How long a request may wait for its answer, others' turns included. What holds a child is ended after two seconds;
-# this is for whatever else there may be.
+# How long a request may wait for its answer, other tenants' requests included. A child that is stuck is killed after
+# two seconds; this limit is for all other reasons.
 LONGEST_SECONDS = 300.0
-# So long one tenant may hold the child that all share while others wait.
+# How long one tenant may occupy the shared child while others wait.
 SHARED_SECONDS = 0.1
-# How long a tenant stays apart, counted from when it was last seen to hold a child.
+# How long a tenant stays apart, counted from when it was last seen to occupy a child.
 APART_SECONDS = 10.0
-# To replace the shared child costs what hundreds of evaluations do: on a machine without time for anybody, it would be
-# replaced for each tenant in turn.
+# Replacing the shared child costs as much as hundreds of evaluations. On an overloaded machine every tenant seems to
+# occupy it, and it would be replaced for each in turn; so it is replaced at most this often.
 PEACE_SECONDS = 1.0
 
 
 class ExpressionEvaluator:
-    """Two lanes and who is in which. Belongs to one event loop."""
+    """Two lanes, each a child with its queue, and which tenant is in which. Belongs to one event loop."""
 
     def __init__(self, longest_seconds: float = LONGEST_SECONDS, max_resident_bytes: int = MAX_RESIDENT_BYTES) -> None:
-        """A request is answered within `longest_seconds`, others' turns included, or fails with `timeout`. A child that
-        holds more than `max_resident_bytes` is replaced."""
+        """A request is answered within `longest_seconds` or fails with `timeout`. A child that has more than
+        `max_resident_bytes` resident is replaced."""
         self._longest_seconds = longest_seconds
         self._shared, self._apart = RequestQueue(self, max_resident_bytes), RequestQueue(self, max_resident_bytes)
         self._waiting: dict[int, Waiting] = {}
-        # Large requests that are to be sent once more.
-        self._turning: set[asyncio.Task[None]] = set()
-        # Those of the drain, as far as it has any: a run's other long computations take theirs among these.
+        # Large requests that wait for their turn to be sent once more.
+        self._resending: set[asyncio.Task[None]] = set()
+        # Encoding a large request blocks the loop, so it takes turns with the drain's other long computations.
         self.turns, self._numbers = ComputeTurns(), itertools.count(1)
         self._deadline: asyncio.TimerHandle | None = None
         # Until when a tenant is apart, and when the shared child was last replaced, by the loop's clock.
@@ -48,15 +48,15 @@ class ExpressionEvaluator:
         self._replaced_at = -PEACE_SECONDS
 
     async def fill(self, request: Request) -> Filled:
-        """The template's parameters; an expression that fails or exceeds a limit raises `EvaluationError`. While no
-        child can be started, `UnavailableError`."""
+        """The template's parameters, with its expressions' results filled in. Raises `EvaluationError` where one fails
+        or exceeds a limit, and `UnavailableError` while no child can be started."""
         loop = asyncio.get_running_loop()
         number, waiting = next(self._numbers), Waiting(request, loop.create_future(), loop.time())
         self._waiting[number] = waiting
         if self._deadline is None:
             self._deadline = loop.call_later(self._longest_seconds, self._expire)
         try:
-            with waiting_outside():  # others' evaluations may take a second each
+            with waiting_outside():  # other tenants' evaluations may take a second each
                 if request.size_bytes < LARGE_BYTES:
                     self._lane(request.tenant_id, waiting.since).add(number, waiting)
                 else:
@@ -68,19 +68,19 @@ class ExpressionEvaluator:
                 lane.remove(number)
 
     def forget(self, run: RunData) -> None:
-        """The run is over: its data may be dropped."""
+        """Lets the children drop the data of a run that is over."""
         self.moved(run)
 
     def drop(self, template: EvaluatedTemplate) -> None:
-        """The template is no longer used: it may be dropped."""
+        """Lets the children drop a template that is no longer used."""
         self.moved(template)
 
     async def start(self) -> None:
-        """Returns when the child that all share is running; the first evaluation would start it otherwise."""
+        """Returns when the shared child is running, which the first evaluation would start otherwise."""
         await self._shared.start()
 
     async def close(self) -> None:
-        """Ends the children; evaluations that still wait are cancelled."""
+        """Ends the children; pending evaluations are cancelled."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -91,25 +91,25 @@ class ExpressionEvaluator:
 
     @property
     def is_divided(self) -> bool:
-        """Whether any tenant is or was apart of late."""
+        """Whether any tenant is apart, or was lately."""
         return bool(self._apart_until)
 
-    def moved(self, what: RunData | EvaluatedTemplate) -> None:
-        """Lets the child that has it drop it."""
+    def moved(self, cached: RunData | EvaluatedTemplate) -> None:
+        """Lets the child that has this drop it."""
         for lane in (self._shared, self._apart):
-            if isinstance(what, RunData):
-                lane.forget(what)
+            if isinstance(cached, RunData):
+                lane.forget(cached)
             else:
-                lane.drop(what)
+                lane.drop(cached)
 
-    def again(self, number: int, waiting: Waiting) -> None:
-        """Has a large request added once more, in its turn."""
+    def resend_large(self, number: int, waiting: Waiting) -> None:
+        """Has a large request sent once more, in its turn."""
         task = asyncio.get_running_loop().create_task(self._add_in_turn(number, waiting))
-        self._turning.add(task)
-        task.add_done_callback(self._turning.discard)
+        self._resending.add(task)
+        task.add_done_callback(self._resending.discard)
 
     def held(self, lane: RequestQueue, tenant_id: str, seconds: float) -> None:
-        """Takes a tenant apart that holds the shared child while others wait; one that is apart stays there."""
+        """Moves a tenant apart that occupies the shared child while others wait; one that is apart stays there."""
         now = asyncio.get_running_loop().time()
         if lane is self._apart:
             self._apart_until[tenant_id] = now + APART_SECONDS
@@ -119,7 +119,7 @@ class ExpressionEvaluator:
             self._apart_until[tenant_id] = now + APART_SECONDS
             for number, waiting in lane.take(tenant_id).items():
                 if waiting.request.size_bytes >= LARGE_BYTES:
-                    self.again(number, waiting)
+                    self.resend_large(number, waiting)
                 else:
                     self._apart.add(number, waiting)
 
@@ -129,7 +129,7 @@ class ExpressionEvaluator:
 
     def _add_large(self, number: int, waiting: Waiting) -> None:
         if waiting.future.done():
-            return  # meanwhile nobody waits for it any more
+            return  # cancelled or timed out while it waited for its turn
         now = asyncio.get_running_loop().time()
         self._lane(waiting.request.tenant_id, now).add(number, waiting, at_once=True)
 
@@ -143,11 +143,11 @@ class ExpressionEvaluator:
         return self._shared
 
     def _expire(self) -> None:
-        """Ends what has waited for too long, and looks again when the next one may have."""
+        """Fails requests that have waited for too long, and sets the timer for the next one."""
         loop = asyncio.get_running_loop()
         for waiting in self._waiting.values():
             if loop.time() < waiting.since + self._longest_seconds:
-                break  # those behind it came later
+                break  # a dict keeps insertion order: the rest came later
             waiting.fail("The expressions were not evaluated in time.", "timeout")
         oldest = min((waiting.since for waiting in self._waiting.values() if not waiting.future.done()), default=None)
         self._deadline = None
@@ -157,5 +157,5 @@ class ExpressionEvaluator:
 
 @cache
 def expression_evaluator() -> ExpressionEvaluator:
-    """This process's guard; its child starts with the first evaluation and stays warm between invocations."""
+    """This process's evaluator; its child starts with the first evaluation and stays warm between invocations."""
     return ExpressionEvaluator()

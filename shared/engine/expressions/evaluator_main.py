@@ -1,4 +1,4 @@
-"""The process that evaluates tenants' expressions. It knows no secrets, holds no connection, and may be killed.
+"""The child process that evaluates tenants' expressions. It has no secrets and no connections, and may be killed.
 
 It reads frames (four bytes of length, eight with the frame's number, then JSON) from the socket in its first argument
 and answers each with one of the same number. A frame asks to fill template `t` for run `r`:
@@ -7,11 +7,11 @@ and answers each with one of the same number. A frame asks to fill template `t` 
      input: [ids] | null, outer?: [{r, set?, nodes?, see?}], now, seed, forget?: [runs], drop?: [templates]}
 
 `template`, `set` and `nodes` come once and are kept: a run's data is not sent again for each of its nodes. Of the
-nodes that are kept, `$nodes` holds those in `see` alone. An item of a map is a run of its own here, and `outer` names
-those around it, outwards; `input: null` is the item. The answer is `{parameters, undefined}` or
-`{error: {pointer, message, code}}`, or `{lost: why}` where the frame could not be taken in: then none of what came
-with it is kept. Before it evaluates, the number of the frame is written into the shared memory
-of the second argument, so that whoever kills this process knows the guilty.
+nodes that are kept, `$nodes` holds only those in `see`. An item of a map counts as a run of its own here, and `outer`
+names the runs around it, outwards; `input: null` is the item. The answer is `{parameters, undefined}` or
+`{error: {pointer, message, code}}`, or `{lost: reason}` where the frame could not be taken in: then nothing that came
+with it is kept. Before it evaluates, the number of the frame is written into the shared memory of the second argument,
+so that the parent, when it kills this process, knows which evaluation was running.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ HEADER = struct.Struct("<IQ")
 PROGRESS = struct.Struct("<Q")
 # What the limits of `shared/domain/expressions/expressions.py` need at their deepest.
 STACK_BYTES = 256 * 1024 * 1024
-# Private memory that may be reserved: the library's allocator alone takes 1 GiB ahead. What is really in use is
-# bounded by whoever watches this process.
+# Private memory that may be reserved: the library's allocator alone takes 1 GiB ahead. Memory that is really in use is
+# bounded by the parent, which watches this process.
 MEMORY_BYTES = 4 * 1024 * 1024 * 1024
-# A node's parameters when they are filled in.
+# Of a node's parameters when they are filled in, as JSON.
 MAX_ANSWER_BYTES = 1_048_576
-# A template may be as deep as a body, and so may be what is filled into it.
+# A template may be as deep as a body, and so may a value that is filled into it.
 MAX_ANSWER_DEPTH = 2 * MAX_DEPTH
 _CHUNK_BYTES = 1_048_576
 
 
 class Evaluator:
-    """The templates and the runs' data that this process has been given."""
+    """Evaluates frames, and keeps the templates and runs' data that came with them."""
 
     def __init__(self, progress: mmap.mmap) -> None:
         self._progress = progress
@@ -55,15 +55,15 @@ class Evaluator:
         self._runs: dict[int, JsonObject] = {}
 
     def answer(self, number: int, frame: bytes) -> bytes:
-        """The answer to one frame, whatever it asks: what goes wrong with it concerns no other."""
+        """The encoded answer to one frame. Raises nothing: an error is the answer, and other frames go on."""
         PROGRESS.pack_into(self._progress, 0, number)
         try:
             request = json.loads(frame)
             scope, (template, names) = self._scope(request), self._template(request)
-            # A version from before `$$` was refused may see all of it: no more than it reads by name, whatever else of
-            # the run has been given so far.
+            # Workflow versions from before `$$` was refused see the whole scope through it. It is cut down to the names
+            # that the template reads: what else of the run has been sent so far must not change a result.
             scope = {name: scope[name] for name in names if name in scope}
-        except Exception as error:  # noqa: BLE001  # the parent is told what is wrong, and everybody else is answered
+        except Exception as error:  # noqa: BLE001  # the parent learns the error, and sends all that is missing
             text = _encoded({"lost": repr(error)})
         else:
             text = self._filled(template, scope, request["now"], request["seed"])
@@ -81,7 +81,7 @@ class Evaluator:
             return _failed(error.pointer, error.message, error.code)
         except RecursionError:
             return _failed("", "The parameters are nested too deeply.", "limit")
-        except Exception as error:  # noqa: BLE001  # whatever one expression makes of its data, the next one is answered
+        except Exception as error:  # noqa: BLE001  # one expression's error must not end the process
             return _failed("", f"The parameters could not be filled in: {type(error).__name__}.", "limit")
         if len(text) > MAX_ANSWER_BYTES:
             return _failed("", f"The parameters are larger than {MAX_ANSWER_BYTES} bytes.", "limit")
@@ -99,29 +99,30 @@ class Evaluator:
     def _scope(self, request: JsonObject) -> JsonObject:
         for forgotten in request.get("forget", ()):
             self._runs.pop(forgotten, None)
-        own = self._kept(request)
-        scope, seen = {}, {}
+        own = self._run_data(request)
+        scope, visible = {}, {}
+        # From the outermost graph inwards: an inner name shadows the same name outside.
         for level in (*reversed(request.get("outer", ())), request):
-            kept = own if level is request else self._kept(level)
-            scope.update(kept)
-            seen.update({node_id: kept["nodes"][node_id] for node_id in level.get("see", ())})
+            data = own if level is request else self._run_data(level)
+            scope.update(data)
+            visible.update({node_id: data["nodes"][node_id] for node_id in level.get("see", ())})
         sources, nodes = request["input"], own["nodes"]
         if sources is None:
             scope["input"] = scope["item"]
         elif sources:
             scope["input"] = nodes[sources[0]] if len(sources) == 1 else {source: nodes[source] for source in sources}
-        return {**scope, "nodes": seen}
+        return {**scope, "nodes": visible}
 
-    def _kept(self, level: JsonObject) -> JsonObject:
-        """What has been given of one run, or of one item, so far."""
-        kept = self._runs.get(level["r"])
-        if kept is None:
-            kept = self._runs[level["r"]] = {"nodes": {}}
+    def _run_data(self, level: JsonObject) -> JsonObject:
+        """The data of one run, or of one item, that has been sent so far, this frame's included."""
+        data = self._runs.get(level["r"])
+        if data is None:
+            data = self._runs[level["r"]] = {"nodes": {}}
         if "set" in level:
-            kept.update(level["set"])
+            data.update(level["set"])
         if "nodes" in level:
-            kept["nodes"].update(level["nodes"])
-        return kept
+            data["nodes"].update(level["nodes"])
+        return data
 
 
 def _failed(pointer: str, message: str, code: str | None) -> bytes:
@@ -133,7 +134,7 @@ def _encoded(answer: JsonObject) -> bytes:
 
 
 def serve(connection: socket.socket, evaluator: Evaluator) -> None:
-    """Answers frames until the other side closes."""
+    """Answers frames until the parent closes the socket."""
     buffer = bytearray()
     while chunk := connection.recv(_CHUNK_BYTES):
         buffer += chunk
@@ -158,11 +159,12 @@ def main(arguments: list[str]) -> None:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     with contextlib.suppress(OSError):
-        # Where memory runs out all the same, this process goes first and not the one that holds the runs.
+        # Where memory runs out, the kernel kills this process first, and not the parent, which holds the runs.
         Path("/proc/self/oom_score_adj").write_text("1000")
-    # Answers hold no cycles; collecting them would cost more than all else here.
+    # Answers hold no reference cycles; looking for some would cost more than all else here.
     gc.freeze()
     gc.set_threshold(100_000)
+    # The main thread's stack is as large as the system allows, which expressions at their deepest may exceed.
     threading.stack_size(STACK_BYTES)
     thread = threading.Thread(target=_serve_quietly, args=(connection, Evaluator(progress)))
     thread.start()
@@ -170,7 +172,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _serve_quietly(connection: socket.socket, evaluator: Evaluator) -> None:
-    # The parent's end may vanish at any time, with the parent.
+    # The parent may die at any time.
     with contextlib.suppress(ConnectionError):
         serve(connection, evaluator)
 

@@ -16,12 +16,12 @@ from typing import Protocol, cast
 from shared.domain.expressions.expressions import TIMEOUT_SECONDS
 from shared.engine.expressions.evaluator_main import HEADER, PROGRESS
 
-# The library stops an expression after its own timeout; this is for one that it cannot stop.
+# The library stops an expression after its own timeout; the child is killed for one that it cannot stop.
 KILL_AFTER_SECONDS = 2 * TIMEOUT_SECONDS
-# A child that has work and does not even begin it is lost as well, by nobody's fault.
+# A child that has work and does not even begin it is killed as well, and no evaluation is blamed.
 LOST_AFTER_SECONDS = 10.0
 WATCH_SECONDS = 0.05
-# How much memory the child may hold; its own limits keep it far below, unless something is wrong with them.
+# How much resident memory the child may have; its own limits keep it far below, unless they fail.
 MAX_RESIDENT_BYTES = 512 * 1024 * 1024
 _START = (
     "import sys; sys.path[:] = {path!r}; from shared.engine.expressions.evaluator_main import main; main(sys.argv[1:])"
@@ -29,7 +29,7 @@ _START = (
 
 
 class EvaluationError(Exception):
-    """An expression of a node's parameters failed: `pointer` says which, `code` is JSONata's or `timeout`, `limit`."""
+    """An expression of a node's parameters failed: `pointer` says which, `code` is JSONata's, `timeout` or `limit`."""
 
     def __init__(self, pointer: str, message: str, code: str | None) -> None:
         self.pointer, self.message, self.code = pointer, message, code
@@ -37,23 +37,24 @@ class EvaluationError(Exception):
 
 
 class Owner(Protocol):
-    """Who is told what the child says and when it is gone."""
+    """What a child reports to."""
 
-    def answered(self, number: int, answer: bytes) -> None:
-        """Takes the answer to the request of this number in; it raises nothing."""
+    def on_answer(self, number: int, answer: bytes) -> None:
+        """Takes in the encoded answer to the request of this number; raises nothing."""
 
     def is_waiting(self) -> bool:
         """Whether any evaluation is with the child."""
 
-    def looked(self, number: int, now: float) -> None:
-        """Learns which evaluation the child is at (0: at none), by the loop's clock."""
+    def on_progress(self, number: int, now: float) -> None:
+        """Learns which evaluation was running at `now`, by the loop's clock; 0 for none."""
 
-    def died(self, child: EvaluatorProcess, guilty: int, verdict: EvaluationError | None) -> None:
-        """Learns that the child is gone, in which evaluation (0: in none), and why it was killed if it was."""
+    def on_death(self, child: EvaluatorProcess, running: int, verdict: EvaluationError | None) -> None:
+        """Learns that the child is gone, which evaluation was running (0: none), and that one's error, if the child was
+        killed for it."""
 
 
 class EvaluatorProcess(asyncio.Protocol):
-    """One child process: its socket, its progress, and when it was last seen to move on."""
+    """One child process: its socket, its progress, and its watchdog."""
 
     transport: asyncio.Transport
 
@@ -65,13 +66,15 @@ class EvaluatorProcess(asyncio.Protocol):
         self._buffer = bytearray()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        # The evaluation that the watchdog saw running, and since when.
         self._seen = (0, 0.0)
         self._verdict: EvaluationError | None = None
 
     @classmethod
     async def start(cls, owner: Owner, max_resident_bytes: int = MAX_RESIDENT_BYTES) -> EvaluatorProcess:
-        """A new child, connected, which may hold so much memory. Its environment is empty: what it evaluates comes from
-        outside."""
+        """A new child, connected, which may have so much resident memory. Its environment is empty: expressions are
+        untrusted, and the parent's environment holds secrets."""
+        # Whatever was made so far is undone if a later step fails, or this task is cancelled.
         with ExitStack() as unless_started:
             ours, theirs = socket.socketpair()
             unless_started.callback(ours.close)
@@ -105,54 +108,54 @@ class EvaluatorProcess(asyncio.Protocol):
             start = position + HEADER.size
             if len(buffer) - start < size:
                 break
-            self._owner.answered(number, bytes(buffer[start : start + size]))
+            self._owner.on_answer(number, bytes(buffer[start : start + size]))
             position = start + size
         del buffer[:position]
 
     def connection_lost(self, _error: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        (guilty,) = PROGRESS.unpack_from(self._progress)
+        (running,) = PROGRESS.unpack_from(self._progress)
         self._process.kill()
         self._process.wait()
         self._progress.close()
-        self._owner.died(self, guilty, self._verdict)
+        self._owner.on_death(self, running, self._verdict)
 
     def watch(self) -> None:
-        """Looks after the child until nothing is with it any more."""
+        """Starts the watchdog, which runs until nothing is with the child any more."""
         if self._timer is None:
             self._seen = (0, self._loop.time())
-            self._timer = self._loop.call_later(WATCH_SECONDS, self._look)
+            self._timer = self._loop.call_later(WATCH_SECONDS, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._timer = None
         if not self._owner.is_waiting():
             return
-        (current,) = PROGRESS.unpack_from(self._progress)
+        (running,) = PROGRESS.unpack_from(self._progress)
         now = self._loop.time()
-        if current != self._seen[0]:
-            self._seen = (current, now)
-        elif now - self._seen[1] >= (KILL_AFTER_SECONDS if current else LOST_AFTER_SECONDS):
+        if running != self._seen[0]:
+            self._seen = (running, now)
+        elif now - self._seen[1] >= (KILL_AFTER_SECONDS if running else LOST_AFTER_SECONDS):
             self._verdict = EvaluationError("", "The evaluation took too long.", "timeout")
             self.kill()
             return
         if self._resident_bytes() > self._max_resident_bytes:
-            # Others' data may fill it as well: without a verdict, what it is at is tried once more by an empty one.
+            # Other runs' data may have filled it: without a verdict, the running evaluation is retried in a new child.
             self.kill()
             return
-        self._owner.looked(current, now)
-        self._timer = self._loop.call_later(WATCH_SECONDS, self._look)
+        self._owner.on_progress(running, now)
+        self._timer = self._loop.call_later(WATCH_SECONDS, self._check)
 
     def kill(self) -> None:
-        """Ends the child at once, whatever it is at."""
+        """Ends the child at once; `on_death` follows."""
         self._process.send_signal(signal.SIGKILL)
 
     def _resident_bytes(self) -> int:
         try:
             return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * mmap.PAGESIZE
         except (OSError, IndexError, ValueError):
-            return 0  # not Linux, or the process is just ending
+            return 0  # not Linux, or the process has just ended
 
     def end(self) -> None:
-        """Closes the socket, at which the child ends by itself."""
+        """Closes the socket, upon which the child ends by itself."""
         self.transport.close()

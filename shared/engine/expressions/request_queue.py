@@ -1,11 +1,10 @@
 """One child process that evaluates expressions, and the requests that are sent to it.
 
-Requests of one turn of the event loop leave in one write. What a run's expressions read of its data is sent once per
-run and kept by the child, cut down to the fields that are read. The child is killed when one evaluation holds it
-longer than it may; that one fails, the others are sent again to its successor, the large ones each in its turn.
+Requests of one turn of the event loop leave in one write. The data that a run's expressions read is sent once per run
+and kept by the child, cut down to the fields that are read. A child is killed when one evaluation takes too long; that
+one fails, the others are sent again to the next child, the large ones each in its turn.
 
-Whatever is wrong with one request is an error of that request alone: one that cannot be put into a frame, or whose
-answer cannot be read.
+An error of one request, which cannot be encoded, or whose answer cannot be decoded, fails that request alone.
 """
 
 from __future__ import annotations
@@ -27,47 +26,52 @@ from shared.platform.turns import LARGE_BYTES
 
 logger = logging.getLogger(__name__)
 
-# An evaluation that was under way when the child died of itself is tried once more: it may be innocent.
+# An evaluation that was running when the child died is tried once more: it may not be the cause.
 MAX_DEATHS = 2
-# The child dies and dies without having begun anything: something is wrong with the machine, not with a tenant.
+# After so many children in a row that died before they began anything, waiting requests fail: something is wrong with
+# the machine, not with a tenant.
 MAX_FRUITLESS_STARTS = 5
 
-# Each child's, whatever lane it is of: what says that it was given to one was given to no other.
+# Each child has a number, its generation, unique among both lanes. `RunData` and templates remember the generation that
+# has them: any other child lacks them.
 _generations = itertools.count(1)
 
 
 class Owner(Protocol):
-    """Who is told what happens in a lane."""
+    """What a queue reports to."""
 
-    def moved(self, what: RunData | EvaluatedTemplate) -> None:
-        """Learns that this is about to be given to another child than the one that has it."""
+    def moved(self, cached: RunData | EvaluatedTemplate) -> None:
+        """Learns that this is about to be sent to another child than the one that has it."""
 
-    def again(self, number: int, waiting: Waiting) -> None:
-        """Has a large request added once more, in its turn."""
+    def resend_large(self, number: int, waiting: Waiting) -> None:
+        """Has a large request sent once more, in its turn."""
 
     def held(self, lane: RequestQueue, tenant_id: str, seconds: float) -> None:
-        """Learns that the lane's child has been seen at nothing but this tenant's evaluations for so long."""
+        """Learns that the lane's child was seen at nothing but this tenant's evaluations for so many seconds."""
 
 
 class RequestQueue:
     """One child process and the evaluations that wait for it. Belongs to one event loop."""
 
     def __init__(self, owner: Owner, max_resident_bytes: int = MAX_RESIDENT_BYTES) -> None:
-        """Its child starts with the first evaluation, and may hold so much memory."""
+        """Its child starts with the first evaluation, and may have so much resident memory."""
         self._owner, self._max_resident_bytes = owner, max_resident_bytes
         self._waiting: dict[int, Waiting] = {}
         self._unsent: list[int] = []
         self._generation = 0
         self._child: EvaluatorProcess | None = None
         self._starting: asyncio.Task[None] | None = None
+        # Numbers of runs and templates that the next frame lets the child drop.
         self._forget: list[int] = []
         self._drop: list[int] = []
+        # How many children in a row died before they began anything.
         self._fruitless = 0
+        # The tenant at whose evaluations the child was seen, and since when without a break.
         self._holder, self._held_since = "", 0.0
 
     def add(self, number: int, waiting: Waiting, *, at_once: bool = False) -> None:
-        """Has a request answered; its number is no other's. `at_once`: it is sent before this returns, if there is a
-        child to send it to, and not with others."""
+        """Sends a request, whose number is unique, with the others of this turn of the loop. `at_once`: it is sent
+        alone and before this returns, if there is a child."""
         self._waiting[number] = waiting
         if at_once and self._child is not None:
             self._write(self._child, [number])
@@ -75,17 +79,17 @@ class RequestQueue:
             self._send_soon(number)
 
     def remove(self, number: int) -> None:
-        """Nobody waits for this request any more."""
+        """Forgets a request that nobody waits for any more."""
         self._waiting.pop(number, None)
 
     def has_others(self, tenant_id: str) -> bool:
-        """Whether anybody but this tenant waits."""
+        """Whether any other tenant waits."""
         return any(waiting.request.tenant_id != tenant_id for waiting in self._waiting.values())
 
     def take(self, tenant_id: str) -> dict[int, Waiting]:
-        """This tenant's requests, which are not answered here any more. The child is replaced by another one, to which
-        all others are sent again."""
-        taken = {number: one for number, one in self._waiting.items() if one.request.tenant_id == tenant_id}
+        """This tenant's requests, removed from this queue. The child, which may be at one of them, is replaced, and the
+        others' requests are sent to its successor."""
+        taken = {number: waiting for number, waiting in self._waiting.items() if waiting.request.tenant_id == tenant_id}
         for number in taken:
             del self._waiting[number]
         child, self._child = self._child, None
@@ -95,12 +99,12 @@ class RequestQueue:
         return taken
 
     def forget(self, run: RunData) -> None:
-        """The child may drop the run's data, if it is this one that has it."""
+        """Lets the child drop the run's data, if it has it."""
         if run.generation == self._generation:
             self._forget.append(run.number)
 
     def drop(self, template: EvaluatedTemplate) -> None:
-        """The child may drop the template, if it is this one that has it."""
+        """Lets the child drop the template, if it has it."""
         if template.generation == self._generation:
             self._drop.append(template.number)
 
@@ -108,11 +112,11 @@ class RequestQueue:
         """Returns when a child is running."""
         if self._child is None:
             self._starting = self._starting or asyncio.get_running_loop().create_task(self._start())
-            # It is started for all who wait, of whom one may give up.
+            # It is started for all requests that wait: one of them may be cancelled.
             await asyncio.shield(self._starting)
 
     async def close(self) -> None:
-        """Ends the child; evaluations that still wait are cancelled."""
+        """Ends the child; pending evaluations are cancelled."""
         child, self._child = self._child, None
         for waiting in list(self._waiting.values()):
             waiting.future.cancel()
@@ -128,7 +132,7 @@ class RequestQueue:
         if self._child is None:
             self._starting = self._starting or asyncio.get_running_loop().create_task(self._start())
             return
-        # Taken first: whatever becomes of them, the next ones are sent.
+        # Emptied first: an error among these must not keep the next ones from being sent.
         numbers, self._unsent = self._unsent, []
         self._write(self._child, numbers)
 
@@ -143,7 +147,8 @@ class RequestQueue:
             child.watch()
 
     def _encoded(self, number: int) -> bytes | None:
-        """The request's frame; `None` when nobody waits for it any more, or when it cannot be made and has failed."""
+        """The request's encoded frame; `None` when nobody waits for it any more, or when it cannot be encoded and has
+        failed."""
         waiting = self._waiting.get(number)
         if waiting is None:
             return None
@@ -157,6 +162,7 @@ class RequestQueue:
         else:
             self._forget, self._drop = [], []
             return text.encode(errors="replace")
+        # Its data was noted as sent while the frame was made, and is not.
         waiting.request.lost()
         return None
 
@@ -184,14 +190,14 @@ class RequestQueue:
         if level.data.generation != self._generation:
             self._owner.moved(level.data)
         names, nodes = level.data.missing(self._generation, level.names, level.nodes)
-        given: JsonObject = {"r": level.data.number}
+        fields: JsonObject = {"r": level.data.number}
         if level.seen:
-            given["see"] = level.seen
+            fields["see"] = level.seen
         if names:
-            given["set"] = {name: level.scope(name) for name in names}
+            fields["set"] = {name: level.scope(name) for name in names}
         if nodes:
-            given["nodes"] = {node_id: level.output(node_id) for node_id in nodes}
-        return given
+            fields["nodes"] = {node_id: level.output(node_id) for node_id in nodes}
+        return fields
 
     async def _start(self) -> None:
         try:
@@ -199,53 +205,55 @@ class RequestQueue:
             self._forget.clear()
             self._drop.clear()
             self._child = await EvaluatorProcess.start(self, self._max_resident_bytes)
-        except Exception as error:  # whatever it is, whoever waits is told, and the next one has it tried anew
+        except Exception as error:  # any error fails all that wait; the next request tries again
             logger.exception("expressions_not_started")
             self._give_up(f"No process for expressions can be started: {error}")
             return
         finally:
             self._starting = None
-        for number in [number for number, one in self._waiting.items() if one.request.size_bytes >= LARGE_BYTES]:
-            self._owner.again(number, self._waiting.pop(number))
+        for number, waiting in list(self._waiting.items()):
+            if waiting.request.size_bytes >= LARGE_BYTES:
+                self._owner.resend_large(number, self._waiting.pop(number))
         self._unsent = list(self._waiting)
         self._send()
 
     def _give_up(self, reason: str) -> None:
-        """Nobody who waits is answered, which is no fault of theirs; those who come next are tried anew."""
+        """Fails all requests that wait with `UnavailableError`; they are not the cause, and may be tried again."""
         self._unsent = []
         for waiting in self._waiting.values():
             if not waiting.future.done():
                 waiting.future.set_exception(UnavailableError(reason))
 
-    def answered(self, number: int, answer: bytes) -> None:
-        """Takes one of the child's answers in; one that cannot be read is an error of its request."""
+    def on_answer(self, number: int, answer: bytes) -> None:
+        """Takes in one of the child's answers; one that cannot be decoded is an error of its request."""
         self._fruitless = 0
         waiting = self._waiting.get(number)
         if waiting is None or waiting.future.done():
             return
         try:
-            self._take(number, waiting, decoded(answer.decode(), json.loads))
+            self._resolve(number, waiting, decoded(answer.decode(), json.loads))
         except Exception:
             logger.exception("expressions_answer_not_read")
             waiting.fail("What the expressions yield could not be read.")
 
-    def _take(self, number: int, waiting: Waiting, answer: JsonObject) -> None:
+    def _resolve(self, number: int, waiting: Waiting, answer: JsonObject) -> None:
         if "lost" in answer:
-            self._again(number, waiting, answer["lost"])
+            self._resend(number, waiting, answer["lost"])
         elif (error := answer.get("error")) is not None:
             waiting.future.set_exception(EvaluationError(error["pointer"], error["message"], error["code"]))
         else:
             waiting.future.set_result(Filled(answer["parameters"], answer["undefined"]))
 
-    def _again(self, number: int, waiting: Waiting, reason: str) -> None:
-        """Sends a request once more, with all that it reads: the child could not take it in, or lacked something."""
+    def _resend(self, number: int, waiting: Waiting, reason: str) -> None:
+        """Sends a request once more, with all the data that it reads: the child could not take it in, or lacked
+        something."""
         waiting.request.lost()
         waiting.deaths += 1
         if waiting.deaths >= MAX_DEATHS:
             logger.error("expressions_not_taken_in", extra={"reason": reason})
             waiting.fail("What the expressions read could not be handed to them.")
         elif waiting.request.size_bytes >= LARGE_BYTES:
-            self._owner.again(number, self._waiting.pop(number))
+            self._owner.resend_large(number, self._waiting.pop(number))
         else:
             self._send_soon(number)
 
@@ -253,12 +261,13 @@ class RequestQueue:
         """Whether any evaluation is with the child."""
         return bool(self._waiting)
 
-    def died(self, child: EvaluatorProcess, guilty: int, verdict: EvaluationError | None) -> None:
-        """The child is gone: the evaluation that it died of fails, the others go to the next one."""
+    def on_death(self, child: EvaluatorProcess, running: int, verdict: EvaluationError | None) -> None:
+        """The child is gone: the evaluation that was running fails, or is tried once more; the others go to the next
+        child."""
         if child is not self._child:
-            return
+            return  # it was replaced or closed on purpose
         self._child = None
-        waiting = self._waiting.get(guilty)
+        waiting = self._waiting.get(running)
         if waiting is None:
             self._fruitless += 1
         elif not waiting.future.done():
@@ -274,8 +283,8 @@ class RequestQueue:
         else:
             self._restart()
 
-    def looked(self, number: int, now: float) -> None:
-        """Takes in which evaluation the child was seen at; 0 for none."""
+    def on_progress(self, number: int, now: float) -> None:
+        """Takes in which evaluation was running at `now`, by the loop's clock; 0 for none."""
         waiting = self._waiting.get(number)
         tenant_id = "" if waiting is None else waiting.request.tenant_id
         if tenant_id != self._holder:

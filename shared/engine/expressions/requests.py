@@ -1,4 +1,4 @@
-"""What evaluations are asked for: templates, the data of runs that they read, and who waits for the answer."""
+"""The records of an evaluation: its template, the data of the run that it reads, and the request that waits for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from shared.engine.expressions.evaluator_process import EvaluationError
 from shared.json_types import JsonMapping, JsonObject
@@ -17,7 +16,7 @@ _run_numbers = itertools.count(1)
 
 @dataclass(slots=True)
 class EvaluatedTemplate:
-    """A node's parameters with expressions, and the generation of the child that has been given them."""
+    """A node's parameters with expressions, and the generation of the child that has them."""
 
     parameters: JsonObject
     reads: JsonMapping
@@ -27,7 +26,8 @@ class EvaluatedTemplate:
 
 @dataclass(slots=True)
 class RunData:
-    """What the child has been given of one run's data, or one item's: names of the scope, and nodes with an output."""
+    """Which of one run's data, or one item's, has been sent to a child: names of the scope, and nodes with an output.
+    `generation` is that child's."""
 
     number: int = field(default_factory=lambda: next(_run_numbers))
     generation: int = -1
@@ -35,7 +35,7 @@ class RunData:
     nodes: set[str] = field(default_factory=set)
 
     def missing(self, generation: int, names: Sequence[str], nodes: Sequence[str]) -> tuple[list[str], list[str]]:
-        """The names and nodes that this generation of the child lacks; they count as given from now on."""
+        """Those of the names and nodes that the child of this generation lacks; they count as sent from now on."""
         if self.generation != generation:
             self.generation = generation
             self.names.clear()
@@ -47,13 +47,13 @@ class RunData:
         return lacking, outputs
 
     def lost(self) -> None:
-        """Nobody knows what the child has of this any more: it is given all of it again."""
+        """All of it is to be sent again: a frame with some of it may not have arrived."""
         self.generation = -1
 
 
 @dataclass(slots=True)
 class Filled:
-    """A node's resolved parameters, and the pointers of expressions that led nowhere."""
+    """A node's resolved parameters, and the pointers of expressions whose result was undefined."""
 
     parameters: JsonObject
     undefined: list[str]
@@ -70,8 +70,8 @@ class Level:
     data: RunData
     names: Sequence[str]
     nodes: Sequence[str]
-    scope: Callable[[str], Any]
-    output: Callable[[str], Any]
+    scope: Callable[[str], object]
+    output: Callable[[str], object]
     seen: Sequence[str] = ()
 
 
@@ -79,8 +79,8 @@ class Level:
 class Request:
     """One template to fill, with what its own level holds and, within a map, those around it outwards.
 
-    `sources` are the nodes of its own level that are its input; unset, the item is. `tenant_id` says whose turn it is,
-    and `size_bytes` is what it may have to bring along at the most.
+    `sources` are the nodes of its own level that are its input; unset, the item is. `tenant_id` is whose turn it takes,
+    and `size_bytes` bounds the data that it may have to send.
     """
 
     template: EvaluatedTemplate
@@ -93,7 +93,7 @@ class Request:
     size_bytes: int = 0
 
     def lost(self) -> None:
-        """What the child was to be given with this request did not arrive."""
+        """The data that was to be sent with this request did not arrive."""
         self.template.generation = -1
         for level in (self.level, *self.outer):
             level.data.lost()
@@ -101,7 +101,7 @@ class Request:
 
 @dataclass(slots=True)
 class Waiting:
-    """A request, who waits for its answer, and since when."""
+    """A request that waits for its answer, `since` when by the loop's clock, and how many children died over it."""
 
     request: Request
     future: asyncio.Future[Filled]
@@ -109,6 +109,6 @@ class Waiting:
     deaths: int = 0
 
     def fail(self, message: str, code: str = "limit") -> None:
-        """The request fails so, unless it is answered."""
+        """Fails the request with this `EvaluationError`, unless it is answered."""
         if not self.future.done():
             self.future.set_exception(EvaluationError("", message, code))

@@ -135,7 +135,7 @@ async def test_answer_that_cannot_be_read_fails_its_request(guard: ExpressionEva
     lane, loop = RequestQueue(guard), asyncio.get_running_loop()
     unreadable, readable = (Waiting(reading({}, template("{% 2 %}")), loop.create_future(), 0.0) for _ in range(2))
     lane.add(1, unreadable)
-    lane.answered(1, b"[" * 100_000)
+    lane.on_answer(1, b"[" * 100_000)
     lane.add(2, readable)
     with pytest.raises(EvaluationError):
         await unreadable.future
