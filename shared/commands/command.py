@@ -1,4 +1,4 @@
-"""What every command's body is: a frozen pydantic model that takes its own fields and nothing else."""
+"""The base of all request bodies: a frozen pydantic model that refuses unknown fields."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RFC3339 = re.compile(r"[1-9]\d{3}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]
 class Command(BaseModel):
     """A request body. Numbers are not read out of texts, and unknown fields are refused by name."""
 
-    # Built when the first body is read: a cold start makes no validator of a model that nobody asks for.
+    # Built on first use: a cold start builds no validators of models that are not asked for.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 

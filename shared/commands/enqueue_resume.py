@@ -1,4 +1,4 @@
-"""Tells a drain that there is something to do, so that it need not wait for the sweep, or for the schedule."""
+"""Enqueues runs and wakes a drain, so that nothing waits for the sweep or the schedule."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from shared.platform.deadline import within
 
 logger = logging.getLogger(__name__)
 
-# A hint is worth no more: what it tells of is recorded, and its caller waits for an answer.
+# How long this may take: the run is stored already, and the caller waits for a response.
 HINT_SECONDS = 3.0
 
 
 async def enqueue_resume(
     services: Services, tenant_id: str, *execution_ids: str, client_is_waiting: bool = False, again: bool = False
 ) -> None:
-    """Puts the runs into the queue; they are durable either way, and due by their rows. `client_is_waiting`: somebody
-    waits for their answer. `again`: something has happened that they wait for."""
+    """Puts the runs into the queue. Best effort: they are stored, and the sweep finds them by their rows otherwise.
+    `client_is_waiting`: a client waits for their reply. `again`: something that they wait for has happened, so that a
+    job which is active now must run once more."""
     from shared.queue.job import ExecutionJob
     from shared.queue.wake import wake_drain
 
@@ -35,8 +36,8 @@ async def enqueue_resume(
 
 
 async def request_drain(services: Services) -> None:
-    """Has a drain come, for what is in the queue where none is live, or for runs that are due by their rows: it begins
-    with a sweep, and those that live may have swept just before."""
+    """Wakes a drain, for jobs in the queue or for runs that are due by their rows: a new drain begins with a sweep, the
+    live ones may have swept just before. Best effort."""
     from shared.queue.wake import wake_drain
 
     try:

@@ -1,4 +1,4 @@
-"""Facts into events: an id each, one moment, and who caused them."""
+"""Makes events of facts: an id for each, one timestamp, and who caused them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def now() -> str:
-    """This moment, in the service's form."""
+    """The present time as a timestamp."""
     return timestamp(time.time())
 
 
 def new_events(actor: Actor, happened_at: str, *facts: Fact) -> tuple[NewEvent, ...]:
-    """The events of facts that `actor` caused at `happened_at`, with the request that led to them."""
-    cause = current_context() or CorrelationContext(new_id())
-    metadata = {"actor": actor.name, **cause.metadata()}
+    """The events of facts that `actor` caused at `happened_at`, with the request's correlation id in their metadata."""
+    context = current_context() or CorrelationContext(new_id())
+    metadata = {"actor": actor.name, **context.metadata()}
     return tuple(new_event(new_id(), fact, happened_at, metadata) for fact in facts)

@@ -1,4 +1,4 @@
-"""The one loop of every change to an aggregate: read, decide, append; once more when somebody was faster."""
+"""The loop of every change to an aggregate: read, decide, append; again when another writer was faster."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ATTEMPTS = 8
 
 
 async def retry_on_conflict(attempt: Callable[[], Awaitable[Outcome]]) -> Outcome:
-    """What `attempt` yields; it reads afresh each time, so a conflict means only that it has to look again.
+    """The result of `attempt`, which reads the aggregate anew each time.
 
-    Raises `StreamConflictError` when it was overtaken every time.
+    Raises `StreamConflictError` when every one of `ATTEMPTS` met a conflict.
     """
     for turn in range(1, ATTEMPTS):
         try:
             return await attempt()
         except StreamConflictError:
-            # Spread out, so that many writers at once do not meet again.
+            # Random pauses, so that concurrent writers do not meet again.
             await asyncio.sleep(random.uniform(0, 0.01 * turn))  # noqa: S311  # not a secret
     return await attempt()

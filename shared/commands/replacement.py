@@ -1,4 +1,4 @@
-"""What takes the place of a resource: the answer of a GET may be sent back whole, with the changes in it."""
+"""The bodies of PUT requests: the response of a GET may be sent back whole, with the changes in it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from shared.commands.command import Command, Moment, Uuid
 from shared.errors import Problem
 from shared.json_types import JsonMapping
 
-HINT = "Leave it out, or send back what GET shows."
-# Of a field that is only shown: OpenAPI's word for what a client need not send.
+SUGGESTION = "Leave it out, or send back what GET shows."
+# Marks a field as read-only in OpenAPI: clients need not send it.
 SHOWN = Field(json_schema_extra={"readOnly": True})
 
 
@@ -25,9 +25,9 @@ class Replacement(Command):
 
 
 def changed_problems(sent: Replacement, present: JsonMapping) -> list[Problem]:
-    """What was sent of these fields, which cannot change, with another value than the `present` one."""
+    """A problem for each of these unchangeable fields that was sent with another value than the `present` one."""
     return [
-        Problem(f"/{name}", f"It is {value} and cannot change.", HINT)
+        Problem(f"/{name}", f"It is {value} and cannot change.", SUGGESTION)
         for name, value in present.items()
         if getattr(sent, name) not in (None, value)
     ]

@@ -1,8 +1,8 @@
-"""Writes what intake needs through to Redis after a change, so that the change counts at the next delivery.
+"""Writes through to Redis's cache what intake needs after a change, so that the next delivery sees the change.
 
-Best effort: Redis only hints, its entries are asked for again after a minute, and a change that is committed has
-succeeded. Commands that run at once read and write in any order; whoever has read earlier does not overwrite whoever
-has read later.
+Best effort: the store is the source of truth, and entries are refreshed after a minute. Concurrent commands read and
+write in any order; a write is refused if the entry has changed since the row was read, so that no older row overwrites
+a newer one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from shared.errors import QueueError, QueueUnavailableError
 
 logger = logging.getLogger(__name__)
 
-# So many of a workflow's webhooks are read and remembered at once.
+# How many of a workflow's webhooks are read and cached at once.
 PAGE = 500
-# How often a webhook is read again because somebody else has written it meanwhile.
+# How often a webhook is read again because its cache entry has changed meanwhile.
 ATTEMPTS = 8
 
 
 async def remember_workflow(services: Services, tenant_id: str, workflow_id: str) -> None:
-    """Writes the workflow's published version and all its webhooks through, as they are stored now."""
+    """Caches the workflow's published version and all its webhooks as they are stored now."""
     try:
         workflow = await services.workflows.get(tenant_id, workflow_id)
         if workflow is not None:
@@ -42,20 +42,20 @@ async def remember_workflow(services: Services, tenant_id: str, workflow_id: str
 async def _remember_page(
     services: Services, tenant_id: str, workflow_id: str, webhook_ids: list[str], last: str | None
 ) -> None:
-    """Looks at what is remembered before it reads what is stored, as `remember_webhook` does."""
+    """Reads the cache entries before the rows, as `remember_webhook` does."""
     seen = dict(zip(webhook_ids, await services.config_cache.webhook_configs(webhook_ids), strict=True))
     workflow = await services.workflows.get(tenant_id, workflow_id)
     rows = await services.webhooks.of_workflow(tenant_id, workflow_id, PAGE, last)
     published = {"published_version": workflow["published_version"] if workflow is not None else None}
     entries = [(row["id"], intake_config({**row, **published}), seen[row["id"]]) for row in rows if row["id"] in seen]
     missed = await services.config_cache.refill_webhooks(entries) if entries else []
-    # Those that are not the workflow's any more were written by whoever has changed that.
+    # Webhooks that moved to another workflow meanwhile were cached by the command that moved them.
     for webhook_id in missed:
         await remember_webhook(services, webhook_id)
 
 
 async def remember_webhook(services: Services, webhook_id: str) -> None:
-    """Writes one webhook through as it is stored now; a deleted one as missing."""
+    """Caches one webhook as it is stored now; a deleted one as missing."""
     try:
         for _ in range(ATTEMPTS):
             seen = await services.config_cache.webhook_config(webhook_id)

@@ -33,14 +33,14 @@ class CreateApiKey(Command):
 
 @dataclass(frozen=True, slots=True)
 class CreatedApiKey:
-    """The key's record, and the key itself, which is nowhere else: to be shown once."""
+    """The key's record, and the key itself, which is not stored and can be shown only now."""
 
     api_key: ApiKey
     key: str
 
 
 async def create_api_key(services: Services, actor: Actor, command: CreateApiKey) -> CreatedApiKey:
-    """The new key, `wk_<id without dashes>_<256 random bits>`, of which only a SHA-256 is kept.
+    """The new key, `wk_<id without dashes>_<256 random bits>`; only the SHA-256 of its random part is stored.
 
     An expiry in the past raises `InvalidRequestError`, scopes beyond the actor's own `ForbiddenError`.
     """

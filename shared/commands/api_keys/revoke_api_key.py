@@ -15,7 +15,7 @@ from shared.repositories.rows import columns
 
 
 async def revoke_api_key(services: Services, actor: Actor, api_key_id: str) -> None:
-    """The key opens nothing any more, at the latest when the authorizer's cache expires. Twice is as good as once.
+    """Revokes the key, with effect when the authorizer's cache expires at the latest. Repeating it changes nothing.
 
     A key that is not the tenant's raises `NotFoundError`.
     """

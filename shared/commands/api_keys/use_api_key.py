@@ -1,4 +1,4 @@
-"""Use an API key: who holds it, and that it is in use."""
+"""Authenticate an API key, and record that it is in use."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from shared.errors import UnavailableError
 from shared.platform.deadline import within
 from shared.repositories.api_keys import ApiKeyRepository
 
-# What is shown of a key's use is up to this old; more often, each caller would be a write.
+# How old a key's recorded last use may be: recording every use would be a write per request.
 NOTED_EVERY_SECONDS = 3600.0
-# Nobody waits longer than this for its note.
+# How long a request waits for its use to be recorded.
 NOTE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 async def use_api_key(api_keys: ApiKeyRepository, text: str, unix_now: float) -> Actor | None:
     """The key's actor at `unix_now` (Unix seconds); `None` for a key that is malformed, unknown, revoked or expired.
 
-    `UnavailableError` while that cannot be known; that its use cannot be noted keeps nobody out.
+    Raises `UnavailableError` while the key cannot be looked up; a use that cannot be recorded is only logged.
     """
     parts = key_parts(text)
     if parts is None:

@@ -30,10 +30,10 @@ class CancelExecution(Command):
 async def cancel_execution(
     services: Services, actor: Actor, execution_id: str, command: CancelExecution
 ) -> ExecutionState:
-    """The cancelled run; one that was cancelled before stays as it was.
+    """The cancelled run; one that was cancelled before stays as it is.
 
-    No further node starts: the drain that runs it finds its next append refused. All runs that it has called are
-    cancelled with it; where that was interrupted, the same request again finishes it. Raises `NotFoundError`, and
+    No further node starts: the next append of the drain that runs it conflicts. All its child runs are cancelled too;
+    where that was interrupted, repeating the request completes it. Raises `NotFoundError`, and
     `ExecutionFinishedError` for a run that has succeeded or failed.
     """
 
@@ -63,9 +63,8 @@ async def cancel_execution(
 async def _cancel_queued(
     services: Services, actor: Actor, execution_id: str, command: CancelExecution
 ) -> ExecutionState:
-    """An accepted delivery that no drain has begun is in Redis alone: its run begins and ends here.
-
-    The drain that claims its job afterwards finds the run ended.
+    """Cancels the run of an accepted delivery that no drain has started, and that is in Redis alone: stores its first
+    and its last event together. The drain that claims its job later finds the run ended.
     """
     state, begun, entry = await begun_delivery(services, actor, execution_id)
     fact, happened_at = ExecutionCancelled(command.reason), now()

@@ -29,7 +29,7 @@ class ExecuteWorkflow(Command):
 
     @property
     def asked(self) -> list[object]:
-        """What makes two requests the same one."""
+        """The parts by which two requests under one idempotency key are the same."""
         return [self.version, self.input]
 
 
@@ -41,13 +41,12 @@ async def execute_workflow(
     idempotency_key: str | None = None,
     client_is_waiting: bool = False,
 ) -> str:
-    """The id of the run that was started, or of the one that this key has started before. `client_is_waiting`: the
-    caller is going to wait for its answer.
+    """The id of the new run, or of the one that was started under this key before. `client_is_waiting`: the caller will
+    wait for its reply.
 
-    Raises `NotFoundError`, `NotPublishedError`, `InvalidGraphError` for a draft that cannot run, `UnprocessableError`
-    for an input that does not fit the trigger's schema, or is too large to be held against it
-    (`LimitExceededError`), and `IdempotencyConflictError` when the key was used for
-    another request.
+    Raises `NotFoundError`, `NotPublishedError`, `InvalidGraphError` for an invalid draft, `UnprocessableError` for an
+    input that does not fit the trigger's schema, or is too large to be validated (`LimitExceededError`), and
+    `IdempotencyConflictError` when the key was used for another request.
     """
     workflow = await load(services, actor, workflow_id)
     run = NewRun.asked(actor, "execute", workflow_id, command.asked, idempotency_key)
@@ -65,13 +64,13 @@ async def execute_workflow(
 
 
 def _check_input(version: WorkflowVersionRow, value: object) -> None:
-    """Refuses an input that does not fit the schema of the first `manual_trigger`, where the run starts."""
+    """Raises `UnprocessableError` for an input that does not fit the schema of the first `manual_trigger`."""
     trigger: JsonObject = next((node for node in version["nodes"] if node["type"] == "manual_trigger"), {})
     schema = (trigger.get("parameters") or {}).get("input_schema")
     if schema is None:
         return
     from shared.domain.json.check_budget import MAX_REQUEST_STEPS, CheckBudget
-    from shared.domain.json.schema_validator import mismatches  # most workflows do without
+    from shared.domain.json.schema_validator import mismatches  # most workflows have no schema
 
     if problems := tuple(mismatches(schema, value, "input", steps=CheckBudget(MAX_REQUEST_STEPS))):
         raise UnprocessableError("The input is not what the workflow wants.", problems=problems)

@@ -1,4 +1,4 @@
-"""Start a new run from the middle of another: from one of its nodes, with what came before."""
+"""Start a new run from a node of another one, keeping the outcomes of the nodes before it."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class ForkExecution(Command):
 async def fork_execution(
     services: Services, actor: Actor, execution_id: str, command: ForkExecution, idempotency_key: str | None = None
 ) -> str:
-    """The id of the new run, or of the one that this key has begun before.
+    """The id of the new run, or of the one that was started under this key before.
 
-    Nodes that do not come after `from_node` keep what they did; the others run. Raises `NotFoundError`,
-    `NotPublishedError` for an archived workflow, `InvalidGraphError` for a draft that cannot run,
-    `IdempotencyConflictError`, and `UnprocessableError` with a pointer to what cannot be done.
+    Nodes that do not follow `from_node` keep their outcome; the others run. Raises `NotFoundError`,
+    `NotPublishedError` for an archived workflow, `InvalidGraphError` for an invalid draft, `IdempotencyConflictError`,
+    and `UnprocessableError` with a pointer to what is not possible.
     """
     asked = [command.from_node, command.version, [command.output] if command.has_output else None]
     run = NewRun.asked(actor, "fork", execution_id, asked, idempotency_key)
@@ -67,7 +67,10 @@ async def fork_execution(
     if version["version"] != state.workflow_version:
         before = version_graph(await pinned_version(services, actor.tenant_id, workflow.id, state.workflow_version))
     kept_ids = kept_nodes(graph, state, command.from_node) if command.from_node in graph.nodes else set()
-    problems = [*_place(graph, state, command), *_changed(graph, before, {*kept_ids, state.trigger_node_id})]
+    problems = [
+        *_node_problems(graph, state, command),
+        *_changed_problems(graph, before, {*kept_ids, state.trigger_node_id}),
+    ]
     if problems:
         raise UnprocessableError("The execution cannot be forked so.", problems=tuple(problems))
     copies = list(kept_events(state, events, kept_ids))
@@ -86,7 +89,7 @@ def _first_events(
     copies: Sequence[RecordedEvent],
     command: ForkExecution,
 ) -> list[NewEvent]:
-    """Queued, started, what is kept, and the output that was given."""
+    """The run's first events: queued, started, the ends of kept nodes, and the end of a node with a given output."""
     happened_at = now()
     queued = ExecutionQueued(state.workflow_id, started.workflow_version, state.trigger, forked_from=state.id)
     first_events = list(new_events(actor, happened_at, queued, started))
@@ -101,8 +104,8 @@ def _first_events(
     return first_events
 
 
-def _place(graph: Graph, state: ExecutionState, command: ForkExecution) -> Iterable[Problem]:
-    """What is wrong with the node, and with the output that it is given."""
+def _node_problems(graph: Graph, state: ExecutionState, command: ForkExecution) -> Iterable[Problem]:
+    """The problems of the node to fork from, and of the output given for it."""
     name = command.from_node
     if name not in graph.nodes:
         suggestion = did_you_mean(name, graph.nodes)
@@ -123,12 +126,14 @@ def _place(graph: Graph, state: ExecutionState, command: ForkExecution) -> Itera
         yield Problem("/output", message, "Give the output of the node before it, or of the one after it.")
 
 
-def _changed(graph: Graph, before: Graph, kept_ids: Iterable[str]) -> Iterable[Problem]:
-    """The nodes that would keep what they did, and have become others in the version that was chosen."""
+def _changed_problems(graph: Graph, before: Graph, kept_ids: Iterable[str]) -> Iterable[Problem]:
+    """A problem for each node that would keep its outcome, but is missing or of another type in the chosen version."""
     for name in kept_ids:
-        was, now_is = before.nodes.get(name), graph.nodes.get(name)
-        if now_is is None:
+        original, chosen = before.nodes.get(name), graph.nodes.get(name)
+        if chosen is None:
             yield Problem("/version", f"The version has no node {name!r}, which started the run.")
-        elif was is not None and was.type != now_is.type:
-            message = f"The node {name!r} was of the type {was.type} and is of the type {now_is.type} in this version."
+        elif original is not None and original.type != chosen.type:
+            message = (
+                f"The node {name!r} was of the type {original.type} and is of the type {chosen.type} in this version."
+            )
             yield Problem("/version", message, "Fork from it, or from a node before it.")

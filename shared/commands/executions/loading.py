@@ -1,4 +1,4 @@
-"""The run that a command is about, even if it is an accepted delivery that no drain has begun."""
+"""Loads the run that a command is about, which may be an accepted delivery that no drain has started."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def known_run(
     services: Services, actor: Actor, execution_id: str, events: Sequence[RecordedEvent]
 ) -> ExecutionState:
-    """The run that these events of its stream lead to; without any, the queued run as in `begun_delivery`."""
+    """The run's state after these events of its stream; without any, the queued run as in `begun_delivery`."""
     state = fold(events)
     if state is None:
         state, _, _ = await begun_delivery(services, actor, execution_id)
@@ -31,10 +31,10 @@ async def known_run(
 async def begun_delivery(
     services: Services, actor: Actor, execution_id: str
 ) -> tuple[ExecutionState, tuple[NewEvent, ...], DeliveryLogEntry]:
-    """The queued run of a delivery that is in Redis alone, the event that begins it, and its row of the delivery log.
+    """The queued run of a delivery that is in Redis alone, with its first event and its entry in the delivery log.
 
     Nothing is appended. Raises `NotFoundError` where there is no such run, and `StreamConflictError` where a drain has
-    begun it meanwhile.
+    started it meanwhile.
     """
     job = await services.producer.peek(execution_id)
     if job is None or job.delivery is None or job.tenant_id != actor.tenant_id:

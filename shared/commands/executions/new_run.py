@@ -1,4 +1,4 @@
-"""A run that a command begins: durable and due at once, and one run however often its request is repeated."""
+"""A run that a command starts: stored and due at once, and only one however often its request is repeated."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from shared.repositories.run_append import first_append
 
 
 class NewRun(NamedTuple):
-    """The id that the run has or will have, and what makes two requests for it the same one, as SHA-256. Without a key
-    no two are: each begins a run of its own."""
+    """The run's id, and the SHA-256 of the request, which tells a repetition from another request under the same
+    idempotency key. Without a key each request starts a run of its own."""
 
     execution_id: str
     fingerprint: str
@@ -27,7 +27,7 @@ class NewRun(NamedTuple):
 
     @classmethod
     def asked(cls, actor: Actor, verb: str, subject_id: str, request: object, idempotency_key: str | None) -> NewRun:
-        """The run that `verb` on `subject_id` begins; `request` is the rest of what was asked, as JSON."""
+        """The run that `verb` on `subject_id` starts; `request` is the rest of the request, as JSON."""
         text = json.dumps([subject_id, request], sort_keys=True, separators=(",", ":"))
         fingerprint = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         if idempotency_key is None:
@@ -35,7 +35,7 @@ class NewRun(NamedTuple):
         return cls(derived_id(verb, actor.tenant_id, subject_id, idempotency_key), fingerprint, has_key=True)
 
     async def has_begun(self, services: Services, actor: Actor) -> bool:
-        """Whether this request has begun it before; another one under its key raises `IdempotencyConflictError`."""
+        """Whether this request has started the run before; another one under its key: `IdempotencyConflictError`."""
         if not self.has_key:
             return False
         first = await services.events.read_stream(actor.tenant_id, self.execution_id, limit=1)
@@ -51,8 +51,8 @@ class NewRun(NamedTuple):
         client_is_waiting: bool = False,
         stored_payloads: frozenset[str] = frozenset(),
     ) -> None:
-        """Appends the run's first events, unless the same request was faster. `client_is_waiting`: somebody waits for
-        the run's answer; `stored_payloads` are hashes of payloads that need not be sent again."""
+        """Appends the run's first events and enqueues it, unless the same request was faster. `client_is_waiting`: a
+        client waits for the run's reply; `stored_payloads` are hashes of payloads that are in the store already."""
         first, *others = events
         first = replace(first, metadata={**first.metadata, "request_sha256": self.fingerprint})
         append = first_append(actor.tenant_id, self.execution_id, [first, *others], stored_payloads=stored_payloads)

@@ -1,4 +1,4 @@
-"""Let a run that has failed or was cancelled go on from where it stopped."""
+"""Resume a failed or cancelled run from where it stopped."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from shared.repositories.run_append import run_append
 
 
 async def redrive_execution(services: Services, actor: Actor, execution_id: str) -> ExecutionState:
-    """The run under way again, under its own id and on its own version.
+    """The resumed run, under its own id and on its own version.
 
-    Its failed and cancelled nodes, and those skipped after them, are done again; whatever completed is not. A run that
-    such a node has called, and that has failed or was cancelled, is redriven first. Raises
-    `NotFoundError`, `ExecutionFinishedError` for a run that has succeeded, and `ExecutionNotFinishedError`.
+    Its failed and cancelled nodes, and those skipped after them, run again; completed ones do not. The failed or
+    cancelled child run of such a node is redriven first. Raises `NotFoundError`, `ExecutionFinishedError` for a run
+    that has succeeded, and `ExecutionNotFinishedError`.
     """
 
     async def attempt() -> ExecutionState:
@@ -64,6 +64,6 @@ async def _redriven(services: Services, actor: Actor, state: ExecutionState) -> 
 
 
 async def _redrive_called(services: Services, actor: Actor, execution_id: str) -> None:
-    """Lets a run go on that this one has called, before this one waits for it again. It may have gone on before."""
+    """Redrives a child run before its parent waits for it again. It may be running already."""
     with contextlib.suppress(ExecutionFinishedError, ExecutionNotFinishedError):
         await redrive_execution(services, actor, execution_id)

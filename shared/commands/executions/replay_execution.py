@@ -1,4 +1,4 @@
-"""Run again what started another run, from its trigger."""
+"""Start a new run from the trigger of another one."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class ReplayExecution(Command):
     input: object = Field(None, description="Another `$trigger.body`: any JSON, null too; unset, the recorded one.")
 
     def trigger(self, recorded: JsonObject) -> JsonObject:
-        """What starts the replay of a run that this trigger started."""
+        """The trigger of the replay: the recorded one, with another body where one is given."""
         return {**recorded, "body": self.input} if "input" in self.model_fields_set else recorded
 
 
 async def replay_execution(
     services: Services, actor: Actor, execution_id: str, command: ReplayExecution, idempotency_key: str | None = None
 ) -> str:
-    """The id of the new run, or of the one that this key has begun before; the mode is `live`.
+    """The id of the new run, or of the one that was started under this key before; the mode is `live`.
 
-    Raises `NotFoundError`, `NotPublishedError`, `InvalidGraphError` for a draft that cannot run,
-    `IdempotencyConflictError`, and `UnprocessableError` where the version has no trigger for it.
+    Raises `NotFoundError`, `NotPublishedError`, `InvalidGraphError` for an invalid draft, `IdempotencyConflictError`,
+    and `UnprocessableError` where the version has no such trigger.
     """
     input_given = [command.input] if "input" in command.model_fields_set else None
     run = NewRun.asked(actor, "replay", execution_id, [command.version, input_given], idempotency_key)
@@ -61,6 +61,6 @@ async def replay_execution(
 
 
 def no_trigger(version: int) -> UnprocessableError:
-    """The error of a version that nothing can start as the run was started."""
+    """The error of a version without the trigger that started the run."""
     message = f"Version {version} has no trigger for what started the execution."
     return UnprocessableError(message, problems=(Problem("/version", message, "Choose another version."),))

@@ -32,7 +32,7 @@ from shared.events.envelope import NewEvent
 from shared.events.execution import SignalReceived
 from shared.repositories.run_append import run_append
 
-# A run keeps every signal in its events for ever, so there is an end to how many it takes.
+# A run keeps every signal in its events, so that their number is limited.
 MAX_SIGNALS = 1_000
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 
@@ -53,10 +53,10 @@ async def send_signal(
 ) -> ExecutionState:
     """The run with its signal recorded; a repetition under the same key leaves it as it is.
 
-    A signal that nobody waits for is kept until somebody does. Raises `InvalidRequestError` for a malformed name,
+    A signal that no node waits for is kept until one does. Raises `InvalidRequestError` for a malformed name,
     `NotFoundError`, `ExecutionFinishedError`, `IdempotencyConflictError`, and `UnprocessableError` for a payload that
-    no node that waits for the name takes, for one that is too large to be held against what these want
-    (`LimitExceededError`), and for more than a run keeps (signals) or may record (`RunLimitError`).
+    fits none of the nodes that wait for the name, is too large to be validated (`LimitExceededError`), or exceeds the
+    number of signals of a run or its budget (`RunLimitError`).
     """
     if not _NAME.fullmatch(name):
         raise InvalidRequestError("A signal's name has 1 to 100 letters, digits, dots, dashes and underscores.")
@@ -71,7 +71,7 @@ async def send_signal(
         if _is_repeated(state, fact):
             return state
         _refuse_more(services, state, fact)
-        received = replace(fact, node_id=_taker(state, fact))
+        received = replace(fact, node_id=_receiver(state, fact))
         happened_at = now()
         apply(state, received, happened_at)
         events = [*begun, *new_events(actor, happened_at, received)]
@@ -101,9 +101,9 @@ def _refuse_more(services: Services, state: ExecutionState, fact: SignalReceived
     budget.refuse(state, 1, size_bytes(fact.payload))
 
 
-def _taker(state: ExecutionState, fact: SignalReceived) -> str | None:
-    """The path of the waiting node that takes the signal; `None` where all that it fits have one already, or none
-    waits for it. Each schema is held against the payload once, however many nodes have it."""
+def _receiver(state: ExecutionState, fact: SignalReceived) -> str | None:
+    """The path of the waiting node that takes the signal; `None` where all that it fits have one already, or none waits
+    for it. The payload is validated once against each schema, however many nodes have it."""
     waiting = state.signals.waiting_for(fact.name)
     steps, refusals, fitting = CheckBudget(), dict[str, list[Problem]](), set[str]()
     for path in sorted(waiting, key=lambda path: (state.signals.is_due(path), path)):
@@ -124,7 +124,7 @@ def _taker(state: ExecutionState, fact: SignalReceived) -> str | None:
 
 
 async def _wake_at(services: Services, state: ExecutionState) -> str | None:
-    """A run that is not waiting is in somebody's hands: when it is looked at again stays theirs to say."""
+    """The present `wake_at` of a run that is not waiting: the drain that runs it has set it, and keeps it."""
     if state.status == "waiting":
         return None
     row = await services.executions.get(state.tenant_id, state.id)

@@ -1,4 +1,4 @@
-"""What every command on a secret does around its decision."""
+"""What the commands about secrets share: loading, and the append."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.repositories.append import Append
 
 
 async def load(services: Services, actor: Actor, name: str) -> Secret | None:
-    """The tenant's secret of this name, deleted ones too; a malformed name raises `InvalidRequestError`."""
+    """The tenant's secret of this name, deleted or not, or `None`; a malformed name raises `InvalidRequestError`."""
     if not re.fullmatch(NAME_PATTERN, name, re.ASCII):
         raise InvalidRequestError("A secret's name has 1 to 100 letters, digits and underscores, and no digit first.")
     row = await services.secrets.get(actor.tenant_id, name)
@@ -27,7 +27,7 @@ async def load(services: Services, actor: Actor, name: str) -> Secret | None:
 async def append(
     services: Services, actor: Actor, name: str, before: Secret | None, fact: SecretFact, value: str | None
 ) -> Secret:
-    """The secret after the fact, which is then stored with its row and the encrypted value (`None`: none)."""
+    """The secret after the fact, which is stored with its row and the encrypted value (`None`: no value)."""
     happened_at, secret_id = now(), derived_id("secret", actor.tenant_id, name)
     after = secrets.apply(before, fact, actor.tenant_id, secret_id, happened_at)
     await services.events.append_one(

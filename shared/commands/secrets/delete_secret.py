@@ -11,9 +11,9 @@ from shared.events.secret import SecretDeleted
 
 
 async def delete_secret(services: Services, actor: Actor, name: str) -> None:
-    """The secret is gone, with its value; effects that want it fail with `secret_missing`. Twice is as good as once.
+    """Deletes the secret and its value; effects that need it fail with `secret_missing`. Repeating it changes nothing.
 
-    One that never was raises `NotFoundError`.
+    A secret that never existed raises `NotFoundError`.
     """
 
     async def attempt() -> None:

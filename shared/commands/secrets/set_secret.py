@@ -25,7 +25,7 @@ class SetSecret(Command):
 
 
 async def set_secret(services: Services, actor: Actor, name: str, command: SetSecret) -> Secret:
-    """The secret with this value; what runs from now on, at the latest in ten seconds, uses it.
+    """The secret with its new value, which effects use within ten seconds (the cache of the engine).
 
     Raises `InvalidRequestError` for a malformed name, and `UnprocessableError` beyond 1000 secrets.
     """

@@ -1,4 +1,4 @@
-"""What the commands about webhooks share: checks of what they refer to, their secret, and the append."""
+"""What the commands about webhooks share: checks of references and configuration, secrets, and the append."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class WebhookDescription(Command):
 
 
 async def check(services: Services, tenant_id: str, command: WebhookDescription, rules: ProviderRules | None) -> None:
-    """Passes when everything that the command refers to is there; else `UnprocessableError` with every problem."""
+    """Raises `UnprocessableError` with every problem of the provider, secret, configuration, workflow and node."""
     problems: list[Problem] = []
     if rules is None:
         problems.append(
@@ -77,26 +77,26 @@ def refused(*problems: Problem) -> UnprocessableError:
 
 
 async def sealed(tenant_id: str, webhook_id: str, secret: str) -> str:
-    """The secret as it is stored in this webhook's row."""
+    """The secret encrypted for this webhook's row."""
     return await encrypt(secret, secret_context(tenant_id, webhook_id))
 
 
 async def stored_secret(services: Services, tenant_id: str, webhook_id: str) -> str | None:
-    """The webhook's present secret, readable; `None` where it has none."""
+    """The webhook's present secret, decrypted; `None` where it has none."""
     row = await services.webhooks.for_intake(webhook_id)
     sealed_secret = row["secret"] if row else None
     return None if sealed_secret is None else await decrypt(sealed_secret, secret_context(tenant_id, webhook_id))
 
 
 def generated_secret(rules: ProviderRules) -> str | None:
-    """A new secret where the provider's scheme needs one."""
+    """A new secret; `None` where the provider's scheme needs none."""
     return new_secret(rules, os.urandom(SECRET_BYTES))
 
 
 def status_of(wanted: str, rules: ProviderRules, *, has_secret: bool) -> str:
-    """The status of a webhook that is to have the `wanted` one; `UnprocessableError` where its secret is missing.
+    """The status of a webhook for which `wanted` was requested; `UnprocessableError` where its secret is missing.
 
-    A provider that hands its secret over in a handshake is awaited without being told to.
+    A webhook whose provider sends the secret in a handshake becomes `awaiting_secret` by itself.
     """
     if not rules.takes_secret:
         if wanted == "awaiting_secret":
@@ -110,7 +110,7 @@ def status_of(wanted: str, rules: ProviderRules, *, has_secret: bool) -> str:
 
 
 async def load(services: Services, tenant_id: str, webhook_id: str) -> tuple[Webhook, str | None]:
-    """The tenant's webhook, and when it was last triggered; `NotFoundError` for none such, or a deleted one."""
+    """The tenant's webhook, and when it was last triggered; an unknown or deleted one raises `NotFoundError`."""
     row = await services.webhooks.get(tenant_id, webhook_id)
     if row is None:
         raise NotFoundError("There is no such webhook.")
@@ -132,8 +132,8 @@ async def append(
     secret: str | None = None,
     previous_secret: str | None = None,
 ) -> Webhook:
-    """The webhook after the facts, stored with its row and its new secret; `StreamConflictError` when overtaken.
-    `previous_secret` is the old one as it is stored."""
+    """The webhook after the facts, which are stored with its row and its new `secret`, if any. `previous_secret` is the
+    old one, encrypted. A concurrent change raises `StreamConflictError`."""
     happened_at, after = now(), before
     for fact in facts:
         after = webhook.apply(after, fact, actor.tenant_id, before.id, happened_at)
@@ -158,7 +158,7 @@ async def append(
 
 
 def _node_problems(nodes: list[JsonObject], node_id: str | None) -> list[Problem]:
-    """A draft may still lack its trigger; what is there must fit."""
+    """The problems of `node_id`. A workflow without any webhook trigger is none: its draft may still get one."""
     triggers = [node["id"] for node in nodes if node.get("type") == "webhook_trigger"]
     known = f"Its webhook triggers: {', '.join(triggers)}." if triggers else "It has no webhook trigger yet."
     if node_id is None and len(triggers) > 1:

@@ -31,10 +31,10 @@ class CreateWebhook(WebhookDescription):
 async def create_webhook(
     services: Services, actor: Actor, command: CreateWebhook, rules: ProviderRules | None
 ) -> JsonObject:
-    """The new webhook's row and, this once, its `secret` (`None` where it has none).
+    """The new webhook's row with its `secret` (`None` where it has none), which is never shown again.
 
-    `rules` are the provider's, unset when there is no such provider. What the command refers to and is not there
-    raises `UnprocessableError`.
+    `rules` are the provider's, unset for an unknown provider. Invalid or missing references raise
+    `UnprocessableError`.
     """
     await check(services, actor.tenant_id, command, rules)
     assert rules is not None, "check refuses unknown providers"

@@ -12,7 +12,7 @@ from shared.events.webhook import WebhookDeleted
 
 
 async def delete_webhook(services: Services, actor: Actor, webhook_id: str) -> None:
-    """Stops deliveries to the webhook for good; `NotFoundError` when the tenant has none such, or no longer."""
+    """Stops deliveries to the webhook for good, and releases held ones. Raises `NotFoundError`."""
 
     async def attempt() -> bool:
         current, _ = await load(services, actor.tenant_id, webhook_id)

@@ -1,4 +1,4 @@
-"""Let a webhook with a user-defined scheme take deliveries, now that one has verified."""
+"""Mark a webhook with a user-defined scheme as live, now that a delivery has verified."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.events.webhook import WebhookUpdated
 
 
 async def go_live(services: Services, tenant_id: str, webhook_id: str) -> None:
-    """The webhook is live, until what proves its deliveries is replaced."""
+    """Marks the webhook as live, until its signature scheme is replaced. Repeating it changes nothing."""
     current, _ = await load(services, tenant_id, webhook_id)
     if current.config.get(LIVE):
         return

@@ -1,4 +1,4 @@
-"""Keep the secret that a provider gave in its handshake."""
+"""Store the secret that a provider sent in its handshake."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from shared.events.webhook import WebhookSecretRotated
 
 
 async def keep_handshake_secret(services: Services, tenant_id: str, webhook_id: str, secret: str) -> None:
-    """The webhook has the secret from now on. Only one that has none takes it: a later handshake is unsigned, and
-    would hand the webhook to whoever sends it; `ConflictError`."""
+    """Stores the webhook's first secret. A webhook that has one keeps it, and `ConflictError` is raised: a later
+    handshake is unsigned, and could come from anybody."""
     row = await services.webhooks.for_intake(webhook_id)
     if row is None or row["tenant_id"] != tenant_id or row.get("secret"):
         raise ConflictError("This webhook has its secret.")

@@ -32,9 +32,9 @@ async def redeliver(
 ) -> JsonObject:
     """`{execution_id, delivery_id}` of a new run with the same body, headers and query; under one key, one run.
 
-    `NotFoundError` for no such delivery; `UnprocessableError` where its body was not kept, or where it did not verify
-    and that is not included; `NotPublishedError` where nothing would run it. Who has what did not verify
-    run takes that upon himself: the event feed says who it was, and the run's trigger what it is.
+    Raises `NotFoundError`; `UnprocessableError` where its body was not kept, or where it did not verify and
+    `include_unverified` is not set; `NotPublishedError` where the workflow is not published. The caller answers for
+    running an unverified delivery: the event feed names the caller, and the run's trigger has `verified: false`.
     """
     webhook = await published_webhook(services, actor, webhook_id)
     row = await services.webhooks.delivery(actor.tenant_id, webhook_id, delivery_id)
@@ -42,8 +42,8 @@ async def redeliver(
         raise NotFoundError("There is no such delivery.")
     if not (include_unverified or has_verified(row)):
         message = "This delivery did not verify: anybody may have sent it."
-        hint_text = "Set include_unverified to true to run it all the same."
-        raise UnprocessableError(message, problems=(Problem("/include_unverified", message, hint_text),))
+        suggestion = "Set include_unverified to true to run it all the same."
+        raise UnprocessableError(message, problems=(Problem("/include_unverified", message, suggestion),))
     run = await redelivery(services, actor, webhook, row, idempotency_key)
     if run is None:
         raise UnprocessableError("The body of this delivery was not kept.")

@@ -17,7 +17,7 @@ from shared.json_types import JsonObject
 from shared.repositories.rows import Keyset
 
 MAX_REDELIVERED = 100
-# So many are read at once, and so many bytes of bodies stored in one call at most: each may have megabytes.
+# How many are read at once, and how many bytes of bodies one call stores: each may have megabytes.
 READ_AT_ONCE = 10
 STORED_BYTES = 2_000_000
 
@@ -45,10 +45,11 @@ async def redeliver_many(
     idempotency_key: str | None = None,
 ) -> tuple[JsonObject, Keyset | None]:
     """`{redelivered, skipped, unverified, items: [{redelivery_of, execution_id, delivery_id}]}` of this call, newest
-    first, and the place from which the next one goes on, unset when there are no more.
+    first, and the keyset for the next call, unset when there are no more.
 
-    `before` is that place of the call before. Under one key each delivery has one run, however often it is asked for.
-    Skipped are those whose body was not kept; `unverified` are those that were left out since they did not verify.
+    `before` is the keyset that the previous call returned. Under one key each delivery gets one run, however often the
+    request is repeated. `skipped` counts deliveries whose body was not kept, `unverified` those left out because they
+    did not verify.
     """
     webhook = await published_webhook(services, actor, webhook_id)
     rows = await services.webhooks.deliveries(
@@ -81,7 +82,7 @@ async def redeliver_many(
 
 
 async def _store(services: Services, redeliveries: Sequence[Redelivery]) -> None:
-    """Appends all of them, in as few calls as their sizes allow; those that are there already stay as they are."""
+    """Appends all of them, in as few calls as their sizes allow; those that are stored already stay as they are."""
     batch: list[Redelivery] = []
     for run in redeliveries:
         if batch and sum(stored.size_bytes for stored in batch) + run.size_bytes > STORED_BYTES:

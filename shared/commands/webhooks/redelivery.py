@@ -1,4 +1,4 @@
-"""A delivery of the delivery log as a new run: what the commands that run one or many again share."""
+"""Makes a new run of a delivery in the log, for the commands that redeliver one or many."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Redelivery:
-    """A run that has not been stored yet; storing it twice under one key changes nothing."""
+    """The new run of a delivery, not stored yet; storing it twice under one key changes nothing."""
 
     execution_id: str
     delivery_id: str
@@ -36,8 +36,8 @@ class Redelivery:
 def has_verified(delivery: DeliveryRow) -> bool:
     """Whether the delivery passed its webhook's check.
 
-    Lines that are older than the column have a key where they did: it was made after the check. Of a redelivery they
-    do not say what it was one of.
+    Rows older than the column have a delivery key exactly where it did, as the key was computed after the check. For an
+    old redelivery it is unknown, which counts as unverified.
     """
     if delivery["verified"] is not None:
         return bool(delivery["verified"])
@@ -46,7 +46,7 @@ def has_verified(delivery: DeliveryRow) -> bool:
 
 
 async def published_webhook(services: Services, actor: Actor, webhook_id: str) -> Webhook:
-    """The tenant's webhook; `NotPublishedError` where its workflow would run nothing."""
+    """The tenant's webhook; raises `NotFoundError`, and `NotPublishedError` where its workflow is not published."""
     webhook, _ = await load(services, actor.tenant_id, webhook_id)
     workflow = await services.workflows.get(actor.tenant_id, webhook.workflow_id)
     if workflow is None or not workflow["published_version"]:
@@ -66,7 +66,7 @@ async def redelivery(
         execution_id = derived_id("redelivery", webhook.id, delivery["id"], idempotency_key)
         delivery_id = derived_id("redelivered", execution_id)
     happened_at = now()
-    again = {
+    record = {
         "workflow_id": webhook.workflow_id,
         "node_id": webhook.node_id,
         "webhook_id": webhook.id,
@@ -82,15 +82,15 @@ async def redelivery(
         "size_bytes": delivery["size_bytes"],
         "verified": has_verified(delivery),
     }
-    events = new_events(actor, happened_at, queued_with(again, content.body))
-    line = entry_of_run(again, actor.tenant_id, execution_id)
-    append = first_append(actor.tenant_id, execution_id, events, deliveries=(line,))
+    events = new_events(actor, happened_at, queued_with(record, content.body))
+    entry = entry_of_run(record, actor.tenant_id, execution_id)
+    append = first_append(actor.tenant_id, execution_id, events, deliveries=(entry,))
     return Redelivery(execution_id, delivery_id, append, delivery["size_bytes"])
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What was sent, as a run sees it."""
+    """A delivery's content as a run sees it."""
 
     body: object
     method: str | None
@@ -98,7 +98,7 @@ class _Content:
 
 
 async def _content(services: Services, tenant_id: str, delivery: DeliveryRow) -> _Content | None:
-    """From the run that the delivery started, else from the bytes that were kept."""
+    """The content, from the run that the delivery started or from the stored bytes; `None` where both are missing."""
     if delivery["execution_id"] is not None:
         events = await services.events.read_stream(tenant_id, delivery["execution_id"], limit=1)
         if events and events[0].event_type == "ExecutionQueued":
@@ -106,7 +106,7 @@ async def _content(services: Services, tenant_id: str, delivery: DeliveryRow) ->
             return _Content(trigger.get("body"), trigger.get("method", "POST"), trigger.get("query", {}))
     sha256 = delivery["body_sha256"]
     if sha256 is None or (delivery["count"] > 1 and not delivery["size_bytes"]):
-        return None  # a flood that was counted: nothing of it was kept
+        return None  # counted deliveries of a flood have no stored content
     raw = b""
     if delivery["size_bytes"]:
         encoded = await services.webhooks.delivery_body(tenant_id, sha256)

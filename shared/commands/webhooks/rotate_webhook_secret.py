@@ -1,4 +1,4 @@
-"""Rotate a webhook's secret: for a while, both verify."""
+"""Rotate a webhook's secret: during a grace period both verify."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class RotateWebhookSecret(Command):
 async def rotate_webhook_secret(
     services: Services, actor: Actor, webhook_id: str, command: RotateWebhookSecret, rules: ProviderRules | None
 ) -> JsonObject:
-    """`{id, secret, previous_secret_expires_at}`, the secret this once; `NotFoundError` for no such webhook, and
-    `UnprocessableError` for a secret that is not the provider's kind."""
+    """`{id, secret, previous_secret_expires_at}`; the secret is never shown again. Raises `NotFoundError`, and
+    `UnprocessableError` for a secret that does not have the provider's form."""
     given_secret = None if command.secret is None else command.secret.get_secret_value()
     if rules is None or not rules.takes_secret:
         raise UnprocessableError("Webhooks of this provider have no secret.")

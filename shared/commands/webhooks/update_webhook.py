@@ -9,7 +9,7 @@ from shared.bootstrap import Services
 from shared.commands.command import Moment
 from shared.commands.enqueue_resume import request_drain
 from shared.commands.optimistic_retry import retry_on_conflict
-from shared.commands.replacement import HINT, SHOWN, Replacement, changed_problems
+from shared.commands.replacement import SHOWN, SUGGESTION, Replacement, changed_problems
 from shared.commands.webhooks.changes import (
     WebhookDescription,
     append,
@@ -47,9 +47,9 @@ async def update_webhook(
 ) -> JsonObject:
     """The webhook's row after the change.
 
-    The provider is part of the webhook's address and cannot change, nor can what GET shows besides. Raises
-    `NotFoundError` when the tenant has no such webhook, `UnprocessableError` with a pointer to what does not fit, and
-    `NotPublishedError` where deliveries are held that nothing would run.
+    The provider is part of the webhook's address and cannot change, nor can the read-only fields. Raises
+    `NotFoundError`, `UnprocessableError` with a pointer to each problem, and `NotPublishedError` where deliveries are
+    held for a workflow that is not published.
     """
 
     async def attempt() -> tuple[JsonObject, bool]:
@@ -79,21 +79,21 @@ async def update_webhook(
 
 
 def _refuse_another_address(command: UpdateWebhook, current: Webhook) -> None:
-    """Passes unless what is sent back as the webhook's identity or address is another one's."""
+    """Raises `UnprocessableError` where the webhook's identity or address in the request is another one's."""
     if command.provider != current.provider:
         message = f"The provider is {current.provider} and cannot change."
         raise UnprocessableError(message, problems=(Problem("/provider", message, "Create another webhook."),))
     problems = changed_problems(command, {"id": current.id, "created_at": current.created_at})
-    # What it begins with depends on how the service was reached.
+    # The URL's beginning depends on how the service was reached.
     path = f"/webhooks/{current.id}/{current.provider}"
     if command.url is not None and not command.url.endswith(path):
-        problems.append(Problem("/url", f"It ends with {path} and cannot change.", HINT))
+        problems.append(Problem("/url", f"It ends with {path} and cannot change.", SUGGESTION))
     if problems:
         raise refused(*problems)
 
 
 async def _refuse_unrunnable(services: Services, tenant_id: str, workflow_ids: Sequence[str]) -> None:
-    """Passes unless deliveries that are held for these would fail when released, for want of a published version."""
+    """Raises `NotPublishedError` where a workflow with held deliveries has no published version."""
     for workflow_id in workflow_ids:
         workflow = await services.workflows.get(tenant_id, workflow_id)
         if workflow is None or workflow["published_version"] is None:

@@ -12,7 +12,7 @@ from shared.events.workflow import WorkflowArchived
 
 
 async def archive_workflow(services: Services, actor: Actor, workflow_id: str) -> None:
-    """Takes the workflow out of the lists and stops new runs; its history stays. Archiving it again changes nothing."""
+    """Removes the workflow from lists and stops new runs; its history stays. Archiving it again changes nothing."""
 
     async def attempt() -> None:
         workflow = await load(services, actor, workflow_id)

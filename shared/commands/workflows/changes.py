@@ -1,4 +1,4 @@
-"""What a command on a workflow has decided becomes events and rows."""
+"""Appends the facts of a command on a workflow, with the rows of its read models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shared.repositories.append import Append
 async def append(
     services: Services, actor: Actor, before: Workflow | None, workflow_id: str, facts: Sequence[WorkflowFact]
 ) -> Workflow:
-    """The workflow after the facts, which are then stored with its rows; `StreamConflictError` when overtaken."""
+    """The workflow after the facts, which are stored with its rows; a concurrent change: `StreamConflictError`."""
     happened_at = now()
     after = before
     for fact in facts:
@@ -39,14 +39,14 @@ async def append(
 
 
 def _schedules(before: Workflow | None, after: Workflow, happened_at: str) -> JsonObject:
-    """What is scheduled from now on, where another version is published than before, or none any more."""
+    """The new schedules, where the published version changes."""
     if after.published_version == (before and before.published_version):
         return {}
     return {"schedules": schedule_rows(after, happened_at) if after.published_version is not None else []}
 
 
 def _versions(before: Workflow | None, after: Workflow, happened_at: str) -> tuple[WorkflowVersionRow, ...]:
-    """A row for each new draft, and for the one that is published now."""
+    """A version row for a new draft, or for the draft that is published now."""
     published = after.published_version == after.version and (
         before is None or before.published_version != after.published_version
     )

@@ -1,4 +1,4 @@
-"""What a caller says of a workflow: the body that creating and updating share."""
+"""The body that creating and updating a workflow share."""
 
 from __future__ import annotations
 
@@ -88,13 +88,13 @@ class WorkflowDraft(Command):
         return graph
 
     def refuse_settings(self) -> None:
-        """Passes for settings that can be saved; else `InvalidRequestError` with every problem."""
+        """Raises `InvalidRequestError` with every problem of malformed settings."""
         _, problems = parse_settings(self.settings)
         if problems:
             raise InvalidRequestError("The settings are not well-formed.", problems=tuple(problems))
 
     def facts(self) -> JsonObject:
-        """The fields of `WorkflowCreated` and `WorkflowUpdated`, the graph in the house's shape."""
+        """The fields of `WorkflowCreated` and `WorkflowUpdated`, the graph in this service's shape."""
         self.refuse_settings()
         return {
             "name": self.name,

@@ -1,4 +1,4 @@
-"""What keeps a graph from being run: in itself, and in what it refers to outside of itself."""
+"""Validates a graph before it is published or run: the graph itself, and the workflows it refers to."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ async def graph_problems(
     edges: list[JsonObject],
     settings: JsonObject | None = None,
 ) -> list[Problem]:
-    """Every problem of the graph; none means that the tenant can run it. What it refers to is looked for once it has
-    none of its own."""
-    from shared.nodes.validation import validate_graph  # all node types, which only a graph that is judged needs
+    """Every problem of the graph; none means that the tenant can run it. References are checked only in a graph that is
+    valid in itself."""
+    from shared.nodes.validation import validate_graph  # imports every node type
 
     graph, problems = parse_graph(nodes, edges)
     if graph is None:
@@ -31,7 +31,7 @@ async def graph_problems(
 async def refuse_invalid(
     services: Services, tenant_id: str, nodes: list[JsonObject], edges: list[JsonObject], settings: JsonObject
 ) -> None:
-    """Passes for a graph that the tenant can run; else raises `InvalidGraphError` with every problem."""
+    """Raises `InvalidGraphError` with every problem of a graph that the tenant cannot run."""
     problems = await graph_problems(services, tenant_id, nodes, edges, settings)
     if problems:
         raise InvalidGraphError(problems=tuple(problems))
@@ -40,10 +40,10 @@ async def refuse_invalid(
 async def _reference_problems(
     services: Services, tenant_id: str, nodes: list[JsonObject], settings: JsonObject
 ) -> list[Problem]:
-    """A problem for each workflow named in these nodes or settings that the tenant does not have.
+    """A problem for each workflow in these nodes or settings that the tenant does not have.
 
-    One that is not published yet is no problem, for two may call each other. The store is asked only where a workflow
-    is named; one that an expression names is looked for when it is called.
+    An unpublished workflow is none, as two may call each other. Without references the store is not read; a workflow
+    that an expression names is looked up when it is called.
     """
     named = list(_called(nodes, "/nodes"))
     error_workflow_id = parse_settings(settings)[0].error_workflow_id
@@ -61,7 +61,7 @@ async def _reference_problems(
 
 
 def _called(nodes: list[JsonObject], pointer: str) -> Iterator[tuple[str, str]]:
-    """The pointer to each workflow id that stands in a node, those in bodies of maps included, and the id."""
+    """(pointer, workflow id) for each literal workflow id in the nodes, those of maps' bodies included."""
     for index, node in enumerate(nodes):
         parameters, where = node.get("parameters") or {}, f"{pointer}/{index}/parameters"
         workflow_id, body = parameters.get("workflow_id"), parameters.get("body")

@@ -1,4 +1,4 @@
-"""The workflow that a command is about."""
+"""Loads the workflow that a command is about."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.errors import ConflictError, NotFoundError
 
 
 async def load(services: Services, actor: Actor, workflow_id: str) -> Workflow:
-    """The tenant's workflow, archived ones too; else `NotFoundError`."""
+    """The tenant's workflow, archived or not; raises `NotFoundError`."""
     row = await services.workflows.get(actor.tenant_id, workflow_id)
     if row is None:
         raise NotFoundError("There is no such workflow.")
@@ -17,6 +17,6 @@ async def load(services: Services, actor: Actor, workflow_id: str) -> Workflow:
 
 
 def refuse_archived(workflow: Workflow) -> None:
-    """Passes for a workflow that can still change; an archived one raises `ConflictError`."""
+    """Raises `ConflictError` for an archived workflow, which can no longer change."""
     if workflow.status == "archived":
         raise ConflictError("The workflow is archived and can no longer change.")

@@ -15,7 +15,7 @@ from shared.events.workflow import WorkflowPublished
 async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -> Workflow:
     """The workflow with its draft published: new runs are pinned to this version.
 
-    A draft that is published already stays as it is. Raises `InvalidGraphError` with every problem of the graph,
+    A draft that is published already stays so. Raises `InvalidGraphError` with every problem of the graph,
     `ConflictError` for an archived workflow.
     """
 
@@ -24,7 +24,7 @@ async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -
         refuse_archived(workflow)
         if workflow.published_version == workflow.version:
             return workflow
-        from shared.commands.workflows.graph_problems import refuse_invalid  # with all node types
+        from shared.commands.workflows.graph_problems import refuse_invalid  # imports every node type
 
         await refuse_invalid(services, actor.tenant_id, workflow.nodes, workflow.edges, workflow.settings)
         return await append(services, actor, workflow, workflow_id, [WorkflowPublished(workflow.version)])

@@ -13,7 +13,7 @@ from shared.events.workflow import WorkflowUnpublished
 
 
 async def unpublish_workflow(services: Services, actor: Actor, workflow_id: str) -> Workflow:
-    """The workflow as a draft: no new run starts, those under way finish. Doing it again changes nothing.
+    """The workflow as a draft: no new run starts, those in progress finish. Repeating it changes nothing.
 
     Raises `ConflictError` for an archived workflow.
     """

@@ -35,7 +35,7 @@ async def update_workflow(
 ) -> Workflow:
     """The workflow with its version up by one.
 
-    `precondition` looks at each workflow that would be replaced and raises where the caller did not mean that one.
+    `precondition` is called with the workflow that would be replaced, and raises where the caller meant another state.
     Raises `InvalidRequestError` for a graph that is not well-formed, `ConflictError` for an archived workflow.
     """
     fact = WorkflowUpdated(**command.facts())

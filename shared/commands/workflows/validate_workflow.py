@@ -1,4 +1,4 @@
-"""Validate a graph that is not stored: the answer publishing would give."""
+"""Validate a graph that is not stored: the problems that publishing it would report."""
 
 from __future__ import annotations
 
