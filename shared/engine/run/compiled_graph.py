@@ -1,4 +1,4 @@
-"""A graph made ready to run: each node with its type, its template, and what its expressions read of a run's data."""
+"""A compiled graph: each node with its type, its template, and which parts of a run's data its expressions read."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ from shared.nodes.node_kinds import Call, Effect, Map
 from shared.nodes.node_type import DEFAULT_TIMEOUT_SECONDS, MAX_EFFECT_TIMEOUT_SECONDS, AnyNodeType
 from shared.nodes.registry import node_type
 
-# Among what is read of nodes: an expression of a map's body reads `$nodes` as a whole.
+# The key in `free_reads` that stands for all nodes outside: an expression of a map's body reads `$nodes` as a whole.
 EVERY_NODE = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledNode:
-    """A node and its type. `parameters` are those that are filled in, and `template` is unset where they hold no
-    expression; `body` is a map's. `secrets` are the names of those that an effect uses, and `secret_places` say where
-    they stand among its parameters, which hold placeholders; `signals` are those whose URLs it uses."""
+    """A node with its type.
+
+    `parameters` are those that are templates; `template` is unset where they hold no expression. `body` is a map's.
+    `secrets` are the names of the secrets that an effect uses, `secret_places` say where in its parameters, which hold
+    placeholders; `signals` are the names of signals whose URLs it uses.
+    """
 
     node: Node
     type: AnyNodeType
@@ -44,7 +47,7 @@ class CompiledNode:
 
     @property
     def is_disclosing(self) -> bool:
-        """Whether what the effect sends is not what is recorded of it."""
+        """Whether the effect sends secrets or URLs in place of the placeholders that are recorded."""
         return bool(self.secrets or self.signals)
 
     @property
@@ -61,9 +64,9 @@ class CompiledNode:
 class CompiledGraph:
     """A graph ready to run: a workflow's own, or that of a map, which is run for each item.
 
-    `output_reads` is what is read of each node's output, and `scope_reads` what is read of the rest of the scope, both
-    by templates here and in the maps within. `free_reads` is what is read of nodes outside. `callers` are the nodes
-    that call workflows, and the maps of such nodes.
+    Templates here and in the maps within read `output_reads` of each node's output, by its id, `scope_reads` of the
+    rest of the scope and `free_reads` of nodes outside: the evaluator's process is sent no more than that. `callers`
+    are the nodes that call workflows, and the maps of such nodes.
     """
 
     __slots__ = ("callers", "free_reads", "graph", "nodes", "output_reads", "scope_reads")

@@ -41,13 +41,12 @@ class NodeInputResolver:
     The runner, the dry run and the derivation each have one, so that a node sees the same in all three.
     """
 
-    def __init__(self, state: ExecutionState, root: CompiledGraph, guard: ExpressionEvaluator) -> None:
-        """`root` is the workflow's own graph. `guard` evaluates the expressions; its process keeps the run's data until
-        `close`."""
-        self._state, self._guard = state, guard
+    def __init__(self, state: ExecutionState, root: CompiledGraph, evaluator: ExpressionEvaluator) -> None:
+        """`root` is the workflow's own graph. The evaluator's process keeps the run's data until `close`."""
+        self._state, self._evaluator = state, evaluator
         # Off where a fact is derived that was recorded before outputs had a greatest depth and size.
         self.bounds_outputs = True
-        self.scopes = Scopes(root, lambda scope: guard.forget(scope.data))
+        self.scopes = Scopes(root, lambda scope: evaluator.forget(scope.data))
 
     def close(self) -> None:
         """Makes the expressions' process forget the run's data."""
@@ -130,7 +129,7 @@ class NodeInputResolver:
         seed, tenant_id = seed_of(self._state.id, step.path), self._state.tenant_id
         request = Request(template, level, sources, evaluated_at, seed, outer, tenant_id, self._state.size_bytes)
         try:
-            filled = await self._guard.fill(request)
+            filled = await self._evaluator.fill(request)
         except EvaluationError as error:
             code = "timeout" if error.code in _TIMEOUT else "limit" if error.code in _LIMIT else "expression"
             details = {"pointer": error.pointer, "jsonata": error.code}
@@ -213,11 +212,10 @@ class NodeInputResolver:
 
 
 def items_failed() -> NodeError:
-    """The error of a map whose items did not succeed as they must."""
+    """The error of a map that has more failed items than it tolerates."""
     return NodeError("items_failed", "More items have failed than are tolerated, or too few are left to succeed.")
 
 
 def interrupted() -> NodeError:
-    """The error of an effect that is sent at most once and whose attempt was begun by a drain that did not see its end:
-    it may have been sent, or not."""
+    """The error of an effect with `at_most_once` whose drain died amid the attempt: it may have been sent, or not."""
     return NodeError("interrupted", "It was begun, and how it ended is not known; it is sent at most once.")

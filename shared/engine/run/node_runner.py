@@ -39,27 +39,27 @@ from shared.platform.slots import waiting_outside
 
 logger = logging.getLogger(__name__)
 
-# Waits up to this long happen in the drain, longer ones are timers that outlive it.
+# Waits up to this long happen in the drain, longer ones are timers that survive it.
 LONGEST_WAIT_SECONDS = 2.0
 
 
 class NodeRunner:
     """The nodes of one run, each to be run once at a time.
 
-    Its parts: `recorder` takes in the facts, `inputs` resolves what nodes are given, `calls` are the child runs.
+    Its parts: `recorder` applies and stores the facts, `inputs` resolves parameters, `calls` starts child runs.
     """
 
     def __init__(
         self,
         recorder: Recorder,
         program: CompiledWorkflow,
-        guard: ExpressionEvaluator,
+        evaluator: ExpressionEvaluator,
         permissions: EffectPermissions,
         calls: RunCalls,
     ) -> None:
-        """`permissions` are what effects may reach; `guard` evaluates the expressions."""
-        self.recorder, self.permissions, self.calls, self.turns = recorder, permissions, calls, guard.turns
-        self.inputs = NodeInputResolver(recorder.state, program.root, guard)
+        """`program` is the version that the run is pinned to; `permissions` are what effects may reach."""
+        self.recorder, self.permissions, self.calls, self.turns = recorder, permissions, calls, evaluator.turns
+        self.inputs = NodeInputResolver(recorder.state, program.root, evaluator)
         self._state = recorder.state
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class NodeRunner:
         return int(self.recorder.clock() * 1000)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Attempt:
     """One attempt of a node whose parameters are resolved; its methods are a `NodeHandler`'s. `number` counts from 1,
     `is_repeated` says that a drain died amid this very attempt."""

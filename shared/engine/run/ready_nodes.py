@@ -68,7 +68,7 @@ class ReadyNodes:
         """The nodes that are ready after the facts so far and have not begun: where a drain takes the run up."""
         ready: dict[str, None] = {}
         maps = [(path, record.items) for path, record in self._state.nodes.items() if record.items is not None]
-        # Maps within maps first, so that each is looked at once its items have been.
+        # Inner maps first, so that a map is advanced after its items.
         followed = [path for path, _ in reversed(maps)]
         self._decide(self._scopes.root, None, ready, followed)
         for path, items in maps:
@@ -77,15 +77,14 @@ class ReadyNodes:
         return self._follow(followed, ready)
 
     def following(self, changed: Iterable[str]) -> list[str]:
-        """The nodes that are ready now that those at `changed` have been settled, or wait, or are maps that have
-        started."""
+        """The nodes that have become ready because those at `changed` settled, wait, or opened a map."""
         return self._follow(list(changed), {})
 
     def _follow(self, followed: list[str], ready: dict[str, None]) -> list[str]:
         for path in followed:
             record = self._state.nodes.get(path)
             if record is None:
-                continue  # its item has ended, and it was one of the last there
+                continue  # the last node of an item that has ended: the state has forgotten the item's nodes
             if record.is_open_map:
                 self._advance(path, ready, followed)
             if record.status in SETTLED:
@@ -94,7 +93,10 @@ class ReadyNodes:
         return list(ready)
 
     def _decide(self, scope: Scope, settled: Iterable[str] | None, ready: dict[str, None], followed: list[str]) -> None:
-        """Adds what is ready in this scope now, and to `followed` what has to be looked at next."""
+        """Adds the nodes of this scope that are ready to `ready`, and those whose successors come next to `followed`.
+
+        `settled` are the ids whose successors are decided; `None` decides all nodes.
+        """
         graph, prefix = scope.body.graph, scope.prefix
         decided = decide(graph, self._state, settled, prefix)
         for node_id, fate in decided:
@@ -111,7 +113,7 @@ class ReadyNodes:
             followed.append(map_path)
 
     def _advance(self, path: str, ready: dict[str, None], followed: list[str]) -> None:
-        """Starts the items whose turn it is; when there is none, and none is under way, the map ends."""
+        """Starts items as `max_concurrency` allows; when none is under way, the map ends."""
         open_map = self._open(path)
         for index in open_map.next_items():
             self._decide(self._scopes.at(item_prefix(path, index)), None, ready, followed)

@@ -1,4 +1,4 @@
-"""Where the nodes of one run stand: in the run itself, or within an item of one of its maps."""
+"""The scopes of one run: nodes run in the workflow's own graph, or within an item of one of its maps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Scope:
 
 @dataclass(slots=True)
 class Step:
-    """One node where it stands. `path` is its name in facts and in the run's state."""
+    """One node in its scope. `path` is its id in facts and in the run's state."""
 
     path: str
     compiled: CompiledNode
@@ -34,7 +34,7 @@ class Step:
 
 
 class Scopes:
-    """The scopes of one run: its own, and one for each item under way, made when it is first asked for."""
+    """The scopes of one run: its own, and one for each item under way, made on first use."""
 
     def __init__(self, body: CompiledGraph, dropped: Callable[[Scope], None] = lambda _scope: None) -> None:
         """`dropped` is called with each scope that is forgotten."""
@@ -54,7 +54,7 @@ class Scopes:
         return step
 
     def at(self, prefix: str) -> Scope:
-        """The scope whose nodes have this prefix."""
+        """The scope whose nodes have this prefix; one that names no map's item raises `KeyError` or `ValueError`."""
         if not prefix:
             return self.root
         scope = self._items.get(prefix)

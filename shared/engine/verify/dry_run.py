@@ -30,7 +30,7 @@ LARGE_BYTES = 65_536
 
 
 async def dry_run(
-    services: Services, guard: ExpressionEvaluator, actor: Actor, execution_id: str, command: ReplayExecution
+    services: Services, evaluator: ExpressionEvaluator, actor: Actor, execution_id: str, command: ReplayExecution
 ) -> JsonObject:
     """The comparison of the recorded run with the dry run, as `shared.domain.execution.comparison.compared` returns it.
 
@@ -44,7 +44,7 @@ async def dry_run(
     program = CompiledWorkflow.from_row(version)
     before = await _recorded_program(services, original, program)
     state = _started(original, program, command.trigger(original.trigger))
-    dry_run_nodes = DryRunNodes(state, program, guard, RecordedOutcomes(events, before))
+    dry_run_nodes = DryRunNodes(state, program, evaluator, RecordedOutcomes(events, before))
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
             await dry_run_nodes.run()
@@ -54,7 +54,7 @@ async def dry_run(
     finally:
         dry_run_nodes.close()
         for template in program.root.templates():
-            guard.drop(template)
+            evaluator.drop(template)
     return _fitted(compared(original, before.root.graph if before else Graph([], []), state, program.root.graph))
 
 

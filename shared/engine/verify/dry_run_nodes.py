@@ -71,11 +71,15 @@ class DryRunNodes:
     """One run's nodes. `inputs` resolves their parameters, as in a real run."""
 
     def __init__(
-        self, state: ExecutionState, program: CompiledWorkflow, guard: ExpressionEvaluator, outcomes: RecordedOutcomes
+        self,
+        state: ExecutionState,
+        program: CompiledWorkflow,
+        evaluator: ExpressionEvaluator,
+        outcomes: RecordedOutcomes,
     ) -> None:
         """`state` is that of a run which has started; `outcomes` are the recorded run's."""
         self._state, self._program, self._outcomes = state, program, outcomes
-        self.inputs = NodeInputResolver(state, program.root, guard)
+        self.inputs = NodeInputResolver(state, program.root, evaluator)
 
     def close(self) -> None:
         """Makes the expressions' process forget the run's data."""

@@ -50,7 +50,7 @@ class Difference:
 
 
 async def first_difference(
-    events: Iterable[RecordedEvent], program: CompiledWorkflow | None, guard: ExpressionEvaluator
+    events: Iterable[RecordedEvent], program: CompiledWorkflow | None, evaluator: ExpressionEvaluator
 ) -> Difference | None:
     """The first event that today's code would not have recorded there; `None` where all of them match.
 
@@ -62,7 +62,7 @@ async def first_difference(
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
             for event in events:
-                verification = verification or _Verification(event, program, guard)
+                verification = verification or _Verification(event, program, evaluator)
                 difference = await verification.difference(event)
                 if difference is not None:
                     return difference
@@ -79,9 +79,9 @@ async def first_difference(
 class _Verification:
     """The verification of one run, with its state after the events so far."""
 
-    def __init__(self, first: RecordedEvent, program: CompiledWorkflow | None, guard: ExpressionEvaluator) -> None:
+    def __init__(self, first: RecordedEvent, program: CompiledWorkflow | None, evaluator: ExpressionEvaluator) -> None:
         self._state = ExecutionState(first.stream_id, first.tenant_id)
-        self._node_inputs = NodeInputResolver(self._state, program.root, guard) if program is not None else None
+        self._node_inputs = NodeInputResolver(self._state, program.root, evaluator) if program is not None else None
         self._derivation = Derivation(self._state, program, self._node_inputs)
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from shared.repositories.workflows import WorkflowRepository
 async def verify_execution(
     events: EventStoreRepository,
     workflows: WorkflowRepository,
-    guard: ExpressionEvaluator,
+    evaluator: ExpressionEvaluator,
     peek: Peek,
     tenant_id: str,
     execution_id: str,
@@ -36,7 +36,7 @@ async def verify_execution(
     chain = await events.verify_stream(tenant_id, execution_id)
     broken = _first_broken(recorded, chain.get("first_difference"))
     sound = [event for event in recorded if broken is None or event.stream_version < broken]
-    difference = await first_difference(sound, await _program(workflows, tenant_id, sound), guard)
+    difference = await first_difference(sound, await _program(workflows, tenant_id, sound), evaluator)
     if difference is None and len(sound) < len(recorded):
         reason = (
             "The event, or the number of events before it, was changed after it was recorded: its hash does not fit."

@@ -1,8 +1,8 @@
 """Runs the published version of another workflow, or of this one, and yields its output.
 
-`$trigger.body` of the run that is called is `input`, and it starts as one by hand does. Which version it runs is
-decided when it is called. A run that is called fails its caller's node with its own error's code; one that is cancelled
-with `cancelled`. Runs call one another at most ten deep.
+In the child run `$trigger.body` is `input`, and it starts as a manual run does. Its version is chosen when it is
+called. A child run that fails makes the node fail with its error's code; one that is cancelled, with `cancelled`. Calls
+nest at most ten deep.
 
 With `wait: false` the node does not wait: its output is `{execution_id}`. With the node's `timeout_seconds`, a run that
 takes longer is cancelled and the node fails with `timeout`; unset, it may take 366 days.

@@ -1,4 +1,4 @@
-"""Waits, then passes its input on. A run that waits is a row in the database and nothing else: no process, no timer."""
+"""Waits, then passes its input on. A waiting run is a row in the database and nothing else: no process, no timer."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Sends one HTTP request and yields `{status, headers, body}`.
 
-Each attempt carries the same `Idempotency-Key`, so that a server that knows the header
+Each attempt carries the same `Idempotency-Key`, so that a server that supports the header
 (https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/) acts once. Only the public internet is
-reachable, and what the tenant's allow-list opens; see `shared/nodes/outbound.py`.
+reachable, and the hosts on the tenant's allow-list; see `shared/nodes/outbound.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run starts by hand through the API or another queue client; `$trigger.body` is the input that was given."""
+"""A run is started by hand, through the API or another queue client; `$trigger.body` is its input."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Runs its body, a small graph of its own, for each of `items`, several at once, and yields their outputs in order.
 
-A body has nodes and edges and no trigger: the nodes that nothing leads into start with each item, which is their
-`$input`. Every expression within knows `$item`, `$index` (from 0), and by `$nodes` what ran before the map. An item's
-output is that of the body's leaves, as a run's is. An item that fails, or that is never run, yields null.
+A body has nodes and edges and no trigger: the nodes without an incoming edge start with each item, which is their
+`$input`. Expressions in the body read `$item`, `$index` (from 0), and in `$nodes` also what ran before the map. An
+item's output is that of the body's leaves, as a run's is. An item that fails, or is never run, yields null.
 
-With `workflow_id` in the place of a body, that workflow is called for each item, as by a `call_workflow` whose input is
-the item, and its output is the item's.
+With `workflow_id` instead of a body, that workflow is called for each item, as by a `call_workflow` whose input is the
+item, and its output is the item's.
 
 The map fails with `items_failed` once more items have failed than are tolerated, and succeeds as soon as
 `min_successful` have succeeded; either way items under way are finished and no other is started.

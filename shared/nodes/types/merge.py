@@ -1,4 +1,4 @@
-"""Brings branches together. Which of them it waits for is its `join`; what it yields is its `mode`."""
+"""Joins branches. Its `join` says which of them it waits for, its `mode` what it yields."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A run starts at each tick of a cron schedule, while the workflow is published.
 
-`$trigger.body` is `{scheduled_at, timezone, cron, missed}`; `missed` counts the ticks before this one at which nothing
-ran, because the service was down: they are made up for by one run. Each tick starts exactly one run.
+`$trigger.body` is `{scheduled_at, timezone, cron, missed}`; `missed` counts the ticks before this one that were missed
+because the service was down: one run makes up for all of them. Each tick starts exactly one run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.nodes.node_type import NodeType
 class ScheduleTrigger(Parameters):
     """`cron` has five fields: minute, hour, day of month, month, day of week; `timezone` is one of the IANA's names.
 
-    A time that a change of the clock skips is due right after the change, one that it repeats is due once.
+    A time skipped by a daylight-saving change is due right after the change, a repeated one is due once.
     """
 
     cron: Annotated[str, AfterValidator(check_cron)]

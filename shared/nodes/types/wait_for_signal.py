@@ -1,7 +1,7 @@
 """Waits for `POST /api/executions/{id}/signals/{name}` and yields the signal's payload.
 
-A signal that came before is taken at once. After `timeout_seconds` without one, the handle `timeout` is chosen and the
-output is null.
+A signal that was received earlier is taken at once. After `timeout_seconds` without one, the handle `timeout` is chosen
+and the output is null.
 """
 
 from __future__ import annotations

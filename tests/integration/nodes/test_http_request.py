@@ -145,8 +145,8 @@ async def test_nothing_that_a_server_sets_comes_back_with_another_request(sink: 
     for tenant in (TENANT, OTHER):
         await send(sink, "/login", tenant_id=tenant)
         await send(sink, "/", tenant_id=tenant)
-    assert [one.path for one in sink.received] == ["/login", "/landed", "/", "/login", "/landed", "/"]
-    assert all("cookie" not in one.headers for one in sink.received)
+    assert [request.path for request in sink.received] == ["/login", "/landed", "/", "/login", "/landed", "/"]
+    assert all("cookie" not in request.headers for request in sink.received)
 
 
 async def test_one_requests_credentials_are_not_the_nexts(sink: Sink) -> None:
@@ -163,7 +163,7 @@ async def test_no_coding_is_asked_for_and_one_is_read(sink: Sink) -> None:
     sink.answer = lambda _request: (200, {"content-encoding": "gzip"}, gzip.compress(b'{"a":1}'))
     assert (await send(sink)).output["body"] == {"a": 1}
     assert (await send(sink, headers={"Accept-Encoding": "gzip"})).output["body"] == {"a": 1}
-    assert [one.headers["accept-encoding"] for one in sink.received] == ["identity", "gzip"]
+    assert [request.headers["accept-encoding"] for request in sink.received] == ["identity", "gzip"]
 
 
 async def test_twice_compressed_answer_costs_no_memory(sink: Sink) -> None:
@@ -261,7 +261,7 @@ async def test_redirect_is_followed_with_the_key(sink: Sink) -> None:
     """Within what is allowed; off, it is an answer like any other."""
     sink.answer = lambda request: (307, {"location": "/b"}, b"") if request.path == "/" else (200, {}, b"{}")
     assert (await send(sink)).output["status"] == 200
-    assert [one.key for one in sink.received] == ["the-key", "the-key"]
+    assert [request.key for request in sink.received] == ["the-key", "the-key"]
     assert (await refused(sink, follow_redirects=False)).code == "http_3xx"
 
 

@@ -32,7 +32,7 @@ async def _no_connections_left() -> AsyncIterator[None]:
 async def request(tenant_id: str, port: int, allowed: tuple[int, ...], timeout_seconds: float) -> Completed:
     """One request of the tenant's to this machine; both tenants may reach the same ports of it."""
     type_ = node_type("http_request")
-    permissions = EffectPermissions(tuple(f"{tenant_id}=127.0.0.1:{one}" for one in allowed))
+    permissions = EffectPermissions(tuple(f"{tenant_id}=127.0.0.1:{allowed_port}" for allowed_port in allowed))
     effect = EffectContext(tenant_id, "key", timeout_seconds, time.time, permissions)
     return await type_.kind.perform(type_.parse({"url": f"http://127.0.0.1:{port}/"}), effect)
 
@@ -59,8 +59,8 @@ async def test_nodes_time_begins_when_it_is_its_turn() -> None:
     outbound.use(outbound.Outbound(limits=outbound.Limits(requests=4, requests_of_a_tenant=1)))
     async with Sink(pause_seconds=0.15) as sink:
         tasks = [request(GREEDY, sink.port, (sink.port,), 1.5) for _ in range(14)]
-        found = await asyncio.gather(*tasks, return_exceptions=True)
-    failed = [error for error in found if isinstance(error, BaseException)]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    failed = [error for error in results if isinstance(error, BaseException)]
     assert failed == []
 
 

@@ -42,9 +42,9 @@ class Names:
 def names() -> Iterator[Names]:
     """Names, some of which nobody answers for until the test is over."""
     with silent_name_server() as port:
-        found = Names(port)
-        yield found
-        found.given_up.set()
+        names = Names(port)
+        yield names
+        names.given_up.set()
 
 
 async def ended(resolver: Resolver, names: Names) -> None:
@@ -61,8 +61,8 @@ async def test_dead_name_server_of_one_tenant_holds_up_no_other(names: Names) ->
     await asyncio.sleep(0)
     assert await asyncio.wait_for(resolver.addresses("another", "live.x"), 10) == ("192.0.2.1",)
     assert await asyncio.wait_for(asyncio.to_thread(lambda: 1), 10) == 1
-    found = await asyncio.wait_for(asyncio.gather(*dead, return_exceptions=True), 20)
-    assert {type(error) for error in found} == {httpcore.ConnectError}
+    errors = await asyncio.wait_for(asyncio.gather(*dead, return_exceptions=True), 20)
+    assert {type(error) for error in errors} == {httpcore.ConnectError}
     assert len([host for host in names.asked if host.startswith("dead.")]) == LOOKUPS_OF_A_TENANT
     await ended(resolver, names)
 

@@ -95,9 +95,9 @@ def test_example_of_the_contract_is_valid() -> None:
 )
 def test_node_problem_has_a_pointer_and_a_hint(node: JsonObject, pointer: str, hint: str) -> None:
     """Types, parameters, expressions, names: each problem alone, at its place."""
-    (found,) = after_hook(node)
-    assert found.pointer == pointer
-    assert hint in (found.suggestion or "")
+    (problem,) = after_hook(node)
+    assert problem.pointer == pointer
+    assert hint in (problem.suggestion or "")
 
 
 @pytest.mark.parametrize(
@@ -136,23 +136,23 @@ def test_edge_problem_has_a_pointer_and_a_hint(edges: list[tuple[str, str, str]]
         {"id": "b", "type": "transform", "parameters": {"value": 1}},
     ]
     drawn = [{"source": source, "source_handle": handle, "target": target} for source, handle, target in edges]
-    found = problems(nodes, drawn)
-    assert pointer in [problem.pointer for problem in found]
-    assert any(hint in (problem.suggestion or "") for problem in found if problem.pointer == pointer)
+    result = problems(nodes, drawn)
+    assert pointer in [problem.pointer for problem in result]
+    assert any(hint in (problem.suggestion or "") for problem in result if problem.pointer == pointer)
 
 
 def test_cycle_is_a_problem_of_its_nodes() -> None:
     """Each node on the cycle is named, and only those."""
     nodes = [HOOK, *({"id": name, "type": "transform", "parameters": {"value": 1}} for name in "abc")]
     edges = [("hook", "a"), ("a", "b"), ("b", "a"), ("b", "c")]
-    found = problems(nodes, [{"source": source, "target": target} for source, target in edges])
-    assert [problem.pointer for problem in found] == ["/nodes/1", "/nodes/2"]
+    result = problems(nodes, [{"source": source, "target": target} for source, target in edges])
+    assert [problem.pointer for problem in result] == ["/nodes/1", "/nodes/2"]
 
 
 def test_graph_without_a_trigger_is_a_problem() -> None:
     """Nothing could start it."""
-    (found,) = problems([], [])
-    assert (found.pointer, found.suggestion) == (
+    (problem,) = problems([], [])
+    assert (problem.pointer, problem.suggestion) == (
         "/nodes",
         "Add a webhook_trigger, a schedule_trigger or a manual_trigger.",
     )
@@ -165,8 +165,8 @@ def test_reference_to_a_node_that_runs_elsewhere_is_a_problem() -> None:
         {"id": "a", "type": "transform", "parameters": {"value": 1}},
         {"id": "b", "type": "transform", "parameters": {"value": "{% $nodes.a %}"}},
     ]
-    (found,) = problems(nodes, [{"source": "hook", "target": "a"}, {"source": "hook", "target": "b"}])
-    assert (found.pointer, found.suggestion) == ("/nodes/2/parameters/value", "Draw an edge from it.")
+    (problem,) = problems(nodes, [{"source": "hook", "target": "a"}, {"source": "hook", "target": "b"}])
+    assert (problem.pointer, problem.suggestion) == ("/nodes/2/parameters/value", "Draw an edge from it.")
 
 
 WORKFLOW_ID = "0199a000-0000-7000-8000-000000000000"
@@ -249,17 +249,17 @@ def test_hints_do_not_cost_what_the_names_together_have() -> None:
     nodes = [HOOK, *({"id": "ab" * 46 + f"{number:03}", "type": "merge"} for number in range(999))]
     edges = [{"source": "hook", "target": "ba" * 46 + f"{number:03}"} for number in range(MAX_PROBLEMS)]
     started = time.process_time()
-    found = problems(nodes, edges)
+    result = problems(nodes, edges)
     assert time.process_time() - started < 8
-    assert len(found) == MAX_PROBLEMS
+    assert len(result) == MAX_PROBLEMS
 
 
 def test_hint_is_the_name_that_is_most_alike() -> None:
     """Among many too."""
     nodes = [{"id": f"step_{number}", "type": "merge"} for number in range(200)] + [{"id": "summary", "type": "merge"}]
-    found = problems([HOOK, *nodes], [{"source": "hook", "target": "sumary"}])
+    result = problems([HOOK, *nodes], [{"source": "hook", "target": "sumary"}])
     assert (
-        next(problem.suggestion for problem in found if problem.pointer == "/edges/0/target")
+        next(problem.suggestion for problem in result if problem.pointer == "/edges/0/target")
         == "Did you mean 'summary'?"
     )
 
@@ -291,9 +291,9 @@ def test_awaited_signals_are_looked_for_once() -> None:
 )
 def test_scope_as_a_whole_is_a_problem(expression: str) -> None:
     """What all names stand in is no value, wherever in an expression it is asked for."""
-    (found,) = after_hook({"type": "transform", "parameters": {"value": f"{{% {expression} %}}"}})
-    assert found.message.startswith("Here $, $$, * and **")
-    assert "$input" in (found.suggestion or "")
+    (problem,) = after_hook({"type": "transform", "parameters": {"value": f"{{% {expression} %}}"}})
+    assert problem.message.startswith("Here $, $$, * and **")
+    assert "$input" in (problem.suggestion or "")
 
 
 @pytest.mark.parametrize(
@@ -307,9 +307,9 @@ def test_scope_as_a_whole_is_a_problem(expression: str) -> None:
 )
 def test_path_without_a_start_is_a_problem(expression: str, start: str) -> None:
     """The hint is a path that has one."""
-    (found,) = after_hook({"type": "transform", "parameters": {"value": f"{{% {expression} %}}"}})
-    assert "starts nowhere" in found.message
-    assert (found.suggestion or "").endswith(f"for example {start}.")
+    (problem,) = after_hook({"type": "transform", "parameters": {"value": f"{{% {expression} %}}"}})
+    assert "starts nowhere" in problem.message
+    assert (problem.suggestion or "").endswith(f"for example {start}.")
 
 
 @pytest.mark.parametrize(

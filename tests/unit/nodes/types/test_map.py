@@ -24,8 +24,10 @@ def in_map(node: JsonObject, *edges: dict[str, str]) -> list[tuple[str, str | No
     after = {"id": "after", "type": "transform", "parameters": {"value": 1}}
     body = {"nodes": [{"id": "charge", **node}], "edges": list(edges)}
     drawn = [("hook", "before"), ("before", "each"), ("each", "after")]
-    found = problems([HOOK, before, each(body), after], [{"source": one, "target": two} for one, two in drawn])
-    return [(one.pointer, one.suggestion) for one in found]
+    result = problems(
+        [HOOK, before, each(body), after], [{"source": source, "target": target} for source, target in drawn]
+    )
+    return [(problem.pointer, problem.suggestion) for problem in result]
 
 
 def value(text: Any) -> JsonObject:
@@ -75,8 +77,8 @@ def test_edges_of_a_body_are_its_own() -> None:
 def test_malformed_body_is_a_problem(body: Any, pointer: str) -> None:
     """What is no graph is refused where it stands."""
     edges = [{"source": "hook", "target": "x"}, {"source": "x", "target": "each"}]
-    found = problems([HOOK, {"id": "x", **value(1)}, each(body)], edges)
-    assert [one.pointer for one in found] == [pointer]
+    result = problems([HOOK, {"id": "x", **value(1)}, each(body)], edges)
+    assert [problem.pointer for problem in result] == [pointer]
 
 
 @pytest.mark.parametrize(
@@ -93,8 +95,10 @@ def test_malformed_body_is_a_problem(body: Any, pointer: str) -> None:
 def test_workflow_may_stand_for_a_body(parameters: JsonObject, pointers: list[str]) -> None:
     """One or the other; what is wrong with the workflow's id stands where it was written."""
     node = {"id": "each", "type": "map", "parameters": {"items": [], **parameters}}
-    found = problems([HOOK, node], [{"source": "hook", "target": "each"}])
-    assert list(dict.fromkeys(one.pointer for one in found)) == [f"/nodes/1/parameters{one}" for one in pointers]
+    result = problems([HOOK, node], [{"source": "hook", "target": "each"}])
+    assert list(dict.fromkeys(problem.pointer for problem in result)) == [
+        f"/nodes/1/parameters{pointer}" for pointer in pointers
+    ]
 
 
 def test_maps_stand_in_one_another_to_a_limit() -> None:
@@ -102,21 +106,21 @@ def test_maps_stand_in_one_another_to_a_limit() -> None:
     drawn: JsonObject = {"id": "leaf", **value("{% $item %}")}
     for depth in range(5):
         drawn = {**each({"nodes": [drawn]}), "id": f"m{depth}"}
-    found = problems([HOOK, drawn], [{"source": "hook", "target": "m4"}])
-    assert [one.pointer for one in found] == ["/nodes/1" + 4 * "/parameters/body/nodes/0" + "/parameters/body"]
+    result = problems([HOOK, drawn], [{"source": "hook", "target": "m4"}])
+    assert [problem.pointer for problem in result] == ["/nodes/1" + 4 * "/parameters/body/nodes/0" + "/parameters/body"]
 
 
 def test_item_is_unknown_outside_of_maps() -> None:
     """`$item` elsewhere would be undefined for ever."""
-    (found,) = problems([HOOK, {"id": "n", **value("{% $item %}")}], [{"source": "hook", "target": "n"}])
-    assert (found.pointer, found.message) == (
+    (problem,) = problems([HOOK, {"id": "n", **value("{% $item %}")}], [{"source": "hook", "target": "n"}])
+    assert (problem.pointer, problem.message) == (
         "/nodes/1/parameters/value",
         "$item is known in the body of a map alone.",
     )
 
 
 @pytest.mark.parametrize(
-    ("given", "tolerated"),
+    ("limits", "tolerated"),
     [
         ({}, 0),
         ({"tolerated_failure_count": 3}, 3),
@@ -127,6 +131,6 @@ def test_item_is_unknown_outside_of_maps() -> None:
         ({"min_successful": 4, "tolerated_failure_count": 1}, 1),
     ],
 )
-def test_limits_of_ten_items(given: JsonObject, tolerated: int) -> None:
+def test_limits_of_ten_items(limits: JsonObject, tolerated: int) -> None:
     """How many of ten items may fail: the stricter limit, or what a quorum leaves."""
-    assert NODE.kind.plan(MapParameters(items=list(range(10)), **given)).tolerated_failures == tolerated
+    assert NODE.kind.plan(MapParameters(items=list(range(10)), **limits)).tolerated_failures == tolerated
