@@ -21,7 +21,7 @@ from shared.json_types import JsonMapping, JsonObject
 from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.intake.delivery_key import delivery_key, event_type
 from shared.webhooks.intake.diagnosis import diagnose
-from shared.webhooks.intake.examination import examine
+from shared.webhooks.intake.pipeline import examine
 from shared.webhooks.providers.catalog import provider as find_provider
 from shared.webhooks.providers.catalog import provider_data
 from shared.webhooks.providers.configuration import options_of

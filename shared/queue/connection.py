@@ -1,11 +1,12 @@
-"""The connection to Redis: one pool per process, and Redis's errors in our terms."""
+"""The connection to Redis: one pool per process, Redis's errors in our terms, and the circuit breaker around it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from redis import __version__
@@ -36,6 +37,10 @@ logger = logging.getLogger(__name__)
 MAX_CONNECTIONS = 32
 # How long a call may take that does not wait for something to happen: a lock is renewed more often than that.
 CALL_SECONDS = 5.0
+# After Redis failed, callers with another way take that for this long; each attempt could cost a second or two.
+CIRCUIT_OPEN_SECONDS = 2.0
+# A Redis that refuses says so at once, one that hangs costs its deadline: twice as long each time, up to this.
+MAX_CIRCUIT_OPEN_SECONDS = 16.0
 # Error replies that pass. The server names them in its source alone (`createSharedObjects` in
 # https://github.com/valkey-io/valkey/blob/unstable/src/server.c). The client has classes for some, of which `AskError`
 # is MOVED's too, and `ClusterDownError` MASTERDOWN's.
@@ -107,3 +112,32 @@ async def in_time(seconds: float = CALL_SECONDS) -> AsyncIterator[None]:
     with in_our_terms():
         async with asyncio.timeout(seconds_left(seconds)):
             yield
+
+
+class CircuitBreaker:
+    """Whether Redis is gone around just now: for callers that have another way, who must not wait for each failure.
+    One per process, for all that intake asks of Redis."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Redis is asked first."""
+        self._clock, self._until, self._hangs = clock, 0.0, 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether Redis is not to be asked."""
+        return self._clock() < self._until
+
+    def open(self, error: QueueUnavailableError | QueueError) -> None:
+        """Redis has failed; caused by a time-out, it hangs. A call that it refused, say for a key that somebody has
+        spoilt, tells nothing of the next one, and leaves the circuit closed."""
+        if isinstance(error, QueueError):
+            return
+        self._hangs = self._hangs + 1 if isinstance(error.__cause__, TimeoutError) else 0
+        longer = min(
+            CIRCUIT_OPEN_SECONDS * 2.0 ** max(0, self._hangs - 1), max(MAX_CIRCUIT_OPEN_SECONDS, CIRCUIT_OPEN_SECONDS)
+        )
+        self._until = self._clock() + longer
+
+    def close(self) -> None:
+        """Redis has answered: it is asked again from now on."""
+        self._until, self._hangs = 0.0, 0

@@ -118,16 +118,14 @@ class JobProducer:
     def _admit(
         self, job: ExecutionJob, key: str, claim: str, limits: Sequence[Limit] = (), put_back: bool = False
     ) -> asyncio.Future[Any]:
-        if not is_uuid(job.execution_id):
-            raise ValueError(f"A job's id must be a UUID, not {job.execution_id!r}: BullMQ counts with other ids.")
-        now = time.time_ns() // 1_000_000
+        now, buckets = time.time_ns() // 1_000_000, _buckets(limits)
+        bucket_keys = [self._keys.bucket(limit.name) for limit in limits]
         arguments = self._packed(job, now)
         none, workflow_id = self._keys.drains, job.delivery.get("workflow_id") if job.delivery is not None else None
         published = self._keys.published(workflow_id) if workflow_id else none
-        keys = [*self._add_keys, key or none, none, f"{self._base}:{job.execution_id}", published]
-        keys += [self._keys.bucket(limit.name) for limit in limits]
+        keys = [*self._add_keys, key or none, none, f"{self._base}:{job.execution_id}", published, *bucket_keys]
         lifetime = self._delivery_memory_seconds if claim else AGAIN_SECONDS
-        more = [now, claim, lifetime, "1" if put_back else "", *_buckets(limits)]
+        more = [now, claim, lifetime, "1" if put_back else "", *buckets]
         return self._scripts.call(self._admit_script, keys, [*arguments, *more])
 
     async def peek(self, execution_id: str) -> ExecutionJob | None:
@@ -140,6 +138,8 @@ class JobProducer:
         """The arguments of BullMQ's `addStandardJob` but the last, as its `Scripts.addJobArgs` packs them."""
         place = [f"{self._base}:", job.execution_id, JOB_NAME, now, None, None, None, None, None]
         data = json.dumps(job.data(), separators=(",", ":"), allow_nan=False)
+        if not is_uuid(job.execution_id):
+            raise ValueError(f"A job's id must be a UUID, not {job.execution_id!r}: BullMQ counts with other ids.")
         options = {**REMOVED, "attempts": 1, "jobId": job.execution_id}
         return [msgpack.packb(place, use_bin_type=True), data, msgpack.packb(options)]
 

@@ -54,11 +54,6 @@ def takes_event(config: JsonMapping, event_type: str | None) -> bool:
     return any(fits(event_type or "", pattern) for pattern in wanted)
 
 
-def is_stored(config: JsonMapping) -> bool:
-    """Whether a delivery is to be in Supabase before it is answered."""
-    return config.get("durability") == STORED
-
-
 def option_problems(config: JsonMapping) -> list[Problem]:
     """What is wrong with the options of the door, with pointers into the configuration."""
     problems = [

@@ -114,25 +114,18 @@ class Renderable(Protocol):
         """The bytes; `None` where something is missing."""
 
 
+@dataclass(slots=True)
 class SignatureContext:
-    """What words read: the delivery, and what is known about it at that point."""
+    """What fields read: the delivery, and what is known about it at that point.
 
-    __slots__ = ("delivery", "item", "key", "lets", "pairs", "secret", "timestamp")
+    `timestamp` is the text that was sent, `pairs` are the signature's; `secret` and `key` are one of the webhook's,
+    where one is at hand; `item` is the item of the delivery that is verified now; `lets` are the scheme's texts.
+    """
 
-    def __init__(
-        self,
-        delivery: Delivery,
-        timestamp: str | None = None,
-        pairs: Sequence[tuple[str, str]] = (),
-        secret: str | None = None,
-        key: bytes | None = None,
-        item: object = None,
-    ) -> None:
-        """`pairs` are the signature's; `secret` and `key` are one of the webhook's, where one is at hand."""
-        self.delivery = delivery
-        self.timestamp = timestamp
-        self.pairs = pairs
-        self.secret = secret
-        self.key = key
-        self.item = item
-        self.lets: Mapping[str, Renderable] = {}
+    delivery: Delivery
+    timestamp: str | None = None
+    pairs: Sequence[tuple[str, str]] = ()
+    secret: str | None = None
+    key: bytes | None = None
+    item: object = None
+    lets: Mapping[str, Renderable] = field(default_factory=dict)

@@ -1,15 +1,31 @@
-"""What makes a delivery this one and no other, and what kind of event it tells of."""
+"""What makes a delivery this one and no other, what kind of event it tells of, and the job that it becomes."""
 
 from __future__ import annotations
 
 import hashlib
 
-from shared.webhooks.delivery import Delivery
+from shared.domain.webhook.delivery import DeliveryRecord, identified
+from shared.ids import derived_id
+from shared.queue.job import ExecutionJob
+from shared.webhooks.delivery import Delivery, SignatureContext
+from shared.webhooks.intake.webhook_cache import CachedWebhook
 from shared.webhooks.providers.provider import Provider
 
 # Longer ids are hashed: a key must fit an index.
 MAX_ID_CHARACTERS = 200
 MAX_EVENT_TYPE_CHARACTERS = 200
+
+
+def job_of(
+    hook: CachedWebhook, provider: Provider, delivery: Delivery, signed_at: str | None, arrived: DeliveryRecord
+) -> ExecutionJob:
+    """The job of the run that a verified delivery asks for. The same key makes the same execution id, by which a
+    repeated delivery is recognised. `signed_at` is the timestamp that its signature covers."""
+    key = delivery_key(provider, delivery, arrived["body_sha256"], signed_at)
+    keeps_raw = bool(hook.config.get("keep_raw_body"))
+    record = identified(arrived, key, event_type(provider, delivery), keep_raw_body=keeps_raw)
+    execution_id = derived_id("delivery", hook.id, key)
+    return ExecutionJob(hook.tenant_id, execution_id, "delivery", record, client_is_waiting=hook.answers_with_run)
 
 
 def delivery_key(provider: Provider, delivery: Delivery, body_sha256: str, timestamp: str | None) -> str:
@@ -19,10 +35,11 @@ def delivery_key(provider: Provider, delivery: Delivery, body_sha256: str, times
     signed is joined with the body's hash, else anybody could send an old body under a new id, or block an id to come.
     Without an id, the hash of the body, with the timestamp where that is signed.
     """
-    parts = [word(delivery) for word in provider.delivery_id]
-    found = ":".join(part or "" for part in parts) if all(parts) else None
-    if found:
-        delivery_id = found if len(found) <= MAX_ID_CHARACTERS else hashlib.sha256(_bytes(found)).hexdigest()
+    context = SignatureContext(delivery)
+    parts = [field.as_text(context) or "" for field in provider.delivery_id]
+    if parts and all(parts):
+        sent_id = ":".join(parts)
+        delivery_id = sent_id if len(sent_id) <= MAX_ID_CHARACTERS else hashlib.sha256(_bytes(sent_id)).hexdigest()
         return delivery_id if provider.delivery_id_signed else f"{delivery_id}:{body_sha256}"
     if provider.scheme.signs_timestamp and timestamp is not None:
         return f"{timestamp}:{body_sha256}"
@@ -31,7 +48,8 @@ def delivery_key(provider: Provider, delivery: Delivery, body_sha256: str, times
 
 def event_type(provider: Provider, delivery: Delivery) -> str | None:
     """The event's type, like `push` or `pull_request.opened`; `None` where the delivery does not say."""
-    parts = [text for source in provider.event_type if (text := source(delivery))]
+    context = SignatureContext(delivery)
+    parts = [text for field in provider.event_type if (text := field.as_text(context))]
     return ".".join(parts)[:MAX_EVENT_TYPE_CHARACTERS] or None
 
 

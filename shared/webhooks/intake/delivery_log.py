@@ -8,7 +8,7 @@ import logging
 from shared.bootstrap import Services
 from shared.domain.webhook.delivery import DeliveryRecord, body_bytes, entry_without_run
 from shared.errors import QueueError, QueueUnavailableError
-from shared.webhooks.intake.circuit_breaker import CircuitBreaker
+from shared.queue.connection import CircuitBreaker
 from shared.webhooks.intake.webhook_cache import CachedWebhook
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class IntakeLog:
         try:
             should_wake = await self._services.delivery_log.append(row, base64.b64encode(body_bytes(facts)).decode())
         except (QueueUnavailableError, QueueError) as error:
-            self._circuit.begin(error)
+            self._circuit.open(error)
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
         else:
             if should_wake:

@@ -19,12 +19,11 @@ from shared.errors import (
 )
 from shared.observability import emit
 from shared.platform.deadline import within
+from shared.queue.connection import CircuitBreaker
 from shared.queue.job import ExecutionJob
 from shared.queue.producer import Limit, Receipt
-from shared.webhooks.acceptance import is_stored
-from shared.webhooks.intake.circuit_breaker import LONG_SECONDS, SHORT_SECONDS, CircuitBreaker
 from shared.webhooks.intake.delivery_log import IntakeLog
-from shared.webhooks.intake.webhook_cache import CachedWebhook, gone
+from shared.webhooks.intake.webhook_cache import LONG_SECONDS, SHORT_SECONDS, CachedWebhook, gone
 from shared.webhooks.response import Answer, json_answer
 
 if TYPE_CHECKING:
@@ -53,12 +52,12 @@ class Enqueuer:
             except (QueueUnavailableError, QueueError) as error:
                 self._open_circuit(job, error)
             else:
-                return _answer(job, await self._stored(job, taken) if is_stored(hook.config) else taken)
+                return _answer(job, await self._stored(job, taken) if hook.is_stored else taken)
             return _answer(job, await self._store(job))
         try:
             return _answer(job, await self._store(job))
         except StorageUnavailableError:
-            if is_stored(hook.config):
+            if hook.is_stored:
                 raise
             # Redis may be back: it is all that is left.
             try:
@@ -97,7 +96,7 @@ class Enqueuer:
         receipt = await self._services.producer.accept(job, job.delivered["body_sha256"], limits)
         if receipt.duplicate and receipt.job_is_gone:
             receipt = await self._taken_again(job, receipt, limits)
-        self._circuit.end()
+        self._circuit.close()
         if receipt.unpublished:
             await self._log.log_delivery(hook, job.delivered, "unpublished", None)
             raise gone("unpublished")
@@ -158,7 +157,7 @@ class Enqueuer:
         return spilled
 
     def _open_circuit(self, job: ExecutionJob, error: QueueUnavailableError | QueueError) -> None:
-        self._circuit.begin(error)
+        self._circuit.open(error)
         cause = type(error.__cause__).__name__
         logger.warning("queue_unreachable", extra={"execution_id": job.execution_id, "error": cause})
 
@@ -170,7 +169,7 @@ class Enqueuer:
         try:
             return await self._services.producer.throttle(self._limits(hook))
         except (QueueUnavailableError, QueueError) as error:
-            self._circuit.begin(error)
+            self._circuit.open(error)
             return None
 
     async def _throttled(self, hook: CachedWebhook, facts: DeliveryRecord, seconds: float) -> ThrottledError:

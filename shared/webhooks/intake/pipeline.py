@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.bootstrap import Services
 from shared.domain.webhook.delivery import DeliveryRecord, queued
@@ -14,22 +14,20 @@ from shared.errors import ConflictError, GoneError, InvalidSignatureError, NotFo
 from shared.ids import is_uuid
 from shared.json_types import JsonObject
 from shared.platform.deadline import within
+from shared.queue.connection import CircuitBreaker
 from shared.queue.job import ExecutionJob
 from shared.webhooks.acceptance import takes_address, takes_event
 from shared.webhooks.delivery import Delivery, SignatureContext
-from shared.webhooks.intake.circuit_breaker import LONG_SECONDS, CircuitBreaker
+from shared.webhooks.intake.delivery_key import job_of
 from shared.webhooks.intake.delivery_log import IntakeLog
 from shared.webhooks.intake.enqueue import Enqueuer
-from shared.webhooks.intake.examination import Examination, examine
-from shared.webhooks.intake.request import WebhookRequest, delivery_record_of, job_of
-from shared.webhooks.intake.webhook_cache import CachedWebhook, WebhookCache, closed_by, gone
+from shared.webhooks.intake.request import WebhookRequest, delivery_record_of
+from shared.webhooks.intake.webhook_cache import LONG_SECONDS, CachedWebhook, Closed, WebhookCache, gone
+from shared.webhooks.providers.handshake import Handshake, HandshakeAnswer, answer, is_challenge, unusable
 from shared.webhooks.providers.provider import Provider
 from shared.webhooks.response import Answer, json_answer
-
-if TYPE_CHECKING:
-    from shared.webhooks.delivery import Delivery
-    from shared.webhooks.intake.webhook_cache import CachedWebhook
-
+from shared.webhooks.signatures.comparison import keys_of
+from shared.webhooks.signatures.verification import Verification, verify
 
 if TYPE_CHECKING:
     from shared.webhooks.signatures.fetched_keys import FetchedKeys
@@ -37,6 +35,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_WEBHOOK = "There is no such webhook."
+
+
+class Examination(NamedTuple):
+    """What a request is: a handshake with its answer, or a delivery with its verdict; neither for a method that the
+    provider does not use. A handshake that was asked for under a signature has both."""
+
+    handshake: HandshakeAnswer | None = None
+    verification: Verification | None = None
 
 
 class Intake:
@@ -58,18 +64,18 @@ class Intake:
         has verified nobody learns of a webhook whose workflow is not published.
         """
         hook = await self._match(request)
-        delivery, now = request.delivery(hook, self._services.settings.public_url), time.time()
+        delivery, now = _delivery_of(hook, request, self._services.settings.public_url), time.time()
         provider, examined = await self._examined(hook, delivery, request.source_ip, now)
         if examined.handshake is not None:
             return await self._shake(hook, delivery, now, examined)
         assert examined.verification is not None, "neither is refused"
         job = job_of(hook, provider, delivery, examined.verification.timestamp, delivery_record_of(hook, delivery, now))
-        if closed := closed_by(hook):
+        if closed := _closed(hook):
             await self._log.log_delivery(hook, job.delivered, closed, None)
             raise gone(closed)
         if hook.provider_id == "custom" and not hook.config.get("live"):
             return await self._go_live(hook)
-        if (reason := await self._kept_out(hook, job.delivered)) is not None:
+        if (reason := await self._kept_out(hook, job)) is not None:
             await self._log.log_delivery(hook, job.delivered, "filtered", reason)
             return json_answer(200, {"filtered": True})
         if hook.is_holding and (held := await self._held(hook, job)) is not None:
@@ -85,7 +91,7 @@ class Intake:
         self, hook: CachedWebhook, delivery: Delivery, source_ip: str, now: float
     ) -> tuple[Provider, Examination]:
         """The webhook's provider, and a handshake or a delivery that has verified; anything else is refused."""
-        if not takes_address(hook.config, source_ip):
+        if hook.config.get("ip_allow") and not takes_address(hook.config, source_ip):
             raise await self._refused(hook, delivery, now, f"ip_not_allowed: {source_ip[:45]}")
         if hook.provider is None:
             raise await self._refused(hook, delivery, now, "config_unusable")
@@ -110,12 +116,12 @@ class Intake:
         self._hooks.forget(hook.id)
         return json_answer(200, {"verified": True, "live": True})
 
-    async def _kept_out(self, hook: CachedWebhook, delivery: DeliveryRecord) -> str | None:
+    async def _kept_out(self, hook: CachedWebhook, job: ExecutionJob) -> str | None:
         """Why the webhook does not ask for this delivery; `None` where it does."""
-        if not takes_event(hook.config, delivery["event_type"]):
+        if hook.config.get("event_types") and not takes_event(hook.config, job.delivered["event_type"]):
             return "event_types"
         expression = hook.config.get("filter")
-        return await self._filters_out(expression, queued(delivery).trigger) if expression else None
+        return await self._filters_out(expression, queued(job.delivered).trigger) if expression else None
 
     async def _held(self, hook: CachedWebhook, job: ExecutionJob) -> Answer | None:
         """The answer to a delivery that is kept until the webhook is active again; `None` where it already is."""
@@ -145,7 +151,7 @@ class Intake:
         """The answer to a handshake, after what it asks for has been done."""
         found, verified = examined.handshake, examined.verification is not None
         assert found is not None, "only handshakes come here"
-        if closed := closed_by(hook):
+        if closed := _closed(hook):
             await self._log.log_delivery(hook, delivery_record_of(hook, delivery, now), "handshake", closed, verified)
             raise gone(closed) if verified or hook.is_published else NotFoundError(NO_WEBHOOK)
         if found.stores is not None:
@@ -207,7 +213,20 @@ class Intake:
         return hook
 
     def _arrived(self, hook: CachedWebhook, request: WebhookRequest) -> DeliveryRecord:
-        return delivery_record_of(hook, request.delivery(hook, self._services.settings.public_url), time.time())
+        return delivery_record_of(hook, _delivery_of(hook, request, self._services.settings.public_url), time.time())
+
+
+def _delivery_of(hook: CachedWebhook, request: WebhookRequest, public_url: str | None) -> Delivery:
+    """What the webhook's scheme looks at; `public_url` is where this API is reached from outside."""
+    return Delivery(
+        method=request.method,
+        headers=request.headers,
+        body=request.body,
+        query=request.query,
+        url=hook.config.get("url") or f"{public_url or ''}/webhooks/{hook.id}/{hook.provider_id}",
+        config=hook.config,
+        raw_query=request.raw_query,
+    )
 
 
 def replied(hook: CachedWebhook, delivery: Delivery, answer: Answer) -> Answer:
@@ -220,3 +239,49 @@ def replied(hook: CachedWebhook, delivery: Delivery, answer: Answer) -> Answer:
     if hook.provider is not None and hook.provider.reply is not None:
         return hook.provider.reply.answer(SignatureContext(delivery)) or answer
     return answer
+
+
+def examine(
+    provider: Provider, delivery: Delivery, secrets: Sequence[str], now: float, public_keys: Sequence[object] = ()
+) -> Examination:
+    """The examination of a request at Unix time `now`; `public_keys` are fetched ones, where the scheme wants some.
+
+    The order is the same at intake and offline: unsigned handshakes, signature and time, signed handshakes. Nothing is
+    parsed, decompressed or deduplicated before it has verified.
+    """
+    asked = [handshake for handshake in provider.handshakes if handshake.method == delivery.method]
+    faulty = [handshake for handshake in asked if handshake.unusable]
+    if shaken := _shaken(provider, asked, delivery, secrets, verified=False):
+        return Examination(shaken)
+    if delivery.method != "POST" and not asked:
+        return Examination()
+    verification = verify(provider.scheme, delivery, secrets, now, public_keys)
+    if provider.refuses_challenges and verification.accepted and is_challenge(delivery.body):
+        # We sign such texts for anybody who asks; as a delivery this one proves nothing.
+        verification = Verification("body_malformed: it has the form of a challenge")
+    if faulty and (why := unusable(faulty, delivery, verified=verification.accepted)):
+        verification = Verification(f"config_unusable: {why}")
+    if verification.reason is not None:
+        return Examination(verification=verification)
+    if shaken := _shaken(provider, asked, delivery, secrets, verified=True):
+        return Examination(shaken, verification)
+    return Examination(verification=verification) if delivery.method == "POST" else Examination()
+
+
+def _shaken(
+    provider: Provider, handshakes: Sequence[Handshake], delivery: Delivery, secrets: Sequence[str], *, verified: bool
+) -> HandshakeAnswer | None:
+    """The answer to the first handshake that the delivery is, of the signed ones once it has `verified`."""
+    candidates = [handshake for handshake in handshakes if handshake.signed is verified]
+    if not candidates:
+        return None
+    keys = keys_of(provider.scheme.key, secrets, delivery) if provider.scheme.kind != "asymmetric" else []
+    secret, key = keys[0] if keys else (None, None)
+    return answer(candidates, delivery, verified=verified, secret=secret, key=key)
+
+
+def _closed(hook: CachedWebhook) -> Closed | None:
+    """Why the webhook takes nothing; `None` where it does. One that holds its deliveries takes them in any case."""
+    if not hook.is_active:
+        return "paused"
+    return None if hook.is_published or hook.is_holding else "unpublished"

@@ -8,17 +8,13 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from shared.domain.timestamps import timestamp
-from shared.domain.webhook.delivery import JWT, DeliveryRecord, delivery_record, identified
+from shared.domain.webhook.delivery import JWT, DeliveryRecord, delivery_record
 from shared.errors import PayloadTooLargeError
-from shared.ids import derived_id, new_id
+from shared.ids import new_id
 from shared.json_types import JsonMapping
-from shared.queue.job import ExecutionJob
 from shared.tracing import current_context
-from shared.webhooks.acceptance import WAIT
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.intake.delivery_key import delivery_key, event_type
 from shared.webhooks.intake.webhook_cache import CachedWebhook
-from shared.webhooks.providers.provider import Provider
 
 # Lambda takes 6 MB an event, and JSON and base64 make a body longer.
 MAX_BODY_BYTES = 4_500_000
@@ -59,18 +55,6 @@ class WebhookRequest(NamedTuple):
             source_ip=http.get("sourceIp") or "",
         )
 
-    def delivery(self, hook: CachedWebhook, public_url: str | None) -> Delivery:
-        """What the webhook's scheme looks at; `public_url` is where this API is reached from outside."""
-        return Delivery(
-            method=self.method,
-            headers=self.headers,
-            body=self.body,
-            query=self.query,
-            url=hook.config.get("url") or f"{public_url or ''}/webhooks/{hook.id}/{hook.provider_id}",
-            config=hook.config,
-            raw_query=self.raw_query,
-        )
-
 
 def _too_large() -> PayloadTooLargeError:
     return PayloadTooLargeError(f"A delivery may have {MAX_BODY_BYTES} bytes.")
@@ -80,7 +64,8 @@ def delivery_record_of(hook: CachedWebhook, delivery: Delivery, now: float) -> D
     """What the delivery log keeps of a delivery at Unix time `now`, and its run sees."""
     body, encoding = _as_text(delivery.body)
     secret_headers = SECRET_HEADERS | hook.secret_headers
-    headers = {n: value for n, value in delivery.headers.items() if n not in secret_headers}
+    headers = {name: value for name, value in delivery.headers.items() if name not in secret_headers}
+    query = {name: value for name, value in delivery.query.items() if name not in hook.secret_parameters}
     if hook.body_is_token:
         # Senders call it text, or JSON; this is what makes a run see its claims.
         headers["content-type"] = JWT
@@ -95,7 +80,7 @@ def delivery_record_of(hook: CachedWebhook, delivery: Delivery, now: float) -> D
         "received_at": timestamp(now),
         "method": delivery.method,
         "headers": headers,
-        "query": {n: value for n, value in delivery.query.items() if n not in hook.secret_parameters},
+        "query": query,
         "body": body,
         "body_encoding": encoding,
         "body_sha256": hashlib.sha256(delivery.body).hexdigest(),
@@ -107,18 +92,6 @@ def delivery_record_of(hook: CachedWebhook, delivery: Delivery, now: float) -> D
         if cause.trace is not None:
             record["trace"] = cause.trace
     return delivery_record(record)
-
-
-def job_of(
-    hook: CachedWebhook, provider: Provider, delivery: Delivery, signed_at: str | None, facts: DeliveryRecord
-) -> ExecutionJob:
-    """The run that a verified delivery asks for; `signed_at` is the timestamp that its signature covers."""
-    key = delivery_key(provider, delivery, facts["body_sha256"], signed_at)
-    keeps_raw = bool(hook.config.get("keep_raw_body"))
-    record = identified(facts, key, event_type(provider, delivery), keep_raw_body=keeps_raw)
-    execution_id = derived_id("delivery", hook.id, key)
-    client_is_waiting = hook.config.get("response") == WAIT
-    return ExecutionJob(hook.tenant_id, execution_id, "delivery", record, client_is_waiting=client_is_waiting)
 
 
 def _as_text(body: bytes) -> tuple[str, Literal["utf8", "base64"]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Literal, NamedTuple
 
 from shared.bootstrap import Services
@@ -12,9 +13,10 @@ from shared.domain.webhook.provider_rules import secret_context
 from shared.errors import GoneError, QueueError, QueueUnavailableError, StorageUnavailableError, UnavailableError
 from shared.json_types import JsonMapping, JsonObject
 from shared.platform.deadline import within
+from shared.platform.lru_cache import LruCache
 from shared.queue.cache import RememberedWebhook
-from shared.webhooks.intake.circuit_breaker import LONG_SECONDS, SHORT_SECONDS, CircuitBreaker
-from shared.webhooks.intake.process_cache import ProcessCache
+from shared.queue.connection import CircuitBreaker
+from shared.webhooks.acceptance import STORED, WAIT
 from shared.webhooks.providers.catalog import provider
 from shared.webhooks.providers.provider import Provider
 
@@ -23,16 +25,30 @@ Closed = Literal["paused", "unpublished"]
 
 logger = logging.getLogger(__name__)
 
+# How long Supabase is waited for, less than its client would: where an older answer, another way or the sender's next
+# attempt does as well ...
+SHORT_SECONDS = 1.5
+# ... and where the delivery cannot be taken without it. A function may take 29 seconds, and asks at most four times.
+LONG_SECONDS = 3.0
+
 # A change must take effect within 10 seconds, in every process.
 MEMORY_SECONDS = 5.0
 # What would not take a delivery may be about to: a webhook is often tried the moment it is made or published.
 REFUSAL_MEMORY_SECONDS = 1.0
+# How many webhooks a process remembers.
+MAX_WEBHOOKS = 1000
+# Ids that nobody has: anybody can make them up, so they have a cache of their own and push no webhook out.
+MAX_UNKNOWN = 200
 
 
 class CachedWebhook(NamedTuple):
-    """A webhook as intake needs it, its secrets readable. `provider` is unset where its configuration makes no sense;
-    `secrets` are (text, Unix time at which it expires or `None`); `awaits_secret`: no delivery is taken before there is
-    one."""
+    """A webhook as intake needs it, with its secrets decrypted.
+
+    `provider` is unset where the configuration is invalid; `secrets` are (text, Unix time at which it expires or
+    `None`); `awaits_secret`: no delivery is taken before there is one. `is_stored`: a delivery is in Supabase before it
+    is answered; `answers_with_run`: it is answered with what its run responds. `secret_headers` and `secret_parameters`
+    (of the query) are where the provider sends the secret itself; `body_is_token`: its body is a JSON Web Token.
+    """
 
     id: str
     tenant_id: str
@@ -46,33 +62,51 @@ class CachedWebhook(NamedTuple):
     awaits_secret: bool
     is_published: bool
     secrets: tuple[tuple[str, float | None], ...]
-
-    @property
-    def secret_headers(self) -> frozenset[str]:
-        """The headers in which the provider sends the secret itself."""
-        return self._places("header:")
-
-    @property
-    def secret_parameters(self) -> frozenset[str]:
-        """The query parameters in which it does."""
-        return self._places("query:")
-
-    @property
-    def body_is_token(self) -> bool:
-        """Whether the provider's body is a JSON Web Token."""
-        signature = self.provider.scheme.signature if self.provider and self.provider.scheme.kind == "jwt" else None
-        return signature is not None and signature.place.partition("|")[0] == "body"
-
-    def _places(self, kind: str) -> frozenset[str]:
-        if self.provider is None or self.provider.scheme.kind not in ("token", "basic", "jwt"):
-            return frozenset()
-        places = self.provider.scheme.signature.places if self.provider.scheme.signature else ()
-        found = (place.partition("|")[0] for place in places if place.startswith(kind))
-        return frozenset(name.lower() if kind == "header:" else name for name in (f[len(kind) :] for f in found))
+    is_stored: bool = False
+    answers_with_run: bool = False
+    secret_headers: frozenset[str] = frozenset()
+    secret_parameters: frozenset[str] = frozenset()
+    body_is_token: bool = False
 
     def usable_secrets(self, now: float) -> list[str]:
         """The secrets that have not expired at Unix time `now`."""
         return [secret for secret, expires_at in self.secrets if expires_at is None or now < expires_at]
+
+
+class RememberedHook(NamedTuple):
+    """A webhook, or `None` for an id that nobody has; `until` is the monotonic time up to which it is fresh."""
+
+    until: float
+    hook: CachedWebhook | None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nobody need be asked."""
+        return time.monotonic() < self.until
+
+
+class ProcessCache:
+    """The webhooks that this process has used last, and apart from them the ids that nobody has; both bounded."""
+
+    def __init__(self) -> None:
+        """Nothing is known."""
+        self._hooks: LruCache[str, RememberedHook] = LruCache(MAX_WEBHOOKS)
+        self._unknown: LruCache[str, RememberedHook] = LruCache(MAX_UNKNOWN)
+
+    def find(self, webhook_id: str) -> RememberedHook | None:
+        """What is remembered of it, however old; `None` for nothing."""
+        return self._hooks.get(webhook_id) or self._unknown.get(webhook_id)
+
+    def keep(self, webhook_id: str, hook: CachedWebhook | None, seconds: float) -> None:
+        """Remembers the webhook, fresh for so many seconds. The least recently used one makes room."""
+        self.forget(webhook_id)
+        cache = self._unknown if hook is None else self._hooks
+        cache.put(webhook_id, RememberedHook(time.monotonic() + seconds, hook))
+
+    def forget(self, webhook_id: str) -> None:
+        """Remembers nothing of it."""
+        self._hooks.take(webhook_id)
+        self._unknown.take(webhook_id)
 
 
 class WebhookCache:
@@ -82,7 +116,7 @@ class WebhookCache:
         """Uses the process's services; Redis and Supabase are connected when first needed. `circuit` is the process's
         way around a Redis that has failed."""
         self._services, self._circuit = services, circuit
-        self._memory: ProcessCache[CachedWebhook] = ProcessCache()
+        self._memory = ProcessCache()
 
     async def find(self, webhook_id: str) -> CachedWebhook | None:
         """The webhook; `None` when there is none.
@@ -136,7 +170,7 @@ class WebhookCache:
         try:
             return await self._services.config_cache.webhook_config(webhook_id)
         except (QueueUnavailableError, QueueError) as error:
-            self._circuit.begin(error)
+            self._circuit.open(error)
             return None
 
 
@@ -147,23 +181,42 @@ async def _open(config: JsonObject) -> CachedWebhook:
         from shared.aws.secrets import decrypt  # brings `cryptography`, which only a webhook not in memory needs
 
         context = secret_context(config["tenant_id"], config["id"])
-        for each in config["secrets"]:
-            expires_at = unix_seconds(each["expires_at"]) if each["expires_at"] else None
-            secrets.append((await decrypt(each["secret"], context), expires_at))
+        for item in config["secrets"]:
+            expires_at = unix_seconds(item["expires_at"]) if item["expires_at"] else None
+            secrets.append((await decrypt(item["secret"], context), expires_at))
+    usable_provider = _provider(config)
     return CachedWebhook(
         id=config["id"],
         tenant_id=config["tenant_id"],
         workflow_id=config["workflow_id"],
         node_id=config["node_id"],
         provider_id=config["provider"],
-        provider=_provider(config),
+        provider=usable_provider,
         config=config["config"],
         is_active=config["status"] != "paused",
         is_holding=config["status"] == "holding",
         awaits_secret=config["status"] == "awaiting_secret",
         is_published=bool(config["published"]),
         secrets=tuple(secrets),
+        is_stored=config["config"].get("durability") == STORED,
+        answers_with_run=config["config"].get("response") == WAIT,
+        secret_headers=frozenset(name.lower() for name in _secret_places(usable_provider, "header:")),
+        secret_parameters=frozenset(_secret_places(usable_provider, "query:")),
+        body_is_token=_has_token_body(usable_provider),
     )
+
+
+def _secret_places(provider: Provider | None, kind: str) -> list[str]:
+    """The names of this kind's places (`header:`, `query:`) in which the provider sends the secret itself."""
+    if provider is None or provider.scheme.kind not in ("token", "basic", "jwt") or provider.scheme.signature is None:
+        return []
+    places = provider.scheme.signature.places
+    return [place.partition("|")[0].removeprefix(kind) for place in places if place.startswith(kind)]
+
+
+def _has_token_body(provider: Provider | None) -> bool:
+    signature = provider.scheme.signature if provider and provider.scheme.kind == "jwt" else None
+    return signature is not None and signature.place.partition("|")[0] == "body"
 
 
 def _provider(config: JsonObject) -> Provider | None:
@@ -173,13 +226,6 @@ def _provider(config: JsonObject) -> Provider | None:
         # Commands check configurations; one that an older version let pass must refuse, not fail.
         logger.exception("webhook_config_unusable", extra={"webhook_id": config["id"]})
         return None
-
-
-def closed_by(hook: CachedWebhook) -> Closed | None:
-    """Why the webhook takes nothing; `None` where it does. One that holds its deliveries takes them in any case."""
-    if not hook.is_active:
-        return "paused"
-    return None if hook.is_published or hook.is_holding else "unpublished"
 
 
 def gone(closed: Closed) -> GoneError:

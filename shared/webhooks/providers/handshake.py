@@ -34,11 +34,11 @@ from shared.webhooks.providers.provider_reply import KEYS, Reply, parse_reply, t
 from shared.webhooks.providers.shapes import Shape, parse_shape
 from shared.webhooks.response import Answer
 from shared.webhooks.signatures.comparison import matches
+from shared.webhooks.signatures.encodings import as_text
 from shared.webhooks.signatures.fetch import compiled_pattern, is_at
 from shared.webhooks.signatures.fields import Field, parse_source
 from shared.webhooks.signatures.json_path import parse_path, values
 from shared.webhooks.signatures.template import Template, parse_lets, parse_template
-from shared.webhooks.signatures.transforms import as_text
 from shared.webhooks.toml_reader import TomlTable
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
@@ -54,7 +54,7 @@ class Handshake(NamedTuple):
     """One question that a provider asks, and its answer. `unusable` says why it is not answered."""
 
     method: str
-    when: tuple[tuple[Field, Template | None], ...]
+    when: tuple[tuple[Field, Template | str | None], ...]
     unless: tuple[Field, ...]
     only: frozenset[str] | None
     equal: tuple[tuple[Field, Template], ...]
@@ -91,9 +91,7 @@ def parse_handshake(data: JsonMapping, *, user_defined: bool = False) -> Handsha
     host_pattern = "" if user_defined else table.text("fetch_host_pattern", "")
     found = Handshake(
         method=table.one_of("method", METHODS),
-        when=tuple(
-            (parse_source(at), parse_template(text) if text else None) for at, text in table.texts_of("when").items()
-        ),
+        when=tuple((parse_source(at), _wanted(text) if text else None) for at, text in table.texts_of("when").items()),
         unless=tuple(parse_source(at) for at in table.texts("unless")),
         only=frozenset(table.texts("only")) if "only" in data else None,
         equal=tuple((parse_source(at), parse_template(text)) for at, text in table.texts_of("equal").items()),
@@ -175,6 +173,12 @@ def _check(handshake: Handshake) -> None:
         raise ValueError("handshake.fetch_hosts must name the provider's hosts.")
 
 
+def _wanted(text: str) -> Template | str:
+    """The template, or its text where it names nothing of the delivery, as nearly all do."""
+    template = parse_template(text)
+    return template if _words(template) else text
+
+
 def _words(template: Template) -> list[Field]:
     return [part for part in template.parts if isinstance(part, Field)]
 
@@ -184,11 +188,11 @@ def _is_meant(handshake: Handshake, facts: SignatureContext) -> bool:
         found = facts.delivery.json
         if not isinstance(found, dict) or set(found) != handshake.only:
             return False
-    for word, template in handshake.when:
-        if template is None:
+    for word, wanted in handshake.when:
+        if wanted is None:
             if not _is_there(word, facts):
                 return False
-        elif word.as_text(facts) != as_text(template.render(facts) or b""):
+        elif word.as_text(facts) != (wanted if isinstance(wanted, str) else as_text(wanted.render(facts) or b"")):
             return False
     return not any(_is_there(word, facts) for word in handshake.unless)
 

@@ -11,8 +11,8 @@ from shared.domain.response import FORBIDDEN_HEADERS
 from shared.json_types import JsonMapping
 from shared.webhooks.delivery import SignatureContext
 from shared.webhooks.response import Answer
+from shared.webhooks.signatures.encodings import as_text
 from shared.webhooks.signatures.template import Template, parse_template
-from shared.webhooks.signatures.transforms import as_text
 from shared.webhooks.toml_reader import TomlTable
 
 # Longer answers than any challenge are somebody's attempt to have us say their words.

@@ -1,21 +1,24 @@
-"""The keys of a webhook, and the one comparison of what they make of a delivery with what its sender has made."""
+"""The signatures that a delivery brings, the keys of its webhook, and the one comparison of what both make."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
 from shared.webhooks.delivery import Delivery, SignatureContext
-from shared.webhooks.signatures.encodings import DECODERS, decode_key, is_blank
+from shared.webhooks.signatures.encodings import DECODERS, as_text
 from shared.webhooks.signatures.scheme import Key, Scheme, Signature
-from shared.webhooks.signatures.transforms import as_text
 
 # Longer than any signature, and than any list of them.
 MAX_SIGNATURE_CHARACTERS = 16_384
+MAX_CANDIDATES = 32
+# What a blank text is made of.
+BLANK = " \t\r\n\v\f\x00"
 
 
 class RefusedError(Exception):
@@ -35,12 +38,12 @@ def keys_of(key: Key, secrets: Sequence[str], delivery: Delivery) -> list[tuple[
     """The keys in the secrets, each with its secret's text; those that could open anything are none."""
     found = []
     for secret in secrets:
-        if is_blank(secret):
+        if _is_blank(secret):
             continue
         text = secret
         for prefix in key.prefixes:
             text = text.removeprefix(prefix)
-        if is_blank(text):
+        if _is_blank(text):
             continue
         if key.template is not None:
             made = key.template.render(SignatureContext(delivery, secret=text))
@@ -48,8 +51,22 @@ def keys_of(key: Key, secrets: Sequence[str], delivery: Delivery) -> list[tuple[
                 found.append((text, made))
                 continue
             text = "" if made is None else as_text(made)
-        found += [(text, raw) for encoding in key.encodings if (raw := decode_key(text, encoding))]
+        found += [(text, raw) for encoding in key.encodings if (raw := _decoded_key(text, encoding))]
     return found
+
+
+def _is_blank(text: str) -> bool:
+    """Whether there is nothing in the text: it is empty, blank or only NULs."""
+    return not text.strip(BLANK)
+
+
+def _decoded_key(text: str, encoding: str) -> bytes | None:
+    """The key in a text (`encoding` utf8, or one of the digests'); `None` for one that could open anything: blank, not
+    in its encoding, nothing once decoded, or only NULs."""
+    if _is_blank(text):
+        return None
+    key = text.encode("utf-8", "surrogatepass") if encoding == "utf8" else DECODERS[encoding](text)
+    return key if key and key.strip(BLANK.encode()) else None
 
 
 def public_keys_of(scheme: Scheme, secrets: Sequence[str], fetched: Sequence[object]) -> list[Any]:
@@ -71,6 +88,35 @@ def check_public(algorithm: str, keys: Sequence[Any], signatures: Sequence[bytes
 
     if not any_verifies(algorithm, keys, signatures, contents):
         raise RefusedError("signature_mismatch")
+
+
+def candidates_of(scheme: Scheme, signature: Signature, facts: SignatureContext) -> list[bytes]:
+    """The signatures that the delivery brings, decoded; tokens as their hashes. Raises `RefusedError` without any."""
+    texts = [text for source in signature.sources if (text := source.as_text(facts)) is not None]
+    if not texts:
+        raise RefusedError(f"header_missing: {signature.place}")
+    candidates: list[bytes] = []
+    for text in texts:
+        if len(text) > MAX_SIGNATURE_CHARACTERS:
+            raise RefusedError("signature_malformed: too long")
+        candidates += _decoded(scheme, signature, written(signature, text, facts))
+    if not candidates or len(candidates) > MAX_CANDIDATES:
+        raise RefusedError("signature_malformed")
+    return candidates
+
+
+def _decoded(scheme: Scheme, signature: Signature, texts: Sequence[str]) -> Iterator[bytes]:
+    for text in texts:
+        if signature.encoding == "text":
+            raw: bytes | None = text.encode("utf-8", "surrogatepass")
+        else:
+            raw = DECODERS[signature.encoding](text)
+        if not raw:
+            continue
+        if scheme.kind in ("token", "basic"):
+            yield hashlib.sha256(raw).digest()
+        elif len(raw) == scheme.digest_size or (scheme.digest_size == 0 and len(raw) <= 1024):
+            yield raw
 
 
 def written(signature: Signature, text: str, facts: SignatureContext) -> list[str]:

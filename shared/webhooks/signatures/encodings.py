@@ -1,4 +1,4 @@
-"""How digests and keys are written: strictly one form each, because a lenient decoder lets two texts pass for one."""
+"""How digests, keys and texts are written: strictly one form each, as a lenient decoder lets two texts pass for one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import binascii
 from collections.abc import Callable
 
 Decoder = Callable[[str], bytes | None]
-
-BLANK = " \t\r\n\v\f\x00"
 
 
 def _hex(text: str) -> bytes | None:
@@ -45,15 +43,19 @@ ENCODERS: dict[str, Callable[[bytes], str]] = {
 }
 
 
-def is_blank(text: str) -> bool:
-    """Whether there is nothing in the text: it is empty, blank or only NULs."""
-    return not text.strip(BLANK)
+def as_bytes(value: bytes | str) -> bytes:
+    """The value's bytes; half a surrogate pair in a header is a forgery at most, never an exception."""
+    if isinstance(value, bytes):
+        return value
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        try:
+            return value.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "surrogatepass")
 
 
-def decode_key(text: str, encoding: str) -> bytes | None:
-    """The key in a text (`encoding` utf8, or one of the digests'); `None` for one that could open anything: blank, not
-    in its encoding, nothing once decoded, or only NULs."""
-    if is_blank(text):
-        return None
-    key = text.encode("utf-8", "surrogatepass") if encoding == "utf8" else DECODERS[encoding](text)
-    return key if key and key.strip(BLANK.encode()) else None
+def as_text(value: bytes | str) -> str:
+    """The value's text; bytes that are no UTF-8 keep their place as half surrogates."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")

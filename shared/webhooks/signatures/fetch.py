@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from shared.json_types import JsonMapping
 from shared.webhooks.delivery import SignatureContext
+from shared.webhooks.signatures.encodings import as_text
 from shared.webhooks.signatures.template import Template, parse_template
-from shared.webhooks.signatures.transforms import as_text
 from shared.webhooks.toml_reader import TomlTable
 
 MAX_URL_CHARACTERS = 2000

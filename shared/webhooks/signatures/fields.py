@@ -23,8 +23,9 @@ import re
 from collections.abc import Callable
 
 from shared.webhooks.delivery import Delivery, SignatureContext
+from shared.webhooks.signatures.encodings import as_bytes, as_text
 from shared.webhooks.signatures.json_path import parse_path, text_of, values
-from shared.webhooks.signatures.transforms import Value, as_bytes, as_text, transform
+from shared.webhooks.signatures.transforms import Value, transform
 
 # Transforms after which something of the text can be changed without anybody noticing.
 LOSSY = frozenset({"crc32", "before", "after", "json", "without_query"})
@@ -52,7 +53,7 @@ class Field:
     def as_text(self, facts: SignatureContext) -> str | None:
         """What is there, as text."""
         value = self.read(facts)
-        return None if value is None else as_text(value)
+        return value if value is None or isinstance(value, str) else as_text(value)
 
     def __call__(self, delivery: Delivery) -> str | None:
         """What stands there in a delivery of which nothing else is known."""
@@ -142,7 +143,9 @@ def _json(name: str) -> Reader:
         # A search; and where the path leads to every item of a list, a look at each.
         if not facts.delivery.work.spend(len(facts.delivery.body) * 2 if None in steps else 0):
             return None
-        value = facts.delivery.json if needle in facts.delivery.body else None
+        if needle not in facts.delivery.body:
+            return None
+        value = facts.delivery.json
         return next((text for found in values(value, steps) if (text := text_of(found)) is not None), None)
 
     return read

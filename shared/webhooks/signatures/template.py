@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from shared.webhooks.delivery import SignatureContext
+from shared.webhooks.signatures.encodings import as_bytes
 from shared.webhooks.signatures.fields import Field, parse_field
-from shared.webhooks.signatures.transforms import as_bytes
 
 MAX_LET_DEPTH = 4
 

@@ -31,7 +31,7 @@ from urllib.parse import quote, unquote, urlsplit
 from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
 from shared.webhooks.signatures.canonical_json import canonical, string
-from shared.webhooks.signatures.encodings import DECODERS
+from shared.webhooks.signatures.encodings import DECODERS, as_bytes, as_text
 from shared.webhooks.signatures.json_path import parse_path, text_of, values
 
 if TYPE_CHECKING:
@@ -50,24 +50,6 @@ LEAST_INFLATED_BYTES = 65_536
 MAX_HEADERS = 100
 _HUBSPOT = {"%3A": ":", "%2F": "/", "%3F": "?", "%40": "@", "%21": "!", "%24": "$", "%27": "'", "%28": "(", "%29": ")"}
 _HUBSPOT |= {"%2A": "*", "%2C": ",", "%3B": ";"}
-
-
-def as_bytes(value: bytes | str) -> bytes:
-    """The value's bytes; half a surrogate pair in a header is a forgery at most, never an exception."""
-    if isinstance(value, bytes):
-        return value
-    try:
-        return value.encode()
-    except UnicodeEncodeError:
-        try:
-            return value.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            return value.encode("utf-8", "surrogatepass")
-
-
-def as_text(value: bytes | str) -> str:
-    """The value's text; bytes that are no UTF-8 keep their place as half surrogates."""
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
 def transform(text: str) -> Transform:

@@ -13,21 +13,18 @@ from typing import NamedTuple
 
 from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.signatures.comparison import (
-    MAX_SIGNATURE_CHARACTERS,
     RefusedError,
+    candidates_of,
     check_public,
     keys_of,
     matches,
     public_keys_of,
-    written,
 )
-from shared.webhooks.signatures.encodings import DECODERS
 from shared.webhooks.signatures.json_path import values
-from shared.webhooks.signatures.scheme import Scheme, Signature, Timestamp
+from shared.webhooks.signatures.scheme import Scheme, Timestamp
 from shared.webhooks.signatures.template import Template
 from shared.webhooks.signatures.timestamps import staleness
 
-MAX_CANDIDATES = 32
 MAX_ITEMS = 1000
 
 
@@ -62,6 +59,8 @@ def verify(
             return Verification(staleness(scheme.timestamp, timestamp, now), timestamp)
         items = _items(scheme, delivery)
         timestamps = [_judge(scheme, delivery, secrets, public_keys, item) for item in items]
+        if scheme.timestamp is None:
+            return Verification()
         stale = (staleness(scheme.timestamp, timestamp, now) for timestamp in timestamps)
         return Verification(next((reason for reason in stale if reason), None), timestamps[0])
     except RefusedError as refused:
@@ -88,8 +87,9 @@ def _judge(
     """The timestamp's text of a delivery, or an item of it, that verifies; else `RefusedError`."""
     assert scheme.signature is not None, "only schemes of kind none have no signature"
     facts = SignatureContext(delivery, item=item)
-    candidates = _candidates(scheme, scheme.signature, facts)
-    facts.timestamp = _timestamp(scheme.timestamp, facts)
+    candidates = candidates_of(scheme, scheme.signature, facts)
+    if scheme.timestamp is not None:
+        facts.timestamp = _timestamp(scheme.timestamp, facts)
     facts.lets = scheme.lets
     if scheme.kind == "asymmetric":
         keys = public_keys_of(scheme, secrets, public_keys)
@@ -132,34 +132,6 @@ def _contents(scheme: Scheme, facts: SignatureContext) -> Iterator[bytes]:
 def _equal(found: str | None, wanted: Template, facts: SignatureContext) -> bool:
     text = wanted.render(facts)
     return found is not None and text is not None and matches([text], [found.encode("utf-8", "surrogatepass")])
-
-
-def _candidates(scheme: Scheme, signature: Signature, facts: SignatureContext) -> list[bytes]:
-    texts = [text for source in signature.sources if (text := source.as_text(facts)) is not None]
-    if not texts:
-        raise RefusedError(f"header_missing: {signature.place}")
-    candidates: list[bytes] = []
-    for text in texts:
-        if len(text) > MAX_SIGNATURE_CHARACTERS:
-            raise RefusedError("signature_malformed: too long")
-        candidates += _decoded(scheme, signature, written(signature, text, facts))
-    if not candidates or len(candidates) > MAX_CANDIDATES:
-        raise RefusedError("signature_malformed")
-    return candidates
-
-
-def _decoded(scheme: Scheme, signature: Signature, texts: Sequence[str]) -> Iterator[bytes]:
-    for text in texts:
-        if signature.encoding == "text":
-            raw: bytes | None = text.encode("utf-8", "surrogatepass")
-        else:
-            raw = DECODERS[signature.encoding](text)
-        if not raw:
-            continue
-        if scheme.kind in ("token", "basic"):
-            yield hashlib.sha256(raw).digest()
-        elif len(raw) == scheme.digest_size or (scheme.digest_size == 0 and len(raw) <= 1024):
-            yield raw
 
 
 def _timestamp(timestamp: Timestamp | None, facts: SignatureContext) -> str | None:

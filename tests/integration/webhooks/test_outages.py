@@ -18,7 +18,7 @@ from tests.integration.webhooks.sender import Sender
 
 @pytest.fixture(autouse=True)
 def _all_running_afterwards(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("shared.webhooks.intake.circuit_breaker.CIRCUIT_OPEN_SECONDS", 0.0)
+    monkeypatch.setattr("shared.queue.connection.CIRCUIT_OPEN_SECONDS", 0.0)
     yield
     if servers.redis.process is None:
         servers.redis.start()
@@ -106,7 +106,7 @@ def test_redis_that_is_back_takes_deliveries_when_supabase_goes(
     wired: Services, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Going around Redis for a while after it failed is to be quick; it is no reason to refuse a delivery."""
-    monkeypatch.setattr("shared.webhooks.intake.circuit_breaker.CIRCUIT_OPEN_SECONDS", 60.0)
+    monkeypatch.setattr("shared.queue.connection.CIRCUIT_OPEN_SECONDS", 60.0)
     sender = Sender.of(wired, "github")
     assert sender.send(b"1").status == 202
     servers.redis.stop()

@@ -20,7 +20,7 @@ from shared.domain.webhook.provider_rules import new_secret
 from shared.json_types import JsonObject
 from shared.webhooks.delivery import Delivery
 from shared.webhooks.intake.diagnosis import diagnose
-from shared.webhooks.intake.examination import examine
+from shared.webhooks.intake.pipeline import examine
 from shared.webhooks.providers.catalog import provider, provider_data, provider_ids
 from shared.webhooks.providers.provider import Provider
 from shared.webhooks.providers.rules import provider_rules

@@ -18,7 +18,7 @@ from shared.json_types import JsonObject
 from shared.webhooks.acceptance import takes_event
 from shared.webhooks.delivery import LEAST_BYTES, TIMES_SENT, Delivery, WorkBudget
 from shared.webhooks.intake.diagnosis import diagnose
-from shared.webhooks.intake.examination import examine
+from shared.webhooks.intake.pipeline import examine
 from shared.webhooks.providers.catalog import provider_data
 from shared.webhooks.providers.configuration import config_problems
 from shared.webhooks.providers.custom import MAX_CHARACTERS

@@ -18,7 +18,7 @@ from local.signing.deliveries import sign
 from local.signing.private_keys import sign_with
 from shared.json_types import JsonObject
 from shared.webhooks.delivery import Delivery
-from shared.webhooks.intake.examination import examine
+from shared.webhooks.intake.pipeline import examine
 from shared.webhooks.providers.configuration import config_problems
 from shared.webhooks.providers.provider import Provider, fit
 from shared.webhooks.signatures.public_keys import ed25519_key

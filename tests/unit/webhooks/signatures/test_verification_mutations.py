@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.intake.delivery_key import delivery_key, event_type
 from shared.webhooks.intake.diagnosis import diagnose
-from shared.webhooks.intake.examination import examine
+from shared.webhooks.intake.pipeline import examine
 from shared.webhooks.providers.catalog import provider_ids
 from shared.webhooks.providers.provider import Provider
 from shared.webhooks.signatures.comparison import keys_of, written

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from shared.errors import QueueError, QueueUnavailableError
 from shared.ids import new_id
-from shared.webhooks.intake import process_cache as hook_memory
-from shared.webhooks.intake.circuit_breaker import CircuitBreaker
-from shared.webhooks.intake.process_cache import ProcessCache
-from shared.webhooks.intake.webhook_cache import CachedWebhook
+from shared.queue.connection import CircuitBreaker
+from shared.webhooks.intake import webhook_cache as hook_memory
+from shared.webhooks.intake.webhook_cache import CachedWebhook, ProcessCache
 
 
 def a_hook(webhook_id: str) -> CachedWebhook:
@@ -75,11 +74,11 @@ def test_a_redis_that_hangs_is_gone_around_longer_each_time() -> None:
     for cause in (*[TimeoutError()] * 8, ConnectionError()):
         error = QueueUnavailableError()
         error.__cause__ = cause
-        way.begin(error)
+        way.open(error)
         lengths.append(way._until - 100.0)
     assert lengths == [2.0, 4.0, 8.0, 16.0, 16.0, 16.0, 16.0, 16.0, 2.0]
     assert way.is_open
-    way.end()
+    way.close()
     assert not way.is_open
-    way.begin(QueueError())
+    way.open(QueueError())
     assert not way.is_open
