@@ -11,11 +11,11 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 
-# uv takes the Python that make was given and never fetches another one.
+# uv uses the Python that make was given and never downloads another one.
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 export UV_PYTHON := $(PYTHON)
-# A virtual environment that is active in this shell is not the one meant here.
+# A virtual environment that is active in this shell is not used.
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
@@ -67,7 +67,7 @@ $(READY): pyproject.toml uv.lock | $(UV)
 	@$(UV) sync --frozen --no-progress
 	@touch $@
 
-# The senders' own libraries, against which the webhook catalog is checked: nothing but the tests needs them.
+# The senders' own libraries, against which the webhook catalog is tested; only tests need them.
 $(VENV)/.providers: pyproject.toml uv.lock | $(READY)
 	@echo "installing the webhook senders' own libraries"
 	@$(UV) sync --frozen --no-progress --quiet --group providers

@@ -4,7 +4,7 @@
 ARCH ?= arm64
 # The minor version of the runtime; another one only to run the artifacts on a machine that lacks it.
 RUNTIME_PYTHON ?= 3.13
-# Another text than before makes every function another one: for parameters that are changed without the code.
+# A new text makes a new version of every function: for parameters that change without the code.
 REVISION ?=
 export ARCH RUNTIME_PYTHON REVISION UV
 
@@ -13,7 +13,7 @@ LAMBDA_TOOLS := $(LAMBDA)/tools
 LAMBDA_READY := $(LAMBDA_TOOLS)/.ready
 SAM := $(LAMBDA_TOOLS)/bin/sam
 CHECKOV_READY := $(LAMBDA)/checkov/.ready
-# Nothing of AWS is asked for, and nothing is told to it.
+# No request is sent to AWS, telemetry included.
 SAM_ENVIRONMENT := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
 SAM_FUNCTIONS := Workflows Publish Execute Executions Audit Webhooks ApiKeys Secrets Signals Intake Health Console Drain Authorizer
 SAM_TARGETS := $(SAM_FUNCTIONS:%=build-%Function)
@@ -29,7 +29,7 @@ build: $(LAMBDA_READY) ## build what is deployed, into .aws-sam/build: ARCH=arm6
 	@echo "built for $(ARCH) and Python $(RUNTIME_PYTHON), in .aws-sam/build:"
 	@$(ARTIFACTS) sizes .aws-sam/build
 
-# For this machine's processor, and its own Python when the runtime's is not there.
+# For this machine's processor, and with its own Python when the runtime's is not installed.
 build-for-tests: $(LAMBDA_READY) $(READY)
 	@set -e; ARCH=$$($(ARTIFACTS) architecture); \
 	$(ARTIFACTS) interpreter >/dev/null 2>&1 || RUNTIME_PYTHON=$$($(RUN) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -43,7 +43,7 @@ build-for-tests: $(LAMBDA_READY) $(READY)
 		touch $(LAMBDA)/runtime-$$RUNTIME_PYTHON/.ready; fi; \
 	printf '{"python": "%s", "runtime": "%s"}\n' "$$python" "$(CURDIR)/$(LAMBDA)/runtime-$$RUNTIME_PYTHON" >$(LAMBDA)/build/runtime.json
 
-# What concerns the local stack and the documentation, not what is deployed, is `make test`'s alone.
+# Tests of the local stack and the documentation do not concern what is deployed; `make test` runs them.
 NOT_THE_ARTIFACTS := $(addprefix --ignore=tests/e2e/test_,dev.py tutorial.py openapi_fuzz.py rebuild.py)
 
 e2e-lambda: build-for-tests ## run the built functions as Lambda does, and the end-to-end tests over them
@@ -66,7 +66,7 @@ $(LAMBDA_READY): local/lambda_tools/pyproject.toml local/lambda_tools/uv.lock | 
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(LAMBDA_TOOLS) $(UV) sync --project local/lambda_tools --frozen --no-progress --quiet
 	@touch $@
 
-# What is left open in the template; .checkov.yaml says what may be, and why. It asks nobody for anything.
+# Security findings in the template; .checkov.yaml lists the accepted ones with their reasons. Sends no requests.
 check-template: $(CHECKOV_READY) $(LAMBDA_READY)
 	@$(LAMBDA_TOOLS)/bin/python local/lambda_tools/transform.py template.yaml >$(LAMBDA)/transformed.json
 	$(LAMBDA)/checkov/bin/checkov --config-file .checkov.yaml

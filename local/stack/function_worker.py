@@ -2,7 +2,7 @@
 
 Started by `function_pool` as `python -m local.stack.function_worker <descriptor> <handler>`. Frames, all big-endian:
 
-    ready          B                                  sent once the handler is imported, or has failed to import
+    ready          B                                  1 once the handler is imported, 2 once that has failed
     invocation     I d 36s + payload                  length, deadline as Unix time, request id
     answer         B I + payload                      0 result or 1 error, length
 
@@ -32,7 +32,7 @@ from shared.json_types import JsonObject
 
 INVOCATION = struct.Struct(">Id36s")
 ANSWER = struct.Struct(">BI")
-READY = b"\x01"
+READY, FAILED_IMPORT = b"\x01", b"\x02"
 RESULT, ERROR = 0, 1
 _MAX_ANSWER_BYTES = 6_291_556  # Lambda's six megabytes, and a little for its own envelope
 
@@ -86,7 +86,7 @@ def main(descriptor: int, handler_name: str) -> None:
     group, stream = environment["AWS_LAMBDA_LOG_GROUP_NAME"], environment["AWS_LAMBDA_LOG_STREAM_NAME"]
     # A closed socket is the end in either direction, and no error.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError), connection, connection.makefile("rb") as incoming:
-        connection.sendall(READY)
+        connection.sendall(FAILED_IMPORT if isinstance(handler, _FailedImport) else READY)
         while head := incoming.read(INVOCATION.size):
             size_bytes, deadline, request_id = INVOCATION.unpack(head)
             payload = incoming.read(size_bytes)

@@ -13,7 +13,7 @@ import time
 from typing import cast
 
 from local.stack.function_pool import FunctionPool
-from local.stack.function_worker import ANSWER, ERROR, INVOCATION
+from local.stack.function_worker import ANSWER, ERROR, FAILED_IMPORT, INVOCATION
 from local.stack.invocation import Invocation
 
 _START_SECONDS = 60  # Lambda gives an import ten seconds and then tries again; a busy laptop gets longer
@@ -36,6 +36,7 @@ class WorkerProcess(asyncio.Protocol):
         self._current: Invocation | None = None
         self._received = bytearray()
         self._timed_out = False
+        self._has_failed_import = False
         self._transport: asyncio.WriteTransport | None = None
         ours, theirs = socket.socketpair()
         with theirs, pool.log.open("ab") as log:
@@ -105,6 +106,7 @@ class WorkerProcess(asyncio.Protocol):
         """Collect the readiness byte and then answers."""
         if not self.ready:
             self.ready = True
+            self._has_failed_import = data.startswith(FAILED_IMPORT)
             self._timer.cancel()
             data = data[1:]
             self._free()
@@ -123,6 +125,8 @@ class WorkerProcess(asyncio.Protocol):
         invocation, self._current = self._current, None
         if invocation is not None:
             invocation.settle(payload, failed=kind == ERROR)
+        # After a failed import the process ends with its first answer: it must not be idle until then.
+        self.retired = self.retired or self._has_failed_import
         self._free()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature

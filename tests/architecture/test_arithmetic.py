@@ -21,7 +21,7 @@ def rows(page: Path, columns: int) -> list[list[str]]:
     """The cells of every table row with so many columns; headings and rulers among them."""
     lines = (line for line in page.read_text().splitlines() if line.startswith("| "))
     cells = ([cell.strip().strip("*") for cell in line.strip("|").split("|")] for line in lines)
-    return [one for one in cells if len(one) == columns]
+    return [row for row in cells if len(row) == columns]
 
 
 def number(text: str) -> float:
@@ -54,7 +54,7 @@ def test_costs_count_what_is_there() -> None:
 @pytest.mark.parametrize("row", [one for one in rows(SCALING, 7) if one[0][:1].isdigit()], ids=lambda row: str(row[0]))
 def test_scaling_follows_from_its_heading(row: list[str]) -> None:
     """Each column's heading says at what."""
-    (heading,) = (one for one in rows(SCALING, 7) if one[0] == "runs/s")
+    (heading,) = (row for row in rows(SCALING, 7) if row[0] == "runs/s")
     per_drain, milliseconds, valkey, postgres, kilobytes, events = (
         float(re.findall(r"[\d.]+", cell)[-1]) for cell in heading[1:]
     )

@@ -53,13 +53,13 @@ def test_only_one_function_compares_digests() -> None:
 
 def test_no_secret_is_compared_by_an_operator() -> None:
     """`==` and `in` stop at the first difference, and tell an attacker where it was."""
-    found = [
+    comparisons = [
         f"{module}.{function.name}: {ast.unparse(node)}"
         for module, function in functions()
         for node in ast.walk(function)
         if isinstance(node, ast.Compare) and is_comparison_of_secrets(node)
     ]
-    assert found == []
+    assert comparisons == []
 
 
 def test_the_rule_finds_what_it_forbids() -> None:
@@ -68,7 +68,7 @@ def test_the_rule_finds_what_it_forbids() -> None:
     allowed = ("kind == 'secret'", "secret is None", "len(text) == digest_size", "signature.format == name")
 
     def is_forbidden(text: str) -> bool:
-        (node,) = (each for each in ast.walk(ast.parse(text)) if isinstance(each, ast.Compare))
+        (node,) = (child for child in ast.walk(ast.parse(text)) if isinstance(child, ast.Compare))
         return is_comparison_of_secrets(node)
 
     assert all(map(is_forbidden, forbidden))

@@ -32,7 +32,9 @@ def at_once(statements: list[ast.stmt]) -> Iterator[str]:
                 yield from at_once(statement.orelse)
             case ast.If() | ast.Try() | ast.With() | ast.ClassDef():
                 inner = [*statement.body, *getattr(statement, "orelse", []), *getattr(statement, "finalbody", [])]
-                yield from at_once(inner + [each for one in getattr(statement, "handlers", []) for each in one.body])
+                yield from at_once(
+                    inner + [nested for handler in getattr(statement, "handlers", []) for nested in handler.body]
+                )
 
 
 def circle(sources: Mapping[str, str]) -> list[str]:
@@ -41,17 +43,17 @@ def circle(sources: Mapping[str, str]) -> list[str]:
     try:
         TopologicalSorter(imported).prepare()
     except CycleError as error:
-        found: list[str] = error.args[1]
-        return found
+        modules: list[str] = error.args[1]
+        return modules
     return []
 
 
 def test_every_module_has_a_layer() -> None:
     """Else it could import anything, and anything it."""
     (contract,) = [
-        one
-        for one in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-        if one["name"] == "Layers import downwards only"
+        candidate
+        for candidate in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+        if candidate["name"] == "Layers import downwards only"
     ]
     layers = {name.strip() for layer in contract["layers"] for name in layer.split("|")}
     modules = {path.stem for path in (ROOT / "shared").iterdir() if not path.name.startswith("__")}

@@ -55,13 +55,13 @@ def template() -> JsonObject:
 @cache
 def handlers() -> dict[str, JsonObject]:
     """Function folder → the properties of its resource."""
-    found = {}
+    by_function = {}
     for resource in template()["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             match = re.search(r"functions\.(\w+)\.app\.handler", resource["Properties"]["Handler"])
             assert match, resource["Properties"]["Handler"]
-            found[match[1]] = resource["Properties"]
-    return found
+            by_function[match[1]] = resource["Properties"]
+    return by_function
 
 
 def routes(function: str) -> list[tuple[str, str]]:
@@ -76,13 +76,13 @@ def routes(function: str) -> list[tuple[str, str]]:
 
 def imports(path: Path) -> set[str]:
     """The top-level names of every module that a file imports, anywhere in it."""
-    found: set[str] = set()
+    imported: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.split(".")[0])
-    return found
+            imported.add(node.module.split(".")[0])
+    return imported
 
 
 def matches(path: str, pattern: str) -> bool:
@@ -156,10 +156,10 @@ def test_a_function_that_imports_another_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["domain", "events"])
 def test_pure_layers_import_nothing_that_reaches_out(folder: str) -> None:
     """The domain and the events know no I/O, clock, randomness, environment or log."""
-    found = {
+    impure = {
         str(path.relative_to(ROOT)): sorted(imports(path) & IMPURE) for path in (ROOT / "shared" / folder).rglob("*.py")
     }
-    assert {path: names for path, names in found.items() if names} == {}
+    assert {path: names for path, names in impure.items() if names} == {}
 
 
 def test_every_command_and_query_is_one_file_with_one_public_coroutine() -> None:

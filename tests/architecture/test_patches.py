@@ -14,10 +14,10 @@ STATE = {"_url", "settings", "_warm", "_before_snapshot_registry", "_after_resto
 
 def patched(source: str) -> list[str]:
     """What a test replaces of ours and may not, by line."""
-    found = []
+    lines = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, (ast.Import, ast.ImportFrom)) and "mock" in ast.unparse(node).replace(".", " ").split():
-            found.append(f"{node.lineno}: {ast.unparse(node)}")
+            lines.append(f"{node.lineno}: {ast.unparse(node)}")
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setattr"):
             continue
         target, name = node.args[0], node.args[1]
@@ -26,13 +26,13 @@ def patched(source: str) -> list[str]:
         else:
             target, last = ast.unparse(target), ast.literal_eval(name)
         if not (last.isupper() or last in STATE or target in PYTHONS):
-            found.append(f"{node.lineno}: {target}.{last}")
-    return found
+            lines.append(f"{node.lineno}: {target}.{last}")
+    return lines
 
 
 def test_no_part_of_ours_is_replaced() -> None:
     """Tests run the real thing; what they set otherwise is a constant that would take long to reach."""
-    assert {str(path): found for path in TESTS if (found := patched(path.read_text()))} == {}
+    assert {str(path): lines for path in TESTS if (lines := patched(path.read_text()))} == {}
 
 
 def test_a_replaced_part_is_found() -> None:

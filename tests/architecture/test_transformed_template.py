@@ -30,8 +30,8 @@ def transform(layer: str = ".") -> JsonObject:
     source = (ROOT / "template.yaml").read_text().replace("ContentUri: .", f"ContentUri: {layer}")
     command: list[str | Path] = [SAM_PYTHON, ROOT / "local" / "lambda_tools" / "transform.py", "/dev/stdin"]
     done = subprocess.run(command, input=source.encode(), check=True, capture_output=True)
-    found: JsonObject = json.loads(done.stdout)
-    return found
+    transformed: JsonObject = json.loads(done.stdout)
+    return transformed
 
 
 @pytest.fixture(scope="module")
@@ -81,19 +81,19 @@ def test_who_can_come_to_it_has_the_right_and_nobody_else(transformed: JsonObjec
 
 def reached(module: str) -> set[str]:
     """The modules of ours that this one imports or names handlers of, directly or not, at once or later."""
-    found, open_ = set[str](), [module]
+    modules, open_ = set[str](), [module]
     while open_:
         name = open_.pop()
         path = ROOT / f"{name.replace('.', '/')}.py"
-        if name in found or not path.exists():
+        if name in modules or not path.exists():
             continue
-        found.add(name)
+        modules.add(name)
         for node in ast.walk(without_types(ast.parse(path.read_text()))):
             if isinstance(node, ast.ImportFrom) and node.module:
                 open_ += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
             if isinstance(node, ast.Constant) and re.fullmatch(r"functions(\.\w+)+:\w+", str(node.value)):
                 open_.append(node.value.partition(":")[0])
-    return found
+    return modules
 
 
 def without_types(tree: ast.Module) -> ast.Module:
@@ -201,7 +201,7 @@ def test_drains_have_a_ceiling(transformed: JsonObject) -> None:
     functions = of_type(transformed, "AWS::Lambda::Function")
     ceilings = {name: function["Environment"]["Variables"]["MAX_DRAINS"] for name, function in functions.items()}
     assert all(ceiling == {"Ref": "MaxDrains"} for ceiling in ceilings.values()), ceilings
-    reserved = {name: one[RESERVED] for name, one in functions.items() if RESERVED in one}
+    reserved = {name: properties[RESERVED] for name, properties in functions.items() if RESERVED in properties}
     wanted = {"Fn::If": ["ReservesDrains", {"Ref": "DrainReservedConcurrency"}, {"Ref": "AWS::NoValue"}]}
     assert reserved == {"DrainFunction": wanted}
 
@@ -212,7 +212,7 @@ def test_each_effect_on_aws_has_its_right_where_it_is_wanted(transformed: JsonOb
     assert policy["Roles"] == [{"Ref": "DrainFunctionRole"}]
     rights = {
         may["Action"]: (condition, may["Resource"])
-        for condition, may, otherwise in (one["Fn::If"] for one in policy["PolicyDocument"]["Statement"])
+        for condition, may, otherwise in (statement["Fn::If"] for statement in policy["PolicyDocument"]["Statement"])
         if otherwise == {"Ref": "AWS::NoValue"} and may["Effect"] == "Allow"
     }
     wanted = {

@@ -1,4 +1,4 @@
-"""What a first invocation may cost: `make bench-cold` shows the table and who is to blame."""
+"""What a first invocation may cost: `make bench-cold` shows the table and which packages cost most."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 
 from tests.bench.cold import Bench, Imported, Start, benches, budget
 
-# Modules by the end of the first event; a module costs about half a millisecond. Head-room for some files, not for a
-# package.
+# Modules by the end of the first event; a module costs about half a millisecond. There is head-room for a few files,
+# not for a package.
 MAX_MODULES = {"authorizer": 360, "intake": 295, "execute": 480, "drain": 545}
 MAX_API_MODULES = 460
 # On a machine with more to do than processors the same start takes a quarter more of them than on an idle one, and a
 # bare handler does not.
 SLACK = 1.25
-# What no function has before its first event.
+# Packages that no function imports before its first event.
 HEAVY = {"boto3", "botocore.client", "supabase", "cryptography.hazmat", "fastapi", "aws_xray_sdk", "jwt", "httpcore"}
-# What some have not even after it.
+# Packages that some functions do not import even during it.
 HEAVY_FOR = {"intake": {"pydantic", "aws_lambda_powertools", "bullmq", "httpx"}, "drain": {"aws_lambda_powertools"}}
 
 
@@ -43,17 +43,17 @@ def starts(bench: Bench) -> list[Start]:
 
 def test_functions_import_no_more_than_their_share(imported: dict[str, Imported]) -> None:
     """The count of modules that a first event needs is the same on every machine."""
-    counts = {name: len(found.after_event) for name, found in imported.items()}
+    counts = {name: len(modules.after_event) for name, modules in imported.items()}
     assert {name: n for name, n in counts.items() if n > MAX_MODULES.get(name, MAX_API_MODULES)} == {}
 
 
 def test_heavy_packages_are_imported_where_they_are_used(imported: dict[str, Imported]) -> None:
     """No function has them before its first event, and some do that without them."""
-    found = {
-        name: HEAVY & {*each.at_start} | HEAVY_FOR.get(name, set()) & {*each.after_event}
-        for name, each in imported.items()
+    heavy = {
+        name: HEAVY & {*modules.at_start} | HEAVY_FOR.get(name, set()) & {*modules.after_event}
+        for name, modules in imported.items()
     }
-    assert {name: names for name, names in found.items() if names} == {}
+    assert {name: names for name, names in heavy.items() if names} == {}
 
 
 def test_first_invocations_are_within_their_budgets(bench: Bench, starts: list[Start]) -> None:

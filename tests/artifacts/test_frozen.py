@@ -1,4 +1,4 @@
-"""A frozen hour: every connection is dead when the function thaws, and nobody notices."""
+"""A frozen hour: every connection is dead when the function thaws, and no caller notices."""
 
 from __future__ import annotations
 

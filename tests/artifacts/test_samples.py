@@ -25,7 +25,7 @@ DOCUMENTED = {
 
 @pytest.fixture(scope="module")
 def world(build: Path, postgres_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A stack of the samples' own, where nothing happens that they have not asked for."""
+    """A stack of the samples' own, without schedules."""
     folder = tmp_path_factory.mktemp("samples")
     with running(folder, postgres_template, build) as made:
         yield made

@@ -1,4 +1,4 @@
-"""What `local/tools/sample_world.py` makes, in a running stack, and the way back to it."""
+"""The rows that `local/tools/sample_world.py` makes, in a running stack, and how to restore them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class World:
         return [name for (name,) in names]
 
     def restore(self) -> None:
-        """Everything is as it was, once the drains that a sample has woken are gone."""
+        """Restores all rows, once the drains that a sample has woken have ended."""
         while any(worker["busy"] for worker in self.stack.workers().get("local-drain", [])):
             time.sleep(0.02)
         tables = self._tables()
@@ -78,7 +78,7 @@ class World:
 
 @contextmanager
 def running(folder: Path, postgres_template: Path | None = None, build: Path | None = None) -> Iterator[World]:
-    """A stack with the samples' world, where nothing happens that nobody has asked for: no schedule comes."""
+    """A stack with the samples' rows, without schedules."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOCAL_SCHEDULE_SECONDS", "86400")
         environment = {"DRAIN_LINGER_SECONDS": "0"}

@@ -101,7 +101,7 @@ def bench_stack(
     """A stack to be measured. `postgres_template` and `report` are `LocalStack`'s."""
     settings = {
         "shared_preload_libraries": "pg_stat_statements",
-        # Tells when a run's last event was really there.
+        # Prints the time of the commit of a run's last event.
         "track_commit_timestamp": "on",
     }
     return LocalStack(folder, postgres_settings=settings, postgres_template=postgres_template, report=report)
@@ -134,11 +134,11 @@ class Bench:
 
         def load() -> list[Answer]:
             async def one_by_one() -> list[Answer]:
-                found = []
+                results = []
                 for wire in requests:
-                    found += await send(self.stack.port, [wire], 1)
+                    results += await send(self.stack.port, [wire], 1)
                     await asyncio.sleep(0.01)
-                return found
+                return results
 
             return asyncio.run(one_by_one())
 

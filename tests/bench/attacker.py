@@ -1,4 +1,4 @@
-"""The tenant that attacks: its way to the API, and what became of what it has started."""
+"""The attacking tenant: its API client, and the state of the runs that it has started."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class Attacker:
         self.seconds, self._began = seconds, time.monotonic()
 
     def begin(self) -> None:
-        """What was done before was preparation; from here on the victim is measured and time counts."""
+        """Ends the preparation: from here on the victim is measured and the attack's time counts."""
         self._began = time.monotonic()
         print(BEGUN, flush=True)
 
     @property
     def remaining_seconds(self) -> float:
-        """The attack's time, negative when it is over."""
+        """The attack's remaining time, negative when it is over."""
         return self._began + self.seconds - time.monotonic()
 
-    # -- what it makes
+    # -- making workflows, webhooks and runs
 
     async def publish(self, *nodes: Node) -> str:
         """The id of a published workflow in which each node follows the one before, where that is an `if` its truth."""
@@ -94,19 +94,19 @@ class Attacker:
 
         return list(await asyncio.gather(*(one(number) for number in range(count))))
 
-    # -- what becomes of it
+    # -- results
 
     async def ended(self, runs: Sequence[str]) -> str:
         """How the runs stand once all have ended, or time is over: `2 runs after 1.2 s: 2 succeeded`."""
         began = time.monotonic()
         while True:
-            found = self._standing(runs)
-            final = sum(status in FINAL for status, _ in found)
+            standing = self._standing(runs)
+            final = sum(status in FINAL for status, _ in standing)
             if self.remaining_seconds <= 0 or final == len(runs):
                 break
             await asyncio.sleep(0.2)
-        states = Counter(" ".join(filter(None, each)) for each in found)
-        states["unknown"] = len(runs) - len(found)
+        states = Counter(" ".join(filter(None, state)) for state in standing)
+        states["unknown"] = len(runs) - len(standing)
         shown = ", ".join(f"{number} {state}" for state, number in states.items() if number)
         return f"{len(runs)} runs after {time.monotonic() - began:.1f} s: {shown}"
 
@@ -138,7 +138,7 @@ class Attacker:
 
 
 def counted(answers: Counter[str]) -> str:
-    """How many answers of each status there were, in words."""
+    """How many responses of each status there were, as text."""
     return "answers: " + (", ".join(f"{number} times {status}" for status, number in answers.items()) or "none")
 
 

@@ -1,7 +1,7 @@
 """What one tenant, one odd request or one foreign client does while another tenant's runs are measured.
 
 `python -m tests.bench.attacks <name>` does one of them to the stack whose variables are in the environment, in a
-process of its own, so that what it computes delays no measurement. Its last line is what has become of it.
+process of its own, so that what it computes delays no measurement. Its last line is the attack's outcome.
 """
 
 from __future__ import annotations

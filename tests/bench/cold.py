@@ -89,7 +89,7 @@ First = tuple[float, float, JsonObject]
 def _start(name: str, pairs: list[tuple[First, First]]) -> Start:
     firsts = [first for _, first in pairs]
     ratio = median(first[0] / bare[0] for bare, first in pairs)
-    return Start(name, median(one[0] for one in firsts), median(one[1] for one in firsts), ratio, firsts[0][2])
+    return Start(name, median(first[0] for first in firsts), median(first[1] for first in firsts), ratio, firsts[0][2])
 
 
 def budget(name: str) -> float:
@@ -103,7 +103,7 @@ def folder(function: Function) -> str:
 
 
 class Bench:
-    """A build, and the world that its functions' first events find."""
+    """A build, and servers with the rows that its functions' first events need."""
 
     def __init__(self, build: Path, world: World, scratch: Path) -> None:
         self.runtime, self.world, self._log = Runtime.of(build), world, scratch / "log"
@@ -123,7 +123,7 @@ class Bench:
         """The function's first event, over a world that is as it was."""
         self.world.restore()
         event = json.loads(SAMPLES[f"{name}/{FIRST[name]}"].read_text())
-        event.get("headers", {}).pop("prefer", None)  # nobody waits for a run's end here
+        event.get("headers", {}).pop("prefer", None)  # the response does not wait for the run here
         return json.dumps(event).encode()
 
     def measure(self, rounds: int = ROUNDS) -> list[Start]:
@@ -146,7 +146,7 @@ class Bench:
         pool = FunctionPool(function, environment=self.environment(), log=self._log, concurrency=1, start=start)
         worker = LambdaEnvironment(pool, self.runtime)
         pool._workers.append(worker)
-        while not worker.ready:  # noqa: ASYNC110 -- the pool knows, and tells nobody
+        while not worker.ready:  # noqa: ASYNC110 -- the pool has no event for it
             await asyncio.sleep(0.002)
         began = time.perf_counter()
         outcome = await pool.invoke(event)
@@ -170,13 +170,13 @@ class Bench:
         """The packages whose modules take longest to import until the first event is answered, in ms."""
         code = WATCH.format(module=self.functions[name].handler.rpartition(".")[0])
         done = self._python(self.functions[name], ["-X", "importtime", "-c", code], self.event(name))
-        found: dict[str, float] = {}
+        milliseconds: dict[str, float] = {}
         for line in done.stderr.decode().splitlines():
             own, _, rest = line.removeprefix("import time:").partition("|")
             if own.strip().isdigit():
                 package = ".".join(rest.partition("|")[2].strip().split(".")[:2])
-                found[package] = found.get(package, 0) + int(own) / 1000
-        return sorted(found.items(), key=lambda pair: -pair[1])[:count]
+                milliseconds[package] = milliseconds.get(package, 0) + int(own) / 1000
+        return sorted(milliseconds.items(), key=lambda pair: -pair[1])[:count]
 
     def _python(self, function: Function, arguments: list[str], event: bytes) -> subprocess.CompletedProcess[bytes]:
         layers = [str(layer / "python") for layer in function.layers]

@@ -42,7 +42,7 @@ async def foreign_flow(attacker: Attacker) -> str:
 
 
 async def malformed_jobs(attacker: Attacker, rounds: int = 20) -> str:
-    """Jobs with the queue's name and none of its sense."""
+    """Jobs with the queue's name and invalid content."""
     settings, options = _queue(attacker)
     queue = Queue(settings.queue_name, options)
     attacker.begin()

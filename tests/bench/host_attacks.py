@@ -30,7 +30,7 @@ async def _feed_readers(attacker: Attacker, per_second: float) -> str:
 
 
 async def slow_hosts(attacker: Attacker, runs: int = 200, pause_seconds: float = 20) -> str:
-    """More requests than a drain has places, each of which is answered late."""
+    """More requests than a drain has slots, each of which is answered late."""
     async with host("content-type: application/json", b"{}", pause_seconds) as url:
         call = node("call", "http_request", {"url": url}, timeout_seconds=pause_seconds + 10)
         workflow = await attacker.publish(TRIGGER, call)

@@ -57,23 +57,23 @@ class Connections:
 
 async def send(port: int, requests: Sequence[bytes], connections: int) -> list[Answer]:
     """The answers to all requests, sent one at a time on each of so many connections to a port of this machine."""
-    kept, waiting = Connections(port), iter(requests)
+    connections, waiting = Connections(port), iter(requests)
     answers: list[Answer] = []
 
     async def one_after_another() -> None:
-        answers.extend([await kept.send(wire) for wire in waiting])
+        answers.extend([await connections.send(wire) for wire in waiting])
 
     async with asyncio.TaskGroup() as group:
         for _ in range(connections):
             group.create_task(one_after_another())
-    await kept.close()
+    await connections.close()
     return answers
 
 
 async def send_at_rate(port: int, requests: Sequence[bytes], per_second: float) -> tuple[list[Answer], float]:
     """The answers to requests that leave at their times, whatever the answers do, so that a slow answer cannot slow the
     load down; and by how many seconds the latest of them left too late."""
-    kept, lateness = Connections(port), 0.0
+    connections, lateness = Connections(port), 0.0
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         sent = []
@@ -81,6 +81,6 @@ async def send_at_rate(port: int, requests: Sequence[bytes], per_second: float) 
             early = started + number / per_second - time.perf_counter()
             await asyncio.sleep(max(0.0, early))
             lateness = max(lateness, time.perf_counter() - started - number / per_second)
-            sent.append(group.create_task(kept.send(wire)))
-    await kept.close()
+            sent.append(group.create_task(connections.send(wire)))
+    await connections.close()
     return [task.result() for task in sent], lateness

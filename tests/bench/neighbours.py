@@ -55,7 +55,7 @@ class Row:
 
     @property
     def holds(self) -> bool:
-        """Whether the other tenant was left alone."""
+        """Whether the other tenant stayed within the bound."""
         seen = self.attacked
         in_time = max(seen.run_p99_ms, seen.answer_p99_ms) <= self.allowed_ms
         return in_time and not seen.refused and not seen.not_ended and seen.ledger_ms is not None
@@ -70,7 +70,7 @@ class Attacking:
     before, so that nothing was attacked, raises a `RuntimeError` then."""
 
     def __init__(self, stack: LocalStack, name: str, seconds: float) -> None:
-        """The first tenant is who attacks: its workflows may call this machine."""
+        """The first tenant attacks: its workflows may call this machine."""
         self._environment = {**os.environ, **stack.environment}
         self._command = [sys.executable, "-m", "tests.bench.attacks", name, "--seconds", str(seconds)]
         self.over = False
@@ -163,7 +163,7 @@ def shown(row: Row) -> str:
 
 
 def main(arguments: Sequence[str] | None = None, postgres_template: Path | None = None) -> int:
-    """0 once the table is printed; 1 with `--assert` where another tenant was not left alone."""
+    """0 once the table is printed; 1 with `--assert` where the other tenant was delayed beyond the bound."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.neighbours", description=__doc__)
     parser.add_argument("--only", action="append", choices=list(ATTACKS), metavar="NAME", help=", ".join(ATTACKS))
     parser.add_argument("--seconds", type=float, default=15.0, help="how long the idle and the attacked half last")

@@ -19,7 +19,7 @@ LARGE_BYTES = 4_400_000  # a delivery may have 4.5 MB
 
 
 async def ordinary_deliveries(attacker: Attacker, connections: int = 10, per_second: float = 5) -> str:
-    """No attack: a tenant as honest as the measured one, for what it is to share this machine's processors at all."""
+    """No attack: a tenant that behaves like the measured one, to show the cost of sharing this machine's processors."""
     main = node("main", "if", {"condition": "{% $trigger.body.ref = 'main' %}"})
     short = node("short", "transform", {"value": {"by": "{% $trigger.body.by %}"}})
     path = await attacker.webhook(await attacker.publish(HOOK, main, short))
@@ -29,7 +29,7 @@ async def ordinary_deliveries(attacker: Attacker, connections: int = 10, per_sec
 
 
 async def deep_value(attacker: Attacker) -> str:
-    """Outputs that grow by a level per node until they are as deep as the recursion of whoever copies them."""
+    """Outputs that grow by a level per node until they are as deep as the recursion limit of code that copies them."""
     value: Any = {"x": 1}
     for _ in range(90):
         value = [value]
@@ -97,7 +97,7 @@ async def large_deliveries(attacker: Attacker) -> str:
 
 
 async def large_runs_that_wait(attacker: Attacker) -> str:
-    """The same of runs that are read from the store again whenever they go on."""
+    """The same with runs that are read from the store again whenever they continue."""
     waits = [node(f"wait_{number}", "delay", {"seconds": 3}) for number in range(2)]
     return await _deliver_large(attacker, *waits)
 
@@ -115,7 +115,7 @@ async def _deliver_large(attacker: Attacker, *waits: Node, deliveries: int = 16)
 
 
 async def slow_expressions_in_a_map(attacker: Attacker) -> str:
-    """One run that wants a hundred seconds of evaluation."""
+    """One run with a hundred seconds of evaluation."""
     slow = {"nodes": [node("slow", "transform", {"value": SLOW})]}
     items = {"items": list(range(100)), "max_concurrency": 100, "tolerated_failure_count": 100, "body": slow}
     workflow = await attacker.publish(TRIGGER, node("each", "map", items))

@@ -22,7 +22,7 @@ class Seen:
     """What the victim has seen, all times in milliseconds; `run` from the 202 to the commit of the run's last event,
     `answer` from the request to the 202. One that had not ended counts with the time it had waited so far.
 
-    `ledger_ms` is how long the line of a refused delivery took to be written, unset when it was not.
+    `ledger_ms` is how long the delivery log's entry of a refused delivery took to be written, None when it was not.
     """
 
     deliveries: int
@@ -50,49 +50,51 @@ class Victim:
         self._database.close()
 
     async def watch(self, goes_on: Callable[[float], bool]) -> Seen:
-        """What becomes of deliveries that leave one by one for as long as `goes_on` says, which is told the seconds."""
-        kept, started, sent = Connections(self._port), time.monotonic(), list[asyncio.Task[Answer]]()
+        """The latencies of deliveries that are sent one by one while `goes_on(seconds_so_far)` is true."""
+        connections, started, sent = Connections(self._port), time.monotonic(), list[asyncio.Task[Answer]]()
         while goes_on(time.monotonic() - started):
-            sent.append(asyncio.create_task(self._answer(kept, self._bench.delivery())))
+            sent.append(asyncio.create_task(self._answer(connections, self._bench.delivery())))
             await asyncio.sleep(max(0.0, started + len(sent) * PAUSE_SECONDS - time.monotonic()))
         deadline = time.monotonic() + self._patience
-        ledger = asyncio.create_task(self._ledger_ms(kept, deadline))
+        ledger = asyncio.create_task(self._ledger_ms(connections, deadline))
         answers = [await task for task in sent]
-        accepted = {json.loads(each.body)["execution_id"]: each.received_at for each in answers if each.status == 202}
-        found = await self._latencies(accepted, deadline)
-        waiting = [(time.time() - at) * 1000 for run, at in accepted.items() if run not in found]
+        accepted = {
+            json.loads(answer.body)["execution_id"]: answer.received_at for answer in answers if answer.status == 202
+        }
+        latencies = await self._latencies(accepted, deadline)
+        waiting = [(time.time() - at) * 1000 for run, at in accepted.items() if run not in latencies]
         ledger_ms = await ledger
-        await kept.close()
-        runs = [*found.values(), *waiting] or [self._patience * 1000]
+        await connections.close()
+        runs = [*latencies.values(), *waiting] or [self._patience * 1000]
         return Seen(
             deliveries=len(answers),
             refused=len(answers) - len(accepted),
             not_ended=len(waiting),
             run_p50_ms=percentile(runs, 0.5),
             run_p99_ms=percentile(runs, 0.99),
-            answer_p99_ms=percentile([each.seconds * 1000 for each in answers], 0.99),
+            answer_p99_ms=percentile([answer.seconds * 1000 for answer in answers], 0.99),
             ledger_ms=ledger_ms,
         )
 
-    async def _answer(self, kept: Connections, wire: bytes) -> Answer:
+    async def _answer(self, connections: Connections, wire: bytes) -> Answer:
         """The answer; status 0 where none came."""
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._patience + 5):
-                return await kept.send(wire)
+                return await connections.send(wire)
         except (TimeoutError, OSError, EOFError):
             return Answer(0, b"", time.time(), time.perf_counter() - started)
 
     async def _latencies(self, accepted: dict[str, float], deadline: float) -> dict[str, float]:
         while True:
-            found = self._bench.latencies(accepted)
-            if len(found) == len(accepted) or time.monotonic() > deadline:
-                return found
+            latencies = self._bench.latencies(accepted)
+            if len(latencies) == len(accepted) or time.monotonic() > deadline:
+                return latencies
             await asyncio.sleep(0.1)
 
-    async def _ledger_ms(self, kept: Connections, deadline: float) -> float | None:
+    async def _ledger_ms(self, connections: Connections, deadline: float) -> float | None:
         before, started = self._lines(), time.monotonic()
-        await self._answer(kept, self._forged())
+        await self._answer(connections, self._forged())
         while self._lines() == before:
             if time.monotonic() > deadline:
                 return None

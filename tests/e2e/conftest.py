@@ -1,4 +1,4 @@
-"""Who calls the running stack."""
+"""Clients of the running stack, as fixtures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examples as they stand in docs/: what an example consists of, and doing what it says over the running stack.
+"""Examples in docs/: their parts, and how they are executed against the running stack.
 
 CONTRIBUTING.md describes the form for those who write examples.
 """
@@ -55,7 +55,7 @@ def examples() -> Iterator[Example]:
         for marked in _MARKED.finditer(text):
             rest = text[marked.end() :]
             end = _END.search(rest)
-            blocks = tuple(_block(*found) for found in _BLOCK.findall(rest[: end.start()] if end else rest))
+            blocks = tuple(_block(*groups) for groups in _BLOCK.findall(rest[: end.start()] if end else rest))
             yield Example(marked[1], str(path.relative_to(DOCS)), blocks)
 
 
@@ -69,17 +69,17 @@ def _block(received: str, language: str, text: str) -> Block:
 
 
 class Reader:
-    """Somebody who does what examples say, as the stack's first tenant."""
+    """Executes examples, as the stack's first tenant."""
 
     def __init__(self, stack: LocalStack, sink_url: str, received: Sequence[Received]) -> None:
-        """`received` is what the server at `sink_url` has been sent so far; the documents call it port 9000."""
+        """`received` are the requests that the server at `sink_url` has got; in the documents it is port 9000."""
         self._stack, self._sink_url, self._received = stack, sink_url, received
         self._known: dict[str, str] = {}
         self._sent: httpx.Request | None = None
         self._answer: httpx.Response | None = None
 
     def follow(self, example: Example) -> int:
-        """Does it: how many answers and received requests were as the document says. One that is not fails the test."""
+        """Executes the example; returns how many responses and received requests matched. A mismatch fails the test."""
         compared = 0
         assert example.blocks, f"{example.document}: the example {example.name} has no blocks"
         with httpx.Client(base_url=self._stack.api_url, trust_env=False, timeout=40) as self._client:
@@ -89,7 +89,7 @@ class Reader:
                     self._publish(json.loads(text))
                 elif block.kind == "request":
                     self._send(text)
-                    if [one.kind for one in example.blocks[number + 1 : number + 2]] != ["answer"]:
+                    if [block.kind for block in example.blocks[number + 1 : number + 2]] != ["answer"]:
                         assert self._answer is not None
                         assert self._answer.is_success, self._answer.text
                 elif block.kind == "answer":
@@ -126,10 +126,10 @@ class Reader:
     def _remember(self) -> None:
         assert self._answer is not None
         try:
-            found = self._answer.json()
+            body = self._answer.json()
         except ValueError:
             return
-        self._known |= dict(_scalars(found))
+        self._known |= dict(_scalars(body))
 
     def _expect(self, text: str) -> None:
         assert self._sent is not None
@@ -145,12 +145,14 @@ class Reader:
 
     def _expect_received(self, text: str) -> None:
         method, target, headers, body = _message(text)
-        found = [one for one in self._received if (one.method, one.path) == (method, target)]
-        assert found, f"the sink has not received {method} {target}, but {[one.path for one in self._received]}"
+        matching = [request for request in self._received if (request.method, request.path) == (method, target)]
+        assert matching, (
+            f"the sink has not received {method} {target}, but {[request.path for request in self._received]}"
+        )
         for name, value in headers.items():
-            assert value in (ANYTHING, found[-1].headers.get(name)), f"{name}: {found[-1].headers.get(name)}"
+            assert value in (ANYTHING, matching[-1].headers.get(name)), f"{name}: {matching[-1].headers.get(name)}"
         if body:
-            received = json.loads(found[-1].body)
+            received = json.loads(matching[-1].body)
             assert not (wrong := differs(json.loads(body), received)), wrong
             self._known |= dict(_scalars(received))
 
@@ -192,19 +194,19 @@ def _difference(text: str, answer: httpx.Response) -> str | None:
     return differs(json.loads(body), answer.json())
 
 
-def differs(expected: Any, found: Any, path: str = "") -> str | None:
-    """Where `found` is not what is expected; objects may have more members, and `"…"` is anything."""
+def differs(expected: Any, actual: Any, path: str = "") -> str | None:
+    """Where `actual` differs from what is expected; objects may have more members, and `"…"` is anything."""
     if expected == ANYTHING:
         return None
-    if isinstance(expected, dict) and isinstance(found, dict):
+    if isinstance(expected, dict) and isinstance(actual, dict):
         for name, value in expected.items():
-            if name not in found:
+            if name not in actual:
                 return f"{path}/{name} is missing"
-            wrong = differs(value, found[name], f"{path}/{name}")
+            wrong = differs(value, actual[name], f"{path}/{name}")
             if wrong:
                 return wrong
         return None
-    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        pairs = enumerate(zip(expected, found, strict=True))
-        return next((wrong for n, (one, other) in pairs if (wrong := differs(one, other, f"{path}/{n}"))), None)
-    return None if expected == found else f"{path or '/'} is {found!r}, not {expected!r}"
+    if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        pairs = enumerate(zip(expected, actual, strict=True))
+        return next((wrong for n, (item, other) in pairs if (wrong := differs(item, other, f"{path}/{n}"))), None)
+    return None if expected == actual else f"{path or '/'} is {actual!r}, not {expected!r}"

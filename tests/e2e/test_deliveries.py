@@ -41,8 +41,8 @@ def deliver(webhook: JsonObject, body: Any) -> JsonObject:
     headers = {"content-type": "application/json", "x-github-event": "push", "x-hub-signature-256": signature}
     answer = httpx.post(webhook["url"], content=content, headers=headers)
     assert answer.status_code == 202, answer.text
-    found: JsonObject = answer.json()
-    return found
+    body: JsonObject = answer.json()
+    return body
 
 
 def finished(http: httpx.Client, execution_id: str) -> JsonObject:
@@ -52,8 +52,8 @@ def finished(http: httpx.Client, execution_id: str) -> JsonObject:
         answer = http.get(f"/api/executions/{execution_id}")
         assert answer.status_code == 200, answer.text
         if answer.json()["finished_at"]:
-            found: JsonObject = answer.json()
-            return found
+            execution: JsonObject = answer.json()
+            return execution
     pytest.fail("The run did not end.")
 
 

@@ -43,20 +43,20 @@ def test_example_does_what_it_says(stack: LocalStack, example: Example) -> None:
 
 def test_every_node_type_has_an_example() -> None:
     """docs/examples/ has a page for each type, with an example of its name."""
-    shown = {one.name for one in EXAMPLES if one.document == f"examples/{one.name}.md"}
+    shown = {example.name for example in EXAMPLES if example.document == f"examples/{example.name}.md"}
     assert set(names()) - shown == set()
 
 
 def test_every_verb_has_an_example() -> None:
     """Whatever can be done with a run afterwards is shown where operating runs is explained."""
-    shown = {one.name for one in EXAMPLES if one.document == "how-to/runs.md"}
+    shown = {example.name for example in EXAMPLES if example.document == "how-to/runs.md"}
     verbs = {operation.path.rpartition("/")[2] for operation in (*EXECUTION_VERBS, CANCEL_EXECUTION)}
     assert verbs - shown == set()
 
 
 def test_names_of_examples_are_their_own() -> None:
     """A document has no two examples of one name."""
-    pairs = [(one.document, one.name) for one in EXAMPLES]
+    pairs = [(example.document, example.name) for example in EXAMPLES]
     assert len(pairs) == len(set(pairs))
 
 

@@ -36,6 +36,6 @@ def test_check_finds_a_used_stack_in_order(stack: LocalStack, capsys: pytest.Cap
         assert ended == ["succeeded", "failed"]
         started = http.post(f"{path}/execute", json={"input": {"n": 1}}).headers["location"]
         assert http.post(f"{started}/cancel").status_code in (200, 409)
-    found = stack.environment
-    code = rebuild.main(["--check", "--url", found["SUPABASE_URL"], "--key", found["SUPABASE_KEY"]])
+    environment = stack.environment
+    code = rebuild.main(["--check", "--url", environment["SUPABASE_URL"], "--key", environment["SUPABASE_KEY"]])
     assert code == 0, capsys.readouterr().err

@@ -46,11 +46,11 @@ def send(webhook: JsonObject, *options: str) -> int:
 
 def lines(http: httpx.Client, webhook: JsonObject, count: int) -> list[JsonObject]:
     """The delivery log, oldest first, once it has so many lines."""
-    deadline, found = time.monotonic() + 20, []
-    while len(found) < count and time.monotonic() < deadline:
-        found = http.get(f"/api/webhooks/{webhook['id']}/deliveries").json()["items"]
+    deadline, items = time.monotonic() + 20, []
+    while len(items) < count and time.monotonic() < deadline:
+        items = http.get(f"/api/webhooks/{webhook['id']}/deliveries").json()["items"]
         time.sleep(0.1)
-    return sorted(found, key=lambda line: line["received_at"])
+    return sorted(items, key=lambda line: line["received_at"])
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -61,9 +61,9 @@ def test_provider_is_set_up_and_delivers(http: httpx.Client, workflow_id: str, p
     assert send(webhook) == 0
     assert send(webhook, "--replay") == 0
     assert send(webhook, "--forge") == 0
-    found = lines(http, webhook, 4)
-    assert [line["verdict"] for line in found] == ["accepted", "accepted", "duplicate", "rejected_signature"]
-    assert found[3]["reason"].startswith("wrong_secret")
+    logged = lines(http, webhook, 4)
+    assert [line["verdict"] for line in logged] == ["accepted", "accepted", "duplicate", "rejected_signature"]
+    assert logged[3]["reason"].startswith("wrong_secret")
 
 
 def test_stripe_is_set_up_in_two_steps(http: httpx.Client, workflow_id: str) -> None:

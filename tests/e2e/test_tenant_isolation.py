@@ -79,8 +79,8 @@ def deliver(client: httpx.Client, webhook_id: str, secret: str) -> JsonObject:
     }
     answer = client.post(f"/webhooks/{webhook_id}/github", content=content, headers=headers)
     assert answer.status_code == 202, answer.text
-    found: JsonObject = answer.json()
-    return found
+    body: JsonObject = answer.json()
+    return body
 
 
 def wait_for(condition: Any) -> None:

@@ -25,9 +25,9 @@ WARM_SECONDS = 0.3
 
 def block(name: str, folder: Path, sink_url: str) -> str:
     """The shell commands of the tutorial that are marked with this name, with this test's own files and sink."""
-    found = re.search(rf"<!-- run: {name} -->\n```sh\n(.*?)```", TUTORIAL.read_text(), re.DOTALL)
-    assert found, name
-    return found[1].replace("/tmp/", f"{folder}/").replace("http://127.0.0.1:9000", sink_url)
+    match = re.search(rf"<!-- run: {name} -->\n```sh\n(.*?)```", TUTORIAL.read_text(), re.DOTALL)
+    assert match, name
+    return match[1].replace("/tmp/", f"{folder}/").replace("http://127.0.0.1:9000", sink_url)
 
 
 def shell(script: str, environment: dict[str, str]) -> str:
@@ -70,8 +70,8 @@ def finished(stack: LocalStack, execution_id: str) -> dict[str, object]:
     """The run, once it has succeeded."""
     headers, deadline = {"authorization": f"Bearer {stack.api_key}"}, time.monotonic() + 30
     while time.monotonic() < deadline:
-        found = httpx.get(f"{stack.api_url}/api/executions/{execution_id}", headers=headers, trust_env=False)
-        run: dict[str, object] = found.raise_for_status().json()
+        response = httpx.get(f"{stack.api_url}/api/executions/{execution_id}", headers=headers, trust_env=False)
+        run: dict[str, object] = response.raise_for_status().json()
         if run["status"] == "succeeded":
             return run
         time.sleep(0.02)

@@ -61,12 +61,12 @@ def test_concurrent_updates_of_one_version_have_one_winner(http: httpx.Client) -
     created = http.post("/api/workflows", json=DRAFT)
     headers = {"If-Match": created.headers["etag"]}
     with ThreadPoolExecutor(8) as threads:
-        found = list(
+        statuses = list(
             threads.map(
                 lambda _: http.put(created.headers["location"], json=DRAFT, headers=headers).status_code, range(8)
             )
         )
-    assert sorted(found) == [200] + [412] * 7
+    assert sorted(statuses) == [200] + [412] * 7
 
 
 def test_new_key_opens_the_api_until_it_is_revoked(http: httpx.Client, stack: Any) -> None:

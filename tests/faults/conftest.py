@@ -84,11 +84,15 @@ class Hurt:
         deadline = time.monotonic() + seconds
         while True:
             query = "select id::text, status from executions where id = any(%s::uuid[])"
-            found: dict[str, str] = dict(self.rows(query, execution_ids))  # type: ignore[arg-type]  # two columns
-            open_runs = [one for one in execution_ids if found.get(one) not in ("succeeded", "failed", "cancelled")]
+            statuses: dict[str, str] = dict(self.rows(query, execution_ids))  # type: ignore[arg-type]  # two columns
+            open_runs = [
+                execution_id
+                for execution_id in execution_ids
+                if statuses.get(execution_id) not in ("succeeded", "failed", "cancelled")
+            ]
             if not open_runs:
-                return found
-            states = [found.get(one, "unknown") for one in open_runs]
+                return statuses
+            states = [statuses.get(execution_id, "unknown") for execution_id in open_runs]
             assert time.monotonic() < deadline, f"{len(open_runs)} runs are not finished: {states[:5]}"
             time.sleep(0.2)
 

@@ -85,13 +85,13 @@ def _wait_until_stopped(pid: int) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    found = []
+    children = []
     for entry in Path("/proc").iterdir():
         # A process may end while it is looked at.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             if entry.name.isdigit() and int(_stat(int(entry.name))[1]) == pid:
-                found.append(int(entry.name))
-    return found
+                children.append(int(entry.name))
+    return children
 
 
 @contextmanager

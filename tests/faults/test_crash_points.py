@@ -75,8 +75,8 @@ async def test_drain_killed_at_a_point_leaves_nothing_undone_and_nothing_done_tw
         assert set(times.values()) == {1}
         assert (await faults.harness.verify(job))["first_difference"] is None
     sent: dict[str, set[bytes]] = {}
-    for one in faults.sink.received:
-        sent.setdefault(one.key, set()).add(one.body)
+    for received in faults.sink.received:
+        sent.setdefault(received.key, set()).add(received.body)
     assert sorted(json.loads(body) for bodies in sent.values() for body in bodies) == sorted(
         value for body in bodies for value in (body["number"], *body["items"])
     )

@@ -43,8 +43,8 @@ def asked(path: str) -> Answer:
 
 def authorised(token: str) -> bool:
     """Whether the authorizer lets the token in."""
-    found = authorizer({"headers": {"authorization": f"Bearer {token}"}}, None)
-    return bool(found["isAuthorized"])
+    answer = authorizer({"headers": {"authorization": f"Bearer {token}"}}, None)
+    return bool(answer["isAuthorized"])
 
 
 def test_health_names_what_hangs(api: SupabaseGateway, redis: RedisServer) -> None:
@@ -52,8 +52,8 @@ def test_health_names_what_hangs(api: SupabaseGateway, redis: RedisServer) -> No
     for server, name in ((api, "supabase"), (redis, "redis")):
         started = time.monotonic()
         with frozen(server):
-            found = asked("/health")
-        assert (found.status, found.pointers) == (503, [f"/checks/{name}"])
+            answer = asked("/health")
+        assert (answer.status, answer.pointers) == (503, [f"/checks/{name}"])
         assert time.monotonic() - started < 10
         assert asked("/health").status == 200
 
@@ -103,9 +103,9 @@ def test_api_says_so_while_the_store_hangs(api: SupabaseGateway) -> None:
     client = Client()
     started = time.monotonic()
     with frozen(api):
-        found = client.request("GET", "/api/workflows")
-    assert (found.status, found.code) == (503, "storage_unavailable")
-    assert int(found.headers["retry-after"]) > 0
+        answer = client.request("GET", "/api/workflows")
+    assert (answer.status, answer.code) == (503, "storage_unavailable")
+    assert int(answer.headers["retry-after"]) > 0
     assert time.monotonic() - started < 20
     assert client.request("GET", "/api/workflows").status == 200
 
@@ -134,8 +134,8 @@ def test_waiting_for_an_answer_ends_in_time_while_valkey_hangs(api: SupabaseGate
     client.request("POST", f"/api/workflows/{workflow}/publish")
     started = time.monotonic()
     with frozen(redis):
-        found = client.request("POST", f"/api/workflows/{workflow}/execute", headers={"prefer": "wait=2"})
-    assert found.status == 202
+        answer = client.request("POST", f"/api/workflows/{workflow}/execute", headers={"prefer": "wait=2"})
+    assert answer.status == 202
     assert time.monotonic() - started < 15
 
 
@@ -146,6 +146,6 @@ def test_waiting_for_an_answer_leaves_the_request_time_to_answer(api: SupabaseGa
     client.request("POST", f"/api/workflows/{workflow}/publish")
     started = time.monotonic()
     with within(4.0):
-        found = client.request("POST", f"/api/workflows/{workflow}/execute", headers={"prefer": "wait=20"})
-    assert found.status == 202
+        answer = client.request("POST", f"/api/workflows/{workflow}/execute", headers={"prefer": "wait=20"})
+    assert answer.status == 202
     assert time.monotonic() - started < 12

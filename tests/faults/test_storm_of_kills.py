@@ -99,10 +99,10 @@ async def test_storm_of_kills_loses_no_run_and_blames_none(
         assert len(set(keys)) == 1
         assert sum(event.event_type == "NodeSucceeded" and event.payload["node_id"] == "call" for event in events) == 1
         started.update(keys)
-    for one in faults.sink.received:
-        bodies[one.key].add(one.body)
+    for arrival in faults.sink.received:
+        bodies[arrival.key].add(arrival.body)
     assert set(bodies) == started
-    assert {len(each) for each in bodies.values()} == {1}
+    assert {len(sent) for sent in bodies.values()} == {1}
     assert len(faults.sink.received) > runs, "no effect was interrupted"
     took = time.monotonic() - began
     with capsys.disabled():

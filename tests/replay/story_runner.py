@@ -63,7 +63,7 @@ class StoryRunner:
         """Returns when this node has begun to wait."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while ("NodeWaiting", node_id) not in [
-            (one["event_type"], one["payload"].get("node_id")) for one in self.events()
+            (event["event_type"], event["payload"].get("node_id")) for event in self.events()
         ]:
             assert time.monotonic() < deadline, self.get()
             time.sleep(0.1)
@@ -74,7 +74,7 @@ class StoryRunner:
 
     def called(self) -> JsonObject:
         """The run that this one has called."""
-        waits = [one["payload"] for one in self.events() if one["event_type"] == "NodeWaiting"]
+        waits = [event["payload"] for event in self.events() if event["event_type"] == "NodeWaiting"]
         return {"execution_id": waits[0]["execution_id"]}
 
     def ticks(self) -> None:
@@ -83,19 +83,19 @@ class StoryRunner:
         while self.execution_id is None:
             assert time.monotonic() < deadline, "no tick has started a run"
             time.sleep(0.5)
-            found = self._client.get("/api/executions", params={"workflow_id": self.workflow_id}).json()["items"]
-            self.execution_id = found[-1]["id"] if found else None
+            items = self._client.get("/api/executions", params={"workflow_id": self.workflow_id}).json()["items"]
+            self.execution_id = items[-1]["id"] if items else None
         self.ends()
 
     def events(self) -> list[JsonObject]:
         """Everything that is recorded of the run."""
-        found: list[JsonObject] = []
+        items: list[JsonObject] = []
         page: JsonObject = {"next_cursor": None}
-        while not found or page["next_cursor"]:
+        while not items or page["next_cursor"]:
             query = {"cursor": page["next_cursor"]} if page["next_cursor"] else {}
             page = self.get("/events", limit=100, **query)
-            found += page["items"]
-        return found
+            items += page["items"]
+        return items
 
     def history(self) -> JsonObject:
         """`{workflow, status, events}`: the version that the run is pinned to, and all that happened."""
@@ -113,16 +113,16 @@ class StoryRunner:
 @contextmanager
 def server() -> Iterator[int]:
     """The port of the server that workflows send to."""
-    asked: Counter[str] = Counter()
+    requests: Counter[str] = Counter()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))
             # A story's own path, and an item's own key: whatever is sent again counts up.
             key = f"{self.path} {self.headers['idempotency-key']}"
-            asked[key] += 1
-            status, fine_from = next((found for path, *found in ANSWERS if path in self.path), (200, 1))
-            status = status if asked[key] < fine_from else 200
+            requests[key] += 1
+            status, fine_from = next((answer for path, *answer in ANSWERS if path in self.path), (200, 1))
+            status = status if requests[key] < fine_from else 200
             self.send_response(status)
             self.send_header("content-type", "application/json")
             if status == 429:

@@ -202,8 +202,8 @@ class RunningSample:
 
     def workers(self, function: str) -> list[JsonObject]:
         """The function's workers."""
-        found: list[JsonObject] = self.http.get(f"{self.server.lambda_url}/_local/functions").json()[function]
-        return found
+        live: list[JsonObject] = self.http.get(f"{self.server.lambda_url}/_local/functions").json()[function]
+        return live
 
     def log(self, function: str) -> str:
         """What the function's workers have printed."""

@@ -57,9 +57,9 @@ class Timed:
 
     def runs(self, workflow_id: str) -> list[JsonObject]:
         """The workflow's finished runs, oldest first, whole."""
-        found = self.api.get("/api/executions", params={"workflow_id": workflow_id}).raise_for_status().json()["items"]
-        whole = [self.run(one["id"]) for one in found if one["status"] == "succeeded"]
-        return sorted(whole, key=lambda one: one["created_at"])
+        items = self.api.get("/api/executions", params={"workflow_id": workflow_id}).raise_for_status().json()["items"]
+        whole = [self.run(item["id"]) for item in items if item["status"] == "succeeded"]
+        return sorted(whole, key=lambda item: item["created_at"])
 
     def drain(self) -> None:
         """An invocation of the drain, as the schedule makes one each minute."""

@@ -336,8 +336,8 @@ def test_malformed_result_is_an_internal_error(sample: RunningSample, result: An
 
 def test_pipelined_requests_are_answered_in_order(sample: RunningSample) -> None:
     """Two requests in one packet give two responses on one connection."""
-    one = b"GET /things/%d HTTP/1.1\r\nhost: x\r\n%s\r\n"
-    received = raw(sample, one % (1, b"") + one % (2, b"connection: close\r\n"))
+    request = b"GET /things/%d HTTP/1.1\r\nhost: x\r\n%s\r\n"
+    received = raw(sample, request % (1, b"") + request % (2, b"connection: close\r\n"))
     assert re.findall(rb'"pathParameters": {"id": "(\d)"}', received) == [b"1", b"2"]
 
 
@@ -369,8 +369,8 @@ Resources:
 def test_gateway_answers_preflight_and_owns_cors_headers(tmp_path: Any) -> None:
     """With CORS configured the function's own CORS headers are dropped, and preflight asks no function."""
     with running_sample(tmp_path, CORS) as sample:
-        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
-        preflight = sample.http.options("/result", headers=asked)
+        preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+        preflight = sample.http.options("/result", headers=preflight)
         assert preflight.status_code == 204
         assert preflight.headers["access-control-allow-origin"] == "https://app.example"
         assert preflight.headers["access-control-allow-methods"] == "GET,POST"

@@ -107,14 +107,14 @@ def test_context_and_environment_are_the_templates(sample: RunningSample) -> Non
     """The handler sees Lambda's context; variables come from Globals, the function and the stack, and only there."""
     os.environ["LEAKED"] = "x"
     try:
-        about = sample.invoke("test-about", {}).json()
+        context = sample.invoke("test-about", {}).json()
     finally:
         del os.environ["LEAKED"]
-    environment = about["environment"]
-    assert about["arn"] == "arn:aws:lambda:us-east-1:000000000000:function:test-about"
-    assert about["memory"] == "512"
-    assert 15_000 < about["remaining"] <= 20_000
-    assert len(about["request_id"]) == 36
+    environment = context["environment"]
+    assert context["arn"] == "arn:aws:lambda:us-east-1:000000000000:function:test-about"
+    assert context["memory"] == "512"
+    assert 15_000 < context["remaining"] <= 20_000
+    assert len(context["request_id"]) == 36
     assert (environment["SHARED"], environment["OTHER"], environment["FROM_STACK"]) == ("overridden", "Fail", "yes")
     assert environment["AWS_LAMBDA_FUNCTION_NAME"] == "test-about"
     assert environment["AWS_ENDPOINT_URL_LAMBDA"] == sample.server.lambda_url

@@ -46,9 +46,9 @@ def test_check_fails_once_a_migration_changes_the_schema(tmp_path: Path, capsys:
     shutil.copytree(migrations.FOLDER, tmp_path / "migrations")
     (tmp_path / "migrations" / "99990101000000_note.sql").write_text("alter table public.api_keys add note text;")
     assert schema.main(["--check", "--migrations", str(tmp_path / "migrations")]) == 1
-    said = capsys.readouterr().err
-    assert "+    note text" in said
-    assert "run `make catalog`" in said
+    printed = capsys.readouterr().err
+    assert "+    note text" in printed
+    assert "run `make catalog`" in printed
 
 
 def test_a_migration_that_fails_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

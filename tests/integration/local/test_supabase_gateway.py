@@ -314,7 +314,7 @@ def test_a_caller_leaves_nothing_for_the_next(clients: Callable[..., Client], se
     """Role and claims last for one request, though connections are shared."""
     alice = clients(PUBLISHABLE, served.token(role="authenticated", sub=ALICE))
     seen = [who.rpc("who", {"argument": None}).execute().data for who in (alice, client, clients(PUBLISHABLE))]
-    assert [(one["role"], one["sub"]) for one in seen] == [
+    assert [(row["role"], row["sub"]) for row in seen] == [
         ("authenticated", ALICE),
         ("service_role", None),
         ("anon", None),

@@ -40,10 +40,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         (lambda: condition(Scanner(text), text), Condition),
     ):
         try:
-            found = read()
+            condition_read = read()
         except ScanError:
             continue
-        assert isinstance(found, kind)
+        assert isinstance(condition_read, kind)
 
 
 def test_logic_trees_nest() -> None:

@@ -60,9 +60,9 @@ def test_svix_is_signed_under_the_names_that_are_there(family: str) -> None:
     """Its headers have two families of names; signing goes on in the one that the delivery's id has."""
     provider, secret = fitted("svix"), "whsec_" + base64.b64encode(b"k" * 32).decode()
     delivery = Delivery("POST", {f"{family}-id": "msg_1", f"{family}-timestamp": "0"}, b"{}")
-    found = signed(provider, delivery, secret, NOW)
-    assert found.headers[f"{family}-timestamp"] == "1700000000"
-    assert verify(provider.scheme, found, [secret], NOW).accepted
+    proven = signed(provider, delivery, secret, NOW)
+    assert proven.headers[f"{family}-timestamp"] == "1700000000"
+    assert verify(provider.scheme, proven, [secret], NOW).accepted
     fresh = signed(provider, Delivery("POST", {"svix-id": "msg_1"}, b"{}"), secret, NOW)
     assert set(fresh.headers) == {"svix-id", "svix-timestamp", "svix-signature"}
 
@@ -87,8 +87,8 @@ def test_headers_alone_cannot_prove_what_stands_elsewhere(provider_id: str) -> N
 def test_the_text_around_a_proof_in_the_body_stays() -> None:
     """Some senders sign the body's text with the secret in the proof's place: nothing of it may be written anew."""
     provider, delivery, _ = good("unisender_go")
-    found = signed(provider, replace(delivery, body=b'{ "auth" : "x",  "n":1 }'), "key", NOW)
-    assert found.body == b'{ "auth" : "%s",  "n":1 }' % hashlib.md5(b'{ "auth" : "key",  "n":1 }').hexdigest().encode()
+    proven = signed(provider, replace(delivery, body=b'{ "auth" : "x",  "n":1 }'), "key", NOW)
+    assert proven.body == b'{ "auth" : "%s",  "n":1 }' % hashlib.md5(b'{ "auth" : "key",  "n":1 }').hexdigest().encode()
 
 
 def test_nothing_may_be_added_behind_payfasts_signature() -> None:

@@ -39,8 +39,8 @@ def test_template_of_this_repository_can_be_run() -> None:
 def test_function_without_settings_gets_lambdas_defaults(tmp_path: Path) -> None:
     """Three seconds, 128 MB, two retries."""
     template = read(tmp_path, "Resources:" + FUNCTION.format(name="One", auth=NO_AUTH))
-    one = template.functions["One"]
-    assert (one.timeout_seconds, one.memory_mb, one.async_retries) == (3, 128, 2)
+    function = template.functions["One"]
+    assert (function.timeout_seconds, function.memory_mb, function.async_retries) == (3, 128, 2)
     assert template.routes[0].key == "GET /x"
 
 

@@ -31,10 +31,13 @@ GITHUB: JsonObject = {
 }
 
 
-def explained(*asked: Any) -> list[JsonObject]:
+def explained(*requests: Any) -> list[JsonObject]:
     """The lines that come out."""
     out = io.StringIO()
-    run(io.StringIO("\n".join(each if isinstance(each, str) else json.dumps(each) for each in asked)), out)
+    run(
+        io.StringIO("\n".join(request if isinstance(request, str) else json.dumps(request) for request in requests)),
+        out,
+    )
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
@@ -56,30 +59,30 @@ def explained(*asked: Any) -> list[JsonObject]:
 )
 def test_a_line_is_explained(change: JsonObject, result: str, reason: str | None) -> None:
     """One line in, one line out."""
-    (found,) = explained({**GITHUB, **change})
-    assert (found["result"], found["reason"]) == (result, reason)
+    (explanation,) = explained({**GITHUB, **change})
+    assert (explanation["result"], explanation["reason"]) == (result, reason)
 
 
 def test_what_was_accepted_has_id_and_type() -> None:
     """The delivery's key and event type are those of intake."""
-    (found,) = explained(GITHUB)
-    assert found["delivery_id"] == hashlib.sha256(b"Hello, World!").hexdigest()
-    assert (found["event_type"], found["handshake"]) == ("push", None)
+    (explanation,) = explained(GITHUB)
+    assert explanation["delivery_id"] == hashlib.sha256(b"Hello, World!").hexdigest()
+    assert (explanation["event_type"], explanation["handshake"]) == ("push", None)
 
 
 def test_a_bad_line_stops_nothing() -> None:
     """Each line is judged on its own."""
-    assert [found["result"] for found in explained("{", "[]", GITHUB)] == ["reject", "reject", "accept"]
+    assert [explanation["result"] for explanation in explained("{", "[]", GITHUB)] == ["reject", "reject", "accept"]
 
 
 def test_a_handshake_has_its_answer() -> None:
     """What the provider would be answered is shown whole."""
     mac = base64.b64encode(hmac.digest(b"key", b"crc-1", "sha256")).decode()
-    asked = {"provider": "twitter", "secret": "key", "method": "GET", "url": "https://x.example/?crc_token=crc-1"}
-    (found,) = explained({**asked, "headers": {}, "body": "", "now": 1})
-    assert found["result"] == "accept"
-    assert found["handshake"]["status"] == 200
-    assert json.loads(found["handshake"]["body"]) == {"response_token": f"sha256={mac}"}
+    request = {"provider": "twitter", "secret": "key", "method": "GET", "url": "https://x.example/?crc_token=crc-1"}
+    (explanation,) = explained({**request, "headers": {}, "body": "", "now": 1})
+    assert explanation["result"] == "accept"
+    assert explanation["handshake"]["status"] == 200
+    assert json.loads(explanation["handshake"]["body"]) == {"response_token": f"sha256={mac}"}
 
 
 @pytest.mark.parametrize("provider_id", provider_ids())
@@ -89,7 +92,7 @@ def test_every_good_vector_is_accepted(provider_id: str) -> None:
     vector = data["vectors"]["good"]
     query = urlencode(vector.get("query", {}))
     url = vector.get("url", "https://api.example.org/w")
-    asked = {
+    request = {
         "provider": provider_id,
         "secret": vector.get("secret", ""),
         "url": f"{url}?{query}" if query else url,
@@ -99,8 +102,8 @@ def test_every_good_vector_is_accepted(provider_id: str) -> None:
         "now": vector["now"],
         "aux": {"config": vector.get("config", {}), **({"fetched": vector["fetched"]} if "fetched" in vector else {})},
     }
-    (found,) = explained(asked)
-    assert (found["result"], found["reason"]) == ("accept", None)
+    (explanation,) = explained(request)
+    assert (explanation["result"], explanation["reason"]) == ("accept", None)
 
 
 @pytest.mark.parametrize("name", ["certificate", "certificates", "cert", "certs", "public_key", "keys", "fetched"])
@@ -108,8 +111,8 @@ def test_every_good_vector_is_accepted(provider_id: str) -> None:
 def test_what_would_be_fetched_may_be_given(name: str, shape: str) -> None:
     """Under the names that people have for it, alone or among others; without it, or with another, nothing verifies."""
     right = ((provider_data("adobe_io") or {})["vectors"]["good"])["fetched"]
-    given = {"text": right, "by name": {"pub-key-1.pem": right}}
-    assert verdict_of("adobe_io", {name: given[shape]}) == ("accept", None)
+    documents = {"text": right, "by name": {"pub-key-1.pem": right}}
+    assert verdict_of("adobe_io", {name: documents[shape]}) == ("accept", None)
     assert verdict_of("adobe_io", {})[0] == "reject"
 
 
@@ -127,7 +130,7 @@ def test_a_set_of_keys_may_be_given() -> None:
 def verdict_of(provider_id: str, aux: JsonObject) -> tuple[str, str | None]:
     """What becomes of the good vector with this material."""
     vector = (provider_data(provider_id) or {})["vectors"]["good"]
-    asked = {name: vector[name] for name in ("headers", "body", "now")}
+    request = {name: vector[name] for name in ("headers", "body", "now")}
     aux = {"config": vector.get("config", {}), **aux}
-    (found,) = explained({"provider": provider_id, "url": "https://api.example.org/w", **asked, "aux": aux})
-    return found["result"], found["reason"]
+    (explanation,) = explained({"provider": provider_id, "url": "https://api.example.org/w", **request, "aux": aux})
+    return explanation["result"], explanation["reason"]
