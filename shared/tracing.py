@@ -43,8 +43,8 @@ class CorrelationContext(NamedTuple):
 
     def metadata(self) -> dict[str, str]:
         """`{correlation_id, trace?}`, as it stands in events and deliveries."""
-        found = {"correlation_id": self.correlation_id}
-        return found if self.trace is None else {**found, "trace": self.trace}
+        metadata = {"correlation_id": self.correlation_id}
+        return metadata if self.trace is None else {**metadata, "trace": self.trace}
 
     def headers(self, span: str) -> dict[str, str]:
         """What a request tells of the trace: X-Ray's header and W3C's, https://www.w3.org/TR/trace-context/.

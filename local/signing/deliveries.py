@@ -120,7 +120,7 @@ def _digest(
         facts = SignatureContext(delivery, timestamp, pairs, text, key, item)
         facts.lets = scheme.lets
         for content in scheme.contents:
-            if any(word.as_text(facts) is None for word, _ in content.equal):
+            if any(field.as_text(facts) is None for field, _ in content.equal):
                 continue
             rendered = content.template.render(facts)
             if rendered is None:

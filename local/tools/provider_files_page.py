@@ -7,7 +7,7 @@ import importlib
 PARTS = (
     ("A provider's file", "shared.webhooks.providers.provider"),
     ("Schemes", "shared.webhooks.signatures.scheme"),
-    ("Words", "shared.webhooks.signatures.fields"),
+    ("Fields", "shared.webhooks.signatures.fields"),
     ("Transforms", "shared.webhooks.signatures.transforms"),
     ("Handshakes", "shared.webhooks.providers.handshake"),
     ("Shapes", "shared.webhooks.providers.shapes"),

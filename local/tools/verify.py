@@ -148,7 +148,7 @@ def _public_keys(scheme: Scheme, delivery: Delivery, aux: JsonMapping, secrets: 
     if scheme.fetch is None:
         return []
     # A place that the delivery names must be the provider's; one that the file or configuration names is not asked.
-    named = any(word.startswith(("header:", "json:")) for word in scheme.fetch.url.words)
+    named = any(field.startswith(("header:", "json:")) for field in scheme.fetch.url.fields)
     if named and scheme.fetch.url_for(SignatureContext(delivery)) is None:
         return []
     documents = [aux[name] for name in DOCUMENTS if name in aux] or list(secrets)

@@ -47,10 +47,10 @@ class ConfigCache:
         if not workflow_ids:
             return {}
         async with in_time(TIMEOUT_SECONDS):
-            found: Any = await self._client.mget([self._keys.published(workflow_id) for workflow_id in workflow_ids])
+            versions: Any = await self._client.mget([self._keys.published(workflow_id) for workflow_id in workflow_ids])
         return {
             workflow_id: int(version)
-            for workflow_id, version in zip(workflow_ids, found, strict=True)
+            for workflow_id, version in zip(workflow_ids, versions, strict=True)
             if version is not None and version.isdecimal()
         }
 
@@ -84,13 +84,13 @@ class ConfigCache:
         remembered: not when anybody has written since."""
         return await self.refill_webhooks([(webhook_id, config, seen)]) == []
 
-    async def refill_webhooks(self, found: Sequence[tuple[str, JsonObject | None, RememberedWebhook]]) -> list[str]:
+    async def refill_webhooks(self, read: Sequence[tuple[str, JsonObject | None, RememberedWebhook]]) -> list[str]:
         """The ids of those that were written since and are not remembered so; the rest as in `refill_webhook`."""
-        keys = [self._keys.webhook(webhook_id) for webhook_id, *_ in found]
-        arguments = [part for _, config, seen in found for part in (seen.text or "", *_entry(config))]
+        keys = [self._keys.webhook(webhook_id) for webhook_id, *_ in read]
+        arguments = [part for _, config, seen in read for part in (seen.text or "", *_entry(config))]
         async with in_time(TIMEOUT_SECONDS):
             written: Any = await self._client.eval(_REFILL, len(keys), *keys, *arguments)
-        return [webhook_id for (webhook_id, *_), is_written in zip(found, written, strict=True) if not is_written]
+        return [webhook_id for (webhook_id, *_), is_written in zip(read, written, strict=True) if not is_written]
 
     async def forget_webhook(self, webhook_id: str) -> None:
         """Remembers nothing of it: whoever asks next asks Supabase."""

@@ -166,8 +166,8 @@ class JobConsumer:
                 pipeline.llen(keys[state])
             for state in ("delayed", "failed"):
                 pipeline.zcard(keys[state])
-            found = await pipeline.execute()
-        return dict(zip(("wait", "active", "delayed", "failed"), found, strict=True))
+            counts = await pipeline.execute()
+        return dict(zip(("wait", "active", "delayed", "failed"), counts, strict=True))
 
     async def count_error(self, execution_id: str) -> int:
         """How many errors of ours this run has met within a day, this one included, in whichever drains.
@@ -210,8 +210,8 @@ class JobConsumer:
             logger.error("job_not_finished", extra={"job_id": claimed.id, "code": answer})
         return await self.claim(claimed.token) if fetch_next else None
 
-    def _next(self, found: list[Any] | None, token: str) -> ClaimedJob | None:
-        fields, job_id, _, next_delayed = found or (None, "", None, None)
+    def _next(self, reply: list[Any] | None, token: str) -> ClaimedJob | None:
+        fields, job_id, _, next_delayed = reply or (None, "", None, None)
         if fields:
             self._next_delayed_milliseconds = 0.0
             return claimed_job(job_id, token, fields)

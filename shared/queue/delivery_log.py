@@ -207,5 +207,5 @@ def _counts(counted: Mapping[str, str], batch: str, refused: list[Refused]) -> l
 
 def _refused(text: str, error: ValueError) -> Refused:
     """Whose a text that is no line may be, for the log; what it says otherwise is nobody's to read."""
-    named = [found and found[1] for found in (_ID_OF[name].search(text) for name in ("tenant_id", "webhook_id"))]
+    named = [match and match[1] for match in (_ID_OF[name].search(text) for name in ("tenant_id", "webhook_id"))]
     return Refused(str(error)[:200], *named)

@@ -53,14 +53,14 @@ class ExecutionJob(NamedTuple):
 
     def data(self) -> JsonObject:
         """The BullMQ job's data."""
-        found: JsonObject = {"tenant_id": self.tenant_id, "execution_id": self.execution_id, "kind": self.kind}
+        data: JsonObject = {"tenant_id": self.tenant_id, "execution_id": self.execution_id, "kind": self.kind}
         if self.delivery is not None:
-            found["delivery"] = self.delivery
+            data["delivery"] = self.delivery
         if self.start is not None:
-            found["start"] = self.start
+            data["start"] = self.start
         if self.client_is_waiting:
-            found["awaited"] = True
-        return found
+            data["awaited"] = True
+        return data
 
 
 class ClaimedJob(NamedTuple):

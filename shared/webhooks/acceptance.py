@@ -37,11 +37,11 @@ def takes_address(config: JsonMapping, address: str) -> bool:
     if not allowed:
         return True
     try:
-        found = ipaddress.ip_address(address)
+        sender = ipaddress.ip_address(address)
     except ValueError:
         return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return any((mapped or found) in network for network in _networks(tuple(allowed)))
+    mapped = getattr(sender, "ipv4_mapped", None)
+    return any((mapped or sender) in network for network in _networks(tuple(allowed)))
 
 
 def takes_event(config: JsonMapping, event_type: str | None) -> bool:
@@ -145,7 +145,7 @@ def _rate_problems(limit: object) -> list[Problem]:
 def _is_list_of_texts(value: object) -> bool:
     if not isinstance(value, list) or len(value) > MAX_ENTRIES:
         return False
-    return all(isinstance(each, str) and 0 < len(each) <= 200 for each in value)
+    return all(isinstance(text, str) and 0 < len(text) <= 200 for text in value)
 
 
 @lru_cache(maxsize=256)

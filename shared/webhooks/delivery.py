@@ -110,7 +110,7 @@ class Delivery:
 class Renderable(Protocol):
     """A template, as fields see it."""
 
-    def render(self, facts: SignatureContext, /) -> bytes | None:
+    def render(self, context: SignatureContext, /) -> bytes | None:
         """The bytes; `None` where something is missing."""
 
 

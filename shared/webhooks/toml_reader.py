@@ -27,15 +27,15 @@ class TomlTable:
     def texts(self, key: str) -> tuple[str, ...]:
         """A text, or a list of texts; none where nothing is."""
         value = self._data.get(key)
-        found = [] if value is None else [value] if isinstance(value, str) else value
-        if not isinstance(found, (list, tuple)) or not all(isinstance(each, str) and each for each in found):
+        texts = [] if value is None else [value] if isinstance(value, str) else value
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) and text for text in texts):
             raise ValueError(f"{self._name}.{key} must be a text or a list of texts.")
-        return tuple(found)
+        return tuple(texts)
 
     def texts_of(self, key: str) -> dict[str, str]:
         """A table of texts."""
         value = self._data.get(key, {})
-        if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
+        if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
             raise ValueError(f"{self._name}.{key} must be a table of texts.")
         return dict(value)
 

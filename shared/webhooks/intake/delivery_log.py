@@ -22,20 +22,25 @@ class IntakeLog:
         self._services, self._circuit = services, circuit
 
     async def log_delivery(
-        self, hook: CachedWebhook, facts: DeliveryRecord, verdict: str, reason: str | None, verified: bool | None = None
+        self,
+        hook: CachedWebhook,
+        record: DeliveryRecord,
+        verdict: str,
+        reason: str | None,
+        verified: bool | None = None,
     ) -> None:
         """Leaves a line. What Redis does not take in time is not recorded. `verified` unset is what the verdict
         says."""
         from shared.domain.webhook.delivery_log import PROVEN  # most deliveries start a run
 
         row = entry_without_run(
-            facts, hook.tenant_id, verdict, reason, verdict in PROVEN if verified is None else verified
+            record, hook.tenant_id, verdict, reason, verdict in PROVEN if verified is None else verified
         )
         if self._circuit.is_open:
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
             return
         try:
-            should_wake = await self._services.delivery_log.append(row, base64.b64encode(body_bytes(facts)).decode())
+            should_wake = await self._services.delivery_log.append(row, base64.b64encode(body_bytes(record)).decode())
         except (QueueUnavailableError, QueueError) as error:
             self._circuit.open(error)
             logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})

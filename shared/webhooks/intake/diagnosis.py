@@ -41,8 +41,8 @@ def diagnose(
 
 def other_provider(provider_id: str, headers: Mapping[str, str]) -> str | None:
     """The provider whose signature's header is there; `None` for none, or several."""
-    found = {name for header, name in _signature_headers().items() if header in headers and name != provider_id}
-    return found.pop() if len(found) == 1 else None
+    providers = {name for header, name in _signature_headers().items() if header in headers and name != provider_id}
+    return providers.pop() if len(providers) == 1 else None
 
 
 def _guess(scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: float) -> str:
@@ -98,12 +98,12 @@ def _signature_headers() -> dict[str, str]:
     """Every provider's own signature header, where no two share it."""
     from shared.webhooks.providers.catalog import provider_data, provider_ids
 
-    found: dict[str, str | None] = {}
+    provider_by_header: dict[str, str | None] = {}
     for provider_id in provider_ids():
         data = provider_data(provider_id) or {}
         places = data["scheme"].get("signature", {}).get("in", ())
         for place in [places] if isinstance(places, str) else places:
             header = place.lower().removeprefix("header:")
             if place.lower().startswith("header:") and header != "authorization":
-                found[header] = None if header in found else provider_id
-    return {header: name for header, name in found.items() if name is not None}
+                provider_by_header[header] = None if header in provider_by_header else provider_id
+    return {header: name for header, name in provider_by_header.items() if name is not None}

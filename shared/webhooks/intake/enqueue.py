@@ -172,9 +172,9 @@ class Enqueuer:
             self._circuit.open(error)
             return None
 
-    async def _throttled(self, hook: CachedWebhook, facts: DeliveryRecord, seconds: float) -> ThrottledError:
+    async def _throttled(self, hook: CachedWebhook, record: DeliveryRecord, seconds: float) -> ThrottledError:
         """The refusal of a delivery over a limit, recorded."""
-        await self._log.log_delivery(hook, facts, "throttled", None)
+        await self._log.log_delivery(hook, record, "throttled", None)
         return ThrottledError(retry_after_seconds=max(1, math.ceil(seconds)))
 
     def _limits(self, hook: CachedWebhook) -> list[Limit]:

@@ -149,28 +149,28 @@ class Intake:
 
     async def _shake(self, hook: CachedWebhook, delivery: Delivery, now: float, examined: Examination) -> Answer:
         """The answer to a handshake, after what it asks for has been done."""
-        found, verified = examined.handshake, examined.verification is not None
-        assert found is not None, "only handshakes come here"
+        handshake, verified = examined.handshake, examined.verification is not None
+        assert handshake is not None, "only handshakes come here"
         if closed := _closed(hook):
             await self._log.log_delivery(hook, delivery_record_of(hook, delivery, now), "handshake", closed, verified)
             raise gone(closed) if verified or hook.is_published else NotFoundError(NO_WEBHOOK)
-        if found.stores is not None:
+        if handshake.stores is not None:
             from shared.commands.webhooks.keep_handshake_secret import keep_handshake_secret
 
             try:
                 with within(LONG_SECONDS):
-                    await keep_handshake_secret(self._services, hook.tenant_id, hook.id, found.stores)
+                    await keep_handshake_secret(self._services, hook.tenant_id, hook.id, handshake.stores)
             except ConflictError:
                 raise await self._refused(hook, delivery, now, "handshake_refused: the secret is set") from None
             self._hooks.forget(hook.id)
-        if found.fetch is not None:
+        if handshake.fetch is not None:
             from shared.webhooks.signatures.fetched_keys import fetch_document
 
-            if await fetch_document(found.fetch, self._reachable(hook)) is None:
+            if await fetch_document(handshake.fetch, self._reachable(hook)) is None:
                 raise await self._refused(hook, delivery, now, "handshake_refused: its URL did not answer")
-        reason = None if found.accepted else "refused"
+        reason = None if handshake.accepted else "refused"
         await self._log.log_delivery(hook, delivery_record_of(hook, delivery, now), "handshake", reason, verified)
-        return found.answer
+        return handshake.answer
 
     @cached_property
     def _keys(self) -> FetchedKeys:

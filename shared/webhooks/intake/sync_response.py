@@ -28,17 +28,17 @@ async def run_answer(services: Services, job: ExecutionJob, accepted: Answer, ba
 
     A run that has not come so far within `seconds` is a 202, with `accepted` and the run's URL.
     """
-    found = await await_answer(
+    run = await await_answer(
         services.replies, services.events, services.executions, job.tenant_id, job.execution_id, seconds
     )
-    if found is None:
+    if run is None:
         path = f"/api/executions/{job.execution_id}"
         answer = json_answer(202, {**json.loads(accepted.body), "url": base_url + path})
         return Answer(202, answer.body, answer.content_type, {"location": path})
-    if "response" in found:
-        return _responded(found["response"])
-    if found["status"] == "succeeded":
-        return _responded({"status": 200, "headers": {}, "body": found["output"]})
+    if "response" in run:
+        return _responded(run["response"])
+    if run["status"] == "succeeded":
+        return _responded({"status": 200, "headers": {}, "body": run["output"]})
     problem = {**_FAILED, "execution_id": job.execution_id}
     return Answer(500, json.dumps(problem).encode(), "application/problem+json")
 

@@ -9,7 +9,7 @@ from shared.webhooks.providers.catalog import provider_data, provider_ids
 from shared.webhooks.providers.configuration import options_of
 from shared.webhooks.providers.rules import secret_origin
 
-# What is said of a provider whose facts nobody could check again.
+# What is said of a provider whose context nobody could check again.
 UNVERIFIED = "How this provider signs could not be checked again: try it with a test delivery first."
 
 
@@ -29,7 +29,7 @@ def _entry(data: JsonMapping) -> JsonObject:
         "timestamp": data.get("timestamp", {}).get("in", ""),
         "id": id_place if isinstance(id_place, str) else next(iter(id_place), ""),
     }
-    handshakes = [f"{each['method']}: {each['about']}" for each in data.get("handshake", ())]
+    handshakes = [f"{handshake['method']}: {handshake['about']}" for handshake in data.get("handshake", ())]
     return {
         "id": data["id"],
         "title": data["title"],

@@ -19,13 +19,13 @@ from shared.webhooks.providers.provider import fit, fitted_data
 
 def config_problems(data: JsonMapping, config: JsonMapping) -> list[Problem]:
     """What is wrong with a webhook's configuration, with pointers into it."""
-    given, options = config, options_of(data)
-    config = {name: value for name, value in given.items() if name not in OPTIONS}
+    whole_config, options = config, options_of(data)
+    config = {name: value for name, value in whole_config.items() if name not in OPTIONS}
     others = islice((name for name in config if name not in options), MAX_PROBLEMS)
     problems = [_unknown(name, data, tuple(options)) for name in others]
     for name, option in options.items():
         problems += _option_problems(name, option, config)
-    problems += option_problems(given)
+    problems += option_problems(whole_config)
     if problems:
         return problems
     if data.get("user_defined"):
@@ -61,9 +61,9 @@ def _user_defined_problems(data: JsonMapping, config: JsonMapping) -> list[Probl
     except ValueError as error:
         return [Problem(_table_of(error), str(error))]
     problems = []
-    for place, each in enumerate(fitted.get("handshake", ())):
+    for place, table in enumerate(fitted.get("handshake", ())):
         try:
-            unusable = parse_handshake(each, user_defined=True).unusable
+            unusable = parse_handshake(table, user_defined=True).unusable
         except ValueError as error:
             problems.append(Problem(pointer_of("handshake", place), str(error)))
         else:
@@ -100,7 +100,10 @@ def options_of(data: JsonMapping) -> dict[str, JsonMapping]:
         )
     if "variants" in data:
         options["variant"] = {"title": "How the provider signs", "choices": list(data["variants"])}
-    schemes = [data["scheme"], *(each["scheme"] for each in data.get("variants", {}).values() if "scheme" in each)]
+    schemes = [
+        data["scheme"],
+        *(variant["scheme"] for variant in data.get("variants", {}).values() if "scheme" in variant),
+    ]
     if any(scheme["kind"] == "none" for scheme in schemes):
         options["accept_unverified"] = {"title": "Take deliveries that nothing proves", "type": "boolean"}
     return options

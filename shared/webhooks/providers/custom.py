@@ -2,7 +2,7 @@
 
     {"scheme": {…}, "timestamp": {…}, "delivery": {…}, "event": {…}, "handshake": […]}
 
-A handshake has `shape` in place of `pattern`, and neither fetches nor stores. Words have eight transforms at most,
+A handshake has `shape` in place of `pattern`, and neither fetches nor stores. Fields have eight transforms at most,
 texts of `let` do not name themselves, and a request that a scheme makes too much work of is refused.
 Such a webhook starts no run until a delivery has verified; that one is answered `{"verified": true, "live": true}`, and
 `config` has `live: true` from then on, which cannot be set. It stays so until `scheme` or `timestamp` are changed.
@@ -37,10 +37,10 @@ def custom_data(data: JsonMapping, config: JsonMapping) -> JsonObject:
     if (
         not isinstance(handshakes, list)
         or len(handshakes) > MAX_HANDSHAKES
-        or any(not isinstance(each, Mapping) for each in handshakes)
+        or any(not isinstance(handshake, Mapping) for handshake in handshakes)
     ):
         raise ValueError(f"config.handshake must be a list of tables, {MAX_HANDSHAKES} at most.")
-    if any(name in each for name in FETCHING for each in handshakes):
+    if any(name in handshake for name in FETCHING for handshake in handshakes):
         raise ValueError("handshake.fetch: a user-defined handshake can neither fetch nor store.")
     tables = {}
     for name in TABLES:

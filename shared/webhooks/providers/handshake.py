@@ -11,8 +11,7 @@ equal = { "query:verify_token" = "{config:verify_token}" }   what must be right,
 refused = 403
 signed = false                     whether it must verify like a delivery
 pattern = { "query:crc_token" = "[A-Za-z0-9-]+" }   the form that these must have in full; in files alone
-shape = { "query:crc_token" = { class = "base64url", length = 43 } }   the same by name: see
-shared/webhooks/providers/shapes.py
+shape = { "query:crc_token" = { class = "base64url", length = 43 } }   by name: see shared/webhooks/providers/shapes.py
 let = { text = "{query:code}{config:token}" }       for {let:text}
 stores = "header:X-Hook-Secret"    becomes the webhook's secret, while it has none
 fetch = "{json:SubscribeURL}"      is asked for (of `fetch_hosts` or `fetch_host_pattern`) before the answer
@@ -89,7 +88,7 @@ def parse_handshake(data: JsonMapping, *, user_defined: bool = False) -> Handsha
     reply = parse_reply({name: data[name] for name in KEYS if name in data}, "handshake")
     patterns = {} if user_defined else table.texts_of("pattern")
     host_pattern = "" if user_defined else table.text("fetch_host_pattern", "")
-    found = Handshake(
+    handshake = Handshake(
         method=table.one_of("method", METHODS),
         when=tuple((parse_source(at), _wanted(text) if text else None) for at, text in table.texts_of("when").items()),
         unless=tuple(parse_source(at) for at in table.texts("unless")),
@@ -105,15 +104,17 @@ def parse_handshake(data: JsonMapping, *, user_defined: bool = False) -> Handsha
         fetch_hosts=frozenset(table.texts("fetch_hosts")),
         fetch_host_pattern=compiled_pattern("handshake.fetch_host_pattern", host_pattern) if host_pattern else None,
         reply=reply,
-        signs=any("|hmac:" in part.text for each in (*templates(reply), *lets.values()) for part in _words(each)),
+        signs=any(
+            "|hmac:" in part.text for template in (*templates(reply), *lets.values()) for part in _fields_of(template)
+        ),
         unusable=NO_PATTERNS if user_defined and "pattern" in data else None,
     )
     table.has_only(
         "about", "method", "when", "unless", "only", "equal", "refused", "signed", "pattern", "shape", "let",
         "stores", "fetch", "fetch_hosts", "fetch_host_pattern", *KEYS,
     )  # fmt: skip
-    _check(found)
-    return found
+    _check(handshake)
+    return handshake
 
 
 def answer(
@@ -129,10 +130,10 @@ def answer(
     for handshake in handshakes:
         if handshake.unusable or handshake.signed is not verified or not _may_be_meant(handshake, delivery):
             continue
-        facts = SignatureContext(delivery, secret=secret, key=key)
-        facts.lets = handshake.lets
-        if _is_meant(handshake, facts) and (found := _answered(handshake, facts)):
-            return found
+        context = SignatureContext(delivery, secret=secret, key=key)
+        context.lets = handshake.lets
+        if _is_meant(handshake, context) and (answered := _answered(handshake, context)):
+            return answered
     return None
 
 
@@ -140,16 +141,16 @@ def unusable(handshakes: Sequence[Handshake], delivery: Delivery, *, verified: b
     """Why a delivery that means a handshake is not answered, where the handshake is at fault."""
     for handshake in handshakes:
         if handshake.unusable and (handshake.signed or not verified) and _may_be_meant(handshake, delivery):
-            facts = SignatureContext(delivery)
-            facts.lets = handshake.lets
-            if _is_meant(handshake, facts):
+            context = SignatureContext(delivery)
+            context.lets = handshake.lets
+            if _is_meant(handshake, context):
                 return handshake.unusable
     return None
 
 
 def refuses_shape(handshakes: Sequence[Handshake]) -> bool:
     """Whether a body in the form of a challenge could have been signed by us for anybody."""
-    return any(each.signs and not each.signed for each in handshakes)
+    return any(handshake.signs and not handshake.signed for handshake in handshakes)
 
 
 def is_challenge(body: bytes) -> bool:
@@ -176,50 +177,50 @@ def _check(handshake: Handshake) -> None:
 def _wanted(text: str) -> Template | str:
     """The template, or its text where it names nothing of the delivery, as nearly all do."""
     template = parse_template(text)
-    return template if _words(template) else text
+    return template if _fields_of(template) else text
 
 
-def _words(template: Template) -> list[Field]:
+def _fields_of(template: Template) -> list[Field]:
     return [part for part in template.parts if isinstance(part, Field)]
 
 
-def _is_meant(handshake: Handshake, facts: SignatureContext) -> bool:
+def _is_meant(handshake: Handshake, context: SignatureContext) -> bool:
     if handshake.only is not None:
-        found = facts.delivery.json
-        if not isinstance(found, dict) or set(found) != handshake.only:
+        body = context.delivery.json
+        if not isinstance(body, dict) or set(body) != handshake.only:
             return False
-    for word, wanted in handshake.when:
+    for field, wanted in handshake.when:
         if wanted is None:
-            if not _is_there(word, facts):
+            if not _is_there(field, context):
                 return False
-        elif word.as_text(facts) != (wanted if isinstance(wanted, str) else as_text(wanted.render(facts) or b"")):
+        elif field.as_text(context) != (wanted if isinstance(wanted, str) else as_text(wanted.render(context) or b"")):
             return False
-    return not any(_is_there(word, facts) for word in handshake.unless)
+    return not any(_is_there(field, context) for field in handshake.unless)
 
 
-def _is_there(word: Field, facts: SignatureContext) -> bool:
+def _is_there(field: Field, context: SignatureContext) -> bool:
     """Whether anything stands there, also an object or a list, which have no text."""
-    kind, _, path = word.text.partition(":")
+    kind, _, path = field.text.partition(":")
     if kind != "json":
-        return word.as_text(facts) is not None
-    return any(value is not None for value in values(facts.delivery.json, parse_path(path)))
+        return field.as_text(context) is not None
+    return any(value is not None for value in values(context.delivery.json, parse_path(path)))
 
 
-def _answered(handshake: Handshake, facts: SignatureContext) -> HandshakeAnswer | None:
-    for word, template in handshake.equal:
-        text, wanted = word.as_text(facts), template.render(facts)
+def _answered(handshake: Handshake, context: SignatureContext) -> HandshakeAnswer | None:
+    for field, template in handshake.equal:
+        text, wanted = field.as_text(context), template.render(context)
         if not text or not wanted or not matches([wanted], [text.encode("utf-8", "surrogatepass")]):
             return HandshakeAnswer(Answer(handshake.refused, b"", "text/plain"), accepted=False)
-    if not all(_has_form(handshake, form, word.as_text(facts) or "") for word, form in _forms(handshake)):
+    if not all(_has_form(handshake, form, field.as_text(context) or "") for field, form in _forms(handshake)):
         return None
-    fetched = handshake.fetch.render(facts) if handshake.fetch else None
+    fetched = handshake.fetch.render(context) if handshake.fetch else None
     url = None if fetched is None else as_text(fetched)
     if handshake.fetch and (url is None or not is_at(url, set(handshake.fetch_hosts), handshake.fetch_host_pattern)):
         return None
-    found = handshake.reply.answer(facts)
-    if found is None:
+    replied = handshake.reply.answer(context)
+    if replied is None:
         return None
-    return HandshakeAnswer(found, handshake.stores.as_text(facts) if handshake.stores else None, url)
+    return HandshakeAnswer(replied, handshake.stores.as_text(context) if handshake.stores else None, url)
 
 
 def _forms(handshake: Handshake) -> Iterator[tuple[Field, re.Pattern[str] | Shape]]:

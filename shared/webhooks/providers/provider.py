@@ -52,7 +52,7 @@ def fit(data: JsonMapping, config: JsonMapping) -> Provider:
     scheme = compile_scheme(fitted["scheme"], fitted.get("timestamp"))
     id_places = TomlTable("delivery", fitted.get("delivery", {})).texts("id")
     user_defined = bool(data.get("user_defined"))
-    handshakes = tuple(parse_handshake(each, user_defined=user_defined) for each in fitted.get("handshake", ()))
+    handshakes = tuple(parse_handshake(table, user_defined=user_defined) for table in fitted.get("handshake", ()))
     return Provider(
         id=fitted["id"],
         scheme=scheme,
@@ -94,7 +94,7 @@ def fitted_data(data: JsonMapping, config: JsonMapping) -> JsonObject:
 
 
 def _signed(scheme: Scheme, place: str) -> bool:
-    return all(scheme.signs(each.strip().removesuffix("?")) for each in place.split(" / "))
+    return all(scheme.signs(alternative.strip().removesuffix("?")) for alternative in place.split(" / "))
 
 
 def _set(fitted: JsonObject, option: JsonMapping, value: object) -> None:

@@ -33,15 +33,15 @@ class Reply(NamedTuple):
     body: Template | None
     json: Any
 
-    def answer(self, facts: SignatureContext) -> Answer | None:
+    def answer(self, context: SignatureContext) -> Answer | None:
         """The answer; `None` where the delivery lacks what it names, or has it too long or with line breaks."""
         try:
-            body = b"" if self.body is None else self.body.render(facts)
+            body = b"" if self.body is None else self.body.render(context)
             if self.json is not None:
-                body = json.dumps(_filled(self.json, facts), separators=(",", ":"), ensure_ascii=False).encode()
+                body = json.dumps(_filled(self.json, context), separators=(",", ":"), ensure_ascii=False).encode()
         except (_MissingError, UnicodeEncodeError):
             return None
-        headers = {name: template.render(facts) for name, template in self.headers}
+        headers = {name: template.render(context) for name, template in self.headers}
         if body is None or len(body) > MAX_ANSWER_BYTES:
             return None
         texts: dict[str, str] = {}
@@ -81,8 +81,8 @@ def parse_reply(data: JsonMapping, name: str = "answer") -> Reply:
 
 def templates(reply: Reply) -> list[Template]:
     """Every template in the answer."""
-    found = [template for _, template in reply.headers]
-    return [*found, *([reply.body] if reply.body else []), *_leaves(reply.json)]
+    header_templates = [template for _, template in reply.headers]
+    return [*header_templates, *([reply.body] if reply.body else []), *_leaves(reply.json)]
 
 
 def _compiled(value: object) -> object:
@@ -100,14 +100,14 @@ def _leaves(value: object) -> list[Template]:
     return [leaf for child in children for leaf in _leaves(child)]
 
 
-def _filled(value: object, facts: SignatureContext) -> object:
+def _filled(value: object, context: SignatureContext) -> object:
     if isinstance(value, dict):
-        return {name: _filled(item, facts) for name, item in value.items()}
+        return {name: _filled(item, context) for name, item in value.items()}
     if isinstance(value, list):
-        return [_filled(item, facts) for item in value]
+        return [_filled(item, context) for item in value]
     if not isinstance(value, Template):
         return value
-    found = value.render(facts)
-    if found is None:
+    text = value.render(context)
+    if text is None:
         raise _MissingError
-    return found.decode("utf-8", "replace")
+    return text.decode("utf-8", "replace")

@@ -46,7 +46,7 @@ def secret_origin(data: JsonMapping) -> str | None:
     scheme = data["scheme"]
     if scheme["kind"] == "none" or "fetch" in scheme:
         return None
-    if any("stores" in each for each in data.get("handshake", ())):
+    if any("stores" in handshake for handshake in data.get("handshake", ())):
         return "handshake"
     is_given = is_public(scheme["kind"], scheme.get("algorithm", "")) or data.get("secret", {}).get("given")
     return "provider" if is_given else "chosen"

@@ -49,13 +49,13 @@ class Shape(NamedTuple):
 
 def parse_shape(data: object) -> Shape:
     """The shape in a text or a table; `ValueError` outside the grammar."""
-    given: JsonMapping = data if isinstance(data, Mapping) else {"class": data}
-    table = TomlTable("shape", given)
+    fields: JsonMapping = data if isinstance(data, Mapping) else {"class": data}
+    table = TomlTable("shape", fields)
     name = table.one_of("class", tuple(CLASSES))
     table.has_only("class", "length", "min_length", "max_length")
     if name == "uuid":
         return Shape(name, 36, 36)
-    if "length" in given:
+    if "length" in fields:
         length = table.whole("length", 1, 1, MAX_CHARACTERS)
         return Shape(name, length, length)
     shape = Shape(

@@ -27,16 +27,16 @@ class RefusedError(Exception):
 
 def matches(expected: Sequence[bytes], candidates: Sequence[bytes]) -> bool:
     """Whether any candidate is any of the expected digests: the only place where secrets are compared."""
-    found = False
+    is_equal = False
     for digest in expected:
         for candidate in candidates:
-            found |= hmac.compare_digest(digest, candidate)
-    return found
+            is_equal |= hmac.compare_digest(digest, candidate)
+    return is_equal
 
 
 def keys_of(key: Key, secrets: Sequence[str], delivery: Delivery) -> list[tuple[str, bytes]]:
     """The keys in the secrets, each with its secret's text; those that could open anything are none."""
-    found = []
+    keys = []
     for secret in secrets:
         if _is_blank(secret):
             continue
@@ -48,11 +48,11 @@ def keys_of(key: Key, secrets: Sequence[str], delivery: Delivery) -> list[tuple[
         if key.template is not None:
             made = key.template.render(SignatureContext(delivery, secret=text))
             if made and len(key.encodings) == 1 and key.encodings[0] == "utf8":
-                found.append((text, made))
+                keys.append((text, made))
                 continue
             text = "" if made is None else as_text(made)
-        found += [(text, raw) for encoding in key.encodings if (raw := _decoded_key(text, encoding))]
-    return found
+        keys += [(text, raw) for encoding in key.encodings if (raw := _decoded_key(text, encoding))]
+    return keys
 
 
 def _is_blank(text: str) -> bool:
@@ -90,16 +90,16 @@ def check_public(algorithm: str, keys: Sequence[Any], signatures: Sequence[bytes
         raise RefusedError("signature_mismatch")
 
 
-def candidates_of(scheme: Scheme, signature: Signature, facts: SignatureContext) -> list[bytes]:
+def candidates_of(scheme: Scheme, signature: Signature, context: SignatureContext) -> list[bytes]:
     """The signatures that the delivery brings, decoded; tokens as their hashes. Raises `RefusedError` without any."""
-    texts = [text for source in signature.sources if (text := source.as_text(facts)) is not None]
+    texts = [text for source in signature.sources if (text := source.as_text(context)) is not None]
     if not texts:
         raise RefusedError(f"header_missing: {signature.place}")
     candidates: list[bytes] = []
     for text in texts:
         if len(text) > MAX_SIGNATURE_CHARACTERS:
             raise RefusedError("signature_malformed: too long")
-        candidates += _decoded(scheme, signature, written(signature, text, facts))
+        candidates += _decoded(scheme, signature, written(signature, text, context))
     if not candidates or len(candidates) > MAX_CANDIDATES:
         raise RefusedError("signature_malformed")
     return candidates
@@ -119,8 +119,8 @@ def _decoded(scheme: Scheme, signature: Signature, texts: Sequence[str]) -> Iter
             yield raw
 
 
-def written(signature: Signature, text: str, facts: SignatureContext) -> list[str]:
-    """The signatures' texts in the text of one place; what else stands beside them goes into `facts.pairs`."""
+def written(signature: Signature, text: str, context: SignatureContext) -> list[str]:
+    """The signatures' texts in the text of one place; what else stands beside them goes into `context.pairs`."""
     prefix = signature.prefix
     match signature.format:
         case "single":
@@ -131,13 +131,13 @@ def written(signature: Signature, text: str, facts: SignatureContext) -> list[st
             return [text[len(prefix) :]] if is_scheme else []
         case "list":
             items = [item.strip() for item in _split(signature, text)]
-            facts.pairs = [*facts.pairs, *((str(place), item) for place, item in enumerate(items))]
+            context.pairs = [*context.pairs, *((str(place), item) for place, item in enumerate(items))]
             return [item[len(prefix) :] for item in items if item.startswith(prefix)]
         case "pairs":
             pairs = [_pair(item, signature.assign) for item in _split(signature, text)]
         case _:
             pairs = _members(text)
-    facts.pairs = [*facts.pairs, *pairs]
+    context.pairs = [*context.pairs, *pairs]
     return [value for name, value in pairs if name in signature.names]
 
 
@@ -157,8 +157,8 @@ def _pair(item: str, assign: str) -> tuple[str, str]:
 def _members(text: str) -> list[tuple[str, str]]:
     raw = DECODERS["base64"](text)
     try:
-        found = parse_json(raw or b"", refuse_unstorable=False, refuse_duplicates=True)
+        members = parse_json(raw or b"", refuse_unstorable=False, refuse_duplicates=True)
     except InvalidRequestError:
         return []
-    pairs = found.items() if isinstance(found, dict) else ()
+    pairs = members.items() if isinstance(members, dict) else ()
     return [(name, value) for name, value in pairs if isinstance(value, str)]

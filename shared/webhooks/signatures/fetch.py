@@ -29,13 +29,13 @@ class Fetch(NamedTuple):
     format: str
     max_age_seconds: int
 
-    def url_for(self, facts: SignatureContext) -> str | None:
+    def url_for(self, context: SignatureContext) -> str | None:
         """The URL for this delivery; `None` where it is missing or not on one of the provider's hosts."""
-        found = self.url.render(facts)
-        if found is None:
+        rendered = self.url.render(context)
+        if rendered is None:
             return None
-        url = as_text(found)
-        hosts = {as_text(host).lower() for each in self.hosts if (host := each.render(facts))}
+        url = as_text(rendered)
+        hosts = {as_text(host).lower() for template in self.hosts if (host := template.render(context))}
         return url if is_at(url, hosts, self.host_pattern, self.path_pattern) else None
 
 
@@ -45,7 +45,7 @@ def parse_fetch(data: JsonMapping) -> Fetch:
     format_ = table.text("format")
     if format_ not in FORMATS and not format_.startswith("json:"):
         raise ValueError(f"scheme.fetch.format must be one of {', '.join(FORMATS)} or json:…, not {format_!r}.")
-    found = Fetch(
+    fetch = Fetch(
         url=parse_template(table.text("url")),
         hosts=tuple(parse_template(host) for host in table.texts("hosts")),
         host_pattern=_pattern(table, "host_pattern"),
@@ -54,9 +54,9 @@ def parse_fetch(data: JsonMapping) -> Fetch:
         max_age_seconds=table.whole("max_age_seconds", 3600, 60, 86_400),
     )
     table.has_only("url", "hosts", "host_pattern", "path_pattern", "format", "max_age_seconds")
-    if not found.hosts and found.host_pattern is None:
+    if not fetch.hosts and fetch.host_pattern is None:
         raise ValueError("scheme.fetch.hosts must name the provider's hosts.")
-    return found
+    return fetch
 
 
 def is_at(

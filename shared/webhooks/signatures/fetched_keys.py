@@ -54,12 +54,12 @@ class FetchedKeys:
             wanted = key_id(scheme, delivery)
         place = (url, allowed)
         raw = await self.document(url, scheme.fetch.max_age_seconds, allowed)
-        found, is_known = keys_in_document(raw, scheme.fetch.format, wanted, now)
+        keys, is_known = keys_in_document(raw, scheme.fetch.format, wanted, now)
         if not is_known and self._age(place) > REFETCH_SECONDS:
             self._documents.pop(place, None)
             raw = await self.document(url, scheme.fetch.max_age_seconds, allowed)
-            found, _ = keys_in_document(raw, scheme.fetch.format, wanted, now)
-        return found
+            keys, _ = keys_in_document(raw, scheme.fetch.format, wanted, now)
+        return keys
 
     def _age(self, place: _Place) -> float:
         document = self._documents.get(place)
@@ -129,9 +129,9 @@ def keys_in_document(raw: bytes | None, format_: str, kid: str | None, now: floa
         return ([key] if key else []), True
     try:
         if format_ == "jwks":
-            found = jwks(raw)
-            named = [key for name, key in found if kid is not None and name == kid]
-            return (named or [key for _, key in found]), kid is None or bool(named)
+            keys = jwks(raw)
+            named = [key for name, key in keys if kid is not None and name == kid]
+            return (named or [key for _, key in keys]), kid is None or bool(named)
         text = raw.decode()
         if format_.startswith("json:"):
             from shared.domain.json.values import parse_json

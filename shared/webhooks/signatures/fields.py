@@ -1,4 +1,4 @@
-"""Words: how a provider's file names a piece of a delivery.
+"""Fields: how a provider's file names a piece of a delivery.
 
     body                 the bytes as sent            header:X-Event     a header
     ts                   the timestamp, as sent       query:token        a query parameter, decoded
@@ -10,10 +10,10 @@
     form_sorted:unique   the same, each value once    claim:sub, protected:kid   of a token that has verified
     form_php:x           the form but its field x, by name, as PHP serialises an array of texts
     secret               the webhook's secret         text:push          this very text
-    sorted:a,b           other words' texts, sorted   let:name           of the table `let`
+    sorted:a,b           other fields' texts, sorted   let:name           of the table `let`
     open, close          a brace
 
-`?` after a word says that it may be missing, which is then an empty text; ` / ` parts alternatives, of which the first
+`?` after a field says that it may be missing, which is then an empty text; ` / ` parts alternatives, of which the first
 that is there counts; `|` begins a transform, as in `body|sha256|hex` (see `shared/webhooks/signatures/transforms.py`).
 """
 
@@ -30,7 +30,7 @@ from shared.webhooks.signatures.transforms import Value, transform
 # Transforms after which something of the text can be changed without anybody noticing.
 LOSSY = frozenset({"crc32", "before", "after", "json", "without_query"})
 
-# More than any provider's file has of one word's transforms.
+# More than any provider's file has of one field's transforms.
 MAX_TRANSFORMS = 8
 
 Reader = Callable[[SignatureContext], Value]
@@ -38,7 +38,7 @@ Source = Callable[[Delivery], str | None]
 
 
 class Field:
-    """A parsed word. `bases` are the words in it without their transforms: what a signature that has them covers;
+    """A parsed field. `bases` are the fields in it without their transforms: what a signature that has them covers;
     `is_lossy` says that its transforms keep too little of it for that."""
 
     __slots__ = ("bases", "is_lossy", "read", "text")
@@ -50,9 +50,9 @@ class Field:
         self.bases = bases
         self.is_lossy = is_lossy
 
-    def as_text(self, facts: SignatureContext) -> str | None:
+    def as_text(self, context: SignatureContext) -> str | None:
         """What is there, as text."""
-        value = self.read(facts)
+        value = self.read(context)
         return value if value is None or isinstance(value, str) else as_text(value)
 
     def __call__(self, delivery: Delivery) -> str | None:
@@ -61,14 +61,16 @@ class Field:
 
 
 def parse_field(text: str) -> Field:
-    """The word in `text`; one that the grammar does not know raises `ValueError` that says what there is."""
-    alternatives = [_alternative(each.strip()) for each in text.split(" / ")]
+    """The field in `text`; one that the grammar does not know raises `ValueError` that says what there is."""
+    alternatives = [_alternative(alternative.strip()) for alternative in text.split(" / ")]
     bases = tuple(base for _, base, _ in alternatives)
     is_lossy = any(lossy for _, _, lossy in alternatives)
     if len(alternatives) == 1:
         return Field(text, alternatives[0][0], bases, is_lossy)
     readers = [read for read, _, _ in alternatives]
-    return Field(text, lambda facts: next((found for each in readers if (found := each(facts))), None), bases, is_lossy)
+    return Field(
+        text, lambda context: next((value for read in readers if (value := read(context))), None), bases, is_lossy
+    )
 
 
 def parse_source(text: str) -> Field:
@@ -86,24 +88,24 @@ def _alternative(text: str) -> tuple[Reader, str, bool]:
     if is_optional:
         bare = read
 
-        def read(facts: SignatureContext) -> Value:
-            found = bare(facts)
-            return "" if found is None else found
+        def read(context: SignatureContext) -> Value:
+            value = bare(context)
+            return "" if value is None else value
 
     if len(changes) > MAX_TRANSFORMS:
-        raise ValueError(f"a word may have {MAX_TRANSFORMS} transforms, not {len(changes)}.")
+        raise ValueError(f"a field may have {MAX_TRANSFORMS} transforms, not {len(changes)}.")
     for change in changes:
         read = _then(read, transform(change))
     return read, base, any(change.partition(":")[0] in LOSSY for change in changes)
 
 
 def _then(read: Reader, change: Callable[[bytes | str, SignatureContext], Value]) -> Reader:
-    def changed(facts: SignatureContext) -> Value:
-        value, work = read(facts), facts.delivery.work
+    def changed(context: SignatureContext) -> Value:
+        value, work = read(context), context.delivery.work
         if value is None or not work.spend(len(value)):
             return None
-        found = change(value, facts)
-        return found if found is None or work.spend(len(found)) else None
+        changed_value = change(value, context)
+        return changed_value if changed_value is None or work.spend(len(changed_value)) else None
 
     return changed
 
@@ -126,11 +128,11 @@ def _header(name: str) -> Reader:
     if not _HEADER_NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot be a header's name; write one like X-Signature.")
     lower = name.lower()
-    return lambda facts: facts.delivery.headers.get(lower)
+    return lambda context: context.delivery.headers.get(lower)
 
 
 def _query(name: str) -> Reader:
-    return lambda facts: facts.delivery.query.get(name)
+    return lambda context: context.delivery.query.get(name)
 
 
 def _json(name: str) -> Reader:
@@ -139,41 +141,41 @@ def _json(name: str) -> Reader:
     # Most deliveries do not have what most paths name; finding that out must not cost a parse of megabytes.
     needle = f'"{first}"'.encode() if first is not None else b""
 
-    def read(facts: SignatureContext) -> Value:
+    def read(context: SignatureContext) -> Value:
         # A search; and where the path leads to every item of a list, a look at each.
-        if not facts.delivery.work.spend(len(facts.delivery.body) * 2 if None in steps else 0):
+        if not context.delivery.work.spend(len(context.delivery.body) * 2 if None in steps else 0):
             return None
-        if needle not in facts.delivery.body:
+        if needle not in context.delivery.body:
             return None
-        value = facts.delivery.json
-        return next((text for found in values(value, steps) if (text := text_of(found)) is not None), None)
+        value = context.delivery.json
+        return next((text for item in values(value, steps) if (text := text_of(item)) is not None), None)
 
     return read
 
 
 def _item(name: str) -> Reader:
     steps = parse_path(name)
-    return lambda facts: next(
-        (text for found in values(facts.item, steps) if (text := text_of(found)) is not None), None
+    return lambda context: next(
+        (text for item in values(context.item, steps) if (text := text_of(item)) is not None), None
     )
 
 
 def _form(name: str) -> Reader:
-    return lambda facts: next((value for key, value in facts.delivery.form or () if key == name), None)
+    return lambda context: next((value for key, value in context.delivery.form or () if key == name), None)
 
 
 def _config(name: str) -> Reader:
-    return lambda facts: text_of(facts.delivery.config.get(name))
+    return lambda context: text_of(context.delivery.config.get(name))
 
 
 def _signature(name: str) -> Reader:
     if name.isdigit():
         place = int(name)
-        return lambda facts: facts.pairs[place][1] if place < len(facts.pairs) else None
+        return lambda context: context.pairs[place][1] if place < len(context.pairs) else None
 
-    def read(facts: SignatureContext) -> Value:
-        found = {value for key, value in facts.pairs if key == name}
-        return found.pop() if len(found) == 1 else None
+    def read(context: SignatureContext) -> Value:
+        pair_values = {value for key, value in context.pairs if key == name}
+        return pair_values.pop() if len(pair_values) == 1 else None
 
     return read
 
@@ -181,8 +183,8 @@ def _signature(name: str) -> Reader:
 def _claim(where: str) -> Callable[[str], Reader]:
     def named(name: str) -> Reader:
         steps = parse_path(name)
-        return lambda facts: next(
-            (text for each in values(getattr(facts.delivery, where), steps) if (text := text_of(each)) is not None),
+        return lambda context: next(
+            (text for item in values(getattr(context.delivery, where), steps) if (text := text_of(item)) is not None),
             None,
         )
 
@@ -194,25 +196,25 @@ def _text(name: str) -> Reader:
 
 
 def _let(name: str) -> Reader:
-    return lambda facts: facts.lets[name].render(facts) if name in facts.lets else None
+    return lambda context: context.lets[name].render(context) if name in context.lets else None
 
 
 def _sorted(names: str) -> Reader:
     if "sorted:" in names:
-        raise ValueError(f"sorted:{names[:80]} sorts words that are sorted already.")
-    words = [parse_field(name) for name in names.split(",")]
+        raise ValueError(f"sorted:{names[:80]} sorts fields that are sorted already.")
+    fields = [parse_field(name) for name in names.split(",")]
 
-    def read(facts: SignatureContext) -> Value:
-        texts = [word.as_text(facts) for word in words]
+    def read(context: SignatureContext) -> Value:
+        texts = [field.as_text(context) for field in fields]
         return None if None in texts else "".join(sorted(text or "" for text in texts))
 
     return read
 
 
 def _form_sorted(unique: bool) -> Reader:
-    def read(facts: SignatureContext) -> Value:
-        fields = facts.delivery.form
-        if fields is None or not facts.delivery.work.spend(len(facts.delivery.body) * 2):
+    def read(context: SignatureContext) -> Value:
+        fields = context.delivery.form
+        if fields is None or not context.delivery.work.spend(len(context.delivery.body) * 2):
             return None
         ordered = sorted(set(fields)) if unique else sorted(fields, key=lambda pair: pair[0])
         return b"".join(as_bytes(name) + as_bytes(value) for name, value in ordered)
@@ -221,30 +223,30 @@ def _form_sorted(unique: bool) -> Reader:
 
 
 def _form_php(name: str) -> Reader:
-    def read(facts: SignatureContext) -> Value:
-        fields = facts.delivery.form
-        if fields is None or not facts.delivery.work.spend(len(facts.delivery.body) * 2):
+    def read(context: SignatureContext) -> Value:
+        fields = context.delivery.form
+        if fields is None or not context.delivery.work.spend(len(context.delivery.body) * 2):
             return None
         # A repeated field has its last value, as in PHP.
-        kept = sorted((as_bytes(key), as_bytes(value)) for key, value in dict(fields).items() if key != name)
-        texts = b"".join(b's:%d:"%s";' % (len(text), text) for pair in kept for text in pair)
-        return b"a:%d:{%s}" % (len(kept), texts)
+        pairs = sorted((as_bytes(key), as_bytes(value)) for key, value in dict(fields).items() if key != name)
+        texts = b"".join(b's:%d:"%s";' % (len(text), text) for pair in pairs for text in pair)
+        return b"a:%d:{%s}" % (len(pairs), texts)
 
     return read
 
 
-def _path(facts: SignatureContext) -> Value:
-    return "/" + facts.delivery.url.partition("://")[2].partition("/")[2]
+def _path(context: SignatureContext) -> Value:
+    return "/" + context.delivery.url.partition("://")[2].partition("/")[2]
 
 
 _PLAIN: dict[str, Reader] = {
-    "body": lambda facts: facts.delivery.body,
-    "ts": lambda facts: facts.timestamp,
-    "url": lambda facts: facts.delivery.full_url,
+    "body": lambda context: context.delivery.body,
+    "ts": lambda context: context.timestamp,
+    "url": lambda context: context.delivery.full_url,
     "path": _path,
-    "query_string": lambda facts: facts.delivery.raw_query,
-    "method": lambda facts: facts.delivery.method,
-    "secret": lambda facts: facts.secret,
+    "query_string": lambda context: context.delivery.raw_query,
+    "method": lambda context: context.delivery.method,
+    "secret": lambda context: context.secret,
     "form_sorted": _form_sorted(False),
     "form_sorted:unique": _form_sorted(True),
     "open": lambda _: "{",

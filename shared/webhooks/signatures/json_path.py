@@ -15,12 +15,12 @@ def parse_path(text: str) -> tuple[Step, ...]:
     steps: list[Step] = []
     place = 0
     while place < len(text):
-        found = _STEP.match(text, place)
-        if found is None:
+        match = _STEP.match(text, place)
+        if match is None:
             break
-        name, index = found.groups()
+        name, index = match.groups()
         steps.append(name if name is not None else int(index) if index else None)
-        place = found.end()
+        place = match.end()
     if place < len(text) or not steps:
         raise ValueError(f"{text!r} is no path; write it like data.id, items[0].id or events[].type.")
     return tuple(steps)

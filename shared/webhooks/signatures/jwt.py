@@ -54,24 +54,24 @@ def check_token(
 def key_id(scheme: Scheme, delivery: Delivery) -> str | None:
     """The `kid` that the token names: which of several published keys to look at first, and nothing more."""
     try:
-        found = _object(_parts(scheme, delivery)[0]).get("kid")
+        kid = _object(_parts(scheme, delivery)[0]).get("kid")
     except RefusedError:
         return None
-    return found if isinstance(found, str) else None
+    return kid if isinstance(kid, str) else None
 
 
 def _parts(scheme: Scheme, delivery: Delivery) -> tuple[bytes, bytes, bytes, bytes]:
     """The token's header, payload and signature, and what was signed."""
     assert scheme.signature is not None, "a token stands somewhere"
-    facts = SignatureContext(delivery)
-    text = scheme.signature.sources[0].as_text(facts)
+    context = SignatureContext(delivery)
+    text = scheme.signature.sources[0].as_text(context)
     if text is None:
         raise RefusedError(f"header_missing: {scheme.signature.place}")
     is_body = scheme.signature.place.partition("|")[0] == "body"
     if len(text) > MAX_SIGNATURE_CHARACTERS and not is_body:
         raise RefusedError("signature_malformed: too long")
-    found = written(scheme.signature, text.strip() if is_body else text, facts)
-    parts = found[0].split(".") if len(found) == 1 else []
+    tokens = written(scheme.signature, text.strip() if is_body else text, context)
+    parts = tokens[0].split(".") if len(tokens) == 1 else []
     if len(parts) != 3 or not text.isascii():
         raise RefusedError("signature_malformed")
     decoded = [DECODERS["base64url"](part) for part in parts]
@@ -87,12 +87,12 @@ def _parts(scheme: Scheme, delivery: Delivery) -> tuple[bytes, bytes, bytes, byt
 
 def _object(raw: bytes) -> JsonObject:
     try:
-        found = parse_json(raw, refuse_unstorable=False, refuse_duplicates=True)
+        value = parse_json(raw, refuse_unstorable=False, refuse_duplicates=True)
     except InvalidRequestError:
-        found = None
-    if not isinstance(found, dict):
+        value = None
+    if not isinstance(value, dict):
         raise RefusedError("signature_malformed")
-    return found
+    return value
 
 
 def _check_signature(
@@ -131,16 +131,16 @@ def _check_times(scheme: Scheme, claims: JsonObject, now: float) -> None:
 
 
 def _check_claims(scheme: Scheme, delivery: Delivery) -> None:
-    facts = SignatureContext(delivery)
-    facts.lets = scheme.lets
+    context = SignatureContext(delivery)
+    context.lets = scheme.lets
     for name, templates in scheme.claims:
-        wanted = [text for template in templates if (text := template.render(facts))]
+        wanted = [text for template in templates if (text := template.render(context))]
         if not wanted:
             # An option that was left empty must not be met by a claim that is empty.
             raise RefusedError(f"claim_mismatch: {name}")
-        found = next(values(delivery.claims, parse_path(name)), None)
-        texts = [text_of(each) for each in (found if isinstance(found, list) else [found])]
+        claim = next(values(delivery.claims, parse_path(name)), None)
+        texts = [text_of(item) for item in (claim if isinstance(claim, list) else [claim])]
         candidates = [text.encode("utf-8", "surrogatepass") for text in texts if text is not None]
         if not matches(wanted, candidates):
-            covered = any("body" in template.words for template in templates)
+            covered = any("body" in template.fields for template in templates)
             raise RefusedError("body_modified" if covered else f"claim_mismatch: {name}")

@@ -45,17 +45,17 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
 
 def keys_in(secrets: Sequence[str], key: Key) -> list[PublicKey]:
     """The public keys in a webhook's secrets; what is none, or one that could verify anything, is left out."""
-    found = []
+    keys = []
     for secret in secrets:
         text = secret
         for prefix in key.prefixes:
             text = text.removeprefix(prefix)
-        found += [
+        keys += [
             loaded
             for encoding in key.encodings
             if (loaded := _load_cached(text.strip(" \t\r\n\v\f\x00"), encoding)) is not None
         ]
-    return found
+    return keys
 
 
 def load(text: str, encoding: str) -> PublicKey | None:
@@ -100,9 +100,9 @@ def from_jwk(jwk: object) -> PublicKey | None:
 
 def jwks(document: bytes) -> list[tuple[str | None, PublicKey]]:
     """The keys in a JWK set, each with its `kid`."""
-    found = json.loads(document)
-    keys = found.get("keys") if isinstance(found, dict) else None
-    pairs = [(each.get("kid"), from_jwk(each)) for each in keys or () if isinstance(each, dict)]
+    value = json.loads(document)
+    keys = value.get("keys") if isinstance(value, dict) else None
+    pairs = [(jwk.get("kid"), from_jwk(jwk)) for jwk in keys or () if isinstance(jwk, dict)]
     return [(kid if isinstance(kid, str) else None, key) for kid, key in pairs if key is not None]
 
 
@@ -137,12 +137,12 @@ def any_verifies(
     algorithm: str, keys: Sequence[PublicKey], signatures: Sequence[bytes], contents: Sequence[bytes]
 ) -> bool:
     """Whether any of the signatures is one of any content by any of the keys; all are tried."""
-    found = False
+    is_verified = False
     for key in keys:
         for signature in signatures:
             for content in contents:
-                found |= verifies(algorithm, key, signature, content)
-    return found
+                is_verified |= verifies(algorithm, key, signature, content)
+    return is_verified
 
 
 def verifies(algorithm: str, key: PublicKey, signature: bytes, content: bytes) -> bool:

@@ -6,12 +6,11 @@ kind = "hmac"             hmac, hash (plain, with {secret} in the content), toke
 algorithm = "sha256"      one, never the sender's choice: sha256, sha1, sha384, sha512, md5 of hmac and hash; ed25519,
                           ecdsa-p256-sha256, ecdsa-p256-sha1, rsa-sha256, rsa-sha1, rsa-sha512, rsa-pss-sha256 of
                           asymmetric; HS256, HS384, HS512, RS256, RS384, RS512, ES256, EdDSA of jwt
-content = "{ts}.{body}"   what is signed: a template of words (shared/webhooks/signatures/fields.py); or a list of
-templates, and of
-                          tables {template, equal}, each of which counts where the delivery has all that it names and
-                          each place in `equal` has the text of its template
+content = "{ts}.{body}"   what is signed: a template of fields (see shared/webhooks/signatures/fields.py); or a list of
+                          templates and of tables {template, equal}, each of which counts where the delivery has all
+                          that it names and each place in `equal` has the text of its template
 covers_body = false       must be said where the content has no {body}, no {json:…} of it decides anything
-items = "json:a[]"        every item there must verify by itself; its words are {item:…}
+items = "json:a[]"        every item there must verify by itself; its fields are {item:…}
 key = "{secret}&"         how the key is made of the secret; unset, the secret is the key
 key_encoding = "utf8"     how the key's text is bytes: utf8, base64, base64url, hex; of public keys: pem, base64, hex
                           (a list: each is tried)
@@ -21,7 +20,7 @@ leeway_seconds = 30       of jwt: for exp and nbf, which count wherever they are
 requires = ["exp"]        of jwt: claims that must be there
 
 [scheme.signature]
-in = "header:X-Signature" where it stands: any word but ts; a list: in each of these that is there
+in = "header:X-Signature" where it stands: any field but ts; a list: in each of these that is there
 encoding = "base64"       hex, base64, base64url, text (of tokens)
 format = "single"         single: one value after `prefix`; list: values parted by `separator`, of which those with
 prefix = "v1,"            `prefix` count; pairs: `name=value` parted by `separator`, of which those named `name` count;
@@ -34,8 +33,8 @@ sha256 = "{body|sha256|hex}"
 
 [scheme.let]              texts of templates, for {let:name}
 
-[scheme.fetch]            the public key is fetched instead of being the secret: see
-shared/webhooks/signatures/fetched_keys.py url = "{header:X-Cert-Url}"
+[scheme.fetch]            the public key is fetched, not the secret: see shared/webhooks/signatures/fetched_keys.py
+url = "{header:X-Cert-Url}"
 hosts = ["api.example.com"]   or host_pattern, path_pattern: regular expressions for all of it
 format = "x509"           x509, pem, jwks, json:a.b (a PEM there)
 max_age_seconds = 3600
@@ -63,14 +62,8 @@ from shared.webhooks.toml_reader import TomlTable
 
 DIGESTS = ("sha256", "sha1", "sha384", "sha512", "md5")
 SIGNATURES = (
-    "ed25519",
-    "ecdsa-p256-sha256",
-    "ecdsa-p256-sha1",
-    "rsa-sha256",
-    "rsa-sha1",
-    "rsa-sha512",
-    "rsa-pss-sha256",
-)
+    "ed25519", "ecdsa-p256-sha256", "ecdsa-p256-sha1", "rsa-sha256", "rsa-sha1", "rsa-sha512", "rsa-pss-sha256",
+)  # fmt: skip
 TOKENS = ("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "EdDSA")
 ALGORITHMS: dict[str, tuple[str, ...]] = {
     "hmac": DIGESTS,
@@ -180,14 +173,14 @@ def is_public(kind: str, algorithm: str) -> bool:
 
 
 def _covers(content: Content, place: str) -> bool:
-    words = {word.lower() for word in content.template.words}
-    words |= {word.lower() for _, template in content.equal for word in template.words}
+    fields = {field.lower() for field in content.template.fields}
+    fields |= {field.lower() for _, template in content.equal for field in template.fields}
     if place.startswith(("json:", "form:", "body")):
-        has_form = any(word.startswith(("form_sorted", "form_php:")) for word in words)
-        return "body" in words or (place.startswith("form:") and has_form) or place.lower() in words
-    if place.startswith("query:") and "url" in words:
+        has_form = any(field.startswith(("form_sorted", "form_php:")) for field in fields)
+        return "body" in fields or (place.startswith("form:") and has_form) or place.lower() in fields
+    if place.startswith("query:") and "url" in fields:
         return True
-    return place.lower() in words
+    return place.lower() in fields
 
 
 def compile_scheme(scheme: JsonMapping, timestamp: JsonMapping | None) -> Scheme:
@@ -225,10 +218,10 @@ def compile_scheme(scheme: JsonMapping, timestamp: JsonMapping | None) -> Scheme
 
 
 def _checked(scheme: Scheme, should_cover: bool) -> Scheme:
-    words = {word for content in scheme.contents for word in content.template.words}
-    if "ts" in words and scheme.timestamp is None:
+    fields = {field for content in scheme.contents for field in content.template.fields}
+    if "ts" in fields and scheme.timestamp is None:
         raise ValueError("The content has {ts}, but where the timestamp stands is not said.")
-    if scheme.kind == "hash" and "secret" not in words | _hashed_words(scheme):
+    if scheme.kind == "hash" and "secret" not in fields | _hashed_fields(scheme):
         raise ValueError("The content of a hash has no {secret}: anybody could compute it.")
     covers = _covers_body(scheme)
     if should_cover and not covers:
@@ -238,11 +231,11 @@ def _checked(scheme: Scheme, should_cover: bool) -> Scheme:
     return scheme._replace(covers_body=covers)
 
 
-def _hashed_words(scheme: Scheme) -> set[str]:
-    words = {word for content in scheme.contents for word in content.template.words}
-    nested = {name for word in words if word.startswith("sorted:") for name in word[7:].split(",")}
+def _hashed_fields(scheme: Scheme) -> set[str]:
+    fields = {field for content in scheme.contents for field in content.template.fields}
+    nested = {name for field in fields if field.startswith("sorted:") for name in field[7:].split(",")}
     # A transform that puts the secret into the body.
-    texts = (part.text for each in scheme.contents for part in each.template.parts if isinstance(part, Field))
+    texts = (part.text for content in scheme.contents for part in content.template.parts if isinstance(part, Field))
     return nested | ({"secret"} if any("with_secret_at:" in text for text in texts) else set())
 
 
@@ -250,7 +243,7 @@ def _covers_body(scheme: Scheme) -> bool:
     if scheme.kind in ("token", "basic", "none"):
         return False
     if scheme.kind == "jwt":
-        claimed = {word for _, templates in scheme.claims for template in templates for word in template.words}
+        claimed = {field for _, templates in scheme.claims for template in templates for field in template.fields}
         place = scheme.signature.place if scheme.signature else ""
         return scheme.detached or place.partition("|")[0] == "body" or "body" in claimed
     return all(_covers(content, "body") or _covers(content, "form:") for content in scheme.contents)
@@ -269,12 +262,12 @@ def _digest_size(kind: str, algorithm: str) -> int:
 
 
 def _contents(kind: str, scheme: JsonMapping) -> tuple[Content, ...]:
-    given = scheme.get("content", "{secret}" if kind in ("token", "basic") else None)
+    data = scheme.get("content", "{secret}" if kind in ("token", "basic") else None)
     if kind in ("jwt", "none"):
         return ()
     contents = []
-    for each in given if isinstance(given, list) else [given]:
-        table = TomlTable("scheme.content", each if isinstance(each, Mapping) else {"template": each})
+    for item in data if isinstance(data, list) else [data]:
+        table = TomlTable("scheme.content", item if isinstance(item, Mapping) else {"template": item})
         equal = tuple((parse_field(at), parse_template(text)) for at, text in table.texts_of("equal").items())
         contents.append(Content(parse_template(table.text("template")), equal))
         table.has_only("template", "equal")
@@ -285,10 +278,10 @@ def _contents(kind: str, scheme: JsonMapping) -> tuple[Content, ...]:
 
 def _encodings(table: TomlTable, public: bool, optional: bool) -> tuple[str, ...]:
     known = PUBLIC_KEY_ENCODINGS if public else SECRET_ENCODINGS
-    found = table.texts("key_encoding") or ((known[0],) if optional or not public else ())
-    if not found or any(each not in known for each in found):
-        raise ValueError(f"scheme.key_encoding must be one of {', '.join(known)}, not {', '.join(found)!r}.")
-    return found
+    encodings = table.texts("key_encoding") or ((known[0],) if optional or not public else ())
+    if not encodings or any(encoding not in known for encoding in encodings):
+        raise ValueError(f"scheme.key_encoding must be one of {', '.join(known)}, not {', '.join(encodings)!r}.")
+    return encodings
 
 
 def _signature(kind: str, data: JsonMapping) -> Signature:
@@ -300,7 +293,7 @@ def _signature(kind: str, data: JsonMapping) -> Signature:
     if not places:
         raise ValueError("scheme.signature.in must be a text.")
     written = (*DECODERS, "text") if kind == "token" else tuple(DECODERS)
-    found = Signature(
+    signature = Signature(
         places=places,
         sources=tuple(parse_source(place) for place in places),
         encoding=table.one_of("encoding", written, {"token": "text", "jwt": "base64url"}.get(kind)),
@@ -311,11 +304,11 @@ def _signature(kind: str, data: JsonMapping) -> Signature:
         assign=table.text("assign", "="),
     )
     table.has_only("in", "encoding", "format", "prefix", "separator", "name", "assign")
-    if not found.assign:
+    if not signature.assign:
         raise ValueError("scheme.signature.assign must not be empty.")
-    if found.format in ("pairs", "json") and not found.names:
-        raise ValueError(f"scheme.signature.name must say which of the {found.format} is the signature.")
-    return found
+    if signature.format in ("pairs", "json") and not signature.names:
+        raise ValueError(f"scheme.signature.name must say which of the {signature.format} is the signature.")
+    return signature
 
 
 def _timestamp(data: JsonMapping) -> Timestamp:

@@ -12,7 +12,7 @@ from shared.webhooks.signatures.fields import Field, parse_field
 
 MAX_LET_DEPTH = 4
 
-_WORD = re.compile(r"\{([^{}]*)\}")
+_FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 class Template(NamedTuple):
@@ -20,40 +20,40 @@ class Template(NamedTuple):
 
     parts: tuple[bytes | Field, ...]
 
-    def render(self, facts: SignatureContext) -> bytes | None:
+    def render(self, context: SignatureContext) -> bytes | None:
         """The bytes; `None` where the delivery lacks something that is named: then nothing was signed that could be
         verified."""
-        found: list[bytes] = []
-        work = facts.delivery.work
+        pieces: list[bytes] = []
+        work = context.delivery.work
         if not work.spend(0):
             return None
         for part in self.parts:
-            piece = part if isinstance(part, bytes) else part.read(facts)
+            piece = part if isinstance(part, bytes) else part.read(context)
             if piece is None:
                 return None
-            found.append(piece if isinstance(piece, bytes) else as_bytes(piece))
-        whole = found[0] if len(found) == 1 else b"".join(found)
+            pieces.append(piece if isinstance(piece, bytes) else as_bytes(piece))
+        whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         # What is rendered is hashed or compared, which is faster than what transforms do.
         return whole if work.spend(len(whole) // 4) else None
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """The words in it that a signature over it covers, without their transforms."""
+    def fields(self) -> tuple[str, ...]:
+        """The fields in it that a signature over it covers, without their transforms."""
         return tuple(
             base for part in self.parts if isinstance(part, Field) and not part.is_lossy for base in part.bases
         )
 
-    def missing(self, facts: SignatureContext) -> str | None:
-        """The first word that the delivery lacks."""
-        return next((part.text for part in self.parts if isinstance(part, Field) and part.read(facts) is None), None)
+    def missing(self, context: SignatureContext) -> str | None:
+        """The first field that the delivery lacks."""
+        return next((part.text for part in self.parts if isinstance(part, Field) and part.read(context) is None), None)
 
 
 def parse_template(text: str) -> Template:
-    """The template in `text`; an unknown word or a stray brace raises `ValueError`."""
+    """The template in `text`; an unknown field or a stray brace raises `ValueError`."""
     parts: list[bytes | Field] = []
-    for place, piece in enumerate(_WORD.split(text)):
+    for place, piece in enumerate(_FIELD.split(text)):
         if place % 2:
-            parts.append(_word(piece))
+            parts.append(_parsed_field(piece))
         elif "{" in piece or "}" in piece:
             raise ValueError(f"The template {text!r} has a brace without its partner; write {{open}} and {{close}}.")
         elif piece:
@@ -65,7 +65,7 @@ def parse_lets(texts: Mapping[str, str]) -> dict[str, Template]:
     """The templates of a table `let`; one that names itself, by whatever way, or others too deeply raises
     `ValueError`."""
     lets = {name: parse_template(text) for name, text in texts.items()}
-    named = {name: {each for each in _names(template) if each in lets} for name, template in lets.items()}
+    named = {name: {name for name in _names(template) if name in lets} for name, template in lets.items()}
     level = set(lets)
     for _ in range(MAX_LET_DEPTH):
         level = {inner for name in level for inner in named[name]}
@@ -76,18 +76,20 @@ def parse_lets(texts: Mapping[str, str]) -> dict[str, Template]:
 
 def _names(template: Template) -> set[str]:
     """The texts of `let` that a template names."""
-    words = [word for part in template.parts if isinstance(part, Field) for base in part.bases for word in _inner(base)]
-    return {word.removeprefix("let:") for word in words if word.startswith("let:")}
+    fields = [
+        field for part in template.parts if isinstance(part, Field) for base in part.bases for field in _inner(base)
+    ]
+    return {field.removeprefix("let:") for field in fields if field.startswith("let:")}
 
 
 def _inner(base: str) -> list[str]:
-    # The words within `sorted:` may have transforms of their own.
+    # The fields within `sorted:` may have transforms of their own.
     bare = base.removeprefix("sorted:").split(",") if base.startswith("sorted:") else [base]
-    return [each.partition("|")[0].strip().removesuffix("?") for part in bare for each in part.split(" / ")]
+    return [field.partition("|")[0].strip().removesuffix("?") for part in bare for field in part.split(" / ")]
 
 
-def _word(text: str) -> Field:
+def _parsed_field(text: str) -> Field:
     try:
         return parse_field(text)
     except ValueError as error:
-        raise ValueError(f"{{{text}}} is no word of a template: {error}") from None
+        raise ValueError(f"{{{text}}} is no field of a template: {error}") from None

@@ -1,4 +1,4 @@
-"""What may be done to a word of a template: named in the provider's file, never tried as a fallback.
+"""What may be done to a field of a template: named in the provider's file, never tried as a fallback.
 
 sha256 sha1 sha384 sha512 md5     the digest's bytes          hmac:sha256    the same under the webhook's key
 hex HEX base64 base64url          bytes as text               crc32          decimal digits
@@ -78,7 +78,7 @@ def _json(value: bytes | str, write: Callable[[object], str | None]) -> str | No
         return None
 
 
-def _gunzip(value: bytes | str, facts: SignatureContext) -> Value:
+def _gunzip(value: bytes | str, context: SignatureContext) -> Value:
     raw = as_bytes(value)
     if not raw.startswith(b"\x1f\x8b"):
         return raw
@@ -89,8 +89,8 @@ def _gunzip(value: bytes | str, facts: SignatureContext) -> Value:
         return None
     if not inflater.eof:
         return None
-    if raw is facts.delivery.body:
-        facts.delivery.work.inflated(len(inflated))
+    if raw is context.delivery.body:
+        context.delivery.work.inflated(len(inflated))
     return inflated
 
 
@@ -99,11 +99,11 @@ def _escape_non_ascii(value: bytes | str, _: SignatureContext) -> Value:
         text = as_bytes(value).decode("utf-8")
     except UnicodeDecodeError:
         return None
-    return re.sub(r"[^\x00-\x7f]", lambda found: string(found.group(), True)[1:-1], text)
+    return re.sub(r"[^\x00-\x7f]", lambda match: string(match.group(), True)[1:-1], text)
 
 
 def _hubspot_decode(text: str) -> str:
-    return re.sub(r"%[0-9A-Fa-f]{2}", lambda found: _HUBSPOT.get(found.group().upper(), found.group()), text)
+    return re.sub(r"%[0-9A-Fa-f]{2}", lambda match: _HUBSPOT.get(match.group().upper(), match.group()), text)
 
 
 def _sorted_query(text: str) -> str:
@@ -129,19 +129,19 @@ def _within(argument: str) -> Transform:
     return lambda value, _: f"{before}{as_text(value)}{after}" if value else ""
 
 
-def _header_lines(value: bytes | str, facts: SignatureContext) -> Value:
+def _header_lines(value: bytes | str, context: SignatureContext) -> Value:
     names = [name for name in re.split(r"[,;\s]+", as_text(value).lower()) if name]
     if len(names) > MAX_HEADERS:
         return None
-    return ";".join(f"{name}:{facts.delivery.headers.get(name, '')}" for name in names)
+    return ";".join(f"{name}:{context.delivery.headers.get(name, '')}" for name in names)
 
 
 def _header_values(separator: str) -> Transform:
-    def read(value: bytes | str, facts: SignatureContext) -> Value:
+    def read(value: bytes | str, context: SignatureContext) -> Value:
         names = [name for name in re.split(r"[,;\s]+", as_text(value).lower()) if name]
         if len(names) > MAX_HEADERS:
             return None
-        return separator.join(facts.delivery.headers.get(name, "") for name in names)
+        return separator.join(context.delivery.headers.get(name, "") for name in names)
 
     return read
 
@@ -149,23 +149,23 @@ def _header_values(separator: str) -> Transform:
 def _hmac(algorithm: str) -> Transform:
     if algorithm not in HASHES:
         raise ValueError(f"hmac:{algorithm} is none of {', '.join(HASHES)}.")
-    return lambda value, facts: hmac.digest(facts.key, as_bytes(value), algorithm) if facts.key else None
+    return lambda value, context: hmac.digest(context.key, as_bytes(value), algorithm) if context.key else None
 
 
 def _json_at(path: str) -> Transform:
     steps = parse_path(path)
-    return lambda value, _: _json(value, lambda found: next((text_of(each) for each in values(found, steps)), None))
+    return lambda value, _: _json(value, lambda parsed: next((text_of(item) for item in values(parsed, steps)), None))
 
 
 def _with_secret_at(path: str) -> Transform:
     steps = parse_path(path)
 
-    def replaced(value: bytes | str, facts: SignatureContext) -> Value:
-        found = next(values(facts.delivery.json, steps), None)
+    def replaced(value: bytes | str, context: SignatureContext) -> Value:
+        old_text = next(values(context.delivery.json, steps), None)
         body = as_bytes(value)
-        if not isinstance(found, str) or not found or body.count(found.encode()) != 1:
+        if not isinstance(old_text, str) or not old_text or body.count(old_text.encode()) != 1:
             return None
-        return body.replace(found.encode(), as_bytes(facts.secret or ""))
+        return body.replace(old_text.encode(), as_bytes(context.secret or ""))
 
     return replaced
 
@@ -184,9 +184,9 @@ _PLAIN: dict[str, Transform] = {
     "strip": _of_text(str.strip),
     "nfkd": _of_text(lambda text: unicodedata.normalize("NFKD", text)),
     "json_string": _of_text(string),
-    "sorted_json": lambda value, _: _json(value, lambda found: canonical(found, sort=True)),
-    "compact_json": lambda value, _: _json(value, lambda found: canonical(found, sort=False)),
-    "ascii_json": lambda value, _: _json(value, lambda found: canonical(found, sort=False, ascii_only=True)),
+    "sorted_json": lambda value, _: _json(value, lambda parsed: canonical(parsed, sort=True)),
+    "compact_json": lambda value, _: _json(value, lambda parsed: canonical(parsed, sort=False)),
+    "ascii_json": lambda value, _: _json(value, lambda parsed: canonical(parsed, sort=False, ascii_only=True)),
     "escape_non_ascii": _escape_non_ascii,
     "gunzip": _gunzip,
     "url_decode": _of_text(unquote),

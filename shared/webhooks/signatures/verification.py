@@ -75,10 +75,10 @@ def _items(scheme: Scheme, delivery: Delivery) -> Sequence[object]:
         return (None,)
     from shared.webhooks.signatures.json_path import parse_path
 
-    found = list(values(delivery.json, parse_path(scheme.items.text.removeprefix("json:"))))
-    if not found or len(found) > MAX_ITEMS:
+    items = list(values(delivery.json, parse_path(scheme.items.text.removeprefix("json:"))))
+    if not items or len(items) > MAX_ITEMS:
         raise RefusedError("signature_malformed: no items")
-    return found
+    return items
 
 
 def _judge(
@@ -86,25 +86,25 @@ def _judge(
 ) -> str | None:
     """The timestamp's text of a delivery, or an item of it, that verifies; else `RefusedError`."""
     assert scheme.signature is not None, "only schemes of kind none have no signature"
-    facts = SignatureContext(delivery, item=item)
-    candidates = candidates_of(scheme, scheme.signature, facts)
+    context = SignatureContext(delivery, item=item)
+    candidates = candidates_of(scheme, scheme.signature, context)
     if scheme.timestamp is not None:
-        facts.timestamp = _timestamp(scheme.timestamp, facts)
-    facts.lets = scheme.lets
+        context.timestamp = _timestamp(scheme.timestamp, context)
+    context.lets = scheme.lets
     if scheme.kind == "asymmetric":
         keys = public_keys_of(scheme, secrets, public_keys)
-        check_public(scheme.algorithm, keys, candidates, list(_contents(scheme, facts)))
-        return facts.timestamp
+        check_public(scheme.algorithm, keys, candidates, list(_contents(scheme, context)))
+        return context.timestamp
     keys_found = keys_of(scheme.key, secrets, delivery)
     if not keys_found:
         raise RefusedError("secret_unusable")
     expected = []
     for secret, key in keys_found:
-        facts.secret, facts.key = secret, key
-        expected += [_digest(scheme, key, content) for content in _contents(scheme, facts)]
+        context.secret, context.key = secret, key
+        expected += [_digest(scheme, key, content) for content in _contents(scheme, context)]
     if not matches(expected, candidates):
         raise RefusedError("signature_mismatch")
-    return facts.timestamp
+    return context.timestamp
 
 
 def _digest(scheme: Scheme, key: bytes, content: bytes) -> bytes:
@@ -116,31 +116,31 @@ def _digest(scheme: Scheme, key: bytes, content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _contents(scheme: Scheme, facts: SignatureContext) -> Iterator[bytes]:
+def _contents(scheme: Scheme, context: SignatureContext) -> Iterator[bytes]:
     """What may have been signed; `RefusedError` where the delivery lacks what every content names."""
-    found = False
+    is_complete = False
     for content in scheme.contents:
-        rendered = content.template.render(facts)
-        if rendered is not None and all(_equal(word.as_text(facts), text, facts) for word, text in content.equal):
-            found = True
+        rendered = content.template.render(context)
+        if rendered is not None and all(_equal(field.as_text(context), text, context) for field, text in content.equal):
+            is_complete = True
             yield rendered
-    if not found:
-        missing = scheme.contents[0].template.missing(facts) or "what is signed"
+    if not is_complete:
+        missing = scheme.contents[0].template.missing(context) or "what is signed"
         raise RefusedError(f"header_missing: {missing}")
 
 
-def _equal(found: str | None, wanted: Template, facts: SignatureContext) -> bool:
-    text = wanted.render(facts)
-    return found is not None and text is not None and matches([text], [found.encode("utf-8", "surrogatepass")])
+def _equal(sent: str | None, wanted: Template, context: SignatureContext) -> bool:
+    text = wanted.render(context)
+    return sent is not None and text is not None and matches([text], [sent.encode("utf-8", "surrogatepass")])
 
 
-def _timestamp(timestamp: Timestamp | None, facts: SignatureContext) -> str | None:
+def _timestamp(timestamp: Timestamp | None, context: SignatureContext) -> str | None:
     if timestamp is None:
         return None
-    text = timestamp.source.as_text(facts)
+    text = timestamp.source.as_text(context)
     if text is None:
         name = timestamp.place.removeprefix("signature:")
-        if timestamp.from_signature and any(name == pair for pair, _ in facts.pairs):
+        if timestamp.from_signature and any(name == pair for pair, _ in context.pairs):
             raise RefusedError("timestamp_malformed")
         raise RefusedError(f"header_missing: {timestamp.place}")
     return text

@@ -105,8 +105,8 @@ def test_a_changed_header_is_refused(provider_id: str, data: st.DataObject) -> N
 def urls_are_signed(provider: Provider) -> bool:
     """Whether the registered URL is part of whatever is signed."""
     contents = provider.scheme.contents
-    in_claims = any("url" in template.words for _, templates in provider.scheme.claims for template in templates)
-    return in_claims or (bool(contents) and all("url" in content.template.words for content in contents))
+    in_claims = any("url" in template.fields for _, templates in provider.scheme.claims for template in templates)
+    return in_claims or (bool(contents) and all("url" in content.template.fields for content in contents))
 
 
 @pytest.mark.parametrize("provider_id", provider_ids())
