@@ -18,7 +18,7 @@ from shared.platform.runtime import run
 from shared.platform.snapstart import modules, prepare
 from shared.settings import settings
 
-# How long a key may be looked up: the caller's own request has yet to be answered within API Gateway's 30 seconds.
+# The timeout of a key's look-up: the request itself still has to be served within API Gateway's 30 seconds.
 KEY_SECONDS = 5.0
 
 logger = edge_logger("authorizer")
@@ -26,8 +26,8 @@ prepare(modules("httpx", "jwt", "postgrest"), lambda: services().close())
 
 
 def handler(event: JsonObject, _context: object) -> JsonObject:
-    """`{isAuthorized, context}`. It denies only whom it knows to be nobody: API Gateway keeps a denial as long as a
-    permission. Whatever keeps it from knowing is raised, which API Gateway answers with 500 and does not keep."""
+    """`{isAuthorized, context}`. Denies only credentials that are known to be invalid, since API Gateway caches denials
+    like permissions. While that cannot be known it raises, which API Gateway answers with 500 and does not cache."""
     begin("authorizer", event)
     try:
         actor = run(authenticate(credentials_in(event)))
@@ -47,7 +47,7 @@ def credentials_in(event: JsonObject) -> str:
 
 
 async def authenticate(token: str) -> Actor | None:
-    """The caller that the token stands for; `None` for nobody. Raises `UnavailableError` while that cannot be known."""
+    """The caller with this token; `None` for an invalid one. Raises `UnavailableError` while that cannot be known."""
     if not token:
         return None
     if token.startswith(PREFIX):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mangum.types import LambdaContext
 
 HEADERS = {
-    # Nothing is loaded from anywhere, and a page has no script.
+    # No external resources, no scripts.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "public, max-age=60",

@@ -1,4 +1,4 @@
-"""/api/workflows/{id}/execute: start a run, and wait for its answer where the caller prefers to."""
+"""/api/workflows/{id}/execute: start a run and, with `Prefer: wait`, wait for its reply."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.http.request import Request
 from shared.http.responses import Response, accepted, ok
 from shared.platform.deadline import seconds_left
 
-# What is left of the request's time for reading the run that was waited for.
+# The part of the request's time that is reserved for reading the run after the wait.
 READ_SECONDS = 1.5
 
 
@@ -25,12 +25,12 @@ async def execute(request: Request) -> Response:
     if seconds and (answer := await _answer(request, started, seconds)) is not None:
         return answer
     location = f"/api/executions/{started}"
-    # As it was accepted, so that a repetition with the same Idempotency-Key is answered the same.
+    # Always the status at acceptance, so that a repetition with the same Idempotency-Key gets the same response.
     return accepted({"execution_id": started, "status": "queued", "url": base_url(request.event) + location}, location)
 
 
 async def _answer(request: Request, execution_id: str, seconds: float) -> Response | None:
-    """The run, once it has come far enough in time. A store that is lost meanwhile refuses no run that was accepted."""
+    """The run with its reply; `None` if there is none in time, or the store is unreachable: the run stays accepted."""
     from shared.queries.executions.await_answer import await_answer
     from shared.queries.executions.get_execution import get_execution
 

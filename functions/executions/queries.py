@@ -15,7 +15,7 @@ from shared.queue.job import ExecutionJob
 
 
 async def peek(execution_id: str) -> ExecutionJob | None:
-    """The run's job in the queue, whose client is imported only when a run has no events yet."""
+    """The run's job in the queue. Its client is imported only for runs without events."""
     return await services().producer.peek(execution_id)
 
 

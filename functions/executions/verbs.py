@@ -14,7 +14,7 @@ from shared.http.responses import Response, accepted, ok
 
 async def verify(request: Request) -> Response:
     """Whether the run can be derived again."""
-    from shared.engine.expressions.evaluator import expression_evaluator  # the engine, which reading a run does without
+    from shared.engine.expressions.evaluator import expression_evaluator  # the engine, which other requests do not need
     from shared.engine.verify.verify_execution import verify_execution
 
     wired = services()

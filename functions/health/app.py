@@ -19,7 +19,7 @@ async def health(_request: Request) -> Response:
 
 
 async def invariants(_request: Request) -> Response:
-    # Anybody may ask: ids, and whose they are, stay here.
+    # An open operation: counts only, no tenants' ids.
     broken = Counter(violation["invariant"] for violation in await services().executions.invariant_violations())
     counts = [{"invariant": invariant, "count": count} for invariant, count in sorted(broken.items())]
     return ok({"ok": not counts, "violations": counts})

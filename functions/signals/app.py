@@ -1,4 +1,4 @@
-"""/signals/{token}: a signal by a URL that is a credential. GET asks, POST sends: what scans mail approves nothing."""
+"""/signals/{token}: signals by a URL that is a credential. Only POST sends: a mail scanner's GET approves nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def send(request: Request) -> Response:
 
 
 def _command(request: Request) -> SendSignal:
-    """The body, where it is JSON; a browser's form has none, and the URL's query says it."""
+    """The payload from a JSON body, else from the query string, as for the form of a browser."""
     is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
     if not is_form and request.has_body:
         return request.read(SendSignal)

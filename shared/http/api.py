@@ -1,4 +1,4 @@
-"""A function's HTTP side: routes, authorisation, parsing, and one answer for every error.
+"""A function's HTTP API: routes, authorisation, parsing, and a response for every error.
 
     api = Api(
         "workflows",
@@ -7,9 +7,9 @@
     )
     handler = api.handler
 
-A handler is a function, or the name of one that is imported when its operation is first asked for: a cold start pays
-for what it does, and not for all that the function could do. Handlers raise errors of `shared.errors`, which become
-problems; anything else is logged and becomes a 500.
+A handler is a function, or the name of one that is imported on the first request of its operation, so that a cold start
+imports only what its request needs. Handlers raise errors of `shared.errors`, which become problems; any other
+exception is logged and becomes a 500.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from shared.platform.deadline import within
 from shared.platform.runtime import run
 from shared.platform.snapstart import modules, prepare
 
-# How long a request may wait for what it needs: API Gateway gives up after 30 seconds, the function after 29.
+# The timeout of a request's calls: API Gateway gives up after 30 seconds, the function after 29.
 REQUEST_SECONDS = 27.0
-# What Lambda takes as a response, less what is about the body in it; no character takes more bytes than four.
+# Lambda's limit of a response, less the envelope around the body; a character takes at most four bytes, so that shorter
+# texts need not be measured.
 MAX_SENT_BYTES = 6_250_000
 UNMEASURED_CHARACTERS = 1_000_000
 
@@ -43,7 +44,7 @@ class Api:
     """The routes of one function; `handler` is its entry point."""
 
     def __init__(self, service: str, *routes: tuple[Operation, Handler | str]) -> None:
-        """`service` is the function's name; it stands in every log line."""
+        """`service` is the function's name, which is in every log entry."""
         self._routes = {f"{operation.method} {operation.path}": (operation, handler) for operation, handler in routes}
         self._service = service
         self._logger = edge_logger(service)
@@ -51,18 +52,18 @@ class Api:
 
     @property
     def operations(self) -> list[Operation]:
-        """What the function answers."""
+        """The operations of the function."""
         return [operation for operation, _ in self._routes.values()]
 
     def load(self) -> list[Handler]:
-        """Imports whatever any of the function's requests needs: the handlers, in the order of `operations`."""
+        """Imports all that any request of the function needs; the handlers, in the order of `operations`."""
         modules("httpx", "postgrest")()
         for operation in self.operations:
             operation.load()
         return [_named(handler) for _, handler in self._routes.values()]
 
     def handler(self, event: JsonObject, _context: object) -> JsonObject:
-        """The response (payload 2.0) to an API Gateway event; never raises for what a caller sent."""
+        """The response (payload 2.0) to an API Gateway event; never raises, whatever the caller sent."""
         begin(self._service, event)
         return run(self._respond(event))
 
@@ -84,7 +85,7 @@ class Api:
             if error.status >= 500:
                 self._logger.exception("request_failed", operation=operation.id)
             response = problem(error if error.status != 500 else WorkflowEngineError())
-        except Exception:  # the edge: whatever went wrong inside is logged here, and not shown
+        except Exception:  # the edge: an internal error is logged, and not shown to the caller
             code = "internal_error"
             self._logger.exception("request_failed", operation=operation.id)
             response = problem(WorkflowEngineError())
@@ -101,7 +102,7 @@ class Api:
 
 def _sent(response: Response) -> JsonObject:
     headers, text = dict(response.headers), response.text
-    # Each list and view keeps below this; what none has thought of is said in words, not by whoever cannot send it.
+    # Lists and views keep below the limit; any other response becomes a problem, where Lambda would only fail.
     if len(text) > UNMEASURED_CHARACTERS and (size := sent_bytes(text)) > MAX_SENT_BYTES:
         return _sent(problem(LimitExceededError(f"The answer has {size} bytes; {MAX_SENT_BYTES} can be sent.")))
     if response.body is not None:

@@ -1,4 +1,4 @@
-"""The caller of a request, from the authorizer's context alone: never from a body, a path or a header."""
+"""The caller of a request, from the authorizer's context alone: never from the body, path or headers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.json_types import JsonMapping
 
 
 def context_of(actor: Actor) -> dict[str, str]:
-    """The authorizer's context for an actor: what `actor_of` reads back."""
+    """The authorizer's context for an actor, which `actor_of` reads back."""
     return {
         "tenant_id": actor.tenant_id,
         "actor": actor.name,
@@ -21,7 +21,7 @@ def context_of(actor: Actor) -> dict[str, str]:
 def actor_of(event: JsonMapping) -> Actor:
     """The caller in `requestContext.authorizer.lambda`.
 
-    Without a whole context the request never passed the authorizer: `UnauthorizedError`.
+    Raises `UnauthorizedError` for an incomplete context: the request has not passed the authorizer.
     """
     authorizer = event.get("requestContext", {}).get("authorizer") or {}
     context = authorizer.get("lambda") or {}
@@ -32,7 +32,7 @@ def actor_of(event: JsonMapping) -> Actor:
 
 
 def authorise(actor: Actor, role: Role, scope: str | None) -> None:
-    """Passes when the caller may do what needs this role and scope; else raises `ForbiddenError` saying why."""
+    """Raises `ForbiddenError`, with the reason, where the caller lacks this role or scope."""
     if actor.may(role, scope):
         return
     if actor.may(role, None):

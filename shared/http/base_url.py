@@ -1,4 +1,4 @@
-"""Where callers reach this API."""
+"""The base URL of this API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.settings import settings
 
 
 def base_url(event: JsonMapping) -> str:
-    """PUBLIC_URL where it is set, else the domain that the request came in by; without a slash at the end."""
+    """PUBLIC_URL where it is set, else the request's domain; without a slash at the end."""
     configured = settings().public_url
     if configured:
         return configured

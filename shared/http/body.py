@@ -1,4 +1,4 @@
-"""Request bodies: JSON whatever the content type says, at most 1 MiB, into the command's model."""
+"""Parses request bodies into the command's model: JSON, whatever the content type says, at most 1 MiB."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_BODY_BYTES = 1_048_576
 def read_body(event: JsonMapping) -> bytes:
     """The body's bytes as they were sent; empty without one.
 
-    API Gateway hands over base64 where the content type is not text: a form (curl's default), or missing.
+    API Gateway encodes it in base64 where the content type is not text: a form (curl's default), or missing.
     """
     body = event.get("body") or ""
     if event.get("isBase64Encoded"):
@@ -30,8 +30,8 @@ def read_body(event: JsonMapping) -> bytes:
 def parse_body(event: JsonMapping, model: type[Model]) -> Model:
     """The command in the body; no body counts as an empty object.
 
-    Malformed JSON, wrong types and unknown fields are an `InvalidRequestError` with every problem;
-    more than 1 MiB is a `PayloadTooLargeError`.
+    Malformed JSON, wrong types and unknown fields raise `InvalidRequestError` with every problem, more than 1 MiB
+    raises `PayloadTooLargeError`.
     """
     raw = read_body(event)
     if len(raw) > MAX_BODY_BYTES:

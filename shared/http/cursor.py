@@ -1,4 +1,4 @@
-"""Opaque cursors of lists: where the page before ended, so that nothing is skipped or repeated while rows are added."""
+"""Opaque cursors of lists: where the previous page ended, so that added rows cause no gaps or repetitions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from shared.repositories.rows import Keyset
 
 
 def encode_keyset(keyset: Keyset | None) -> str | None:
-    """The cursor of a place in a list ordered by creation; `None`, for the end of the list, stays `None`."""
+    """The cursor of a keyset; `None`, for the end of the list, stays `None`."""
     return None if keyset is None else _encode([keyset.created_at, keyset.id])
 
 
 def decode_keyset(cursor: str | None) -> Keyset | None:
-    """The place that a cursor stands for; anything that is not one of ours raises `InvalidCursorError`.
+    """The keyset in a cursor; anything that `encode_keyset` did not make raises `InvalidCursorError`.
 
-    Both parts go into a filter, so they are checked and brought into their one form first.
+    Both parts go into a filter, so they are validated and normalised first.
     """
     if cursor is None:
         return None
@@ -34,12 +34,12 @@ def decode_keyset(cursor: str | None) -> Keyset | None:
 
 
 def encode_position(position: int | None) -> str | None:
-    """The cursor of a place in a numbered list; `None` stays `None`."""
+    """The cursor of a position in a numbered list; `None` stays `None`."""
     return None if position is None else _encode(position)
 
 
 def decode_position(cursor: str | None) -> int | None:
-    """The number that a cursor stands for, 0 to 2^63 - 1; anything else raises `InvalidCursorError`."""
+    """The position in a cursor, 0 to 2^63 - 1; anything else raises `InvalidCursorError`."""
     if cursor is None:
         return None
     position = _decode(cursor)

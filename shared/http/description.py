@@ -1,4 +1,4 @@
-"""The API's description as it was written from the declarations, which takes no operation's models to serve."""
+"""The API's OpenAPI document as `make catalog` wrote it: serving it imports no models."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ PATH = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 @cache
 def document() -> JsonObject:
-    """The document, which is what `shared.http.openapi` builds; treat it as read-only."""
+    """The document that `shared.http.openapi` built; treat it as read-only."""
     parsed: JsonObject = json.loads(PATH.read_bytes())
     return parsed

@@ -1,4 +1,4 @@
-"""The OpenAPI document as one self-contained page: no script, nothing loaded from elsewhere."""
+"""The OpenAPI document as one self-contained HTML page: no script, no external resources."""
 
 from __future__ import annotations
 

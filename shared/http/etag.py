@@ -1,4 +1,4 @@
-"""Entity tags of aggregates: the version of their stream, so that every change gives a new one."""
+"""ETags of aggregates: the version of their stream, so that every change makes a new one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def etag(stream_version: int) -> str:
 
 
 def check_if_match(request: Request, stream_version: int) -> None:
-    """Passes without an If-Match, or with one that names this version or `*`; else raises `PreconditionFailedError`.
+    """Raises `PreconditionFailedError` for an If-Match header that names neither this version nor `*`.
 
     Weak tags never match (RFC 9110, section 13.1.1).
     """

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: what makes repetitions of a request one."""
+"""The `Idempotency-Key` header, under which a repeated request has an effect only once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ MAX_LENGTH = 255
 
 
 def idempotency_key(headers: Mapping[str, str]) -> str | None:
-    """The key, quoted or not; `None` without one. One that is empty, too long or that cannot be stored raises
-    `InvalidRequestError`.
+    """The key, quoted or not; `None` without one. An empty, too long or unstorable one raises `InvalidRequestError`.
 
     https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/ has it in quotes; many clients do not.
     """

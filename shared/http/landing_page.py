@@ -1,4 +1,4 @@
-"""The page at /console: what is here, and where to go."""
+"""The page at /console, with links to the documentation and health checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of every operation, out of their declarations and models."""
+"""Builds the OpenAPI 3.1 document of all operations from their declarations and models."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ DESCRIPTION = """A multi-tenant, event-sourced workflow engine: signed webhooks 
 Everything is JSON in snake_case; times are RFC 3339 in UTC, ids are UUIDs. Errors are problems (RFC 9457) whose `code`
 is stable. Lists are `{items, next_cursor}`. Unknown fields and parameters are refused by name."""
 _REF = "#/components/schemas/{model}"
-# What API Gateway may answer by itself, with a body of its own.
+# The statuses that API Gateway may return itself, with its own body.
 _BY_GATEWAY = (401, 403, 404, 413, 429, 500, 503)
 
 
 @cache
 def every_operation() -> tuple[Operation, ...]:
-    """All operations of the service, module by module."""
+    """All operations of the service, by module."""
     names = sorted(module.name for module in pkgutil.iter_modules(operation_modules.__path__))
     modules = [import_module(f"{operation_modules.__name__}.{name}") for name in names]
     return tuple(operation for module in modules for operation in getattr(module, "OPERATIONS", ()))
@@ -78,7 +78,7 @@ def build(operations: Iterable[Operation]) -> JsonObject:
 
 
 def possible_errors(operation: Operation) -> list[type[WorkflowEngineError]]:
-    """Every error that an operation can answer, in the order of their status."""
+    """Every error that an operation can return, in the order of their status."""
     errors: list[type[WorkflowEngineError]] = [InvalidRequestError, *operation.errors]
     if (query := operation.parameters) is not None and "cursor" in query.model_fields:
         errors.append(InvalidCursorError)
@@ -145,7 +145,7 @@ def _query_parameters(model: type[Query]) -> list[JsonObject]:
         parameter = {"name": name, "in": "query"}
         if "description" in schema:
             parameter["description"] = schema.pop("description")
-        # An optional parameter is left out, not null.
+        # An optional parameter may be missing, but not null.
         choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
         parameters.append({**parameter, "schema": choices[0] if len(choices) == 1 else schema})
     return parameters
@@ -164,7 +164,7 @@ def _responses(operation: Operation) -> JsonObject:
         response: JsonObject = {"description": codes, "content": content}
         if status in (429, 503):
             response["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
-        # One status can both be an answer and an error; then the answer's own content stands beside the problem.
+        # One status can be both an answer and an error; then both contents are listed.
         existing = responses.get(str(status))
         if existing is not None:
             response["content"].update(existing.get("content", {}))

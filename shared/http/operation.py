@@ -1,4 +1,4 @@
-"""One declaration per operation: the router, the authorisation, the parsing and the OpenAPI document all read it.
+"""One declaration per operation, for the router, authorisation, parsing and the OpenAPI document.
 
 PUBLISH_WORKFLOW = Operation(
     id="publish_workflow",
@@ -12,8 +12,8 @@ PUBLISH_WORKFLOW = Operation(
     errors=(InvalidGraphError, ConflictError),
 )
 
-Models are named, as `module:class`, and imported when they are asked for: a function that starts cold imports those of
-the one operation that it was started for, and never the shapes of answers, which only the document needs.
+Models are named, as `module:class`, and imported on use: a cold start imports those of the one operation that was
+requested, and never the views, which only the document needs.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]
 
 
 class Answer(NamedTuple):
-    """What an operation answers under one status.
+    """An operation's response with one status.
 
     `model` is one of `shared.http.views`; unset: no body. `headers` maps the names of headers that are always sent to
-    what they say. `content_type` other than JSON means that the body is text.
+    their descriptions. With a `content_type` other than JSON the body is text.
     """
 
     description: str
@@ -51,7 +51,7 @@ class Answer(NamedTuple):
 
     @property
     def view(self) -> type[BaseModel] | None:
-        """The shape of the body."""
+        """The model of the body."""
         model: type[BaseModel] | None = resolve_name(f"shared.http.views.{self.model}") if self.model else None
         return model
 
@@ -69,9 +69,9 @@ class Operation(NamedTuple):
 
     `role` unset: open to everyone. `{id}` and every other path parameter that ends in `_id` is a UUID, `{version}` a
     whole number, anything else text. `body` is one of `shared.commands`, unset where none is read; `query` is one of
-    `shared.http.parameters`, unset where no parameter is known. `raw_body` says what a body holds that is taken as it
-    is. `errors` are those beyond what every operation can answer (400, 401, 403, 404 where there is a path parameter,
-    413 where there is a body, 500, 503).
+    `shared.http.parameters`, unset where no parameter is known. `raw_body` describes a body that is taken as it
+    is. `errors` are those beyond what every operation can return (400, 401, 403, 404 with a path parameter, 413 with a
+    body, 500, 503).
     """
 
     id: str
@@ -103,7 +103,7 @@ class Operation(NamedTuple):
         return model
 
     def load(self) -> None:
-        """Imports what a request needs."""
+        """Imports the models that a request needs."""
         _ = self.command, self.parameters
 
     @property

@@ -1,4 +1,4 @@
-"""Lists as they are sent: `{items, next_cursor}`."""
+"""Responses of lists: `{items, next_cursor}`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.repositories.rows import Keyset
 
 
 def paged(page: Page[Keyset] | Page[int]) -> Response:
-    """A 200 with the page's items and an opaque cursor for the page after it (`null` on the last)."""
+    """A 200 with the page's items and an opaque cursor for the next page (`null` on the last)."""
     cursor = encode_keyset(page.next) if isinstance(page.next, Keyset) else encode_position(page.next)
     body: JsonObject = {"items": page.items, "next_cursor": cursor}
     return Response(200, body)

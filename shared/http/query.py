@@ -1,4 +1,4 @@
-"""Query strings into models: known names only, each once."""
+"""Parses query strings into models: known names only, each once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ WHAT = "The query string"
 
 
 def parse_query(event: JsonMapping, model: type[Model] | None) -> Model | None:
-    """The model in the query string, where there is one; unknown, repeated and malformed parameters are an
+    """The model in the query string, `None` without a model; unknown, repeated and malformed parameters raise
     `InvalidRequestError`."""
-    # The raw string: in queryStringParameters a repeated name cannot be told from a comma.
+    # The raw string: queryStringParameters joins repeated names with a comma.
     pairs = parse_qsl(str(event.get("rawQueryString") or ""), keep_blank_values=True, max_num_fields=None)
     parameters = dict(pairs)
     for name, value in parameters.items():

@@ -1,4 +1,4 @@
-"""A request as a handler sees it: already authorised, its path, query and body already parsed."""
+"""A request as a handler gets it: authorised, with its path, query and body parsed."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class Request(NamedTuple):
 
     @property
     def actor(self) -> Actor:
-        """Who asks; on an open operation, where nobody is known, `UnauthorizedError`."""
+        """The caller; raises `UnauthorizedError` on an open operation, which has none."""
         if self.authorised is None:
             raise UnauthorizedError
         return self.authorised
 
     @property
     def tenant_id(self) -> str:
-        """Whose data this is about."""
+        """The caller's tenant."""
         return self.actor.tenant_id
 
     @property
@@ -82,11 +82,11 @@ class Request(NamedTuple):
 
     @property
     def has_body(self) -> bool:
-        """Whether anything was sent, for operations that declare no command."""
+        """Whether a body was sent, for operations that declare no command."""
         return bool(self.event.get("body"))
 
     def read(self, model: type[B]) -> B:
-        """The command in the body, for operations that declare none since it may be something else."""
+        """The command in the body, for operations that declare none since other bodies are allowed too."""
         return parse_body(self.event, model)
 
     def query(self, model: type[Q]) -> Q:
@@ -106,6 +106,6 @@ def _path_value(name: str, value: str) -> str:
             raise InvalidRequestError("The path has a NUL character or half of a surrogate pair.")
         return value
     if not is_uuid(value.lower()):
-        # An id that cannot exist is one that does not exist: nobody learns more from it.
+        # A malformed id is answered like an unknown one.
         raise NotFoundError
     return value.lower()

@@ -1,4 +1,4 @@
-"""Responses: JSON, and problems (RFC 9457). The one table from errors to answers is the error tree itself."""
+"""Responses: JSON, HTML pages, and problems (RFC 9457), whose status and code the error class has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.json_types import JsonObject
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 HTML = "text/html"
-# A page of ours that may hold nothing but itself, is framed nowhere, and tells nobody under which URL it stood.
+# For our pages: no external resources, no framing, no Referer that would leak the URL.
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
@@ -41,17 +41,17 @@ class Response(NamedTuple):
 
 
 def ok(body: object, etag: str | None = None) -> Response:
-    """A 200 with a body, and its version as an ETag where there is one."""
+    """A 200 with a body and, where given, its ETag."""
     return Response(200, body, {"ETag": etag} if etag else {})
 
 
 def created(body: object, location: str, etag: str | None = None) -> Response:
-    """A 201 that says where the new resource is."""
+    """A 201 with the location of the new resource."""
     return Response(201, body, {"Location": location, **({"ETag": etag} if etag else {})})
 
 
 def accepted(body: object, location: str) -> Response:
-    """A 202 that says where the outcome will be."""
+    """A 202 with the location of the future result."""
     return Response(202, body, {"Location": location})
 
 
@@ -66,7 +66,7 @@ def no_content() -> Response:
 
 
 def problem(error: WorkflowEngineError) -> Response:
-    """The error as a problem: `{type, title, status, detail, code, errors?}`, with `Retry-After` where it is known."""
+    """The error as a problem: `{type, title, status, detail, code, errors?}`, with `Retry-After` for 429 and 503."""
     body: JsonObject = {
         # A reference relative to the API itself, whose documentation explains each code.
         "type": f"/docs#{error.code}",

@@ -1,4 +1,4 @@
-"""The pages of a signal's URL: one that asks, with a button that sends, and one that thanks."""
+"""The HTML pages of a signal's URL: a confirmation form, and a thank-you page."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ button{{font:inherit;padding:.6rem 1.4rem}}pre{{white-space:pre-wrap;overflow-wr
 
 
 def asking(name: str, payload: object) -> str:
-    """Asks whether the signal shall be sent, and shows with what. The form goes to this very URL."""
+    """A page that shows the payload and has a button that sends the signal, by a POST to the same URL."""
     shown = "" if payload is None else f"<pre>{html.escape(json.dumps(payload, indent=1, ensure_ascii=False))}</pre>"
     return _page(name, f'{shown}<form method="post"><button>Confirm</button></form>')
 
 
 def thanks(name: str) -> str:
-    """Says that the signal has been sent."""
+    """A page that confirms that the signal was sent."""
     return _page(name, "<p>Thank you. Your answer has been recorded; you can close this page.</p>")
 
 

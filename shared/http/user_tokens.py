@@ -1,8 +1,7 @@
 """Supabase user tokens: JWTs signed with ES256 or RS256, checked against the project's published keys.
 
-The project's key set is cached for ten minutes; a token that names an unknown key has it fetched once more. It is asked
-for at most every ten seconds, however many want it and whatever came of it; while it cannot be fetched, the last copy
-counts for a day. Source: https://supabase.com/docs/guides/auth/jwts
+The project's key set is cached for ten minutes; a token with an unknown key id has it fetched again. It is fetched at
+most every ten seconds, even after a failure; while it cannot be fetched, the last copy is valid for a day. Source: https://supabase.com/docs/guides/auth/jwts
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from shared.settings import Settings
 
 CACHE_SECONDS = 600.0
 REFETCH_SECONDS = 10.0
-# How long the last copy counts while it cannot be fetched anew.
+# How long the last copy is valid while the key set cannot be fetched.
 STALE_SECONDS = 86_400.0
 LEEWAY_SECONDS = 30
 TIMEOUT_SECONDS = 3.0
 MAX_TOKEN_CHARACTERS = 8192
-# A key's type decides its algorithm: a token has no say in it.
+# The key's type decides the algorithm, never the token's header.
 _ALGORITHMS = {"EC": "ES256", "RSA": "RS256"}
 
 
@@ -45,8 +44,8 @@ class UserTokens:
         self._asking = asyncio.Lock()
 
     async def authenticate(self, token: str) -> Actor | None:
-        """The user that the token names; `None` for a token that is not valid, or that names no tenant. Raises
-        `UnavailableError` for one whose key cannot be looked up just now.
+        """The token's user; `None` for an invalid token, or one without a tenant. Raises `UnavailableError` while its
+        key cannot be looked up.
 
         The tenant and the role come from `app_metadata`, which users cannot write; no role means viewer.
         """
@@ -74,7 +73,7 @@ class UserTokens:
         return _actor(claims)
 
     async def _key(self, kid: str) -> JsonObject | None:
-        """The key of this id; `None` where there is none such. Raises `UnavailableError` while nobody can say."""
+        """The key of this id; `None` for an unknown id. Raises `UnavailableError` without a valid key set."""
         if self._age() > CACHE_SECONDS or kid not in self._keys:
             await self._refresh()
         is_current = self._asked_at <= self._fetched_at
@@ -88,7 +87,7 @@ class UserTokens:
         return time.monotonic() - self._fetched_at
 
     async def _refresh(self) -> None:
-        """Fetches the key set, unless that was tried a moment ago; whoever comes meanwhile gets what it brought."""
+        """Fetches the key set, unless that was tried within `REFETCH_SECONDS`. Concurrent callers share one fetch."""
         async with self._asking:
             if time.monotonic() - self._asked_at <= REFETCH_SECONDS:
                 return
@@ -103,7 +102,7 @@ class UserTokens:
 
 
 def _usable(key_set: JsonObject) -> dict[str, JsonObject]:
-    """The keys of a set that tokens may be signed with, by id; what is no key set raises `ValueError`."""
+    """The keys of a set with a supported type, by id; a malformed set raises `ValueError`."""
     keys = key_set.get("keys") if isinstance(key_set, dict) else None
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise ValueError("This is no key set.")
@@ -121,7 +120,7 @@ def _actor(claims: JsonMapping) -> Actor | None:
 
 
 async def _fetch(url: str) -> JsonObject:
-    """The key set there. Raises `UnavailableError`, and `ValueError` for what is no JSON."""
+    """The key set at `url`. Raises `UnavailableError`, and `ValueError` for malformed JSON."""
     import httpx
 
     try:

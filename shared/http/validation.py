@@ -1,4 +1,4 @@
-"""A pydantic model out of untrusted data; everything wrong with it at once, each with its place and a remedy."""
+"""Validates untrusted data into a pydantic model, and reports all problems at once, with pointers and suggestions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ Model = TypeVar("Model", bound="BaseModel")
 
 
 def validated(data: object, model: type[Model], what: str, kind: str = "field") -> Model:
-    """The model's instance in `data`; else `InvalidRequestError`. `what` names the data, `kind` one of its members."""
+    """The model's instance from `data`; raises `InvalidRequestError`. In messages, `what` names the data and `kind` one
+    of its members."""
     from pydantic import ValidationError
 
     try:
@@ -27,7 +28,7 @@ def validated(data: object, model: type[Model], what: str, kind: str = "field") 
 
 
 def unknown(name: str, pointer: str, known: list[str], kind: str) -> Problem:
-    """What is wrong with a member that nobody declared."""
+    """The problem of an unknown member."""
     return Problem(pointer, f"There is no {kind} named {name[:80]!r}.", _suggestion(name[:80], known, kind))
 
 
@@ -60,7 +61,7 @@ def _problem(detail: ErrorDetails, data: object, model: type[BaseModel], kind: s
 
 
 def _path(location: tuple[int | str, ...], data: Any, error_type: str) -> list[int | str]:
-    """The error's place without the names of union members that pydantic puts into it: only what is in the data."""
+    """The error's path in the data, without the names of union members that pydantic adds."""
     path: list[int | str] = []
     for part in location:
         if _leads_on(data, part):

@@ -12,7 +12,7 @@ from shared.repositories.event_store import EventStoreRepository
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Events in order; `position` is where to go on from, also when there were none; `more`: there are more already."""
+    """Events in order; `position` is where to continue, also without events; `more`: there are more already."""
 
     items: list[JsonObject]
     position: int
@@ -27,7 +27,7 @@ async def audit_feed(
     event_type: str | None = None,
     stream_id: str | None = None,
 ) -> Feed:
-    """The tenant's events above sequence number `after`, of one type or stream where given; none is ever skipped."""
+    """The tenant's events after sequence number `after`, of one type or stream where given; none is ever skipped."""
     recorded, position, more = await events.read_feed(tenant_id, after, limit, event_type, stream_id)
     items = fitting([described(event) for event in recorded])
     if len(items) < len(recorded):

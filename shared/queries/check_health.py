@@ -1,4 +1,4 @@
-"""Whether what the service stands on can be reached."""
+"""Whether the service's dependencies can be reached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TIMEOUT_SECONDS = 2.0
 
 
 async def check_health(database: Database, redis: Redis) -> dict[str, str]:
-    """`{supabase: ok, redis: ok}`; else `UnavailableError` that names what did not answer in two seconds."""
+    """`{supabase: ok, redis: ok}`; raises `UnavailableError` that names what did not answer within two seconds."""
     checks: Mapping[str, Awaitable[None]] = {"supabase": _supabase(database), "redis": _redis(redis)}
     answered = dict(zip(checks, await asyncio.gather(*(_reached(check) for check in checks.values())), strict=True))
     down = [name for name, reached in answered.items() if not reached]

@@ -1,4 +1,4 @@
-"""Events as they are shown."""
+"""Events as the API shows them."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ FIELDS = (
 
 
 def described(event: RecordedEvent) -> JsonObject:
-    """Everything about the event but its tenant, which is the reader's own."""
+    """All fields of the event but the tenant, which is the reader's own."""
     return {name: getattr(event, name) for name in FIELDS}

@@ -1,4 +1,4 @@
-"""What ought to have happened by now, as metrics."""
+"""Metrics of runs that are overdue."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from shared.repositories.executions import ExecutionRepository
 
 
 async def overdue(database: Database, executions: ExecutionRepository) -> dict[str, float]:
-    """`{InvariantViolations, OldestDueSeconds}`: how many rules are broken, and for how long the longest due run has
-    been waiting. `StorageUnavailableError` when nobody can tell."""
+    """`{InvariantViolations, OldestDueSeconds}`: how many invariants are violated, and for how long the oldest due run
+    has been due. Raises `StorageUnavailableError`."""
     now = time.time()
     due = await database.select(
         "executions", "wake_at", lambda query: query.lt("wake_at", timestamp(now)).order("wake_at").limit(1)

@@ -14,13 +14,13 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[P]):
-    """Some items; `next` is the place of the last one, or unset when there are no more."""
+    """A page of items; `next` is the keyset or position of its last one, unset when there are no more."""
 
     items: Sequence[JsonMapping]
     next: P | None
 
 
 def keyset_page(rows: Sequence[JsonMapping], limit: int, column: str = "created_at") -> Page[Keyset]:
-    """The page of `limit` rows, out of the `limit + 1` that were asked for to learn whether more follow."""
+    """The page of `limit` rows, from `limit + 1` rows that were read to learn whether more follow."""
     items = rows[:limit]
     return Page(items, Keyset(items[-1][column], items[-1]["id"]) if len(rows) > limit else None)

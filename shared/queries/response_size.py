@@ -1,4 +1,4 @@
-"""Answers that fit: a Lambda function's response may have 6 MB, and one event alone may have many more."""
+"""Keeps responses within a Lambda function's limit of 6 MB: one event alone may be larger."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from collections.abc import Iterable
 from shared.domain.json.values import sent_bytes
 from shared.json_types import JsonObject
 
-# As they are sent; the rest is for the headers, and for what says what is left out.
+# The limit of a body as it is sent; the rest is for headers, and for the marks of omitted values.
 MAX_ANSWER_BYTES = 5_500_000
-# Where something is left out, all that is larger than this is; and nothing is won by leaving out less than this.
+# Once anything is omitted, every value larger than the first is; values smaller than the second are never omitted.
 LARGE_BYTES = 65_536
 LEAST_BYTES = 64
 
 
 def answer_bytes(value: object) -> int:
-    """How many bytes the value takes in an answer."""
+    """How many bytes the value takes in a response."""
     return sent_bytes(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
 
 def fitting(items: list[JsonObject]) -> list[JsonObject]:
-    """As many of the first events as fit into one answer; at least one, without its largest values if need be."""
+    """The first events that fit into one response; at least one, without its largest values if need be."""
     total = 0
     for count, item in enumerate(items):
         total += answer_bytes(item)
         if total > MAX_ANSWER_BYTES:
-            return items[:count] or [_lightened(item)]
+            return items[:count] or [_without_largest(item)]
     return items
 
 
 def omit_largest(answer: JsonObject, parts: Iterable[tuple[JsonObject, str]]) -> bool:
-    """Whether the answer fits, now that of these members of objects in it the large ones are left out if it did not,
-    and of the others as many as must be, the largest first. Each is `null` then, and `<name>_omitted` beside it is
-    true."""
+    """Omits values from an answer that is too large; whether it fits then. `parts` are the (object, name) of the values
+    that may be omitted: all large ones are, and of the others as many as necessary, the largest first. An omitted value
+    becomes `null`, and `<name>_omitted` beside it is true."""
     excess = answer_bytes(answer) - MAX_ANSWER_BYTES
     if excess <= 0:
         return True
@@ -46,8 +46,8 @@ def omit_largest(answer: JsonObject, parts: Iterable[tuple[JsonObject, str]]) ->
     return excess <= 0
 
 
-def _lightened(event: JsonObject) -> JsonObject:
-    """The event with the largest members of its payload, and of the objects right in it, left out."""
+def _without_largest(event: JsonObject) -> JsonObject:
+    """The event without the largest members of its payload, and of the objects directly in it."""
     payload = {name: dict(value) if isinstance(value, dict) else value for name, value in event["payload"].items()}
     shown = {**event, "payload": payload}
     inner = [(value, name) for value in payload.values() if isinstance(value, dict) for name in value]

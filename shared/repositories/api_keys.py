@@ -1,4 +1,4 @@
-"""API keys, and the look-up that the authorizer makes."""
+"""API keys, and the look-up by the authorizer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ COLUMNS = "id,tenant_id,name,role,scopes,status,expires_at,last_used_at,stream_v
 
 
 class ApiKeyRepository:
-    """Reads `api_keys`, and notes their use."""
+    """Reads `api_keys`, and records their use."""
 
     def __init__(self, database: Database) -> None:
         """Uses the process's database connection."""
         self._database = database
 
     async def get(self, tenant_id: str, api_key_id: str) -> ApiKeyRow | None:
-        """The key's row without its hash; `None` when the tenant has none such."""
+        """The key's row without its hash; `None` for an unknown key, also another tenant's."""
         rows: Sequence[ApiKeyRow] = await self._database.select(
             "api_keys", COLUMNS, lambda query: query.eq("tenant_id", tenant_id).eq("id", api_key_id)
         )
@@ -38,12 +38,12 @@ class ApiKeyRepository:
         return [in_service_form(row) for row in rows]
 
     async def for_authorizer(self, api_key_id: str) -> ApiKeyRow | None:
-        """The key of whichever tenant with its `key_hash`: the caller has yet to prove that it holds the key."""
+        """The key of any tenant, with its `key_hash`: the caller is not authenticated yet."""
         rows: Sequence[ApiKeyRow] = await self._database.select(
             "api_keys", f"{COLUMNS},key_hash", lambda query: query.eq("id", api_key_id)
         )
         return in_service_form(rows[0]) if rows else None
 
     async def note_use(self, api_key_id: str, every_seconds: float) -> None:
-        """Notes that the key is used now, unless that was noted within `every_seconds`."""
+        """Records that the key is used now, unless that was recorded within `every_seconds`."""
         await self._database.rpc("use_api_key", {"api_key_id": api_key_id, "every_seconds": every_seconds})

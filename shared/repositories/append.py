@@ -1,4 +1,4 @@
-"""What is written to the event store: an append says it of one stream, and all of a call's make its argument."""
+"""An append: what is written about one stream. All appends of a call become the argument of `append_events`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shared.domain.workflow.state import WorkflowVersionRow
 
 
-# The rows that an append of this stream type brings with it.
+# The read model's table for each stream type.
 _ROWS = {
     "workflow": "workflows",
     "webhook": "webhooks",
@@ -22,13 +22,13 @@ _ROWS = {
     "execution": "executions",
     "secret": "secrets",
 }
-# What an event takes beside its payload: ids, times, names and metadata.
+# About what an event takes beside its payload: ids, times, names and metadata.
 _ENVELOPE_BYTES = 500
 
 
 class StoredPayload(NamedTuple):
-    """An event's payload as the store keeps it: within the event, and where it is a large one, its row of `payloads`
-    without the tenant. `size_bytes` is as how many bytes it counts for whoever holds it."""
+    """An event's payload as the store keeps it: `inline` in the event and, for a large one, `large`, its row of
+    `payloads` without the tenant. `size_bytes` is its estimated size in memory."""
 
     inline: JsonObject
     large: JsonObject | None
@@ -36,7 +36,7 @@ class StoredPayload(NamedTuple):
 
     @property
     def stored_bytes(self) -> int:
-        """What it takes in the store."""
+        """The payload's size in the store."""
         return self.size_bytes if self.large is None else int(self.large["size_bytes"])
 
 
@@ -44,10 +44,11 @@ class Append(NamedTuple):
     """What to write about one stream.
 
     `expected_version` is the stream's version that the writer has seen (0: the stream must not exist). `row` is the
-    aggregate as it is after the events, for its read model; `versions` are rows of `workflow_versions`; `secret` holds
-    the columns of the row that are no facts (`secret`, `previous_secret`, `key_hash`, `value`); `deliveries` are rows
-    of the webhook delivery log; `calls` are the runs that a waiting execution waits for, and `awaiting_id` is the one
-    that waits for this one, which has ended. `encoded` are the events' payloads, where they have been encoded already.
+    aggregate's row in its read model after the events; `versions` are rows of `workflow_versions`; `secret` has the
+    columns that are in no event (`secret`, `previous_secret`, `key_hash`, `value`); `deliveries` are entries of the
+    delivery log; `stored_payloads` are hashes of large payloads that the store has. `calls` are the child runs that a
+    waiting execution waits for; `awaiting_id` is the parent that waits for this execution, which has ended. `encoded`
+    are the events' payloads, if they have been encoded already.
     """
 
     tenant_id: str
@@ -66,15 +67,15 @@ class Append(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """What there is to write, nearly, once it is encoded."""
+        """About how many bytes there are to write, once the payloads are encoded."""
         bodies = sum(len(row.get("body") or "") for row in self.deliveries)
         return bodies + sum(_ENVELOPE_BYTES + stored.stored_bytes for stored in self.encoded)
 
 
 class Appended(NamedTuple):
-    """What became of an append; `version` is the stream's version now.
+    """The result of an append; `version` is the stream's present version.
 
-    `duplicate`: these very events were there already, which is as good as `appended`. `conflict`: somebody else's are.
+    `duplicate`: the same events were stored before, which is as good as `appended`. `conflict`: another writer's were.
     """
 
     stream_id: str
@@ -83,13 +84,13 @@ class Appended(NamedTuple):
 
 
 def stored_payload(event: NewEvent, *, of_run: bool) -> StoredPayload:
-    """The payload as the store keeps it; one that cannot be written as JSON raises `ValueError` or `RecursionError`."""
+    """The payload as the store keeps it; a value that JSON cannot express raises `ValueError` or `RecursionError`."""
     return StoredPayload(*payload.store(event.payload, of_run=of_run))
 
 
 def encoded(append: Append) -> Append:
-    """The same with its payloads encoded, so that its size is known and repeating it encodes nothing again; raises as
-    `stored_payload`."""
+    """The append with its payloads encoded, so that its size is known and a repetition encodes nothing again. Raises
+    what `stored_payload` raises."""
     if append.encoded:
         return append
     of_run = append.stream_type == "execution"
@@ -97,7 +98,7 @@ def encoded(append: Append) -> Append:
 
 
 def append_argument(appends: Sequence[Append]) -> JsonObject:
-    """The argument of `append_events`: flat lists, so that the database walks each once."""
+    """The argument of `append_events`, as flat lists, which the database reads in one pass each."""
     argument: JsonObject = {"streams": [], "events": []}
     payloads: list[JsonObject] = []
     for append in appends:
@@ -116,7 +117,7 @@ def append_argument(appends: Sequence[Append]) -> JsonObject:
 
 
 def call_rows(caller_id: str, execution_ids: Sequence[str]) -> list[JsonObject]:
-    """The rows that say whom a run waits for."""
+    """The rows that say for which child runs a run waits."""
     return [{"execution_id": called, "caller_id": caller_id} for called in execution_ids]
 
 
@@ -144,7 +145,7 @@ def _event(stream_id: str, version: int, event: NewEvent, stored: JsonObject) ->
 
 
 def _rows(append: Append) -> Iterator[tuple[str, Sequence[JsonMapping]]]:
-    """What an append brings along for other tables, by its name in the argument."""
+    """(key in the argument, rows) for each other table that an append writes."""
     if append.row is not None:
         yield _ROWS[append.stream_type], [{**append.row, **append.secret} if append.secret else append.row]
     if append.awaiting_id is not None:

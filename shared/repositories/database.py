@@ -1,8 +1,7 @@
-"""The connection to Supabase: PostgREST calls, their errors in our terms, and safe repetition.
+"""Calls Supabase's PostgREST, translates its errors, and repeats calls that failed.
 
-Only the client of the `supabase` package that speaks to the database is imported here, not the whole package:
-it is on every function's cold path. Every call that goes through `Database` may be repeated: reads change nothing,
-and each write is idempotent in SQL.
+Only the PostgREST client of the `supabase` package is imported, as this is on every function's cold path. Every call
+that goes through `Database` may be repeated: reads change nothing, and each write is idempotent in SQL.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# How long to wait before each repetition: a call is tried once more than there are entries.
+# The pause before each retry: a call is tried once more than there are entries.
 RETRY_DELAYS_SECONDS = (0.02, 0.2)
-# How long a call may take with its repetitions, unless its caller has less time (see `shared.platform.deadline`).
+# The timeout of a call with its retries, unless its caller has less time (see `shared.platform.deadline`).
 TIMEOUT_SECONDS = 10.0
 CONNECT_SECONDS = 3.0
 
-# SQLSTATEs (whole, or their class of two characters) and PostgREST codes that say "later", not "never".
-# A deadlock (40P01) is broken by refusing one of the calls, which may be made again like any other.
+# SQLSTATEs (whole, or their class of two characters) and PostgREST codes of transient errors. A deadlock (40P01) is
+# one: Postgres aborts one of the calls, which may be repeated like any other.
 _UNAVAILABLE = ("08", "40", "53", "57", "55P03", "PGRST000", "PGRST001", "PGRST002", "PGRST003")
-# Those that say so of the store itself, until somebody sees to it: it is read-only (Supabase's disk is full, or its
-# primary has moved), its disk fails, our key or role is not let in, or its schema is older than what is asked of it. No
-# item may pay for that as for what is not acceptable: all would.
+# Codes of a store that needs an operator: it is read-only (Supabase's disk is full, or its primary has moved), its disk
+# fails, our key or role is refused, or its schema is older than the code. They count as unavailable: an item that was
+# refused for its own content is put aside, and here all items would be.
 _OUT_OF_ORDER = ("25", "28", "58", "PGRST2", "PGRST3")
 _INVALID = ("22", "23502", "23514", "PGRST100", "PGRST102")
 _BY_STATUS: dict[str, type[WorkflowEngineError]] = {
@@ -67,7 +66,7 @@ class _Request(Protocol):
 
 
 class Database:
-    """One process's way to Supabase; it keeps its connections, so it belongs to one event loop."""
+    """One process's connection pool to Supabase, which belongs to one event loop."""
 
     def __init__(self, url: str, key: str) -> None:
         """`url` is the project's (`SUPABASE_URL`), `key` its service key."""
@@ -87,19 +86,19 @@ class Database:
 
             self._http = httpx.AsyncClient(
                 base_url=f"{self._url}/rest/v1",
-                timeout=None,  # noqa: S113 -- the transport keeps the time
+                timeout=None,  # noqa: S113 -- the transport has the timeouts
                 transport=StreamTransport(CONNECT_SECONDS, TIMEOUT_SECONDS),
                 trust_env=False,
             )
             headers = {"apikey": self._key, "Authorization": f"Bearer {self._key}"}
-            # Repetition is ours, below: the client's own would repeat reads on top of it.
+            # Retries are in `_repeated`: the client's own would multiply them for reads.
             self._client = AsyncPostgrestClient(
                 f"{self._url}/rest/v1", headers=headers, http_client=self._http, retry_enabled=False
             )
         return self._client
 
     async def rpc(self, function: str, argument: JsonObject) -> Any:
-        """What a database function answers; `argument` is its one jsonb argument."""
+        """The result of a database function; `argument` is its one jsonb argument."""
         return await self._repeated(lambda: self.client.rpc(function, {"argument": argument}))  # type: ignore[dict-item]  # the client's type says str; its body is JSON
 
     async def select(
@@ -113,13 +112,13 @@ class Database:
         return rows
 
     async def close(self) -> None:
-        """Ends the connections; the next call makes new ones."""
+        """Closes the connections; the next call opens new ones."""
         http, self._client, self._http = self._http, None, None
         if http is not None:
             await http.aclose()
 
     async def _repeated(self, build: Callable[[], _Request]) -> Any:
-        """The answer; repetitions share the one call's time, so that a server that hangs is waited for once."""
+        """The result of the first successful try. All share one timeout, so that a hung server is waited for once."""
         try:
             async with asyncio.timeout(seconds_left(TIMEOUT_SECONDS)):
                 for delay in RETRY_DELAYS_SECONDS:
@@ -145,7 +144,7 @@ async def _once(build: Callable[[], _Request]) -> object:
 
 
 def translate(code: object, message: str | None, details: object = None) -> WorkflowEngineError:
-    """The error in our terms for one of PostgREST's (a SQLSTATE, a PGRST code or an HTTP status).
+    """Our error for one of PostgREST's (a SQLSTATE, a PGRST code or an HTTP status).
 
     Source: https://docs.postgrest.org/en/stable/references/errors.html
     """
@@ -175,7 +174,7 @@ _database: Database | None = None
 
 
 def database() -> Database:
-    """This process's `Database`, from its settings."""
+    """This process's `Database`, made from its settings."""
     global _database  # one per process, by design
     if _database is None:
         _database = Database(settings().supabase_url, settings().supabase_key)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 READ_LIMIT = 1000
-# What the payloads of a page that is shown take at most together, unless its first event takes more.
+# The size limit of all payloads of a page; its first event may exceed it.
 PAGE_BYTES = 1_000_000
 
 
@@ -30,26 +30,27 @@ class EventStoreRepository:
 
     @property
     def database(self) -> Database:
-        """The connection, for what else is known of what is recorded here."""
+        """The connection, for callers that query other tables of the store."""
         return self._database
 
-    async def append(self, appends: Sequence[Append], lines: Sequence[DeliveryLogEntry] = ()) -> list[Appended]:
-        """What became of each append, in order: all are judged on their own in one call and one transaction.
+    async def append(self, appends: Sequence[Append], log_entries: Sequence[DeliveryLogEntry] = ()) -> list[Appended]:
+        """The result of each append, in order. All are made in one call and one transaction; a conflict of one leaves
+        the others as they are.
 
-        `lines` are rows of the delivery log for deliveries that started no run; they are written whatever becomes of
-        the appends. Repeating a call changes nothing and answers `duplicate`. A stream may stand in a call once, else
-        it raises `ValueError`; a database that is out of reach raises `StorageUnavailableError`.
+        `log_entries` are entries of the delivery log for deliveries that started no run; they are written whatever the
+        results are. Repeating a call changes nothing and returns `duplicate`. A stream that is twice in a call raises
+        `ValueError`, an unreachable database `StorageUnavailableError`.
         """
         if len({append.stream_id for append in appends}) != len(appends):
             raise ValueError("A stream may stand in a call once; join its appends or send them one after another.")
         argument = append_argument(appends)
-        if lines:
-            argument.setdefault("deliveries", []).extend(lines)
+        if log_entries:
+            argument.setdefault("deliveries", []).extend(log_entries)
         answer = await self._database.rpc("append_secrets" if "secrets" in argument else "append_events", argument)
         return [Appended(**result) for result in answer["results"]]
 
     async def append_one(self, append: Append) -> Appended:
-        """The outcome of a single append; somebody else's events in its place raise `StreamConflictError`."""
+        """The result of a single append; another writer's events in its place raise `StreamConflictError`."""
         (appended,) = await self.append([append])
         if appended.status == "conflict":
             raise StreamConflictError
@@ -58,8 +59,8 @@ class EventStoreRepository:
     async def hold(
         self, append: Append, webhook_id: str, size_bytes: int, most: int, most_bytes: int
     ) -> tuple[str, Appended | None]:
-        """`held` and what became of the append of a run that its webhook holds; where nothing was appended, `full`
-        (it holds `most` runs or `most_bytes`) or the webhook's present status, which is not `holding`."""
+        """Appends a run that its webhook holds back: `held` and the append's result. Where nothing was appended: `full`
+        (it holds `most` runs or `most_bytes` already), or the webhook's present status, which is not `holding`."""
         argument = {
             "webhook_id": webhook_id,
             "execution_id": append.stream_id,
@@ -75,19 +76,19 @@ class EventStoreRepository:
     async def read_stream(
         self, tenant_id: str, stream_id: str, after: int = 0, limit: int = READ_LIMIT
     ) -> list[RecordedEvent]:
-        """The stream's events above version `after`, in order, at most `limit` (1000); none for another tenant's."""
+        """The stream's events after version `after`, in order, at most `limit` (1000); none of another tenant's."""
         return [event_of(row) for row in await self.read_rows(tenant_id, stream_id, after, limit)]
 
     async def read_rows(
         self, tenant_id: str, stream_id: str, after: int = 0, limit: int = READ_LIMIT
     ) -> list[JsonObject]:
-        """The same as rows for `event_of`, whose `payload` is as it is stored: what is in it takes time to be read."""
+        """As `read_stream`, but rows for `event_of` with `payload` as stored, since decoding it takes time."""
         argument = {"tenant_id": tenant_id, "stream_id": stream_id, "after": after, "limit": limit}
         rows: list[JsonObject] = await self._database.rpc("read_stream", argument)
         return rows
 
     async def read_all(self, tenant_id: str, stream_id: str, after: int = 0) -> list[RecordedEvent]:
-        """All of the stream's events above version `after`, in order."""
+        """All events of the stream after version `after`, in order."""
         events = await self.read_stream(tenant_id, stream_id, after)
         page = events
         while len(page) == READ_LIMIT:
@@ -98,8 +99,8 @@ class EventStoreRepository:
     async def read_page(
         self, tenant_id: str, stream_id: str, after: int, limit: int
     ) -> tuple[list[RecordedEvent], bool]:
-        """The stream's first events above version `after`, at most `limit` and about a megabyte, at least one of those
-        that are there; and whether there are more."""
+        """The stream's next events after version `after`, at most `limit` and about a megabyte, but at least one where
+        there are any; and whether there are more."""
         argument = {"tenant_id": tenant_id, "stream_id": stream_id, "after": after, "limit": limit}
         answer = await self._database.rpc("read_stream_page", {**argument, "max_bytes": PAGE_BYTES})
         return [event_of(row) for row in answer["events"]], answer["more"]
@@ -112,10 +113,10 @@ class EventStoreRepository:
         event_type: str | None = None,
         stream_id: str | None = None,
     ) -> tuple[list[RecordedEvent], int, bool]:
-        """The tenant's first events above sequence number `after`, at most `limit` and about a megabyte, at least one
-        of those that are there; the position to go on from; and whether there may be more already.
+        """The tenant's next events after sequence number `after`, at most `limit` and about a megabyte, but at least
+        one where there are any; the position to continue from; and whether there may be more already.
 
-        Reading on from each answer's position misses nothing, whatever is being appended meanwhile.
+        Continuing from each result's position misses no event, whatever is appended meanwhile.
         """
         argument: JsonObject = {"tenant_id": tenant_id, "after": after, "limit": limit, "max_bytes": PAGE_BYTES}
         if event_type is not None:
@@ -126,12 +127,12 @@ class EventStoreRepository:
         return [event_of(row) for row in answer["events"]], answer["position"], answer["more"]
 
     async def read_history(self, after: int = 0, limit: int = READ_LIMIT) -> list[RecordedEvent]:
-        """Every tenant's events above sequence number `after`, in order: for rebuilding read models at rest."""
+        """All tenants' events after sequence number `after`, in order, for rebuilding read models offline."""
         rows = await self._database.rpc("read_history", {"after": after, "limit": limit})
         return [event_of(row) for row in rows]
 
     async def read_outcomes(self, tenant_id: str, execution_ids: Sequence[str]) -> dict[str, RecordedEvent]:
-        """The last event of each of these executions that has ended, by its id."""
+        """The last event of each of these executions that has ended, by execution id."""
         argument = {"tenant_id": tenant_id, "execution_ids": list(execution_ids)}
         events = [event_of(row) for row in await self._database.rpc("read_outcomes", argument)]
         return {event.stream_id: event for event in events}
@@ -139,8 +140,8 @@ class EventStoreRepository:
     async def set_wake_up(
         self, tenant_id: str, execution_id: str, stream_version: int, wake_at: str | None, calls: Sequence[str]
     ) -> None:
-        """Says when a waiting execution is to be looked at again, unless it has got any further; `calls` as in an
-        append."""
+        """Sets when a waiting execution is due, unless its stream has new events since `stream_version`; `calls` as in
+        `Append`."""
         argument = {
             "tenant_id": tenant_id,
             "execution_id": execution_id,
@@ -153,11 +154,11 @@ class EventStoreRepository:
     async def cancel_called(
         self, tenant_id: str, execution_id: str, reason: str | None, actor: str, happened_at: str, *, itself: bool
     ) -> None:
-        """Cancels all executions that this one has called, all the way down, and with `itself` this one too.
+        """Cancels all descendants of this execution and, with `itself`, the execution too.
 
-        Those that have ended stay as they are; repeating it finishes what was left.
+        Executions that have ended stay as they are; repeating it completes an interrupted call.
         """
-        # Here, not above: few that use the store cancel anything.
+        # Imported here: few users of the store cancel anything.
         from shared.events.codec import new_event
         from shared.events.execution import ExecutionCancelled
 
@@ -175,7 +176,7 @@ class EventStoreRepository:
             pass
 
     async def verify_stream(self, tenant_id: str, stream_id: str) -> JsonObject:
-        """`{valid, events_checked, first_difference?}`: whether the stream's hash chain is whole."""
+        """`{valid, events_checked, first_difference?}`: whether the stream's hash chain is intact."""
         verified: JsonObject = await self._database.rpc(
             "verify_stream", {"tenant_id": tenant_id, "stream_id": stream_id}
         )
@@ -183,7 +184,7 @@ class EventStoreRepository:
 
 
 def event_of(row: JsonObject) -> RecordedEvent:
-    """The event in a row, which is this event's alone from now on."""
+    """The event in a row. Changes the row, which must not be used afterwards."""
     row["size_bytes"] = payload.counted_bytes(row["payload"])
     row["payload"] = payload.load(row["payload"])
     return RecordedEvent.from_row(row)

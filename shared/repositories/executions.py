@@ -28,7 +28,7 @@ class ExecutionRepository:
         self._database = database
 
     async def get(self, tenant_id: str, execution_id: str) -> ExecutionRow | None:
-        """The execution's row; `None` when the tenant has none such."""
+        """The execution's row; `None` for an unknown execution, also another tenant's."""
         rows: Sequence[ExecutionRow] = await self._database.select(
             "executions", COLUMNS, lambda query: query.eq("tenant_id", tenant_id).eq("id", execution_id)
         )
@@ -62,8 +62,8 @@ class ExecutionRepository:
         return [in_service_form(row) for row in rows]
 
     async def held_workflows(self, tenant_id: str, webhook_id: str) -> Sequence[str]:
-        """The workflows of the runs that the webhook holds until it is active again: its own, unless it was another's
-        when some of them came."""
+        """The ids of the workflows whose runs the webhook holds until it is active again: usually one, more where the
+        webhook was moved to another workflow meanwhile."""
         workflow_ids: Sequence[str] = ()
 
         def another(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:

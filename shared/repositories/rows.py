@@ -18,7 +18,7 @@ Row = TypeVar("Row", bound=JsonMapping)
 
 
 class Keyset(NamedTuple):
-    """A place in a list that is ordered by creation, newest first: the last row that was seen."""
+    """The last row of a page, in a list ordered by creation, newest first."""
 
     created_at: str
     id: str
@@ -39,8 +39,7 @@ def page(
 ) -> AsyncSelectRequestBuilder:
     """The query for the `limit` newest rows, older than `before` where it is given. Stable while rows are added.
 
-    Postgres begins in the index where a plain bound says so; of the alternatives alone it would make a filter, and
-    walk over all that is newer.
+    The plain upper bound lets Postgres start within the index; with the `or` alone it would scan all newer rows.
     """
     if before is not None:
         query = query.lte(column, before.created_at).or_(

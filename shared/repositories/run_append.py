@@ -1,4 +1,4 @@
-"""What to write about a run: its row, and whom it waits for or who waits for it, follow from its state."""
+"""Makes the append of a run: its row, the child runs it waits for and the parent that waits follow from its state."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from shared.repositories.append import Append, StoredPayload
 if TYPE_CHECKING:
     from shared.domain.webhook.delivery_log import DeliveryLogEntry
 
-# A drain is told of a run right after it is stored. Were it due at once, each sweep would claim, write and enqueue a
-# backlog that is in the queue already.
+# A run is enqueued right after it is stored. If it were due at once, each sweep would claim the backlog, and enqueue
+# again what is in the queue already.
 FIRST_DUE_SECONDS = 10.0
 
 
@@ -29,10 +29,10 @@ def run_append(
     encoded: Sequence[StoredPayload] = (),
     is_at_work: bool = False,
 ) -> Append:
-    """The append of a run's last events, which are in its state already.
+    """The append of a run's last events, which have been applied to `state`.
 
-    `wake_at` overrides when somebody must look at an unfinished run again. `is_at_work`: somebody will say whom the run
-    waits for when it rests. The rest is as in `Append`.
+    `wake_at` overrides when an unfinished run is due. `is_at_work`: the drain goes on with the run, and will write for
+    which child runs it waits when it is parked. The rest is as in `Append`.
     """
     return Append(
         tenant_id=state.tenant_id,
@@ -57,9 +57,9 @@ def first_append(
     stored_payloads: frozenset[str] = frozenset(),
     due_in_seconds: float = FIRST_DUE_SECONDS,
 ) -> Append:
-    """The append of the events with which a run begins, as in `run_append`; at least one.
+    """The append of a run's first events, at least one; the rest is as in `run_append`.
 
-    The run is due in `due_in_seconds`: where no hint reaches a drain, its sweep finds it then.
+    The run is due in `due_in_seconds`: if it could not be enqueued, the sweep finds it then.
     """
     state = ExecutionState(execution_id, tenant_id)
     for event in events:

@@ -1,4 +1,4 @@
-"""Schedules of published workflows, and the ticks that they wait for."""
+"""Schedules of published workflows, with their next ticks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = "node_id,version,cron,timezone,next_at"
 
 
 class ScheduleRepository:
-    """Reads `schedules` and moves them on; publishing a workflow writes them, and `claim_due` finds those due."""
+    """Reads and advances `schedules`; publishing a workflow writes them, and `claim_due` claims the due ones."""
 
     def __init__(self, database: Database) -> None:
         """Uses the process's database connection."""

@@ -1,4 +1,4 @@
-"""Tenants' secrets: their names and dates, and for effects their encrypted values."""
+"""Tenants' secrets: names and dates, and for effects the encrypted values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SecretRepository:
         self._database = database
 
     async def get(self, tenant_id: str, name: str) -> SecretRow | None:
-        """The secret's row without its value, deleted ones too; `None` when the tenant never had it."""
+        """The secret's row without its value, deleted or not; `None` when the tenant never had it."""
         rows: Sequence[SecretRow] = await self._database.select(
             "secrets", COLUMNS, lambda query: query.eq("tenant_id", tenant_id).eq("name", name)
         )
@@ -46,7 +46,7 @@ class SecretRepository:
         )
 
     async def values(self, tenant_id: str, names: Sequence[str]) -> dict[str, str]:
-        """The encrypted values by name; those that there are none of are left out."""
+        """The encrypted values by name; unknown names are left out."""
         rows = await self._database.select(
             "secrets",
             "name,value",

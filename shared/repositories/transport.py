@@ -1,12 +1,12 @@
-"""HTTP/1.1 over asyncio's streams, for the one server that every function speaks to, as a transport of httpx.
+"""An httpx transport for the one server that every function calls: HTTP/1.1 over asyncio's streams.
 
-httpx's own transport brings httpcore, h11 and anyio, a tenth of a cold start, and spends a millisecond of processor
-time on a call. This one does what PostgREST needs: requests with whole bodies, connections that are kept, and no
-proxies, upgrades or pipelines. What comes back is read by llhttp, Node's parser (docs/adr/0009-transport.md).
+httpx's own transport imports httpcore, h11 and anyio, a tenth of a cold start, and spends a millisecond of processor
+time on a call. This one does what PostgREST needs: requests with whole bodies and a pool of kept connections, without
+proxies, upgrades or pipelining. Responses are parsed by llhttp, Node's parser (docs/adr/0009-transport.md).
 
-Whatever goes wrong on a connection ends it and is an `httpx.TransportError`. A kept connection may have died while the
-function was frozen: a request that gets not one byte of an answer on it is sent again on a new one, which everything
-that is asked here bears (see `Database`).
+Any error on a connection closes it and raises an `httpx.TransportError`. A kept connection may have died while the
+function was frozen: a request that got no byte of a response on it is sent again on a new one, which is safe since all
+calls are idempotent (see `Database`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import httptools
 import httpx
 
-# How long the other side may be silent before a kept connection is not trusted any more; servers close after a minute.
+# How long a kept connection may be idle before it is replaced; servers close theirs after a minute.
 KEPT_SECONDS = 50.0
 MAX_CONNECTIONS = 16
 MAX_HEADER_BYTES = 65_536
@@ -57,7 +57,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
             raise httpx.ReadTimeout("The server takes too long.", request=request) from error
 
     async def aclose(self) -> None:
-        """Ends the kept connections."""
+        """Closes the kept connections."""
         connections, self._kept = self._kept, []
         for connection in connections:
             connection.writer.close()
@@ -106,7 +106,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
         except (OSError, EOFError, httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             connection.writer.close()
             raise httpx.ReadError(str(error) or type(error).__name__, request=request) from error
-        except BaseException:  # cancelled in the midst of an answer: whoever came next would read the rest of it
+        except BaseException:  # cancelled within a response: the next request would read the rest of it
             connection.writer.close()
             raise
         connection.used_at = time.monotonic()
@@ -118,11 +118,11 @@ class StreamTransport(httpx.AsyncBaseTransport):
 
 
 class _DeadError(Exception):
-    """The connection was closed before the first byte of an answer."""
+    """The connection was closed before the first byte of a response."""
 
 
 class _Answer:
-    """An answer as its parser tells of it; `headers` are pairs of names and values."""
+    """A response, filled in by its parser's callbacks; `headers` are pairs of names and values."""
 
     def __init__(self, has_no_body: bool) -> None:
         self.status, self.headers, self.body = 0, list[tuple[bytes, bytes]](), bytearray()
@@ -131,7 +131,7 @@ class _Answer:
         self._parser = httptools.HttpResponseParser(self)
 
     def take(self, data: bytes) -> None:
-        """The next bytes of the connection; none at its end, where an answer without a length is complete."""
+        """Parses the next bytes of the connection; none at its end, which completes a response without a length."""
         if data:
             self._parser.feed_data(data)
         elif self._lasts_until_the_end:
@@ -140,7 +140,7 @@ class _Answer:
             raise EOFError("The connection ended within an answer.")
 
     def close(self) -> None:
-        """Lets go of the parser, which holds this answer as well: a cycle would stay until Python looks for garbage."""
+        """Drops the parser, which refers to this response: the cycle would stay until the next garbage collection."""
         del self._parser
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -161,7 +161,7 @@ class _Answer:
     def on_message_complete(self) -> None:
         if self.is_begun:
             self._end()
-        else:  # an interim answer, such as early hints; the one that counts follows
+        else:  # an interim response, such as early hints; the final one follows
             self.headers.clear()
 
     def _end(self) -> None:
@@ -199,7 +199,7 @@ async def _receive(connection: _Connection, has_no_body: bool) -> _Answer:
 
 
 async def _read(connection: _Connection, unheard: bool) -> bytes:
-    """The next bytes; none at the connection's end, which is `_DeadError` if there never were any."""
+    """The next bytes, empty at the connection's end; raises `_DeadError` if that comes before the first byte."""
     try:
         read = await connection.reader.read(READ_BYTES)
     except ConnectionError as error:

@@ -35,7 +35,7 @@ class WebhookRepository:
         self._database = database
 
     async def get(self, tenant_id: str, webhook_id: str) -> WebhookRow | None:
-        """The webhook without its secrets; `None` when the tenant has none such."""
+        """The webhook without its secrets; `None` for an unknown webhook, also another tenant's."""
         rows: Sequence[WebhookRow] = await self._database.select(
             "webhooks",
             COLUMNS,
@@ -60,8 +60,7 @@ class WebhookRepository:
     async def of_workflow(
         self, tenant_id: str, workflow_id: str, limit: int, after_id: str | None = None
     ) -> Sequence[IntakeWebhookRow]:
-        """The workflow's webhooks with their encrypted secrets, by id, from `after_id` on: what intake needs to know
-        again."""
+        """The workflow's webhooks with their encrypted secrets, ordered by id, after `after_id`: for intake's cache."""
 
         def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
             query = query.eq("tenant_id", tenant_id).eq("workflow_id", workflow_id).neq("status", "deleted")
@@ -71,9 +70,9 @@ class WebhookRepository:
         return [in_service_form(row) for row in rows]
 
     async def for_intake(self, webhook_id: str) -> IntakeWebhookRow | None:
-        """The webhook of whichever tenant, with its encrypted secrets and its workflow's `published_version`.
+        """The webhook of any tenant, with its encrypted secrets and its workflow's `published_version`.
 
-        The one read without a tenant: a delivery names only the webhook, and the row says whose it is.
+        Read without a tenant, as a delivery names only the webhook; the row says whose it is.
         """
         row: IntakeWebhookRow | None = await self._database.rpc("webhook_for_intake", {"id": webhook_id})
         return in_service_form(row) if row else None
@@ -111,7 +110,7 @@ class WebhookRepository:
         return [in_service_form(row) for row in rows]
 
     async def delivery(self, tenant_id: str, webhook_id: str, delivery_id: str) -> DeliveryRow | None:
-        """One delivery of the webhook; `None` when there is none such."""
+        """One delivery of the webhook; `None` for an unknown one."""
         rows: Sequence[DeliveryRow] = await self._database.select(
             "webhook_deliveries",
             DELIVERY,
@@ -127,6 +126,5 @@ class WebhookRepository:
         return rows[0]["body"] if rows else None
 
     async def record(self, deliveries: Sequence[DeliveryLogEntry]) -> None:
-        """Writes lines of deliveries that started no run, each once by its id, with their bodies where they are
-        there."""
+        """Writes log entries of deliveries that started no run, each once by its id, with their bodies if set."""
         await self._database.rpc("record_deliveries", {"deliveries": list(deliveries)})

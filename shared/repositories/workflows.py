@@ -1,4 +1,4 @@
-"""Workflows and their versions, as they are now."""
+"""Workflows and their versions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WorkflowRepository:
         self._database = database
 
     async def get(self, tenant_id: str, workflow_id: str) -> WorkflowRow | None:
-        """The workflow with its graph and `stream_version`, archived ones too; `None` when the tenant has none such."""
+        """The workflow with its graph and `stream_version`, archived or not; `None` for an unknown one."""
         rows: Sequence[WorkflowRow] = await self._database.select(
             "workflows", WHOLE, lambda query: query.eq("tenant_id", tenant_id).eq("id", workflow_id)
         )
@@ -60,7 +60,7 @@ class WorkflowRepository:
         return [in_service_form(row) for row in rows]
 
     async def known(self, tenant_id: str, workflow_ids: Collection[str]) -> set[str]:
-        """Those of these ids that are the tenant's workflows and not archived."""
+        """The ids among these that are the tenant's workflows and not archived."""
         rows = await self._database.select(
             "workflows",
             "id",
@@ -69,7 +69,7 @@ class WorkflowRepository:
         return {row["id"] for row in rows}
 
     async def version(self, tenant_id: str, workflow_id: str, version: int) -> WorkflowVersionRow | None:
-        """One saved graph, published or not; `None` when there is none such."""
+        """One saved version, published or not; `None` for an unknown one."""
         rows: Sequence[WorkflowVersionRow] = await self._database.select(
             "workflow_versions",
             VERSION,
@@ -80,7 +80,7 @@ class WorkflowRepository:
     async def versions(
         self, tenant_id: str, workflow_id: str, limit: int, before: int | None = None
     ) -> Sequence[WorkflowVersionRow]:
-        """The published graphs, newest version first, below `before` where it is given."""
+        """The published versions, newest first, before version `before` where it is given."""
 
         def configure(query: AsyncSelectRequestBuilder) -> AsyncSelectRequestBuilder:
             query = query.eq("tenant_id", tenant_id).eq("workflow_id", workflow_id).not_.is_("published_at", "null")
@@ -95,5 +95,5 @@ class WorkflowRepository:
 def _literal(text: str) -> str:
     """The text with the pattern characters of `ilike` taken literally, PostgREST's `*` among them."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    # PostgREST turns every * into %, and knows no escape for it: any one character is the nearest that can be asked.
+    # PostgREST turns every * into %, without an escape for it: _, which matches any one character, comes closest.
     return escaped.replace("*", "_")

@@ -1,1 +1,1 @@
-"""The shapes of answers, which only the description needs."""
+"""The shapes of responses. Only the OpenAPI document uses them: responses are not validated against them."""

@@ -1,4 +1,4 @@
-"""What the shapes of answers share. They describe; answers are not run through them."""
+"""What the shapes of responses share. They document responses, which are not validated against them."""
 
 from __future__ import annotations
 

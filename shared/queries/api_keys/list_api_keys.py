@@ -19,5 +19,5 @@ async def list_api_keys(
 
 
 def view(row: JsonMapping) -> JsonObject:
-    """What is shown of a key's row."""
+    """The key as the API shows it."""
     return {name: row.get(name) for name in FIELDS}

@@ -1,4 +1,4 @@
-"""What does this run answer, once it has come so far?"""
+"""Wait for a run's reply."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from shared.queue.reply_channel import ReplyChannel
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
 
-# The store is looked at after each turn: a run that went on without its first job tells nobody.
+# The store is read after each turn: a run that was resumed by another job than its first publishes no reply.
 FIRST_TURN_SECONDS = 0.25
 LONGEST_TURN_SECONDS = 2.0
-# One of the two may hang: the other is asked again after this.
+# The timeout of reading the store, so that Redis is asked again if the store hangs.
 STORE_SECONDS = 2.0
 
 
@@ -30,13 +30,13 @@ async def await_answer(
     execution_id: str,
     wait_seconds: float,
 ) -> JsonObject | None:
-    """The run's answer, `{response}` or `{status, output}`, waited for this long; `None` when there is none by then.
+    """The run's reply, `{response}` or `{status, output}`; `None` when there is none within `wait_seconds`.
 
-    The drain tells it through Redis. Where Redis is out of reach, or knows nothing, the store has it.
+    The drain publishes it through Redis. If Redis is unreachable, or has no reply, the store is read.
     """
     deadline, turn, seen = time.monotonic() + wait_seconds, FIRST_TURN_SECONDS, 0
     while (left := deadline - time.monotonic()) > 0:
-        reply = await _told(answers, execution_id, min(turn, left))
+        reply = await _published_reply(answers, execution_id, min(turn, left))
         if reply is not None and "stored" not in reply:
             return reply
         try:
@@ -49,12 +49,12 @@ async def await_answer(
                         return answer
                     seen = row["stream_version"]
         except StorageUnavailableError:
-            pass  # the run is accepted, and the answer may still come through Redis
+            pass  # the run is accepted, and its reply may still come through Redis
         turn = min(turn * 2, LONGEST_TURN_SECONDS)
     return None
 
 
-async def _told(answers: ReplyChannel, execution_id: str, seconds: float) -> JsonObject | None:
+async def _published_reply(answers: ReplyChannel, execution_id: str, seconds: float) -> JsonObject | None:
     try:
         text = await answers.wait(execution_id, seconds)
     except (QueueUnavailableError, QueueError):

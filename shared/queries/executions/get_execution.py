@@ -1,4 +1,4 @@
-"""How is this run doing, or how was it at some point?"""
+"""One run: its present state, or its state at an earlier point."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.queries.response_size import MAX_ANSWER_BYTES, answer_bytes, omit_la
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.workflows import WorkflowRepository
 
-# What is left of nodes' messages in an answer that would not fit without its outputs either.
+# To how many characters nodes' error messages are cut in a response that is too large even without outputs.
 SHORT_MESSAGE_CHARACTERS = 200
 
 
@@ -26,17 +26,17 @@ async def get_execution(
     execution_id: str,
     at: int | None = None,
 ) -> JsonObject:
-    """The run as its events up to sequence number `at` (unset: all) leave it, with every node of its graph.
+    """The run after its events up to sequence number `at` (unset: all), with every node of its graph.
 
-    A delivery that was accepted and not yet begun is `queued`. Raises `NotFoundError` for another tenant's run, and
-    where `at` lies before the first event.
+    A delivery that was accepted and not yet started is `queued`. Raises `NotFoundError`, also where `at` is before the
+    first event.
     """
     recorded = await events.read_all(tenant_id, execution_id)
     if not recorded:
         delivery = await queued_delivery(peek, tenant_id, execution_id)
         if delivery is not None:
             return _fitted(_described(_queued(tenant_id, execution_id, delivery), []))
-        # Between the two looks a drain may have begun the run, and even ended it.
+        # Between the two reads a drain may have started the run, and even ended it.
         recorded = await events.read_all(tenant_id, execution_id)
     state = fold(event for event in recorded if at is None or event.sequence_number <= at)
     if state is None:
@@ -54,14 +54,14 @@ def _described(state: ExecutionState, node_ids: list[str]) -> JsonObject:
 
 
 def _queued(tenant_id: str, execution_id: str, delivery: DeliveryRecord) -> ExecutionState:
-    """The run as its first event will leave it."""
+    """The run as it will be after its first event."""
     state = ExecutionState(execution_id, tenant_id)
     apply(state, queued(delivery), delivery["received_at"])
     return state
 
 
 def _fitted(execution: JsonObject) -> JsonObject:
-    """The answer without its largest values where it would be too large; each is in the run's events."""
+    """The run, without its largest values where it is too large; those are in its events."""
     if answer_bytes(execution) <= MAX_ANSWER_BYTES:
         return execution
     bodies = []

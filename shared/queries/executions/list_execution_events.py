@@ -1,4 +1,4 @@
-"""What happened in this run, and what happens next?"""
+"""The events of a run, also those that come next."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.repositories.executions import ExecutionRepository
 
 FIRST_POLL_SECONDS = 0.05
 LONGEST_POLL_SECONDS = 0.5
-# What the database's column can hold.
+# The largest value of the database's column.
 HIGHEST_VERSION = 2**31 - 1
 
 
@@ -30,17 +30,17 @@ async def list_execution_events(
     limit: int,
     wait_seconds: float = 0,
 ) -> Page[int]:
-    """The run's events above version `after`, in order.
+    """The run's events after version `after`, in order.
 
-    Where there are none, waits up to `wait_seconds` for what comes next, unless the run has ended.
-    Raises `NotFoundError` when the tenant has no such run, queued ones included.
+    Where there are none, waits up to `wait_seconds` for the next ones (long polling), unless the run has ended.
+    Raises `NotFoundError` for an unknown run; a queued one is known.
     """
     after = min(after, HIGHEST_VERSION)
     deadline = time.monotonic() + wait_seconds
     recorded, more = await events.read_page(tenant_id, execution_id, after, limit)
     if not recorded:
         more_may_come = await _more_may_come(executions, peek, tenant_id, execution_id, after)
-        pause = 0.0  # what happened since the first look is there already
+        pause = 0.0  # events since the first read are there already
         while more_may_come and not recorded and time.monotonic() + pause < deadline:
             await asyncio.sleep(pause)
             pause = min(max(pause * 1.5, FIRST_POLL_SECONDS), LONGEST_POLL_SECONDS)
@@ -52,12 +52,12 @@ async def list_execution_events(
 async def _more_may_come(
     executions: ExecutionRepository, peek: Peek, tenant_id: str, execution_id: str, after: int
 ) -> bool:
-    """Whether events above version `after` are there by now, or may still be appended."""
+    """Whether there are events after version `after` by now, or may be later."""
     row = await executions.get(tenant_id, execution_id)
     if row is None:
         if await queued_delivery(peek, tenant_id, execution_id) is not None:
             return True
-        # Between the two looks a drain may have begun the run, and even ended it.
+        # Between the two reads a drain may have started the run, and even ended it.
         row = await executions.get(tenant_id, execution_id)
     if row is None:
         raise NotFoundError("There is no such execution.")

@@ -1,4 +1,4 @@
-"""Which runs were there?"""
+"""A tenant's runs."""
 
 from __future__ import annotations
 

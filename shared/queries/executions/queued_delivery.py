@@ -1,4 +1,4 @@
-"""Is this run still only in the queue?"""
+"""The accepted delivery of a run that is only in the queue so far."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Peek = Callable[[str], Awaitable[ExecutionJob | None]]
 
 
 async def queued_delivery(peek: Peek, tenant_id: str, execution_id: str) -> DeliveryRecord | None:
-    """The accepted delivery that this run will begin with; `None` where none of the tenant's waits under this id.
+    """The accepted delivery that will start this run; `None` where the tenant has none under this id.
 
-    Between its `202` and its first event, an accepted delivery is in Redis alone.
+    Between its `202` response and its first event, an accepted delivery is in Redis alone.
     """
     job = await peek(execution_id)
     return job.delivery if job is not None and job.tenant_id == tenant_id else None

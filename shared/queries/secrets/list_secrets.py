@@ -19,5 +19,5 @@ async def list_secrets(
 
 
 def view(row: JsonMapping) -> JsonObject:
-    """What is shown of a secret's row."""
+    """The secret as the API shows it."""
     return columns(row, FIELDS)

@@ -1,4 +1,4 @@
-"""What exactly was delivered?"""
+"""One delivery with its body."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from shared.queries.webhooks.get_webhook import get_webhook
 from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.webhooks import WebhookRepository
 
-# What is left out where there is none.
+# Fields that are left out where they are null.
 ABSENT = ("reason", "execution_id", "method", "query", "verified")
 
 
 async def get_delivery(
     webhooks: WebhookRepository, events: EventStoreRepository, tenant_id: str, webhook_id: str, delivery_id: str
 ) -> JsonObject:
-    """The delivery, with its `body`: from the first event of the run that it started, else from its bytes. Those are
-    `raw_body` in base64, where they were kept. A body that would not fit into an answer is left out, `body_omitted`.
+    """The delivery with its `body`: from the first event of the run that it started, else from its stored bytes. Those
+    are `raw_body`, in base64, where they were kept. A body that is too large for a response is omitted
+    (`body_omitted`).
 
-    `NotFoundError` when the tenant has no such webhook, or the webhook no such delivery.
+    Raises `NotFoundError` for an unknown webhook or delivery.
     """
     await get_webhook(webhooks, tenant_id, webhook_id)
     row = await webhooks.delivery(tenant_id, webhook_id, delivery_id)
@@ -37,7 +38,7 @@ async def get_delivery(
         first = await events.read_stream(tenant_id, row["execution_id"], limit=1)
         if first and first[0].event_type == "ExecutionQueued":
             shown["body"] = first[0].payload["trigger"].get("body")
-    # The bytes as they came always fit.
+    # The raw bytes always fit.
     omit_largest(shown, [(shown, "body")] if "body" in shown else [])
     return shown
 

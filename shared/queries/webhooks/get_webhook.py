@@ -1,4 +1,4 @@
-"""Which webhook is this?"""
+"""One webhook."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 async def get_webhook(webhooks: WebhookRepository, tenant_id: str, webhook_id: str) -> WebhookRow:
-    """The webhook's row without its secrets; `NotFoundError` when the tenant has none such."""
+    """The webhook's row without its secrets; raises `NotFoundError` for an unknown one."""
     row = await webhooks.get(tenant_id, webhook_id)
     if row is None:
         raise NotFoundError
@@ -21,7 +21,7 @@ async def get_webhook(webhooks: WebhookRepository, tenant_id: str, webhook_id: s
 
 
 def view(row: JsonMapping, base_url: str) -> JsonObject:
-    """The webhook as the API shows it; `base_url` is where its provider reaches us."""
+    """The webhook as the API shows it; `base_url` is where its provider reaches this service."""
     return {
         "id": row["id"],
         "name": row["name"],

@@ -1,4 +1,4 @@
-"""What was delivered to this webhook?"""
+"""The delivery log of a webhook."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ async def list_deliveries(
     until: str | None = None,
     event_type: str | None = None,
 ) -> Page[Keyset]:
-    """The webhook's delivery log, newest first, received from `since` on and before `until`; `NotFoundError` when the
-    tenant has no such webhook."""
+    """The webhook's delivery log, newest first, received from `since` on and before `until`. Raises `NotFoundError` for
+    an unknown webhook."""
     await get_webhook(webhooks, tenant_id, webhook_id)
     rows = await webhooks.deliveries(
         tenant_id, webhook_id, limit + 1, before, verdict, since=since, until=until, event_type=event_type

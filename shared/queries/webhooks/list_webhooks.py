@@ -1,4 +1,4 @@
-"""Which webhooks are there?"""
+"""A tenant's webhooks."""
 
 from __future__ import annotations
 

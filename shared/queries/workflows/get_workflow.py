@@ -1,4 +1,4 @@
-"""One workflow, and the shape in which every answer shows it."""
+"""One workflow, and its view in all responses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIELDS = (
 
 
 async def get_workflow(workflows: WorkflowRepository, tenant_id: str, workflow_id: str) -> WorkflowRow:
-    """The tenant's workflow, archived ones too, with `stream_version`; else `NotFoundError`."""
+    """The tenant's workflow, archived or not, with `stream_version`; raises `NotFoundError`."""
     row = await workflows.get(tenant_id, workflow_id)
     if row is None:
         raise NotFoundError("There is no such workflow.")
@@ -37,5 +37,5 @@ async def get_workflow(workflows: WorkflowRepository, tenant_id: str, workflow_i
 
 
 def view(row: JsonMapping) -> JsonObject:
-    """What is shown of a workflow's row: all of it but our own bookkeeping."""
+    """The workflow as the API shows it: its row without internal columns."""
     return columns(row, FIELDS)

@@ -17,7 +17,7 @@ MAX_VERSION = 2**31 - 1
 async def get_workflow_version(
     workflows: WorkflowRepository, tenant_id: str, workflow_id: str, version: str
 ) -> WorkflowVersionRow:
-    """One published version; a draft's version, and a text that is no version, are a `NotFoundError`."""
+    """One published version; an unpublished one, or a malformed number, raises `NotFoundError`."""
     number = int(version) if version.isascii() and version.isdigit() and len(version) <= 10 else 0
     row = await workflows.version(tenant_id, workflow_id, number) if 0 < number <= MAX_VERSION else None
     if row is None or row["published_at"] is None:

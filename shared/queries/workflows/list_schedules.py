@@ -1,4 +1,4 @@
-"""When does a workflow run by itself next?"""
+"""A workflow's schedules, with their next ticks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def list_schedules(
 ) -> list[ScheduleRow]:
     """`{node_id, version, cron, timezone, next_at}` of the published schedule triggers, by node id.
 
-    Raises `NotFoundError` for a workflow that is not the tenant's.
+    Raises `NotFoundError` for an unknown workflow.
     """
     await get_workflow(workflows, tenant_id, workflow_id)
     return [row for row in await schedules.list(tenant_id, workflow_id) if row["next_at"] is not None]

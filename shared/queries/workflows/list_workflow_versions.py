@@ -10,7 +10,7 @@ from shared.repositories.workflows import WorkflowRepository
 async def list_workflow_versions(
     workflows: WorkflowRepository, tenant_id: str, workflow_id: str, limit: int, before: int | None = None
 ) -> Page[int]:
-    """Published versions with their graphs, the newest first; a workflow that is not the tenant's: `NotFoundError`."""
+    """Published versions with their graphs, newest first; raises `NotFoundError` for an unknown workflow."""
     await get_workflow(workflows, tenant_id, workflow_id)
     rows = await workflows.versions(tenant_id, workflow_id, limit + 1, before)
     items = rows[:limit]
