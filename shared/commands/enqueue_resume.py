@@ -15,11 +15,11 @@ HINT_SECONDS = 3.0
 
 
 async def enqueue_resume(
-    services: Services, tenant_id: str, *execution_ids: str, client_is_waiting: bool = False, again: bool = False
+    services: Services, tenant_id: str, *execution_ids: str, client_is_waiting: bool = False, signalled: bool = False
 ) -> None:
     """Puts the runs into the queue. Best effort: they are stored, and the sweep finds them by their rows otherwise.
-    `client_is_waiting`: a client waits for their reply. `again`: something that they wait for has happened, so that a
-    job which is active now must run once more."""
+    `client_is_waiting`: a client waits for their reply. `signalled`: something that they wait for has happened, so that
+    a job which is active now must run once more."""
     from shared.queue.job import ExecutionJob
     from shared.queue.wake import wake_drain
 
@@ -29,7 +29,7 @@ async def enqueue_resume(
     ]
     try:
         with within(HINT_SECONDS):
-            if not await services.producer.enqueue(jobs, again):
+            if not await services.producer.enqueue(jobs, signalled):
                 await wake_drain(services.live_drains)
     except (QueueUnavailableError, QueueError):
         logger.warning("execution_not_enqueued", extra={"execution_ids": list(execution_ids)})

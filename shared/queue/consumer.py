@@ -63,7 +63,7 @@ class JobConsumer:
         """Whether somebody waits for the answer of an execution that goes on. What has happened so far is no reason any
         more to look at it again."""
         async with in_time(), self._client.pipeline(transaction=False) as pipeline:
-            pipeline.delete(self._keys.again(execution_id))
+            pipeline.delete(self._keys.signalled(execution_id))
             pipeline.getdel(self._keys.awaited(execution_id))
             _, awaited = await pipeline.execute()
         return bool(awaited)
@@ -73,10 +73,10 @@ class JobConsumer:
         async with in_time():
             await self._client.set(self._keys.awaited(execution_id), "1", ex=AWAITED_SECONDS)
 
-    async def is_wanted_again(self, execution_id: str) -> bool:
-        """Whether it has been enqueued `again` since `resume`; once asked, that is forgotten."""
+    async def was_signalled(self, execution_id: str) -> bool:
+        """Whether it has been enqueued as `signalled` since `resume`; asking clears the mark."""
         async with in_time():
-            return bool(await self._client.getdel(self._keys.again(execution_id)))
+            return bool(await self._client.getdel(self._keys.signalled(execution_id)))
 
     # -- claiming ----------------------------------------------------------------------------------------------------
 

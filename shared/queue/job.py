@@ -21,17 +21,19 @@ STALLED_TOO_OFTEN = "job stalled more than allowable limit"
 PUT_OFF_FIELD = "put_off_after"
 
 
-class ExecutionJob(NamedTuple):
-    """A reason to look at an execution.
+# Why an execution is to be looked at. `delivery`: it starts from a webhook's delivery. `resume`: it continues from its
+# events. `start`: another BullMQ client added the job, which starts the published version.
+JobKind = Literal["delivery", "resume", "start"]
 
-    `delivery`: start it from `delivery`. `resume`: continue what its events say. `start`: a job that another
-    BullMQ client added, which starts the published version by hand from `start`, `{workflow_id, input}`.
-    `client_is_waiting`: somebody waits for the answer.
+
+class ExecutionJob(NamedTuple):
+    """A reason to look at an execution. `delivery` is set where that is its kind, and `start`, `{workflow_id, input}`,
+    where that is. `client_is_waiting`: a client waits for the run's reply.
     """
 
     tenant_id: str
     execution_id: str
-    kind: Literal["delivery", "resume", "start"]
+    kind: JobKind
     delivery: DeliveryRecord | None = None
     start: JsonObject | None = None
     client_is_waiting: bool = False

@@ -45,7 +45,7 @@ class OwnKeys(NamedTuple):
         """List: the answer of this run, for those who wait for it."""
         return f"{self.base}:answer:{execution_id}"
 
-    def again(self, execution_id: str) -> str:
+    def signalled(self, execution_id: str) -> str:
         """Set when something has happened that this run waits for, for a drain that is just leaving it."""
         return f"{self.base}:again:{execution_id}"
 

@@ -67,15 +67,15 @@ class JobProducer:
         self._base = f"{settings.queue_prefix}:{settings.queue_name}"
         self._add_keys = [f"{self._base}:{name}" for name in _ADD_KEYS]
 
-    async def enqueue(self, jobs: Sequence[ExecutionJob], again: bool = False) -> bool:
+    async def enqueue(self, jobs: Sequence[ExecutionJob], signalled: bool = False) -> bool:
         """Whether a live drain is there to take the jobs. A job whose execution has one in the queue is not added.
 
-        `again`: something has happened that the executions wait for. A drain that has one of them now may have looked
-        for it just before; `is_wanted_again` tells it.
+        `signalled`: something has happened that the executions wait for, a signal or a child's end. A drain that runs
+        one of them now may have looked for it just before; `JobConsumer.was_signalled` tells it.
         """
         if not jobs:
             return True
-        marks = [self._keys.again(job.execution_id) if again else "" for job in jobs]
+        marks = [self._keys.signalled(job.execution_id) if signalled else "" for job in jobs]
         async with in_time():
             answers = await asyncio.gather(*(self._admit(job, mark, "") for job, mark in zip(jobs, marks, strict=True)))
         return bool(answers[-1][1])

@@ -56,7 +56,7 @@ async def cancel_execution(
         reason = f"The execution {execution_id}, which called this one, was cancelled."
         await services.events.cancel_called(actor.tenant_id, execution_id, reason, actor.name, now(), itself=False)
     if state.awaiting_id is not None:
-        await enqueue_resume(services, actor.tenant_id, state.awaiting_id, again=True)
+        await enqueue_resume(services, actor.tenant_id, state.awaiting_id, signalled=True)
     return state
 
 

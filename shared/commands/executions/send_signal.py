@@ -81,7 +81,7 @@ async def send_signal(
 
     state = await retry_on_conflict(attempt)
     if state.status == "waiting":
-        await enqueue_resume(services, actor.tenant_id, execution_id, again=True)
+        await enqueue_resume(services, actor.tenant_id, execution_id, signalled=True)
     return state
 
 

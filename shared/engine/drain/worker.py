@@ -151,7 +151,7 @@ class Worker:
     async def _reenqueue_if_signalled(self, job: ExecutionJob) -> None:
         """Re-enqueues a run that was signalled while its job was still active (BullMQ ignored the duplicate job id)."""
         try:
-            if await self._consumer.is_wanted_again(job.execution_id):
+            if await self._consumer.was_signalled(job.execution_id):
                 await self._producer.enqueue([job._replace(kind="resume", delivery=None, start=None)])
         except (QueueUnavailableError, QueueError):
             # By its row the run is due: the sweep finds it.

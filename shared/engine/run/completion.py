@@ -1,7 +1,8 @@
-"""How a run ends: what it has called is stopped when its time is up, and its error workflow is told when it fails.
+"""How a run ends: its child runs are cancelled when its time is up, and its error workflow is started when it fails.
 
-That an error run follows is durable before it is started, and it is started before the failure is durable: a drain that
-dies in between is followed by one that starts the same run, and no failure goes untold.
+The order makes both happen exactly once. `ErrorWorkflowStarted` is durable before the error run is started, with its
+id, and the error run is started before the failure is durable. A drain that dies in between is followed by one that
+starts the same run, to no effect if it is there.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ class RunCompletion:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the run should have ended by now."""
+        """Whether the run's deadline has passed."""
         return self._state.deadline_at is not None and self._recorder.clock() >= self._state.deadline_at
 
     async def time_out(self) -> None:
-        """Ends a run whose time is up. What it has called is stopped first: once it has ended, nobody would."""
+        """Ends a run whose time is up, durably. Its child runs are cancelled first: once it has ended, nobody would."""
         if self._state.has_called:
             reason = "The run that called this one has run out of time."
             await self._runs.stop(self._state.tenant_id, self._state.id, reason, itself=False)
@@ -50,7 +51,7 @@ class RunCompletion:
         await self.end(ExecutionFailed({"code": "timeout", "message": message}))
 
     async def end(self, fact: ExecutionSucceeded | ExecutionFailed) -> None:
-        """Returns when the run has ended so, durably."""
+        """Returns when the run has ended with this fact, durably. Raises as `Recorder.durable`."""
         if isinstance(fact, ExecutionFailed):
             await self._start_error_workflow(fact.error)
         self._recorder.record(fact)
@@ -64,8 +65,8 @@ class RunCompletion:
         if state.error_run is None:
             try:
                 version = await self._runs.version(state.tenant_id, workflow_id)
-            except NodeError as refused:
-                fields = {"execution_id": state.id, "workflow_id": workflow_id, "reason": refused.message}
+            except NodeError as refusal:  # the run's own failure is recorded all the same
+                fields = {"execution_id": state.id, "workflow_id": workflow_id, "reason": refusal.message}
                 logger.warning("error_workflow_not_started", extra=fields)
                 return
             self._recorder.record(ErrorWorkflowStarted(new_id(), workflow_id, version))
@@ -75,13 +76,14 @@ class RunCompletion:
         caller = {"node_id": None, "depth": state.depth, "is_awaited": False, "handles_error": True}
         if state.calls_left is not None:
             caller["calls_left"] = state.calls_left
-        trigger = trigger_of("error", self.error_workflow_input(error))
+        trigger = trigger_of("error", self._error_workflow_input(error))
         fact = ExecutionQueued(run.workflow_id, run.workflow_version, trigger, parent_id=state.id, caller=caller)
         await self._runs.start(state.tenant_id, run.execution_id, fact)
 
-    def error_workflow_input(self, error: JsonObject) -> JsonObject:
+    def _error_workflow_input(self, error: JsonObject) -> JsonObject:
+        """The body of the error run's trigger, as documented for authors of workflows."""
         state, node_id = self._state, error.get("node_id")
-        found: JsonObject = {
+        body: JsonObject = {
             "execution": {
                 "id": state.id,
                 "created_at": state.created_at,
@@ -93,5 +95,5 @@ class RunCompletion:
         }
         if node_id is not None:
             record = state.nodes.get(node_id, UNTOUCHED)
-            found["node"] = {"id": node_id, "attempts": record.attempts, "error": record.error or error}
-        return found
+            body["node"] = {"id": node_id, "attempts": record.attempts, "error": record.error or error}
+        return body

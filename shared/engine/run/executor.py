@@ -179,7 +179,7 @@ class RunExecutor:
     async def _wake_caller(self, state: ExecutionState) -> None:
         """Wakes a drain for the run that waited for this one's end. By its row it is due already."""
         if state.awaiting_id is not None:
-            await self._children.notify_resume(state.tenant_id, state.awaiting_id, again=True)
+            await self._children.notify_resume(state.tenant_id, state.awaiting_id, signalled=True)
 
     # -- the recorder of a job's run: begun here, or read ------------------------------------------------------------
 

@@ -1,10 +1,10 @@
-"""The journal: appends of all concurrent runs, committed together.
+"""The journal: group commit. Appends of all concurrent runs are written together, in one call and transaction.
 
-While one call to the database is under way, whatever else is appended waits and goes with the next: the busier the
-drain, the larger its batches, and nobody waits for a timer. Each stream is judged on its own by the database, so a
-conflict in one fails no other. Nor does a stream that cannot be written: what was not written together is written in
-parts, smaller with each repetition, until it stands alone; meanwhile others are committed. A large append has a call of
-its own beside the others, which would wait for it; the next one is that of the tenant with the fewest under way.
+While one call to the database is under way, all further appends wait and go with the next: the busier the drain, the
+larger its batches, and nothing waits for a timer. The database decides each stream on its own, so a conflict in one
+fails no other. Nor does a stream that cannot be written: a batch that fails is retried in parts, smaller with each
+retry, until the stream is alone; meanwhile others are committed. A large append has a call of its own beside the
+others, which would wait for it; the next one is that of the tenant with the fewest under way.
 
 Entries of the delivery log may ride along with a commit as its `Piggyback`: they need no call of their own then.
 """
@@ -37,13 +37,13 @@ MAX_STREAMS = 200
 MAX_EVENTS = 2_000
 # A larger append goes alone. It takes the database a fraction of the time that a call may take.
 MAX_BYTES = 8_388_608
-# An append of so many bytes takes the database longer than a batch of usual ones; so many of these are written at once,
-# of which so many may be one tenant's.
+# An append of this size takes the database longer than a batch of usual ones. `MAX_LARGE` of them are written at once,
+# of which `LARGE_OF_A_TENANT` may be one tenant's.
 LARGE_BYTES = 1_048_576
 MAX_LARGE, LARGE_OF_A_TENANT = 3, 2
-# The repetitions' pauses; the repository has made a few quick ones of its own before each.
+# The backoff before each retry; the repository has made a few quick retries of its own before.
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0)
-# Into so many parts a batch is divided with each repetition: before the last, no two of 200 streams are together.
+# Into so many parts a batch is divided with each retry: at the last, each of 200 streams is alone.
 PARTS = 4
 # How long log entries wait for a commit to ride along with. A busy drain commits many times in this.
 PIGGYBACK_SECONDS = 0.1
@@ -103,7 +103,12 @@ class Piggyback:
 
 
 class Journal:
-    """One process's writer. Belongs to one event loop."""
+    """One process's writer. Belongs to one event loop.
+
+    An append is in one place at a time: `_waiting` until the writer takes it, then in the writer's call, or in a task
+    `_beside` it (a large append, or a batch that is retried). Streams in such tasks are `_held`: their further appends
+    keep waiting, since a stream's appends must be written in order.
+    """
 
     def __init__(
         self,
@@ -111,26 +116,24 @@ class Journal:
         retry_seconds: Sequence[float] = RETRY_SECONDS,
         piggyback: Piggyback | None = None,
     ) -> None:
-        """Appends through `events`; `retry_seconds` are the pauses before what was not written is written again;
-        `piggyback` is what may ride along with commits, large ones excepted."""
+        """Appends through `events`; `retry_seconds` are the pauses before each retry; `piggyback` holds what may ride
+        along with commits, large ones excepted."""
         self._events, self._retry_seconds = events, retry_seconds
         self._piggyback = piggyback or Piggyback()
         self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
-        # What is written beside the others, large appends and batches that were not written at once, and the streams
-        # that are in it.
         self._beside: set[asyncio.Task[None]] = set()
-        # How many large ones of each tenant's are.
-        self._large: dict[str, int] = {}
         self._held: set[str] = set()
+        # By tenant, how many of its large appends are under way.
+        self._large: dict[str, int] = {}
         self._commits = 0
 
     async def append(self, append: Append) -> Appended:
-        """What became of the append, once it is durable; a conflict is an answer.
+        """The result of the append, once it is durable; a conflict is a result.
 
-        A database that stays out of reach raises `StorageUnavailableError`; the append may then have happened, and
-        may be repeated as it is. One that refuses this append raises its error, and one that takes others but not this
-        large one `RunLimitError`.
+        Raises `StorageUnavailableError` when the database stays out of reach; the append may have been committed, and
+        may be repeated as it is. Raises the database's error when it refuses this append, and `RunLimitError` when it
+        takes other appends in time but not this large one.
         """
         future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         append = encoded(append)
@@ -138,13 +141,13 @@ class Journal:
         self._start_writer()
         if append.size_bytes < LARGE_BYTES:
             return await future
-        with waiting_outside(LARGE_ASIDE_OF_A_TENANT):  # others' may be written before it
+        with waiting_outside(LARGE_ASIDE_OF_A_TENANT):  # other tenants' may be written before it
             return await future
 
     def _start_writer(self) -> None:
         if self._writer is None:
-            # The task starts in the loop's next turn: what this turn appends goes with it.
-            # In nobody's context: what it logs is not about the run that happens to come first.
+            # The task starts in the loop's next turn: all appends of this turn go with its first call.
+            # In an empty context: its log lines are not about the run that happens to append first.
             self._writer = asyncio.get_running_loop().create_task(self._write(), context=Context())
 
     async def _write(self) -> None:
@@ -156,22 +159,23 @@ class Journal:
                 if batch:
                     await self._commit_or_repeat(batch)
                 elif not large:
-                    return  # whoever waits does so for what is written beside, at whose end another writer starts
+                    return  # what waits does so for a task beside, at whose end another writer starts
         finally:
             self._writer = None
 
     def _batches(self) -> tuple[list[_Waiting], list[_Waiting]]:
-        """What is to be written together now, and the large appends that are written beside it."""
+        """The batch that is to be written now, and the large appends that are to be written beside it; both are removed
+        from `_waiting`."""
         batch: list[_Waiting] = []
         large: list[_Waiting] = []
         later: list[_Waiting] = []
-        # A stream may stand in a call once, and in one call at a time.
+        # A stream may stand in a call once, and in one call at a time; whatever comes after it in `_waiting` waits.
         streams = set(self._held)
         events = size_bytes = 0
         for waiting in self._waiting:
             append = waiting.append
             if waiting.future.done():
-                continue
+                continue  # its run was cancelled
             is_large = append.size_bytes >= LARGE_BYTES
             full = bool(batch) and (
                 len(batch) >= MAX_STREAMS
@@ -188,25 +192,27 @@ class Journal:
                 size_bytes += append.size_bytes
             streams.add(append.stream_id)
         chosen = self._next_large(large)
-        self._waiting = [waiting for waiting in later if all(waiting is not one for one in chosen)]
+        taken = {id(waiting) for waiting in chosen}  # by identity: comparing appends compares their events
+        self._waiting = [waiting for waiting in later if id(waiting) not in taken]
         return batch, chosen
 
-    def _next_large(self, waiting: list[_Waiting]) -> list[_Waiting]:
-        """Those of the large appends, in the order in which they came, that are written now: each counts from here."""
+    def _next_large(self, candidates: list[_Waiting]) -> list[_Waiting]:
+        """Those of the large appends, given in the order in which they came, that are written now. They count as under
+        way from here."""
         chosen: list[_Waiting] = []
-        while waiting and sum(self._large.values()) < MAX_LARGE:
-            following = min(waiting, key=lambda one: self._large.get(one.append.tenant_id, 0))
+        while candidates and sum(self._large.values()) < MAX_LARGE:
+            following = min(candidates, key=lambda waiting: self._large.get(waiting.append.tenant_id, 0))
             tenant_id = following.append.tenant_id
             under_way = self._large.get(tenant_id, 0)
             if under_way >= LARGE_OF_A_TENANT:
                 break
             self._large[tenant_id] = under_way + 1
-            waiting = [one for one in waiting if one is not following]
+            candidates = [waiting for waiting in candidates if waiting is not following]
             chosen.append(following)
         return chosen
 
     async def _commit_or_repeat(self, batch: Sequence[_Waiting]) -> None:
-        """Returns when the batch has been written, or is being written again beside what comes next."""
+        """Returns when the batch has been written, or is retried by a task beside the writer."""
         before = self._commits
         if not await self._commit(batch):
             self._write_beside(batch, self._repeat(batch, before, self._retry_seconds))
@@ -223,7 +229,7 @@ class Journal:
                 del self._large[tenant_id]
 
     def _write_beside(self, batch: Sequence[_Waiting], write: Coroutine[object, object, None]) -> None:
-        """Lets the batch be written by `write`, a task beside what else is written."""
+        """Makes a task of `write`, which writes the batch beside the writer."""
         streams = {waiting.append.stream_id for waiting in batch}
         self._held |= streams
         task = asyncio.get_running_loop().create_task(write)
@@ -238,7 +244,7 @@ class Journal:
         task.add_done_callback(done)
 
     async def _repeat(self, batch: Sequence[_Waiting], before: int, pauses: Sequence[float]) -> None:
-        """Writes a batch that the database could not be reached for, or not take in time, in parts, after a pause."""
+        """Retries a batch for which the database was out of reach, or too slow, in parts and after a pause."""
         if not pauses:
             for waiting in batch:
                 self._give_up(waiting, is_alone=len(batch) == 1 and self._commits > before)
@@ -252,17 +258,18 @@ class Journal:
         await asyncio.gather(*(self._repeat(part, before, pauses[1:]) for part in left))
 
     async def _commit(self, batch: Sequence[_Waiting]) -> bool:
-        """Whether all of them have been told what became of them; `False` where the database is out of reach."""
+        """Whether every append of the batch has its result, or its error; `False` where the database is out of
+        reach."""
         try:
             results = await self._append([waiting.append for waiting in batch])
         except StorageUnavailableError:
             return False
-        except Exception as error:  # whatever it is, whoever waits must be told, or would wait for ever
+        except Exception as error:  # any error: the waiting runs must learn it, or would wait for ever
             if len(batch) == 1:
                 logger.exception("append_refused", extra=_named(batch[0].append))
                 _fail(batch[0], error)
                 return True
-            # One of them is not acceptable: the halves go on their own, so that it fails alone.
+            # The database refuses one of them: the halves are written on their own, so that it fails alone.
             middle = len(batch) // 2
             for half in (batch[:middle], batch[middle:]):
                 await self._commit_or_repeat(half)
@@ -282,7 +289,8 @@ class Journal:
         return await self._piggyback.append(self._events, appends)
 
     def _give_up(self, waiting: _Waiting, *, is_alone: bool) -> None:
-        """Tells who waits that nothing was written; `is_alone`: while others were."""
+        """Fails an append after the last retry. `is_alone`: it was retried on its own, and others were committed
+        meanwhile, so the fault is in it and not in the database."""
         append = waiting.append
         if is_alone:
             count("AppendsPutAside")
@@ -295,8 +303,7 @@ class Journal:
 
 
 def count_deliveries(entries: Sequence[DeliveryLogEntry]) -> None:
-    """Counts entries of the delivery log that are durable, each under its verdict: `rejected_stale` is the metric
-    `DeliveriesRejectedStale`."""
+    """Counts durable entries of the delivery log by verdict: `rejected_stale` is `DeliveriesRejectedStale`."""
     for entry in entries:
         if entry["verdict"] in _VERDICT_METRICS:  # a newer intake may know others
             count(_VERDICT_METRICS[entry["verdict"]], entry.get("count", 1))

@@ -1,8 +1,8 @@
-"""What the runs of one drain hold together, and how long a large one waits until there is room for more of it.
+"""Limits the memory that the runs of one drain hold together: large ones wait until there is room for more.
 
-A run's own budget bounds each of them; sixty-four at their bounds would be more than a drain has. The small ones never
-wait. Of a tenant's large ones the first goes on, whatever others hold, so that no tenant waits for what another does
-with its own; of all, the first goes on to its end in any case, so that there is always one that makes room.
+A run's budget bounds each of them, but sixty-four runs at their bounds would take more than a drain has. Small runs
+never wait. The first large run of each tenant goes on whatever other tenants' runs hold, so that no tenant waits for
+another, up to a limit (`FLOOD`). The first of all goes on in any case, so that one always ends and makes room.
 """
 
 from __future__ import annotations
@@ -12,34 +12,35 @@ import asyncio
 from shared.platform.bulkhead import Bulkhead
 from shared.platform.slots import LARGE_ASIDE_OF_A_TENANT, waiting_outside
 
-# Below this a run is none of those that are waited for.
+# A run that holds less than this is not counted.
 LARGE_BYTES = 2_097_152
-# As they count (`shared.repositories.payload.counted_bytes`): in a process it is four times as much at most.
+# As counted by `shared.repositories.payload.counted_bytes`; in the process it is four times as much at most.
 DEFAULT_MAX_BYTES = 67_108_864
-# Beyond so many times that, tenants wait for one another, too.
+# Beyond this multiple of the limit, tenants wait for one another, too.
 FLOOD = 3
-# So many runs are read at once, for how large one is shows when it has been; of a tenant's, no more than others could
-# be beside them.
+# How many runs are read at once: how large one is shows only when it has been read. A tenant may have as many of these
+# places as are free beside them.
 MAX_READ_AT_ONCE = 5
 
 
 class MemoryLimiter:
-    """One drain's. Belongs to one event loop."""
+    """One drain's limiter. Belongs to one event loop."""
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
-        """`max_bytes` are what the large runs may hold together before all but the first of them wait."""
+        """Beyond `max_bytes` together, all large runs but the first of each tenant wait."""
         self.held_bytes = 0
         self._max_bytes = max_bytes
+        # By share, the first to grow large first, what large runs hold.
         self._large: dict[MemoryShare, int] = {}
         self._waiting: list[asyncio.Future[None]] = []
         self.reading = Bulkhead(MAX_READ_AT_ONCE, MAX_READ_AT_ONCE)
 
     def share(self, tenant_id: str) -> MemoryShare:
-        """The share of a tenant's run, empty so far; close it when the run is not at work any more."""
+        """The share of a tenant's run, empty so far; to be closed when the run is no longer worked on."""
         return MemoryShare(self, tenant_id)
 
     def is_full_for(self, share: MemoryShare, size_bytes: int) -> bool:
-        """Whether this run is to wait where it holds so much."""
+        """Whether this run must wait before it may hold so much."""
         held_bytes = self.held_bytes - self._large.get(share, 0) + size_bytes
         if size_bytes < LARGE_BYTES or held_bytes <= self._max_bytes or share is next(iter(self._large), share):
             return False
@@ -49,7 +50,7 @@ class MemoryLimiter:
         return share is not next(own, share)
 
     def hold(self, share: MemoryShare, size_bytes: int) -> None:
-        """Takes in what a run holds now: more than before, or nothing any more."""
+        """Takes in what a run holds now, and wakes those that wait if it is less than before."""
         before = self._large.pop(share, 0) if size_bytes == 0 else self._large.get(share, 0)
         if size_bytes >= LARGE_BYTES:
             self._large[share] = size_bytes
@@ -66,15 +67,15 @@ class MemoryLimiter:
         """What a large run holds; 0 for a small one."""
         return self._large.get(share, 0)
 
-    async def less(self) -> None:
-        """Returns when a run has let go of what it held."""
+    async def released(self) -> None:
+        """Returns when any run holds less than before."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         await future
 
 
 class MemoryShare:
-    """What one run of a tenant's holds."""
+    """What one run of a tenant holds."""
 
     __slots__ = ("_memory", "tenant_id")
 
@@ -82,39 +83,39 @@ class MemoryShare:
         self._memory, self.tenant_id = memory, tenant_id
 
     def hold(self, size_bytes: int) -> None:
-        """Takes in how much it is now."""
+        """Takes in how much the run holds now, whether there is room for it or not."""
         if size_bytes >= LARGE_BYTES:
             self._memory.hold(self, size_bytes)
 
     @property
     def is_to_wait(self) -> bool:
-        """Whether there is no room for more of this run."""
+        """Whether the run must wait before it may grow."""
         return self._memory.is_full_for(self, self._memory.held_by(self))
 
     async def room(self) -> None:
-        """Returns when there is room for more of this run."""
+        """Returns when the run may grow."""
         await self._room_for(self._memory.held_by(self))
 
     async def take(self, size_bytes: int) -> None:
-        """Returns when there is room for so much, which it holds then; meanwhile it holds what it did."""
+        """Returns when there is room for so much, which the run holds then. Meanwhile it holds what it held before."""
         await self._room_for(size_bytes)
         self.hold(size_bytes)
 
     async def _room_for(self, size_bytes: int) -> None:
         if not self._memory.is_full_for(self, size_bytes):
             return
-        # Whoever holds the room may wait for a slow server.
+        # It may take long: the runs that hold the memory may wait for a slow server.
         with waiting_outside(LARGE_ASIDE_OF_A_TENANT):
             while self._memory.is_full_for(self, size_bytes):
-                await self._memory.less()
+                await self._memory.released()
 
     def takes(self, size_bytes: int) -> bool:
-        """Whether there is room for so much, which it holds then."""
+        """Whether there is room for so much; if so, the run holds it."""
         if self._memory.is_full_for(self, size_bytes):
             return False
         self.hold(size_bytes)
         return True
 
     def close(self) -> None:
-        """Lets go of it."""
+        """Holds nothing any more."""
         self._memory.hold(self, 0)

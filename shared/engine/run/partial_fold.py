@@ -1,4 +1,4 @@
-"""A run as its row and a few of its events tell it: enough to end it, where its facts are too many to be folded."""
+"""The state of a run from its row and a few of its events: enough to end a run that has too many facts to fold."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from shared.repositories.event_store import EventStoreRepository
 from shared.repositories.executions import ExecutionRepository
 from shared.tracing import CorrelationContext
 
-# An error workflow is told of a failure right before it; only signals may have come since.
+# `ErrorWorkflowStarted` is recorded right before the failure; only signals may have come since.
 LAST_FACTS = 20
 
 
 async def partial_fold(
     events: EventStoreRepository, executions: ExecutionRepository, tenant_id: str, execution_id: str
 ) -> tuple[ExecutionState, CorrelationContext] | None:
-    """The run without its nodes, and what caused it; `None` when there is none such.
+    """The run without its nodes, and its correlation context; `None` when there is no such run.
 
-    It knows who started it and who waits for it, how far it has come, and whether its error workflow has been told: an
-    end that is appended to it is as true as one after a fold. It knows of no node, signal, deadline or response.
+    The state has what started the run and what waits for it, its status, and whether its error workflow was started:
+    an end that is appended to it is the same as after a whole fold. It has no nodes, signals, deadline or response.
     """
     row = await executions.get(tenant_id, execution_id)
     first = await events.read_stream(tenant_id, execution_id, limit=1)
@@ -37,11 +37,11 @@ async def partial_fold(
 
 async def _error_run(events: EventStoreRepository, state: ExecutionState) -> ErrorWorkflowStarted | None:
     after = max(0, state.stream_version - LAST_FACTS)
-    found: ErrorWorkflowStarted | None = None
+    error_run: ErrorWorkflowStarted | None = None
     for event in await events.read_stream(state.tenant_id, state.id, after, LAST_FACTS):
         if event.event_type == "ErrorWorkflowStarted":
             fact, _ = execution_fact(event)
-            found = fact if isinstance(fact, ErrorWorkflowStarted) else None
+            error_run = fact if isinstance(fact, ErrorWorkflowStarted) else None
         elif event.event_type == "ExecutionRedriven":
-            found = None
-    return found
+            error_run = None  # the redriven run may fail once more
+    return error_run

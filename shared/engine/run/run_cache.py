@@ -1,7 +1,7 @@
-"""The runs that a drain has left waiting: a long one is continued without reading all of its events again.
+"""Caches the states of long runs that wait, so that they are continued without reading all of their events again.
 
-A map of thousands of items that wait comes back thousands of times, and its events would be read as often. What is
-kept is nothing but the fold of durable events; what others have appended since is read and folded in.
+A map of thousands of items that wait is continued thousands of times, and its events would be read as often. A cached
+state is the fold of durable events and nothing else; events that were appended since are read and folded in.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from shared.repositories.event_store import READ_LIMIT, EventStoreRepository, ev
 from shared.repositories.payload import size_bytes as stored_bytes
 from shared.tracing import CorrelationContext
 
-# Below so many events a run is as easily read again.
+# A run of fewer events is read again as easily.
 LONG = 200
-# Of the facts' payloads as they are stored: as much as one run may record, or many runs of the usual size.
+# Of the facts' payloads as stored: as much as one run may record, or many runs of the usual size.
 MAX_KEPT_BYTES = 67_108_864
-# So much of what is stored is read at a time.
+# So much of the stored payloads is parsed in one turn of the event loop.
 PART_BYTES = 524_288
-# What a state takes for each fact beside its payload.
+# What a state takes in memory for each fact beside its payload.
 BYTES_OF_A_FACT = 500
 
 CachedRun = tuple[ExecutionState, CorrelationContext]
 
 
 class RunCache:
-    """The states of this drain's long runs, each in one run's hands at a time."""
+    """The states of this drain's long runs. A state is taken out while its run is worked on: no two jobs share it."""
 
     def __init__(
         self, events: EventStoreRepository, budget: RunBudget, turns: ComputeTurns, max_kept_bytes: int = MAX_KEPT_BYTES
     ) -> None:
-        """Reads through `events`, what is large in `turns`; no run beyond `budget` is read to its end. Of the runs,
-        those that were at work last are kept, as long as their facts have so many bytes together."""
+        """Reads through `events`, large parts in `turns`; a run beyond `budget` is not read to its end. The least
+        recently used are evicted when the facts of all have more than `max_kept_bytes` together."""
         self._events, self._budget, self._turns = events, budget, turns
         self._kept: LruCache[tuple[str, str], CachedRun] = LruCache(max_kept_bytes)
 
     async def load(self, tenant_id: str, execution_id: str) -> CachedRun | None:
-        """The run after all of its events, and what caused it; `None` when there is none such.
+        """The run after all of its events, and its correlation context; `None` when there is no such run.
 
-        The state is the caller's alone until it is given back. One that is beyond its budget raises `RunLimitError`.
+        The state is the caller's alone until `keep`. Raises `RunLimitError` for a run that is beyond its budget.
         """
         known = self._kept.take((tenant_id, execution_id))
         is_read = False
@@ -64,23 +64,23 @@ class RunCache:
         return known
 
     async def _apply(self, state: ExecutionState, rows: list[JsonObject]) -> None:
-        """Takes in what these rows say, so much at a time that no turn is a long one."""
+        """Folds these rows in, in parts, so that no part blocks the event loop for long."""
         begin = size_bytes = 0
         for end, row in enumerate(rows, 1):
             size_bytes += stored_bytes(row["payload"])
             if size_bytes >= PART_BYTES or end == len(rows):
-                read = partial(_events, rows[begin:end])
-                for event in await self._turns.take(state.tenant_id, read, size_bytes):
+                parse = partial(_events, rows[begin:end])
+                for event in await self._turns.take(state.tenant_id, parse, size_bytes):
                     apply_event(state, event)
                 self._budget.refuse(state)
                 begin, size_bytes = end, 0
 
-    def keep(self, state: ExecutionState, cause: CorrelationContext) -> None:
-        """Keeps the state of a run that waits, all of whose facts are durable, if it is a long one."""
+    def keep(self, state: ExecutionState, context: CorrelationContext) -> None:
+        """Keeps the state of a long run that waits, all of whose facts are durable."""
         if state.is_terminal or state.stream_version < LONG:
             return
         weight = state.size_bytes + BYTES_OF_A_FACT * state.stream_version
-        self._kept.put((state.tenant_id, state.id), (state, cause), weight)
+        self._kept.put((state.tenant_id, state.id), (state, context), weight)
 
 
 def _events(rows: list[JsonObject]) -> list[RecordedEvent]:

@@ -1,4 +1,4 @@
-"""The answer that somebody waits for: told once, the moment it is durable."""
+"""Publishes a synchronous reply once, as soon as the events that produced it are committed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.errors import QueueError, QueueUnavailableError
 
 logger = logging.getLogger(__name__)
 
-# A larger answer is not sent through Redis: whoever waits is told to read it from the store.
+# A larger reply is not sent through Redis: the waiting function reads it from the store.
 MAX_REPLY_CHARACTERS = 262_144
 STORED = json.dumps({"stored": True})
 
@@ -20,30 +20,31 @@ Publish = Callable[[str, str], Awaitable[None]]
 
 
 class SyncReply:
-    """What one run owes to those who wait for it."""
+    """The reply of one run to the clients that wait for it."""
 
     def __init__(self, state: ExecutionState, publish: Publish) -> None:
-        """`publish` takes the run's id and the answer, in JSON; it raises `QueueUnavailableError`."""
+        """`publish` takes the run's id and the reply, in JSON; it may raise `QueueUnavailableError`."""
         self._state, self._publish = state, publish
-        # The number of the fact that brought the answer.
-        self._since: int | None = None
+        # The number of the fact that produced the reply.
+        self._number: int | None = None
         self._is_published = False
         self.on_recorded(0)
 
     @property
     def is_due(self) -> bool:
-        """Whether there is an answer that nobody has been told."""
-        return self._since is not None and not self._is_published
+        """Whether there is a reply that has not been published."""
+        return self._number is not None and not self._is_published
 
     def on_recorded(self, number: int) -> None:
-        """Looks whether the fact with this number, just recorded, has brought the answer."""
-        if self._since is None and answer_of(self._state) is not None:
-            self._since = number
+        """Takes in that the fact with this number was recorded, which may have produced the reply."""
+        if self._number is None and answer_of(self._state) is not None:
+            self._number = number
 
     async def on_committed(self, number: int) -> None:
-        """Tells the answer, when the facts up to this number, now durable, have brought it."""
-        if self._is_published or self._since is None or number < self._since:
+        """Publishes the reply, if the facts up to this number, which are durable now, produced it."""
+        if self._is_published or self._number is None or number < self._number:
             return
+        # Set before the call: a later commit must not publish it once more.
         self._is_published = True
         text = json.dumps(answer_of(self._state), separators=(",", ":"))
         try:

@@ -29,9 +29,9 @@ class Watched(MemoryLimiter):
         if self.held_bytes > MANY:
             self.is_full.set()
 
-    async def less(self) -> None:
+    async def released(self) -> None:
         self._waits.release()
-        await super().less()
+        await super().released()
 
     async def all_wait(self, count: int) -> None:
         """Returns when so many have begun to wait."""

@@ -21,11 +21,11 @@ class Slow(JobConsumer):
         """From now on."""
         self.reached, self.goes_on = asyncio.Event(), asyncio.Event()
 
-    async def is_wanted_again(self, execution_id: str) -> bool:
+    async def was_signalled(self, execution_id: str) -> bool:
         if not self.goes_on.is_set():
             self.reached.set()
             await self.goes_on.wait()
-        return await super().is_wanted_again(execution_id)
+        return await super().was_signalled(execution_id)
 
 
 async def claimed_from(consumer: JobConsumer) -> ClaimedJob:

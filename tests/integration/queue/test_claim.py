@@ -40,16 +40,16 @@ async def test_complete_hands_over_the_next_job_and_leaves_nothing(services: Ser
 async def test_execution_that_is_enqueued_again_while_it_is_claimed_is_told_so(services: Services) -> None:
     """No second job is added; whoever has the first one learns of it once, and not of what came before it began."""
     job = resume()
-    await services.producer.enqueue([job], again=True)
+    await services.producer.enqueue([job], signalled=True)
     claimed = await services.consumer.claim("a")
     assert claimed is not None
     await services.consumer.resume(job.execution_id)
-    before = await services.consumer.is_wanted_again(job.execution_id)
-    await services.producer.enqueue([job], again=True)
+    before = await services.consumer.was_signalled(job.execution_id)
+    await services.producer.enqueue([job], signalled=True)
     await services.consumer.complete(claimed)
     told = [
-        await services.consumer.is_wanted_again(job.execution_id),
-        await services.consumer.is_wanted_again(job.execution_id),
+        await services.consumer.was_signalled(job.execution_id),
+        await services.consumer.was_signalled(job.execution_id),
     ]
     assert (before, told, (await services.consumer.counts())["wait"]) == (False, [True, False], 0)
 
