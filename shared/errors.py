@@ -65,6 +65,7 @@ class WorkflowEngineError(Exception):
     ) -> None:
         """`detail` is shown to the caller (unset: the class's docstring), as are the first `MAX_PROBLEMS` problems."""
         self.detail = detail or (type(self).__doc__ or "").strip()
+        # A hostile request may have thousands of problems.
         self.problems = problems[:MAX_PROBLEMS]
         self.retry_after_seconds = retry_after_seconds
         super().__init__(self.detail)

@@ -57,6 +57,7 @@ async def call(
     """
     threads = _threads()
     await threads.acquire(tenant_id)
+    # A thread cannot be stopped: after a timeout it goes on until boto3's own, and keeps its slot.
     work = threads.start(tenant_id, lambda: _call(service, operation, timeout_seconds, region, arguments))
     try:
         async with asyncio.timeout(timeout_seconds):

@@ -60,6 +60,7 @@ async def decrypt(text: str, context: str) -> str:
     except (ValueError, binascii.Error) as error:
         raise SecretUnreadableError from error
     ring = await _key_ring(key_id)
+    # `_key_ring` has looked for a key added since: this one is unknown.
     if version != "v1" or key_id not in ring.keys or len(sealed) <= NONCE_BYTES:
         raise SecretUnreadableError
     try:

@@ -44,6 +44,7 @@ async def _remember_page(
 ) -> None:
     """Reads the cache entries before the rows, as `remember_webhook` does."""
     seen = dict(zip(webhook_ids, await services.config_cache.webhook_configs(webhook_ids), strict=True))
+    # In this order: an entry that changes after `seen` was read has its write refused below.
     workflow = await services.workflows.get(tenant_id, workflow_id)
     rows = await services.webhooks.of_workflow(tenant_id, workflow_id, PAGE, last)
     published = {"published_version": workflow["published_version"] if workflow is not None else None}

@@ -54,6 +54,7 @@ def by_name(facts: UnionType) -> Mapping[str, type[Fact]]:
 def decode(facts: Mapping[str, type[Fact]], name: str, payload: JsonObject, schema_version: int = 1) -> Fact:
     """The fact in a stored payload, upcast to today's shape; a name that is not in `facts` raises `KeyError`."""
     current = SCHEMA_VERSIONS.get(name, 1)
+    # One version at a time, so that each upcast knows only its own step.
     while schema_version < current:
         payload = UPCASTS[name, schema_version](payload)
         schema_version += 1

@@ -84,6 +84,7 @@ class Api:
             code = error.code
             if error.status >= 500:
                 self._logger.exception("request_failed", operation=operation.id)
+            # An internal error's detail is for the log alone.
             response = problem(error if error.status != 500 else WorkflowEngineError())
         except Exception:  # the edge: an internal error is logged, and not shown to the caller
             code = "internal_error"

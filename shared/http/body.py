@@ -36,6 +36,7 @@ def parse_body(event: JsonMapping, model: type[Model]) -> Model:
     raw = read_body(event)
     if len(raw) > MAX_BODY_BYTES:
         raise PayloadTooLargeError(f"The body has {len(raw)} bytes; the limit is {MAX_BODY_BYTES}.")
+    # Of two members with one name, clients and proxies may mean different ones.
     data = parse_json(raw, refuse_duplicates=True) if raw.strip() else {}
     if not isinstance(data, dict):
         problem = Problem("", "The body must be a JSON object.")

@@ -19,6 +19,7 @@ def check_if_match(request: Request, stream_version: int) -> None:
     header = request.headers.get("if-match")
     if header is None:
         return
+    # A weak tag has the prefix W/, and so never equals ours.
     tags = [tag.strip() for tag in header.split(",")]
     if "*" not in tags and etag(stream_version) not in tags:
         raise PreconditionFailedError

@@ -19,6 +19,7 @@ def parse_query(event: JsonMapping, model: type[Model] | None) -> Model | None:
     pairs = parse_qsl(str(event.get("rawQueryString") or ""), keep_blank_values=True, max_num_fields=None)
     parameters = dict(pairs)
     for name, value in parameters.items():
+        # `parse_qsl` decodes what is not UTF-8 to U+FFFD.
         if "\x00" in name + value or "\ufffd" in name + value:
             raise _refusal(Problem(_pointer(name), "The text has a NUL character or is not UTF-8."))
     if len(parameters) < len(pairs):

@@ -41,6 +41,7 @@ class Request(NamedTuple):
         Checked in this order: credentials (401), role and scope (403), ids in the path (404), query and body (400).
         """
         actor, command = None, operation.command
+        # Before anything is parsed: who may not ask learns nothing about the request's form.
         if operation.role is not None:
             actor = actor_of(event)
             authorise(actor, operation.role, operation.scope)

@@ -74,6 +74,7 @@ class UserTokens:
 
     async def _key(self, kid: str) -> JsonObject | None:
         """The key of this id; `None` for an unknown id. Raises `UnavailableError` without a valid key set."""
+        # An unknown id may be a key that was added since.
         if self._age() > CACHE_SECONDS or kid not in self._keys:
             await self._refresh()
         is_current = self._asked_at <= self._fetched_at

@@ -17,6 +17,7 @@ TIMEOUT_SECONDS = 2.0
 async def check_health(database: Database, redis: Redis) -> dict[str, str]:
     """`{supabase: ok, redis: ok}`; raises `UnavailableError` that names what did not answer within two seconds."""
     checks: Mapping[str, Awaitable[None]] = {"supabase": _supabase(database), "redis": _redis(redis)}
+    # At the same time: the slower of the two decides how long a request takes.
     answered = dict(zip(checks, await asyncio.gather(*(_reached(check) for check in checks.values())), strict=True))
     down = [name for name, reached in answered.items() if not reached]
     if down:

@@ -104,6 +104,7 @@ def append_argument(appends: Sequence[Append]) -> JsonObject:
     for append in appends:
         argument["streams"].append(_stream(append))
         events = zip(append.events, encoded(append).encoded, strict=True)
+        # A large payload that the store has already, under its hash, is not sent again.
         for version, (event, (stored, large, _)) in enumerate(events, append.expected_version + 1):
             if large is not None and large["sha256"] not in append.stored_payloads:
                 payloads.append({"tenant_id": append.tenant_id, **large})

@@ -41,6 +41,7 @@ class EventStoreRepository:
         results are. Repeating a call changes nothing and returns `duplicate`. A stream that is twice in a call raises
         `ValueError`, an unreachable database `StorageUnavailableError`.
         """
+        # The second append's expected version would be checked against a stream without the first.
         if len({append.stream_id for append in appends}) != len(appends):
             raise ValueError("A stream may stand in a call once; join its appends or send them one after another.")
         argument = append_argument(appends)
@@ -91,6 +92,7 @@ class EventStoreRepository:
         """All events of the stream after version `after`, in order."""
         events = await self.read_stream(tenant_id, stream_id, after)
         page = events
+        # A full page may be the last one; then the next is empty.
         while len(page) == READ_LIMIT:
             page = await self.read_stream(tenant_id, stream_id, after=events[-1].stream_version)
             events.extend(page)
@@ -172,6 +174,7 @@ class EventStoreRepository:
             "metadata": event.metadata,
             "timestamp": event.timestamp,
         }
+        # In batches, each a transaction of its own: a run may have thousands of descendants.
         while not (await self._database.rpc("cancel_called", argument))["is_complete"]:
             pass
 

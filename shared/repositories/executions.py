@@ -73,6 +73,7 @@ class ExecutionRepository:
                 query = query.neq("workflow_id", workflow_id)
             return query.limit(1)
 
+        # PostgREST has no `distinct`; one query per workflow, of which there is nearly always one.
         while rows := await self._database.select("executions", "workflow_id", another):
             workflow_ids = (*workflow_ids, rows[0]["workflow_id"])
         return workflow_ids

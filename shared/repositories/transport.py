@@ -64,12 +64,13 @@ class StreamTransport(httpx.AsyncBaseTransport):
 
     async def _exchange(self, request: httpx.Request, body: bytes) -> httpx.Response:
         while self._kept:
+            # The connection used last is the most likely to be alive.
             connection = self._kept.pop()
             if connection.is_alive():
                 try:
                     return await self._once(connection, request, body)
                 except _DeadError:
-                    continue
+                    continue  # closed while it was idle: no byte of a response came, so the request may be repeated
             connection.writer.close()
         try:
             return await self._once(await self._connect(request), request, body)

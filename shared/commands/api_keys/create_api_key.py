@@ -48,6 +48,7 @@ async def create_api_key(services: Services, actor: Actor, command: CreateApiKey
     if command.expires_at is not None and unix_seconds(command.expires_at) <= unix_seconds(happened_at):
         problem = Problem("/expires_at", "This time has passed.")
         raise InvalidRequestError(problem.message, problems=(problem,))
+    # An empty list means all scopes, which a limited caller must not grant.
     if actor.scopes and not (command.scopes and actor.scopes.issuperset(command.scopes)):
         raise ForbiddenError("A key cannot have scopes that these credentials do not have.")
     key_id, secret = new_id(), secrets.token_urlsafe(32)

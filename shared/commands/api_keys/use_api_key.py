@@ -30,6 +30,7 @@ async def use_api_key(api_keys: ApiKeyRepository, text: str, unix_now: float) ->
         return None
     key_id, secret = parts
     row = await api_keys.for_authorizer(key_id)
+    # In constant time, so that the response time tells nothing about the hash.
     if row is None or not hmac.compare_digest(row["key_hash"] or "", hash_of(secret)):
         return None
     expired = row["expires_at"] is not None and unix_seconds(row["expires_at"]) <= unix_now

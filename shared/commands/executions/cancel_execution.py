@@ -51,10 +51,13 @@ async def cancel_execution(
         emit(CANCELLED, service="executions")
         return state
 
+    # After the run itself, so that it calls no further ones. Also for a run that was cancelled before: the request may
+    # have been interrupted here.
     state = await retry_on_conflict(attempt)
     if state.has_called:
         reason = f"The execution {execution_id}, which called this one, was cancelled."
         await services.events.cancel_called(actor.tenant_id, execution_id, reason, actor.name, now(), itself=False)
+    # The parent waits for this run's end, and goes on now.
     if state.awaiting_id is not None:
         await enqueue_resume(services, actor.tenant_id, state.awaiting_id, signalled=True)
     return state

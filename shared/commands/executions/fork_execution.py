@@ -63,6 +63,7 @@ async def fork_execution(
         raise UnprocessableError("The execution has not started, so that there is nothing to fork; replay it instead.")
     workflow = await load(services, actor, state.workflow_id)
     version = await chosen_version(services, workflow, command.version or state.workflow_version)
+    # What is kept is decided on the chosen version's graph, and checked against the original's.
     graph = before = version_graph(version)
     if version["version"] != state.workflow_version:
         before = version_graph(await pinned_version(services, actor.tenant_id, workflow.id, state.workflow_version))
@@ -74,6 +75,7 @@ async def fork_execution(
     if problems:
         raise UnprocessableError("The execution cannot be forked so.", problems=tuple(problems))
     copies = list(kept_events(state, events, kept_ids))
+    # Large payloads of the copied events are in the store already, under their hashes.
     stored = frozenset(copy.payload_sha256 for copy in copies if copy.payload_sha256 is not None)
     deadline = version_settings(version).deadline(time.time())
     started = ExecutionStarted(version["version"], state.trigger_node_id, deadline)

@@ -36,6 +36,7 @@ async def begun_delivery(
     Nothing is appended. Raises `NotFoundError` where there is no such run, and `StreamConflictError` where a drain has
     started it meanwhile.
     """
+    # Jobs of other tenants are treated like unknown ones.
     job = await services.producer.peek(execution_id)
     if job is None or job.delivery is None or job.tenant_id != actor.tenant_id:
         if await services.events.read_stream(actor.tenant_id, execution_id, limit=1):

@@ -28,6 +28,7 @@ class NewRun(NamedTuple):
     @classmethod
     def asked(cls, actor: Actor, verb: str, subject_id: str, request: object, idempotency_key: str | None) -> NewRun:
         """The run that `verb` on `subject_id` starts; `request` is the rest of the request, as JSON."""
+        # Sorted keys: clients may repeat a request with its keys in another order.
         text = json.dumps([subject_id, request], sort_keys=True, separators=(",", ":"))
         fingerprint = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         if idempotency_key is None:
@@ -53,6 +54,7 @@ class NewRun(NamedTuple):
     ) -> None:
         """Appends the run's first events and enqueues it, unless the same request was faster. `client_is_waiting`: a
         client waits for the run's reply; `stored_payloads` are hashes of payloads that are in the store already."""
+        # The first event keeps the request's hash, by which a repetition is told from another request.
         first, *others = events
         first = replace(first, metadata={**first.metadata, "request_sha256": self.fingerprint})
         append = first_append(actor.tenant_id, self.execution_id, [first, *others], stored_payloads=stored_payloads)

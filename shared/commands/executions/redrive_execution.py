@@ -40,6 +40,7 @@ async def redrive_execution(services: Services, actor: Actor, execution_id: str)
             raise ExecutionFinishedError("The execution has succeeded; fork or replay it instead.")
         fact, happened_at = await _redriven(services, actor, state), now()
         apply(state, fact, happened_at)
+        # Due at once: should enqueueing fail, the next sweep finds the run.
         await services.events.append_one(run_append(state, new_events(actor, happened_at, fact), wake_at=happened_at))
         return state
 
@@ -53,6 +54,7 @@ async def _redriven(services: Services, actor: Actor, state: ExecutionState) -> 
         return ExecutionRedriven([])
     version = await pinned_version(services, state.tenant_id, state.workflow_id, state.workflow_version)
     graph = version_graph(version)
+    # Child runs first: a node must not wait for a run that has ended for good.
     nodes, calls = redriven_nodes(lambda prefix: graph_at(graph, prefix), state), {}
     for path in nodes:
         called, (prefix, node_id) = state.nodes[path].called, split_path(path)

@@ -71,6 +71,7 @@ async def send_signal(
         if _is_repeated(state, fact):
             return state
         _refuse_more(services, state, fact)
+        # Which node takes it is recorded, so that a fold validates no payload.
         received = replace(fact, node_id=_receiver(state, fact))
         happened_at = now()
         apply(state, received, happened_at)
@@ -80,6 +81,7 @@ async def send_signal(
         return state
 
     state = await retry_on_conflict(attempt)
+    # A run that is not waiting has a drain, which reads the signal with its next append conflict.
     if state.status == "waiting":
         await enqueue_resume(services, actor.tenant_id, execution_id, signalled=True)
     return state
@@ -106,6 +108,7 @@ def _receiver(state: ExecutionState, fact: SignalReceived) -> str | None:
     for it. The payload is validated once against each schema, however many nodes have it."""
     waiting = state.signals.waiting_for(fact.name)
     steps, refusals, fitting = CheckBudget(), dict[str, list[Problem]](), set[str]()
+    # Nodes without a signal yet come first.
     for path in sorted(waiting, key=lambda path: (state.signals.is_due(path), path)):
         schema = (waiting[path].parameters or {}).get("schema")
         text = json.dumps(schema)

@@ -28,6 +28,7 @@ async def append(
     services: Services, actor: Actor, name: str, before: Secret | None, fact: SecretFact, value: str | None
 ) -> Secret:
     """The secret after the fact, which is stored with its row and the encrypted value (`None`: no value)."""
+    # Derived from the name: two requests that create the same secret meet in one stream, and one of them conflicts.
     happened_at, secret_id = now(), derived_id("secret", actor.tenant_id, name)
     after = secrets.apply(before, fact, actor.tenant_id, secret_id, happened_at)
     await services.events.append_one(

@@ -102,6 +102,7 @@ def status_of(wanted: str, rules: ProviderRules, *, has_secret: bool) -> str:
         if wanted == "awaiting_secret":
             raise refused(Problem("/status", f"Webhooks of {rules.id} have no secret to wait for."))
         return wanted
+    # With its secret there is nothing left to wait for.
     if has_secret:
         return "active" if wanted == "awaiting_secret" else wanted
     if wanted != "awaiting_secret" and (rules.must_be_given or rules.needs_secret):

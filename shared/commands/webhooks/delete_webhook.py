@@ -16,6 +16,7 @@ async def delete_webhook(services: Services, actor: Actor, webhook_id: str) -> N
 
     async def attempt() -> bool:
         current, _ = await load(services, actor.tenant_id, webhook_id)
+        # Held deliveries were accepted: they run, although no more are taken.
         releases = bool(await held_workflows(services, current))
         await append(services, actor, current, [WebhookDeleted()])
         return releases

@@ -52,6 +52,7 @@ async def redeliver_many(
     did not verify.
     """
     webhook = await published_webhook(services, actor, webhook_id)
+    # One more than asked for, to learn whether there are more.
     rows = await services.webhooks.deliveries(
         actor.tenant_id,
         webhook_id,

@@ -61,6 +61,7 @@ async def redelivery(
     content = await _content(services, actor.tenant_id, delivery)
     if content is None:
         return None
+    # Under an idempotency key the ids are derived from the delivery, so that each delivery has one run.
     execution_id, delivery_id = new_id(), new_id()
     if idempotency_key is not None:
         execution_id = derived_id("redelivery", webhook.id, delivery["id"], idempotency_key)

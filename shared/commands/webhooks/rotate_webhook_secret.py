@@ -46,6 +46,7 @@ async def rotate_webhook_secret(
     async def attempt() -> str | None:
         current, _ = await load(services, actor.tenant_id, webhook_id)
         row = await services.webhooks.for_intake(webhook_id)
+        # Still encrypted: it moves from one column to another.
         previous = row.get("secret") if row else None
         expires_at = None
         if previous and command.grace_seconds:

@@ -65,6 +65,7 @@ async def update_webhook(
                 Problem("/secret", "The present secret does not fit this configuration.", rules.where or None)
             )
         status = status_of(command.status, rules, has_secret=secret is not None)
+        # Becoming active releases what is held: its runs become due in the append's transaction.
         held = await held_workflows(services, current) if status == "active" else []
         await _refuse_unrunnable(services, actor.tenant_id, held)
         facts = _facts(command, replaced(config, current.config), status)

@@ -47,6 +47,7 @@ def _schedules(before: Workflow | None, after: Workflow, happened_at: str) -> Js
 
 def _versions(before: Workflow | None, after: Workflow, happened_at: str) -> tuple[WorkflowVersionRow, ...]:
     """A version row for a new draft, or for the draft that is published now."""
+    # A draft that is published now has its row already: it is written again with `published_at`.
     published = after.published_version == after.version and (
         before is None or before.published_version != after.published_version
     )

@@ -30,6 +30,7 @@ def compared(original: ExecutionState, before: Graph, replayed: ExecutionState, 
         nodes[node_id] = {"original": before_view, "replayed": after_view, "same": field is None}
         if field is not None and first is None:
             first = {"node_id": node_id, "field": field}
+    # The same nodes may still lead to another outcome: another version has other leaves.
     ends = _end(original), _end(replayed, is_tried=True)
     field = _difference(*ends)
     if field is not None and first is None:
@@ -71,6 +72,7 @@ def _difference(original: JsonObject | None, replayed: JsonObject | None) -> str
         return None if same_json(original.get("parameters"), replayed.get("parameters")) else "parameters"
     for field in _COMPARED:
         left, right = original.get(field), replayed.get(field)
+        # Messages may differ in what they quote; the code decides.
         if field == "error":
             left, right = (left or {}).get("code"), (right or {}).get("code")
         if not same_json(left, right):

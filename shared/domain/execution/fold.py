@@ -90,6 +90,7 @@ def _started(state: ExecutionState, fact: ExecutionStarted, happened_at: str) ->
     state.phase, state.started_at = "running", happened_at
     state.workflow_version, state.trigger_node_id = fact.workflow_version, fact.trigger_node_id
     _set_deadline(state, fact.deadline)
+    # The trigger node has no event of its own: it is settled by this one, and its output is the trigger.
     record = state.node(fact.trigger_node_id)
     record.status, record.output, record.handles = "succeeded", state.trigger, ("out",)
     record.output_bytes = state.size_bytes
@@ -97,11 +98,13 @@ def _started(state: ExecutionState, fact: ExecutionStarted, happened_at: str) ->
 
 
 def _redriven(state: ExecutionState, fact: ExecutionRedriven, _happened_at: str) -> None:
+    # A run that was cancelled before it started has no version yet, and is queued again.
     state.phase = "queued" if state.started_at is None else "running"
     state.output = state.error = state.error_run = state.finished_at = None
     _set_deadline(state, fact.deadline)
     for path in fact.nodes:
         call = fact.calls.get(path)
+        # A node whose child run was redriven waits for it again; every other node is decided anew.
         if call is None:
             state.nodes[path].reset()
         else:
@@ -134,6 +137,7 @@ def _cancelled(state: ExecutionState, _fact: ExecutionCancelled, happened_at: st
 
 def _stop(state: ExecutionState, happened_at: str) -> None:
     state.finished_at = happened_at
+    # Nodes in progress have no event that ends them: the end of the run does.
     for record in state.nodes.values():
         if record.status in ("running", "waiting"):
             record.cancel(happened_at)

@@ -38,6 +38,7 @@ def kept_events(state: ExecutionState, events: Iterable[RecordedEvent], kept_ids
     The events of a map's items are not copied: the map's own end then carries its output. So does the end of a node
     that passed on the output of a node that is not kept.
     """
+    # Nodes of a map's items are left out: only the map's own end is kept.
     ends: dict[str, RecordedEvent] = {}
     for event in events:
         node_id = event.payload.get("node_id", "")
@@ -47,6 +48,7 @@ def kept_events(state: ExecutionState, events: Iterable[RecordedEvent], kept_ids
     for node_id, event in ends.items():
         fact, _ = execution_fact(event)
         record = state.nodes[node_id]
+        # Whether the event carries its output itself, or all nodes whose output it passes on are kept too.
         has_own = isinstance(fact, NodeFailed) or (
             record.items is None and set(getattr(fact, "output_of", None) or ()) <= kept_ids | {state.trigger_node_id}
         )

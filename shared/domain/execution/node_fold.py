@@ -27,6 +27,7 @@ Change = Callable[[ExecutionState, Any, str], None]
 
 def _node_started(state: ExecutionState, fact: NodeStarted, happened_at: str) -> None:
     state.node(fact.node_id).start(fact, happened_at)
+    # A call's child run is cancelled with this run, even if the event that it waits was never stored.
     if fact.workflow_version is not None:
         state.has_called = True
     state.running.add(fact.node_id)
@@ -60,6 +61,7 @@ def _node_succeeded(state: ExecutionState, fact: NodeSucceeded, happened_at: str
         taken = state.signals.number_for(fact.node_id, CheckBudget(UNLIMITED))
     if taken is not None:
         state.signals.take(taken)
+    # Outputs that follow from others' are not stored again: a map's from its items, a passed-on one from its sources.
     if record.items is not None:
         output: object = record.items.output()
         record.output_bytes = record.items.output_bytes
@@ -101,6 +103,7 @@ def _no_longer_waits(state: ExecutionState, path: str) -> None:
 def _map_started(state: ExecutionState, fact: MapStarted, happened_at: str) -> None:
     record = state.node(fact.node_id)
     record.start_map(fact, happened_at)
+    # An item's size is needed where it is passed on: an average is enough for the run's budget.
     if record.items is not None and record.items.values:
         record.items.value_bytes = state.fact_bytes // len(record.items.values)
     _no_longer_waits(state, fact.node_id)
@@ -122,6 +125,7 @@ def _item_failed(state: ExecutionState, fact: ItemFailed, _happened_at: str) -> 
 
 def _forget(state: ExecutionState, items: MapItems, index: int) -> None:
     """Drops the node records of an item that has ended."""
+    # A map within the item may have items in progress itself.
     for path in items.under_way.pop(index, ()):
         _no_longer_open(state, path)
         inner = state.nodes.pop(path).items

@@ -46,6 +46,7 @@ def fate(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") ->
         if record is None or record.status not in SETTLED:
             return None
         live += edge.source_handle in record.handles
+    # All predecessors are settled from here on: the decision is final.
     join = graph.nodes[node_id].join
     enough = len(incoming) if join == "all" else 1 if join == "any" else join
     return "ready" if live and live >= enough else "skipped"
@@ -65,6 +66,7 @@ def decide(
     fates: list[tuple[str, Fate]] = []
     for node_id in candidates:
         record = state.nodes.get(prefix + node_id)
+        # A reset node of a redriven run is pending, and decided like a node without a record.
         if record is None or record.status == "pending":
             decided = fate(graph, state, node_id, prefix)
             if decided is not None:
@@ -78,6 +80,7 @@ def outcome(graph: Graph, state: ExecutionState) -> ExecutionSucceeded | Executi
     It fails with the error of the first node, in the graph's order, whose failure nothing handled. Else its output is
     that of the only leaf that completed, or an object by node id of several; too large an output fails the run.
     """
+    # In the graph's order, not in time: the outcome must not depend on which node was faster.
     error, leaves = failure(graph, state), live_leaves(graph, state)
     size = state.joined_bytes(leaves)
     if error is None and size > MAX_OUTPUT_BYTES:

@@ -84,6 +84,7 @@ class NodeRecord:
     def fail(self, fact: NodeFailed, happened_at: str) -> None:
         """The node failed for good; where the failure is handled, the error is the output."""
         self._finish("failed", fact, happened_at)
+        # No live out-edge where the failure is not handled: the nodes after it are skipped, and the run fails.
         self.handles = {"continue": ("out",), "route": ("error",)}.get(fact.handled, ())
         self.error, self.output, self.handled = fact.error, fact.error if self.handles else None, fact.handled
 
@@ -109,6 +110,7 @@ class NodeRecord:
         """
         self.status, self.handles, self.handled, self.signal = "pending", (), None, None
         self.output = self.error = self.finished_at = self.retry_at = self.wake_at = self.called = None
+        # Attempts are numbered on, since idempotency keys and events have the number; retriers count from here.
         self.attempts_before = self.attempts
         if self.items is not None:
             self.items.errors.clear()
@@ -123,6 +125,7 @@ class NodeRecord:
         """Undoes the end of a node whose child run has been redriven: it waits for it again, until `until`."""
         self.status, self.handles, self.handled = "waiting", (), None
         self.output = self.error = self.finished_at = self.retry_at = None
+        # The attempt that called the child run is the one that waits again, so it counts as the first.
         self.wake_at, self.attempts_before = until, self.attempts - 1
 
     @property

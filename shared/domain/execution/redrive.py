@@ -16,10 +16,12 @@ def redriven_nodes(graph_at: Callable[[str], Graph], state: ExecutionState) -> l
     the graph of a prefix: the run's own for the empty one, else the body of a map.
     """
     paths: list[str] = []
+    # Each graph of the run on its own: its own graph, and the body of a map for each item in progress.
     for prefix in dict.fromkeys(["", *(split_path(path)[0] for path in state.nodes)]):
         graph = graph_at(prefix)
         open_nodes = [node_id for node_id in graph.nodes if _is_unfinished(state, prefix + node_id)]
         reset = dict.fromkeys(open_nodes)
+        # Skipped nodes after an unfinished one are undecided again, and so are those after them.
         while open_nodes:
             for target in graph.successors[open_nodes.pop()]:
                 record = state.nodes.get(prefix + target)

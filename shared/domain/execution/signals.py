@@ -92,6 +92,8 @@ class Signals:
         self._kept[self.count] = signal
         if signal.key is not None:
             self.by_key[signal.key] = signal
+        # Without a node in the fact, no waiting node took it when it was sent. One that began to wait at the same time
+        # may take it, which is checked when it is asked for.
         waiting = self.waiting_for(signal.name)
         if signal.node_id is None:
             self._open.update((path, signal.name) for path in waiting if path not in self.promised)
@@ -115,6 +117,7 @@ class Signals:
         self._refused.pop(path, None)
         number = self._break_promise(path)
         if number is not None:
+            # They passed the signal over because it was promised: they have to consider it again.
             for other, record in self.waiting_for(name).items():
                 record.passed_over = min(record.passed_over, number - 1)
                 self._open.setdefault(other, name)

@@ -117,6 +117,7 @@ class ExecutionState:
             # A run with a signal that one of its nodes takes is due at once.
             signalled = self.changed_at if self.signals.is_any_due else None
             return min(filter(None, (self.next_timer, signalled, self.deadline)))
+        # A run in progress: if its drain dies, the sweep finds it after the lease.
         return timestamp(unix_seconds(self.changed_at) + LEASE_SECONDS)
 
     @property
@@ -146,6 +147,7 @@ class ExecutionState:
             from shared.domain.execution.node_record import NodeRecord  # queueing a run needs no nodes
 
             record = self.nodes[node_id] = NodeRecord()
+            # A node of a map's item, which is in progress from now on.
             if "]" in node_id:
                 items, index = self._item(split_path(node_id)[0])
                 items.under_way.setdefault(index, []).append(node_id)

@@ -32,6 +32,7 @@ def view(state: ExecutionState) -> JsonObject:
 
 def node_view(record: NodeRecord) -> JsonObject:
     """One node as the API shows it; `handle` is a list where a switch chose several."""
+    # Nodes without effects have no start event: the clock of their evaluation is as good.
     started_at = record.started_at
     if started_at is None and record.evaluated_at is not None:
         started_at = timestamp(record.evaluated_at / 1000)

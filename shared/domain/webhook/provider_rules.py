@@ -57,6 +57,7 @@ def secret_problems(rules: ProviderRules, secret: str | None) -> list[Problem]:
         return [Problem("/secret", f"Webhooks of {rules.id} have no secret.", "Leave the secret out.")]
     if not secret.strip(" \t\r\n\v\f\x00"):
         return [Problem("/secret", "The secret is blank: it would let anybody in.", rules.where or None)]
+    # The key without its prefix must decode; schemes with plain text take any.
     bare = secret
     for prefix in rules.secret_prefixes:
         bare = bare.removeprefix(prefix)

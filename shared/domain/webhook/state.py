@@ -60,6 +60,7 @@ def apply(webhook: Webhook | None, fact: WebhookFact, tenant_id: str, webhook_id
                 status=fact.status,
             )
         case WebhookSecretRotated():
+            # The secret that it was waiting for.
             status = "active" if webhook.status == "awaiting_secret" else webhook.status
             expires_at = in_utc(fact.previous_secret_expires_at)
             return replace(webhook, status=status, previous_secret_expires_at=expires_at)

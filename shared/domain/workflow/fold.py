@@ -40,6 +40,7 @@ def apply(
         )
     if workflow is None:
         raise ValueError(f"The stream of workflow {workflow_id} does not begin with WorkflowCreated.")
+    # Every fact raises the stream's version, but only a changed draft raises the workflow's.
     workflow = replace(workflow, stream_version=workflow.stream_version + 1, updated_at=happened_at)
     match fact:
         case WorkflowUpdated():

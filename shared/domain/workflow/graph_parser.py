@@ -72,6 +72,7 @@ def parse_edge(value: object, pointer: str, names: set[str], problems: list[Prob
         problems.append(Problem(pointer, "An edge must be an object."))
         return None
     fields = {key: item for key, item in value.items() if key not in _DRAWN_EDGE}
+    # React Flow's spelling counts only where ours is missing.
     handle = fields.pop("sourceHandle", None)
     if fields.get("source_handle") is None:
         fields["source_handle"] = "out" if handle is None else handle
@@ -90,6 +91,7 @@ def parse_edge(value: object, pointer: str, names: set[str], problems: list[Prob
 def _house_shape(value: JsonObject, pointer: str) -> tuple[JsonObject, Callable[[str], str]]:
     fields = {key: item for key, item in value.items() if key not in _DRAWN_NODE}
     data = fields.pop("data", None)
+    # Which fields came out of `data`: problems must point at the place in the request.
     lifted: set[str] = set()
     if isinstance(data, dict):
         inner = dict(data)
@@ -98,6 +100,7 @@ def _house_shape(value: JsonObject, pointer: str) -> tuple[JsonObject, Callable[
         if "parameters" not in inner and "parameters" not in fields:
             # Without `parameters`, all other keys of `data` are the parameters.
             inner["parameters"] = {key: inner.pop(key) for key in list(inner) if key not in NODE_KEYS}
+        # Where a key is in both, the one beside `data` wins.
         lifted = set(inner) - set(fields)
         fields = {**inner, **fields}
     elif data is not None:

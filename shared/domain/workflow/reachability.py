@@ -63,6 +63,7 @@ def _components(sources: Mapping[str, Sequence[str]], done: Mapping[str, int]) -
             if name not in numbers:
                 numbers[name] = lowest[name] = len(numbers)
                 open_nodes.append(name)
+            # The iterator stays on the path, so that a node continues after its predecessors where it stopped.
             for source in rest:
                 if source not in numbers:
                     path.append((source, iter(sources[source])))
@@ -73,6 +74,7 @@ def _components(sources: Mapping[str, Sequence[str]], done: Mapping[str, int]) -
                 path.pop()
                 if path:
                     lowest[path[-1][0]] = min(lowest[path[-1][0]], lowest[name])
+                # The first node of its component: all others of it are above it on the stack.
                 if lowest[name] == numbers[name]:
                     yield _taken(open_nodes, name)
 

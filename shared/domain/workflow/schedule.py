@@ -62,6 +62,7 @@ def ticks_until(cron: str, timezone: str, due_at: str, now: float) -> Ticks:
     # Backwards from after `now`: the iterator leaves out the time that it starts from.
     backwards = islice(_ticks(cron, timezone, now + 1, reverse=True), MOST_COUNTED + 1)
     passed = [tick for tick in (moment.timestamp() for moment in backwards) if due <= tick <= now]
+    # Without a tick in between, the one that is due is the latest.
     latest = max(passed, default=due)
     return Ticks(timestamp(latest), max(0, len(passed) - 1), next_tick(cron, timezone, max(latest, now)))
 

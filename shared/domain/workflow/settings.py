@@ -37,6 +37,7 @@ def parse_settings(settings: JsonMapping) -> tuple[WorkflowSettings, list[Proble
         problems.append(Problem("/settings/error_workflow_id", "Must be the id of a workflow, a UUID."))
         error_workflow_id = None
     for name in settings:
+        # A misspelt `timeout_seconds` would silently be a run without a timeout.
         meant = nearest_name(name, known) if name not in known else None
         if meant is not None:
             suggestion = f"Did you mean {meant!r}?"

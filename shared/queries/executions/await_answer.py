@@ -42,6 +42,7 @@ async def await_answer(
         try:
             with within(min(STORE_SECONDS, max(0.0, deadline - time.monotonic()))):
                 row = await executions.get(tenant_id, execution_id)
+                # The row is small; the events are read only when there are new ones.
                 if row is not None and row["stream_version"] > seen:
                     state = fold(await events.read_all(tenant_id, execution_id))
                     answer = answer_of(state) if state is not None else None

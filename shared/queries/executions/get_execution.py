@@ -48,6 +48,7 @@ async def get_execution(
 
 def _described(state: ExecutionState, node_ids: list[str]) -> JsonObject:
     shown = view(state)
+    # Nodes without facts are pending, unless the run ended before they were reached.
     untouched = node_view(NodeRecord("cancelled" if state.status == "cancelled" else "pending"))
     shown["nodes"] = {node_id: dict(untouched) for node_id in node_ids} | shown["nodes"]
     return shown

@@ -43,6 +43,7 @@ async def list_execution_events(
         pause = 0.0  # events since the first read are there already
         while more_may_come and not recorded and time.monotonic() + pause < deadline:
             await asyncio.sleep(pause)
+            # Backs off: short pauses while events come quickly, few queries while none come.
             pause = min(max(pause * 1.5, FIRST_POLL_SECONDS), LONGEST_POLL_SECONDS)
             recorded, more = await events.read_page(tenant_id, execution_id, after, limit)
     items = fitting([described(event) for event in recorded])
