@@ -144,7 +144,7 @@ def api_page() -> str:
     ]
     for path, operations in document()["paths"].items():
         for method, operation in operations.items():
-            if "responses" in operation:
+            if "responses" in operation:  # else a member of the path itself, such as its parameters
                 answers = " ".join(operation["responses"])
                 lines.append(f"| {method.upper()} | `{path}` | {operation.get('summary', '')} | {answers} |")
     return "\n".join([*lines, ""])
@@ -162,7 +162,7 @@ def providers_page() -> str:
     warnings = {entry["id"]: entry["warning"] for entry in catalog()}
     for provider_id in provider_ids():
         data = provider_data(provider_id)
-        assert data is not None, provider_id
+        assert data is not None, provider_id  # `provider_ids` lists only providers that have a file
         lines += [
             f"## {data['title']}",
             "",

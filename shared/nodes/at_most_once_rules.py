@@ -29,6 +29,7 @@ def delivery_problems(type_: AnyNodeType, node: Node, pointer: str) -> Iterator[
 
 def _sent_once(body: dict[str, object]) -> Iterator[str]:
     """The ids of the nodes in a map's body, and in the maps within, that send at most once."""
+    # A body that is no graph is reported by `validation`, together with where it stands.
     graph, _ = parse_graph(body.get("nodes"), body.get("edges", []))
     for node in (graph or Graph([], [])).nodes.values():
         if node.delivery == "at_most_once":

@@ -34,6 +34,7 @@ async def aws_call(effect: EffectContext, resource: str, service: str, operation
         raise NodeError("aws_refused", f"{resource} is not among the resources that this tenant's workflows may use.")
     from shared.aws.calls import AwsCallError, call
 
+    # An ARN names its region, which may be another one than the drain's.
     region = resource.split(":")[3] if resource.startswith("arn:") else None
     try:
         return await call(effect.tenant_id, service, operation, effect.timeout_seconds, region, **arguments)

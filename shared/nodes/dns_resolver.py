@@ -59,6 +59,7 @@ class Resolver:
         """The host's addresses; `httpcore.ConnectError` when there are none, or none in time."""
         if _is_address(host):
             return (host,)
+        # By tenant: one whose names are slow to resolve must not slow down another's, nor learn what it looked up.
         name = (tenant_id, host.lower())
         known = self._known.get(name)
         if known is None or known.until <= time.monotonic():

@@ -25,6 +25,7 @@ def trigger_for(graph: Graph, trigger: JsonObject) -> str | None:
     triggers = {node.id: node.type for node in graph.nodes.values() if is_trigger(node)}
     if trigger.get("node_id") is not None:
         return trigger["node_id"] if trigger["node_id"] in triggers else None
+    # Child runs and error workflows start as manual runs do.
     by_hand = trigger.get("type") in ("manual", "call", "error")
     wanted = "manual_trigger" if by_hand else f"{trigger.get('type')}_trigger"
     fitting = [name for name, kind in triggers.items() if kind == wanted]
@@ -51,6 +52,7 @@ def shape_problems(graph: Graph, pointer: str) -> Iterator[Problem]:
         suggestion = "Add a webhook_trigger, a schedule_trigger or a manual_trigger."
         yield Problem(f"{pointer}/nodes", "The workflow has no trigger, so nothing could start it.", suggestion)
     yield from _cycle_problems(graph, pointer)
+    # Without a trigger every node would be unreachable: that problem is reported once, above.
     reachable = set(triggers)
     open_nodes = list(triggers)
     while open_nodes:

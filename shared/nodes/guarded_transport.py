@@ -49,12 +49,14 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         """A connection to the first permitted address of the host that accepts one; a host without any raises
         `OutboundRefusedError`."""
         addresses = await self._resolver.addresses(self._tenant_id, host)
+        # Private addresses only for hosts on the allow-list, by name: what such a name resolves to is the operator's.
         if host.lower() not in self._allowed and f"{host.lower()}:{port}" not in self._allowed:
             addresses = tuple(address for address in addresses if is_public(address))
         if not addresses:
             raise OutboundRefusedError(f"{host} is not an address that workflows may reach.")
         if self._prepare is not None:
             await self._prepare()
+        # A host with several addresses is reachable through any of them; the error of the last one counts.
         for last, address in zip([*[False] * (len(addresses) - 1), True], addresses, strict=True):
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)

@@ -208,6 +208,7 @@ class Map(Generic[P]):
     plan: Callable[[P], MapPlan]
 
 
+# What a `NodeType` has. `Parameters` where the type is known at run time alone.
 Kind = Trigger | Pure[P] | Effect[P] | Call[P] | Map[P]
 
 R = TypeVar("R")
@@ -227,7 +228,7 @@ class NodeHandler(Protocol[R_co]):
 def dispatch(kind: Kind[Parameters], handler: NodeHandler[R]) -> R:
     """What the handler's method for this kind returns."""
     match kind:
-        case Pure():
+        case Pure():  # the most frequent kind first: every node of every run passes here
             return handler.pure(kind)
         case Effect():
             return handler.effect(kind)

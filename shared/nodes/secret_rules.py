@@ -39,7 +39,7 @@ def _texts(
     value: object, path: tuple[str | int, ...], in_list: bool
 ) -> Iterator[tuple[tuple[str | int, ...], bool, str]]:
     if isinstance(value, str):
-        if "$secrets" in value:
+        if "$secrets" in value:  # a cheap test before the expressions are parsed
             yield path, in_list, value
     elif isinstance(value, dict):
         for name, item in value.items():

@@ -20,6 +20,7 @@ def awaited_signals(graph: Graph) -> set[str]:
     awaited: set[str] = set()
     for node in graph.nodes.values():
         name, body = node.parameters.get("name"), node.parameters.get("body")
+        # A name that an expression yields is unknown before the run.
         if node.type == "wait_for_signal" and isinstance(name, str) and "{%" not in name:
             awaited.add(name)
         if node.type == "map" and isinstance(body, dict):

@@ -75,6 +75,7 @@ class _Place:
 
     def runs_before(self, name: str, node_id: str) -> bool:
         """Whether the node of this name has settled when a node here runs."""
+        # Nodes around a body have settled when they come before its map.
         if name in self.graph.nodes or self.outer is None:
             return name in self.graph.ancestors(node_id)
         return self.outer.runs_before(name, self.map_id)
@@ -109,13 +110,13 @@ def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
     except KeyError:
         yield Problem(f"{pointer}/type", f"There is no node type {node.type!r}.", did_you_mean(node.type, names()))
         return
+    # Expressions in a body name nodes inside and outside of it alike.
     if any(node.id in around.graph.nodes for around in place.around()):
         yield Problem(f"{pointer}/id", f"Outside of the body there is a node {node.id!r} too.", "Give it another id.")
     yield from delivery_problems(type_, node, pointer)
     yield from secret_problems(type_, node.parameters, f"{pointer}/parameters")
     yield from signal_url_problems(type_, _templated(type_, node), place.awaited, f"{pointer}/parameters")
-    expressions = list(_expressions(place, type_, node, f"{pointer}/parameters"))
-    yield from (problem for problem in expressions if isinstance(problem, Problem))
+    yield from _expressions(place, type_, node, f"{pointer}/parameters")
     yield from _parameters(type_, node, f"{pointer}/parameters")
     if isinstance(type_.kind, Map):
         yield from _body(place, type_.kind, node, f"{pointer}/parameters")
@@ -153,6 +154,7 @@ def _drawn_body(place: _Place, map_id: str, drawn: JsonObject, pointer: str) -> 
             yield Problem(
                 f"{pointer}{pointer_of(name)}", "A body has no such key.", did_you_mean(name, ("nodes", "edges"))
             )
+    # Checked before the body is parsed, which bounds the recursion.
     if sum(1 for _ in place.around()) >= MAX_DEPTH:
         yield Problem(pointer, f"Maps stand in one another at most {MAX_DEPTH} deep.", "Call a workflow instead.")
         return
@@ -169,6 +171,7 @@ def _parameters(type_: AnyNodeType, node: Node, pointer: str) -> Iterator[Proble
     try:
         type_.parameters.model_validate(node.parameters, context=DRAWN)
     except ValidationError as error:
+        # pydantic reports every member of a union that does not fit: one problem for each place is enough.
         seen: set[str] = set()
         for detail in error.errors(include_url=False, include_input=False):
             path, expression = _walk(node.parameters, detail["loc"])
@@ -265,7 +268,7 @@ def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Itera
             if name in compiled.reads:
                 yield Problem(pointer, f"${name} is known in the body of a map alone.")
     read = compiled.reads.get("nodes")
-    if not isinstance(read, dict):
+    if not isinstance(read, dict):  # it reads `$nodes` as a whole, or not at all
         return
     for name in read:
         if not place.knows(name):
@@ -279,8 +282,9 @@ def _names(place: _Place, node: Node, compiled: Compiled, pointer: str) -> Itera
 
 def _handle(node: Node, handle: str, pointer: str) -> Iterator[Problem]:
     if node.type not in names():
-        return
+        return  # reported at the node
     type_ = node_type(node.type)
+    # A disabled node passes its input on, whatever its type chooses.
     known = ["out"] if node.disabled else list(type_.handles(node.parameters))
     if handle == ERROR_HANDLE and not node.disabled and not type_.is_trigger:
         if node.on_error != "route":

@@ -150,6 +150,7 @@ class CompiledWorkflow:
 
     def trigger_for(self, trigger: JsonObject) -> str | None:
         """As `shared.nodes.graph_shape.trigger_for`, remembered."""
+        # Every run asks, and all runs of a version have one of few triggers.
         wanted = trigger.get("type"), trigger.get("node_id")
         if wanted not in self._entries:
             self._entries[wanted] = trigger_for(self.root.graph, trigger)
@@ -160,6 +161,7 @@ def _compile(node: Node) -> CompiledNode:
     try:
         type_ = node_type(node.type)
         parameters = {name: value for name, value in node.parameters.items() if name not in type_.verbatim}
+        # Placeholders stand in for secrets and URLs from here on: no expression and no recorded fact contains one.
         places = tuple(references(parameters)) if type_.is_effect else ()
         parameters = masked(parameters) if places else parameters
         signals = tuple(dict.fromkeys(signal_names(parameters))) if type_.is_effect else ()

@@ -24,7 +24,7 @@ from shared.errors import LimitExceededError
 from shared.events.node import NodeSucceeded
 from shared.ids import derived_id
 from shared.json_types import JsonObject
-from shared.nodes.node_kinds import Completed, NodeError, NodeInputs, Signal, Wait
+from shared.nodes.node_kinds import Completed, NodeError, NodeInputs, Parameters, Pure, Signal, Wait
 from shared.nodes.node_type import MAX_JOINED_BYTES
 
 # What a node's expressions may read of others' outputs, whole: it is written, sent and read at once.
@@ -86,6 +86,18 @@ class NodeInputResolver:
         except LimitExceededError as error:
             raise NodeError(error.code, error.detail) from error
 
+    def compute(self, step: Step, kind: Pure[Parameters], parameters: Parameters, inputs: NodeInputs) -> Completed:
+        """A pure node's result; one that fails, or whose output exceeds its type's limit, raises `NodeError`."""
+        return step.compiled.type.bounded(parameters, kind.compute(parameters, inputs))
+
+    def map_success(self, step: Step, attempt: int, is_success: bool) -> NodeSucceeded:
+        """The fact that a map whose last item has ended has succeeded; one that failed raises `NodeError`."""
+        if not is_success:
+            raise items_failed()
+        record = self._state.nodes[step.path]
+        # Its output is that of its items, which the state has.
+        return self.success(step, attempt, Completed(), record.evaluated_at or 0, list(record.undefined))
+
     def effect_key(self, path: str) -> str:
         """The idempotency key of what the effect at a path sends: the same in every attempt."""
         return derived_id("effect", self._state.id, path)
@@ -116,6 +128,7 @@ class NodeInputResolver:
         sources: list[str] | None = self.sources(step) if "input" in read else []
         if scope.outer is not None and "input" in read and not scope.body.graph.incoming[compiled.node.id]:
             sources = None  # the item is its input
+        # In a body the innermost level has the item; the run's own names come with the outermost.
         own = ITEM_SCOPE if scope.outer is not None else RUN_SCOPE
         names = [name for name in own if name in read or (name == "item" and sources is None)]
         level = self._level(scope, compiled.node.id, template, names, sources or ())
@@ -126,6 +139,7 @@ class NodeInputResolver:
             scope = scope.outer
             names = [] if scope.outer is not None else [name for name in RUN_SCOPE if name in read]
             outer.append(self._level(scope, map_id, template, names))
+        # Seeded by the node, so that random numbers are the same in every attempt and when they are derived again.
         seed, tenant_id = seed_of(self._state.id, step.path), self._state.tenant_id
         request = Request(template, level, sources, evaluated_at, seed, outer, tenant_id, self._state.size_bytes)
         try:
@@ -180,6 +194,7 @@ class NodeInputResolver:
         named = template.reads.get("nodes", ())
         seen: list[str] = []
         if named:
+            # Nodes on other branches may have settled or not, by chance: only those before this one are seen.
             before = body.graph.ancestors(node_id)
             asked = body.graph.nodes if named is True else named
             seen = [name for name in asked if name in before and self._has_output(prefix + name)]

@@ -13,7 +13,7 @@ from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.engine.run.child_runs import RunCalls
 from shared.engine.run.compiled_graph import CompiledWorkflow
-from shared.engine.run.node_inputs import NodeInputResolver, interrupted, items_failed
+from shared.engine.run.node_inputs import NodeInputResolver, interrupted
 from shared.engine.run.recorder import Recorder
 from shared.engine.run.scopes import Step
 from shared.engine.run.secret_injection import perform_with_secrets
@@ -90,10 +90,7 @@ class NodeRunner:
         """Records whether a map whose last item has ended succeeded or failed."""
         step, record = self.inputs.scopes.step(path), self._state.nodes[path]
         try:
-            if not is_success:
-                raise items_failed()
-            # Its output is that of its items, which the state has.
-            self.succeed(step, record.attempts, Completed(), record.evaluated_at or 0, list(record.undefined))
+            self.recorder.record(self.inputs.map_success(step, record.attempts, is_success))
         except NodeError as error:
             self.fail(step, record.attempts, error, self._now())
 
@@ -163,13 +160,12 @@ class _Attempt:
         raise AssertionError(f"{self.step.path} is a trigger, which is never run: {kind}")
 
     async def pure(self, kind: Pure[Parameters]) -> None:
-        type_, inputs = self.step.compiled.type, self.runner.inputs
-        parameters = type_.parse(self.resolved)
+        inputs, parameters = self.runner.inputs, self.step.compiled.type.parse(self.resolved)
         wait = kind.wait(parameters, self.evaluated_at / 1000)
         if wait is not None and not await self._waited(wait):
             return
         node_inputs = inputs.inputs(self.step)
-        self._succeed(type_.bounded(parameters, kind.compute(parameters, node_inputs)), node_inputs.signal)
+        self._succeed(inputs.compute(self.step, kind, parameters, node_inputs), node_inputs.signal)
 
     async def effect(self, kind: Effect[Parameters]) -> None:
         runner, step, compiled = self.runner, self.step, self.step.compiled
@@ -190,6 +186,7 @@ class _Attempt:
 
     async def call(self, kind: Call[Parameters]) -> None:
         request = kind.request(self.step.compiled.type.parse(self.resolved))
+        # `attempt` sets the end of this wait, and the id of the child run.
         completed = await self.runner.calls.attempt(self.step, request, self._waiting("", None))
         if completed is not None:
             self._succeed(completed)
@@ -208,6 +205,7 @@ class _Attempt:
     async def _waited(self, wait: Wait) -> bool:
         """Whether the wait is over. That it has begun is recorded, once, where the drain may not see its end."""
         recorder, inputs, path = self.runner.recorder, self.runner.inputs, self.step.path
+        # Counted from the recorded moment: after a restart, the time in between has passed as well.
         left, record = wait.until - recorder.clock(), recorder.state.nodes.get(path)
         has_begun = record is not None and record.wake_at is not None
         if not has_begun and (wait.signal is not None or left > LONGEST_WAIT_SECONDS):

@@ -66,6 +66,7 @@ class ReadyNodes:
 
     def begun(self) -> list[str]:
         """The nodes that are ready after the facts so far and have not begun: where a drain takes the run up."""
+        # An ordered set: a node may be found more than once, and a run starts its nodes in a defined order.
         ready: dict[str, None] = {}
         maps = [(path, record.items) for path, record in self._state.nodes.items() if record.items is not None]
         # Inner maps first, so that a map is advanced after its items.
@@ -81,6 +82,7 @@ class ReadyNodes:
         return self._follow(list(changed), {})
 
     def _follow(self, followed: list[str], ready: dict[str, None]) -> list[str]:
+        # `followed` grows on the way: a skipped node decides its successors, an item that has ended advances its map.
         for path in followed:
             record = self._state.nodes.get(path)
             if record is None:
@@ -105,6 +107,7 @@ class ReadyNodes:
             else:
                 self._record(NodeSkipped(prefix + node_id))
                 followed.append(prefix + node_id)
+        # Nothing is left to decide in this item, and all of it is settled: it ends, and makes room for the next.
         if not decided and prefix and all(self._state.is_settled(prefix + node_id) for node_id in graph.nodes):
             map_path, index = item_of(prefix)
             self._record(item_outcome(graph, self._state, prefix))
@@ -127,6 +130,7 @@ class ReadyNodes:
             record, type_ = self._state.nodes[path], self._scopes.step(path).compiled.type
             assert record.items is not None, f"{path} is no map that has started"
             assert isinstance(type_.kind, Map), f"{path} is no map"
+            # From the recorded parameters, so that a drain which takes the run over has the same plan.
             plan = type_.kind.plan(type_.parse(record.parameters or {}))
             open_map = self._maps[path] = _OpenMap(plan, record.items, set(record.items.under_way))
         return open_map

@@ -45,7 +45,7 @@ class Scopes:
     def step(self, path: str) -> Step:
         """The node at a path."""
         scope, node_id = self.root, path
-        if "]" in path:
+        if "]" in path:  # within an item; most nodes are not, and this is a hot path
             prefix, node_id = split_path(path)
             scope = self.at(prefix)
         step = scope.steps.get(node_id)

@@ -52,7 +52,7 @@ def _is_under_way(context: DerivationContext) -> bool:
 
 
 def _started(context: DerivationContext, recorded: NodeStarted) -> NodeStarted | None:
-    room_below(context.state, context.step)
+    room_below(context.state, context.step)  # raises `NodeError` where the call is not allowed
     is_new = not _is_under_way(context) and recorded.workflow_version is not None
     return replace(recorded, idempotency_key=None) if is_new else None
 
@@ -65,6 +65,7 @@ def _waiting(context: DerivationContext, request: CallRequest, recorded: NodeWai
 
 def _ended(context: DerivationContext, request: CallRequest, recorded: NodeSucceeded) -> NodeSucceeded | None:
     state, record, path = context.state, context.record, context.step.path
+    # A call that waits has recorded its wait before it succeeds, one that does not wait never records any.
     if not _is_under_way(context) or request.wait != (path in state.calls):
         return None
     output = recorded.output if request.wait else {"execution_id": child_run_id(state, path, record.attempts)}

@@ -57,6 +57,7 @@ class Derivation:
         raises `UnavailableError`.
         """
         state = self._state
+        # In the order of a run's life: how it is queued, what may come at any time, its start and end, then its nodes.
         if isinstance(recorded, ExecutionQueued):
             return recorded if state.stream_version == 0 else _impossible("A run is queued once, at its beginning.")
         if state.stream_version == 0:
@@ -84,7 +85,7 @@ class Derivation:
     def _redriven(self, recorded: ExecutionRedriven) -> ExecutionFact:
         if self._state.phase not in ("failed", "cancelled") or not recorded.calls.keys() <= set(recorded.nodes):
             return _impossible("Only a run that has failed or was cancelled can be redriven.")
-        if self._node_inputs is None:
+        if self._node_inputs is None:  # it never started, so no node has to run again
             return ExecutionRedriven([])
         scopes = self._node_inputs.scopes
         nodes = redriven_nodes(lambda prefix: scopes.at(prefix).body.graph, self._state)
@@ -101,6 +102,7 @@ class Derivation:
         if self._program is None:
             return _impossible("The workflow has no such version.")
         trigger = self._program.trigger_for(state.trigger)
+        # A fork takes the trigger node over from the run that it copies, even where today's rule would choose another.
         if state.forked_from is not None or trigger is None:
             trigger = recorded.trigger_node_id if recorded.trigger_node_id in self._program.root.nodes else "no trigger"
         version = state.workflow_version or recorded.workflow_version
@@ -148,6 +150,7 @@ class Derivation:
         open_nodes = [node_id for node_id in graph.nodes if not self._state.is_settled(prefix + node_id)]
         if open_nodes:
             return _impossible(f"The item was not over: {open_nodes[0]!r} was not settled.")
+        # No further fact is of this item: applying this one makes the state forget its nodes.
         self._node_inputs.scopes.drop(prefix)
         return item_outcome(graph, self._state, prefix)
 
@@ -160,6 +163,7 @@ class Derivation:
         scope, record = self._scope(prefix), self._state.nodes.get(recorded.node_id)
         if node_id not in scope.body.graph.nodes:
             return _impossible("The graph has no such node.")
+        # `pending`: a redrive reset the node, so that it may be decided again.
         if record is not None and record.status != "pending":
             return _impossible(f"The node was {record.status}.")
         if fate(scope.body.graph, self._state, node_id, prefix) != "skipped":

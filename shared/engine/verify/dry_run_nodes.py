@@ -18,13 +18,13 @@ from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp
 from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.engine.run.compiled_graph import CompiledGraph, CompiledWorkflow
-from shared.engine.run.node_inputs import NodeInputResolver, items_failed
+from shared.engine.run.node_inputs import NodeInputResolver
 from shared.engine.run.ready_nodes import ReadyNodes
 from shared.engine.run.scopes import Step
 from shared.events.envelope import RecordedEvent
 from shared.events.node import MapStarted, NodeFailed, NodeStarted, NodeSucceeded, NodeWaiting
 from shared.json_types import JsonObject
-from shared.nodes.node_kinds import Call, Completed, Effect, Map, NodeError, Parameters, Pure, Trigger, dispatch
+from shared.nodes.node_kinds import Call, Effect, Map, NodeError, Parameters, Pure, Trigger, dispatch
 
 if TYPE_CHECKING:
     from shared.events.facts import ExecutionFact
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 NEVER = timestamp(253_402_300_799)
 # In a dry run nothing is called; a version would be chosen when it is.
 UNKNOWN_VERSION = 0
+# The indexes in the path of a node in items: all items of a map have the same nodes.
 _INDEX = re.compile(r"\[\d+\]")
 
 
@@ -55,6 +56,7 @@ class RecordedOutcomes:
         began: dict[str, int] = {}
         for event in events:
             fact, _ = execution_fact(event)
+            # Expressions were evaluated when the node began, which may be long before it ended.
             if isinstance(fact, (NodeStarted, NodeWaiting, MapStarted)):
                 began[fact.node_id] = fact.evaluated_at
             elif isinstance(fact, (NodeSucceeded, NodeFailed)):
@@ -90,6 +92,7 @@ class DryRunNodes:
         ready_nodes = ReadyNodes(self._state, self.inputs.scopes, self.record, self._end_map)
         ready = ready_nodes.begun()
         while ready:
+            # One after the other: nothing takes time here, and the order of facts is the same in every dry run.
             for path in ready:
                 await self._settle(self.inputs.scopes.step(path))
             ready = ready_nodes.following(ready)
@@ -113,11 +116,9 @@ class DryRunNodes:
         dispatch(step.compiled.type.kind, _DryAttempt(self, step, recorded, resolved, undefined, evaluated_at))
 
     def _end_map(self, path: str, is_success: bool) -> None:
-        step, record = self.inputs.scopes.step(path), self._state.nodes[path]
+        step = self.inputs.scopes.step(path)
         try:
-            if not is_success:
-                raise items_failed()
-            self.record(self.inputs.success(step, 1, Completed(), record.evaluated_at or 0, list(record.undefined)))
+            self.record(self.inputs.map_success(step, 1, is_success))
         except NodeError as error:
             self._fail(step, error)
 
@@ -154,7 +155,7 @@ class _DryAttempt:
             self._take_recorded()
             return
         step, inputs = self.step, self.nodes.inputs
-        completed = step.compiled.type.bounded(parameters, kind.compute(parameters, inputs.inputs(step)))
+        completed = inputs.compute(step, kind, parameters, inputs.inputs(step))
         self.nodes.record(inputs.success(step, 1, completed, self.evaluated_at, self.undefined))
 
     def effect(self, _kind: Effect[Parameters]) -> None:

@@ -36,6 +36,7 @@ async def derived_failure(
         code = await dispatch(compiled.type.kind, _FailureCode(context, recorded.error, recorded_code, now))
     if code != recorded_code:
         raise UnderivableError(f"The node fails with {code}." if code else "The node does not fail.")
+    # With the greatest jitter: the recorded delay may be shorter.
     longest = delay_seconds(compiled.node.retry, code, attempt - context.record.attempts_before, 1.0)
     if isinstance(recorded, NodeFailed):
         if longest is not None:
@@ -103,13 +104,14 @@ class _FailureCode:
 
     def _computed(self, kind: Pure[Parameters], parameters: Parameters, resolved: JsonObject) -> str | None:
         context, record, node_inputs = self.context, self.context.record, self.context.node_inputs
+        # A wait that had not begun may have failed as it looked for its signal.
         if record.wake_at is None:
             moment = self.now if record.evaluated_at is None else record.evaluated_at
             wait = kind.wait(parameters, moment / 1000)
             if wait is not None:
                 node_inputs.passed_over(context.step.path, wait, resolved)
-        completed = kind.compute(parameters, node_inputs.inputs(context.step))
-        return _success_code(context, context.step.compiled.type.bounded(parameters, completed))
+        completed = node_inputs.compute(context.step, kind, parameters, node_inputs.inputs(context.step))
+        return _success_code(context, completed)
 
 
 def _no_failure(_parameters: Parameters, _resolved: JsonObject) -> None:

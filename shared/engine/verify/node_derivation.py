@@ -20,7 +20,6 @@ from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeS
 from shared.json_types import JsonObject
 from shared.nodes.node_kinds import (
     Call,
-    Completed,
     Effect,
     Map,
     NodeError,
@@ -80,6 +79,7 @@ class NodeDerivation:
                 raise UnderivableError("The node does not begin here.")
             return await dispatch(compiled.type.kind, _Beginning(context, recorded))
         except NodeError as error:
+            # The recorded fact is no failure, so this is a difference by its type alone: the moment does not matter.
             return NodeFailed(context.step.path, attempt, error.as_json(), compiled.node.on_error, 0)
 
     def _context(self, path: str) -> DerivationContext:
@@ -90,6 +90,7 @@ class NodeDerivation:
         record = self._state.nodes.get(path, UNTOUCHED)
         if record.status in SETTLED:
             raise UnderivableError(f"The node had {record.status} before.")
+        # Of a node that has begun, the predecessors were settled before.
         if record.status == "pending" and fate(scope.body.graph, self._state, node_id, scope.prefix) != "ready":
             raise UnderivableError("Its predecessors do not say that the node runs.")
         return DerivationContext(self._state, self._node_inputs, self._node_inputs.scopes.step(path), record)
@@ -159,14 +160,14 @@ class _Success:
 
     async def pure(self, kind: Pure[Parameters]) -> NodeSucceeded:
         context, recorded = self.context, self.recorded
-        type_, node_inputs = context.step.compiled.type, context.node_inputs
+        node_inputs = context.node_inputs
         resolved, undefined, evaluated_at = await node_inputs.resolve(context.step, recorded.evaluated_at)
-        parameters = type_.parse(resolved)
+        parameters = context.step.compiled.type.parse(resolved)
         facts = [
             node_inputs.success(
                 context.step,
                 context.record.attempt,
-                type_.bounded(parameters, kind.compute(parameters, inputs)),
+                node_inputs.compute(context.step, kind, parameters, inputs),
                 evaluated_at,
                 undefined,
                 inputs.signal,
@@ -190,11 +191,10 @@ class _Success:
         return await derived_call(self.context, kind, self.recorded)
 
     async def map(self, kind: Map[Parameters]) -> NodeSucceeded:
-        context, record = self.context, self.context.record
+        context = self.context
         if not context.map_succeeded(kind):
             raise UnderivableError("The map was not successful.")
-        evaluated_at, undefined = record.evaluated_at or 0, list(record.undefined)
-        return context.node_inputs.success(context.step, record.attempt, Completed(), evaluated_at, undefined)
+        return context.node_inputs.map_success(context.step, context.record.attempt, is_success=True)
 
     def _candidates(self, wait: Wait | None, evaluated_at: int) -> list[NodeInputs]:
         """The inputs on which the node may have run: with the signal that has come, or without one once the wait is
@@ -212,6 +212,7 @@ class _Success:
 
 def _is_over(wait: Wait, record: NodeRecord, evaluated_at: int, happened_at: str) -> bool:
     """Whether a wait's time has passed; a long wait whose beginning is not recorded raises `UnderivableError`."""
+    # A short wait happens within a drain, which does not record its beginning.
     is_long = wait.signal is not None or wait.until - evaluated_at / 1000 > LONGEST_WAIT_SECONDS + LATE_SECONDS
     if is_long and record.wake_at is None:
         raise UnderivableError("The node had not begun to wait.")

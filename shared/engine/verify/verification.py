@@ -92,6 +92,7 @@ class _Verification:
     async def difference(self, event: RecordedEvent) -> Difference | None:
         """How the next event differs from the derived one; `None` where it does not, and it is applied to the state."""
         fact, happened_at = execution_fact(event)
+        # Older outputs may be larger than today's bounds and were right when they were recorded.
         if self._node_inputs is not None and event.event_type == "NodeSucceeded":
             self._node_inputs.bounds_outputs = event.metadata.get("schema_version", 1) >= BOUNDED_OUTPUTS_VERSION
         try:

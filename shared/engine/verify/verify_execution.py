@@ -35,6 +35,7 @@ async def verify_execution(
     # Read after the events, so that it covers all of them.
     chain = await events.verify_stream(tenant_id, execution_id)
     broken = _first_broken(recorded, chain.get("first_difference"))
+    # Events behind a broken link may be anything: only those before it are derived again.
     sound = [event for event in recorded if broken is None or event.stream_version < broken]
     difference = await first_difference(sound, await _program(workflows, tenant_id, sound), evaluator)
     if difference is None and len(sound) < len(recorded):

@@ -22,7 +22,7 @@ from shared.nodes.node_type import NodeType
 def _uuid(text: str) -> str:
     if not is_uuid(text.lower()):
         raise ValueError("A workflow's id is a UUID")
-    return text.lower()
+    return text.lower()  # as the database spells it
 
 
 class CallWorkflow(Parameters):

@@ -129,11 +129,13 @@ async def _perform(parameters: HttpRequest, effect: EffectContext) -> Completed:
         raise NodeError("network", str(error)) from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise NodeError("network", str(error) or type(error).__name__) from error
+    # A large body is parsed in the tenant's compute turns, outside of the timeout: the server has answered in time.
     return await effect.turns.take(effect.tenant_id, partial(completed, parameters, response), len(response.raw))
 
 
 async def _sent(client: httpx.AsyncClient, parameters: HttpRequest, effect: EffectContext) -> Received:
     request = _request(client, parameters, effect)
+    # A redirect would send the secrets to a server that they are not for.
     follow = parameters.follow_redirects and not effect.secrets
     response = await client.send(request, stream=True, follow_redirects=follow)
     try:
@@ -150,6 +152,7 @@ def _request(client: httpx.AsyncClient, parameters: HttpRequest, effect: EffectC
     if parameters.body is not None:
         content = _content(parameters.body, parameters.body_type)
         headers["content-type"] = _CONTENT_TYPES[parameters.body_type]
+    # In lower case, so that the parameters' headers replace the ones above.
     headers |= {name.lower(): _scalar(value) for name, value in parameters.headers.items()}
     if parameters.auth is not None:
         headers |= _credentials(parameters.auth, effect.secrets[parameters.auth.secret])
@@ -177,6 +180,7 @@ def _auth_secret(parameters: JsonObject) -> tuple[str, ...]:
 
 
 def _content(body: object, body_type: str) -> bytes:
+    # `errors="replace"`: lone surrogates, which JSON may hold, have no UTF-8.
     if body_type == "json":
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="replace")
     if body_type == "form":
@@ -198,7 +202,7 @@ def _values(value: object) -> list[str]:
 
 
 def _scalar(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value)  # `true`, not Python's `True`
 
 
 NODE = NodeType(

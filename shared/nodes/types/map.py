@@ -59,11 +59,13 @@ def _plan(parameters: MapParameters) -> MapPlan:
         limits.append(math.floor(total * parameters.tolerated_failure_percentage / 100))
     if not limits:
         limits.append(0 if enough is None else total - enough)
+    # Where both limits are given, both hold.
     return MapPlan(total, parameters.max_concurrency, min(limits), enough)
 
 
 def _body(parameters: JsonObject) -> Graph:
     if parameters.get("body") is None and "workflow_id" in parameters:
+        # A body of one node, so that items run the same way in either case.
         call = {"workflow_id": parameters["workflow_id"], "input": "{% $item %}"}
         return Graph([Node("call", "call_workflow", call)], [])
     drawn = parameters.get("body") or {}

@@ -23,6 +23,7 @@ def _headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
     for name, value in headers.items():
         if not name.isascii() or not name.replace("-", "").isalnum() or len(name) > 100:
             raise ValueError(f"{name!r} is no header name")
+        # Headers that frame the message, or act on the server's own origin, are not a workflow's to set.
         if name.lower() in FORBIDDEN_HEADERS - {CONTENT_TYPE}:
             raise ValueError(f"the header {name} is not the workflow's to set")
         if not is_drawn(value, info) and not (value.isascii() and value.isprintable()):

@@ -88,7 +88,7 @@ async def _perform(parameters: SendEmail, effect: EffectContext) -> Completed:
     body = without_none(Text=_text(simple.body.text), Html=_text(simple.body.html))
     response = await aws_call(
         effect,
-        parseaddr(parameters.from_email_address)[1],
+        parseaddr(parameters.from_email_address)[1],  # the allow-list has addresses without display names
         "sesv2",
         "send_email",
         FromEmailAddress=parameters.from_email_address,

@@ -28,12 +28,14 @@ class Switch(Parameters):
 
 
 def _handles(parameters: JsonObject) -> tuple[str, ...]:
+    # As drawn: anything may stand here, an expression too, which `validation` refuses later.
     cases = parameters.get("cases")
     drawn = [case.get("handle") for case in cases if isinstance(case, dict)] if isinstance(cases, list) else []
     return tuple(dict.fromkeys([*(handle for handle in drawn if isinstance(handle, str)), DEFAULT_HANDLE]))
 
 
 def _compute(parameters: Switch, inputs: NodeInputs) -> Completed:
+    # An ordered set: several cases may share a handle.
     chosen = dict.fromkeys(case.handle for case in parameters.cases if case.when) or {DEFAULT_HANDLE: None}
     handles = tuple(chosen) if parameters.mode == "all" else tuple(chosen)[:1]
     return Completed(handles=handles, output_of=inputs.sources)

@@ -28,7 +28,7 @@ def _wait(parameters: WaitForSignal, now: float) -> Wait:
 
 
 def _compute(_parameters: WaitForSignal, inputs: NodeInputs) -> Completed:
-    if inputs.signal is None:
+    if inputs.signal is None:  # the wait is over without one
         return Completed(handles=("timeout",))
     return Completed(inputs.signal.payload)
 
