@@ -66,6 +66,7 @@ class Gateway:
             headers = request.headers
             caller = self._authenticator.identify(headers.get(b"authorization"), headers.get(b"apikey"))
             anonymous = caller.anonymous
+            # libpq's text parameters end at a NUL byte, and Postgres cannot store one.
             if b"\0" in request.body or "\0" in request.path:
                 raise GatewayError(400, "22021", 'invalid byte sequence for encoding "UTF8": 0x00')
             return await self._route(request, caller)

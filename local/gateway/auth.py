@@ -89,6 +89,7 @@ class Authenticator:
         caller = self._verified.get(token)
         if caller is None:
             caller = self._verify(token)
+            # A signature costs far more than a look-up; the cache is emptied when it is full, which is rare and cheap.
             if len(self._verified) >= _MAX_CACHED:
                 self._verified.clear()
             self._verified[token] = caller

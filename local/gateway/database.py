@@ -46,6 +46,7 @@ class Database:
         """Read the schema and keep it current. Raises `psycopg.OperationalError` when the database is not there."""
         ready = asyncio.Event()
         self._watcher = asyncio.create_task(watch(self.config.database_url, self.config.schemas, self._use, ready))
+        # Either the first schema has been read, or the watcher has failed before that, and its error is raised.
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait((self._watcher, waiting), return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -87,6 +88,7 @@ class Database:
         Raises `PostgresError` and `GatewayError`. What the database wants of the answer is read after the commit, so
         a function that sets an invalid `response.status` is answered with an error although its changes stay.
         """
+        # A function's own settings come last, and win over the role's.
         settings = (*self.schema.roles.get(caller.role, ()), *local)
         frame = Frame(self._search_paths[schema], read_only, settings, self.config.pre_request, held=single)
         statements = around(statement, caller, request, frame)

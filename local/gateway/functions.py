@@ -75,9 +75,11 @@ def by_body(
     """The function that fits the keys of a JSON body, and its call. Raises `GatewayError` when none or two do."""
     content = parse_json(body or b"{}")
     first = content[0] if isinstance(content, list) and content else content
+    # The keys of the first object decide, as PostgREST does for a bulk call.
     keys = list(first) if isinstance(first, dict) else []
     function = _resolve(schema, path, keys, whole_body=True)
     bound = sql.Clauses(sql.name(function.name))
+    # A function with one unnamed json parameter takes the whole body.
     whole = len(function.parameters) == 1 and not function.parameters[0].name
     value = bound.bind(body or b"{}")
     if whole:

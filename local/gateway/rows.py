@@ -29,6 +29,7 @@ class _Exchange:
 
     async def run(self, statement: Statement, *, read_only: bool = False) -> Result:
         """The committed result."""
+        # A change of a single row is committed only if it was exactly one; a read has nothing to undo.
         held = self.single and not read_only
         return await self.database.run(
             statement, self.request, self.caller, self.table.schema, read_only=read_only, single=held

@@ -133,6 +133,7 @@ async def load(connection: psycopg.AsyncConnection, schemas: list[str]) -> Schem
         function = _function(row)
         key = (function.schema, function.name)
         functions[key] = (*functions.get(key, ()), function)
+    # Only settings that an ordinary user may set can be applied by the gateway's role.
     allowed = {name for (name,) in await _rows(connection, _USER_SETTINGS)}
     roles: dict[bytes, dict[str, str]] = {}
     for role, settings in await _rows(connection, _ROLE_SETTINGS):
@@ -153,6 +154,7 @@ async def watch(url: str, schemas: list[str], use: Callable[[Schema], None], rea
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+                # Listening comes before the first read, so that no change between the two is missed.
                 await connection.execute("listen pgrst")
                 while True:
                     use(await load(connection, schemas))

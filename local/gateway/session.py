@@ -63,6 +63,7 @@ class Session:
         Raises `PostgresError` for the first that failed, after the rollback. Statements between a `begin` and a later
         `commit` are committed only by the latter.
         """
+        # The results of the whole pipeline arrive in `_on_readable`, which sets the future at the sync point.
         self._answer = self._loop.create_future()
         try:
             sent = self._send(statements)
@@ -94,12 +95,14 @@ class Session:
         """For each result to expect: the text and its name where it was prepared, None where it was executed."""
         pgconn, prepared = self._pgconn, self._prepared
         sent: list[tuple[bytes, bytes] | None] = []
+        # Postgres keeps a plan for each prepared statement; after a change of the schema it may no longer fit.
         if self._stale or len(prepared) > _MAX_PREPARED:
             self._stale = False
             prepared.clear()
             pgconn.send_query_params(b"deallocate all", None)
             sent.append(None)
         for text, parameters in statements:
+            # A text is prepared once per connection and then executed by its name, which saves parsing and planning.
             name = prepared.get(text)
             if name is None:
                 self._count += 1
@@ -120,11 +123,13 @@ class Session:
                 raise _failure(result)
             if prepared is not None:
                 self._prepared[prepared[0]] = prepared[1]
+            # The settings give a row before it, and the commit none: the last row is the request's own.
             elif result.ntuples:
                 answer = result
         return [] if answer is None else [answer.get_value(0, column) for column in range(answer.nfields)]
 
     def _flush(self) -> None:
+        # A large body does not fit into the socket's buffer: the rest is sent when the socket is writable again.
         if self._pgconn.flush():
             self._loop.add_writer(self._socket, self._on_writable)
 
@@ -198,6 +203,7 @@ class Pool:
         else:
             self._open -= 1
         while self._waiting:
+            # Wakes the longest waiting request that has not timed out; it looks for an idle session again.
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
@@ -205,6 +211,7 @@ class Pool:
 
     def renew(self) -> None:
         """Make all sessions drop their prepared statements: the schema has changed."""
+        # Sessions notice at their next `acquire`: one that is in use keeps its statements until then.
         self._epoch += 1
 
     def close(self) -> None:

@@ -49,6 +49,7 @@ def around(statement: Statement, caller: Caller, request: Request, frame: Frame)
 
     Without a `begin` it is the implicit transaction of the pipeline.
     """
+    # The isolation level cannot be set by `set_config` once the transaction has begun: it needs a `begin` of its own.
     level = next((value for name, value in frame.local if name == _ISOLATION and value in _LEVELS), None)
     local = [pair for pair in frame.local if pair[0] != _ISOLATION]
     values: list[bytes | None] = [

@@ -55,6 +55,7 @@ def signed(provider: Provider, delivery: Delivery, secret: str, now: float) -> D
     if place.startswith("header:"):
         proof = _proof(scheme, signature, delivery, secret, timestamp, pairs)
         return write_field(delivery, place.partition("|")[0], proof)
+    # The signature covers a body or URL that it is itself a part of: a placeholder stands there while it is computed.
     delivery = write_field(delivery, place, PLACEHOLDER)
     return swapped(delivery, place, PLACEHOLDER, _proof(scheme, signature, delivery, secret, timestamp, pairs))
 

@@ -100,6 +100,7 @@ class FunctionPool:
 
     def reload(self) -> None:
         """Let new workers with today's code take over; busy ones finish their invocation first."""
+        # Busy workers end after their invocation; idle ones at once, and new ones start with today's code.
         for worker in list(self._workers):
             worker.retire()
         self._idle.clear()
@@ -119,6 +120,7 @@ class FunctionPool:
             await asyncio.sleep(0.005)
 
     def _start_worker_if_useful(self) -> None:
+        # As Lambda: an environment for each waiting invocation that none is being started for, up to the concurrency.
         starting = sum(not worker.ready for worker in self._workers)
         active = sum(not worker.retired for worker in self._workers)
         if not self.closed and starting < len(self._waiting) and active < self.concurrency:
@@ -167,6 +169,7 @@ class FunctionPool:
         self._workers.remove(worker)
         if worker in self._idle:
             self._idle.remove(worker)
+        # A worker may end by a crash, a timeout or `retire`; its successor serves whatever still waits.
         if self._waiting:
             if not worker.ready:
                 # It died while starting: one waiting caller gets the error, instead of a loop of such starts.

@@ -60,6 +60,7 @@ class FunctionServer:
         self._schedules = schedules
         self._http_socket, self._lambda_socket = _listen(port), _listen(lambda_port)
         logs.mkdir(parents=True, exist_ok=True)
+        # What the stack says wins over the template; where the functions invoke one another is decided here.
         overlay = {**_credentials(), **environment, "AWS_ENDPOINT_URL_LAMBDA": self.lambda_url, "PORT": str(self.port)}
         start = WorkerProcess if runtime is None else partial(LambdaEnvironment, runtime=runtime)
         self.pools = {

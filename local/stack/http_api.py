@@ -84,6 +84,7 @@ class HttpApi:
         parts = request_parts(scope, time.time())
         context = parts["requestContext"]
         request_id: str = context["requestId"]
+        # API Gateway answers preflight requests itself; the functions never see them.
         if self._cors is not None and scope["method"] == "OPTIONS" and "origin" in parts["headers"]:
             return Response(204, [], b""), request_id
         body = await _read_body(parts["headers"], receive)
@@ -95,6 +96,7 @@ class HttpApi:
         parts["routeKey"] = context["routeKey"] = match.route.key
         if match.parameters:
             parts["pathParameters"] = match.parameters
+        # The route is known first: whether and by whom a request is authorised depends on it.
         refusal = await self._authorize(match, parts)
         return (refusal or await self._invoke(match, parts, body)), request_id
 

@@ -105,6 +105,7 @@ class LambdaApi:
         except ValueError as error:
             message = f"Could not parse request body into json: {error}"
             return _error(400, "InvalidRequestContentException", message)
+        # Synchronous invocations wait for the function; asynchronous ones are queued and answered at once.
         request_id = str(uuid.uuid4())
         common = [(b"x-amzn-requestid", request_id.encode()), (b"content-type", b"application/json")]
         if kind == "DryRun":

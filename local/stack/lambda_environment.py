@@ -140,6 +140,7 @@ class LambdaEnvironment:
         self._pool.became_free(self)
 
     async def _invoke(self, invocation: Invocation) -> None:
+        # Thaw: the environment has stood still since its last answer, as on Lambda.
         for process in self._frozen:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)

@@ -23,6 +23,7 @@ def apply(database_url: str, folder: Path = FOLDER) -> list[str]:
     """
     applied = []
     with psycopg.connect(database_url, autocommit=True) as connection:
+        # Two processes that start over one database apply the migrations one after the other.
         connection.execute("select pg_advisory_lock(%s)", [_LOCK])
         connection.execute(_PLATFORM.read_bytes())
         rows = connection.execute("select version, statements from supabase_migrations.schema_migrations").fetchall()

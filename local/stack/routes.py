@@ -70,6 +70,7 @@ def _find(node: _Node, segments: list[str], at: int, method: str) -> Route | Non
         return node.routes.get(method) or node.routes.get("ANY")
     segment = segments[at]
     best: Route | None = None
+    # Each kind of segment is tried with all that it leads to before the next kind: the router backtracks.
     if segment in node.static:
         best = _find(node.static[segment], segments, at + 1, method)
     if best is None and node.variable is not None and segment:

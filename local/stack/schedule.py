@@ -48,6 +48,7 @@ async def run_schedules(template: Template, invocations: AsyncInvocations) -> No
     async with asyncio.TaskGroup() as group:
         for function in template.functions.values():
             for schedule in function.schedules:
+                # Fails at the start for an expression that the local stack cannot evaluate.
                 next_time(schedule.expression, datetime.now(UTC))
                 group.create_task(_run(function.name, schedule, invocations, shortened))
 

@@ -196,6 +196,7 @@ class LocalStack:
         self._tenant = read_tenant(self._tenant_file, self._database)
         self._tenant_id = new_id() if self._tenant is None else self._tenant.tenant_id
         self._start_databases()
+        # The slow parts start side by side: functions while the gateway reads the schema. Each is waited for below.
         self._functions.launch(self._function_environment())
         if self.gateway is not None:
             with self._timed("Supabase") as detail:
@@ -247,6 +248,7 @@ class LocalStack:
         self._report(f"  {what:<11}{milliseconds:5.0f} ms  {details[-1]}")
 
     def _take_lock(self) -> None:
+        # One stack per folder: two servers over the same data folder would destroy it. The lock ends with the process.
         if self._lock is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -308,6 +310,7 @@ class LocalStack:
     def stop(self) -> None:
         """End everything; the data stays in the folder."""
         self._functions.stop()
+        # In the reverse order of their use: the gateway's connections end before the database does.
         for part in (self.gateway, self.redis, self.postgres):
             if part is not None:
                 part.stop()

@@ -137,6 +137,7 @@ class _Reader:
             for logical_id, resource in resources.items()
             if "Condition" not in resource or self._resolver.holds(resource["Condition"])
         }
+        # SAM makes an implicit HTTP API where the template has none.
         apis = {
             logical_id: self._with_globals("HttpApi", resource)
             for logical_id, resource in wanted.items()

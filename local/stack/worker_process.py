@@ -38,6 +38,7 @@ class WorkerProcess(asyncio.Protocol):
         self._timed_out = False
         self._has_failed_import = False
         self._transport: asyncio.WriteTransport | None = None
+        # Invocations go over a socket pair: its end tells either side that the other has gone.
         ours, theirs = socket.socketpair()
         with theirs, pool.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -72,6 +73,7 @@ class WorkerProcess(asyncio.Protocol):
         self.invocations += 1
         seconds = self._pool.function.timeout_seconds
         self._timer = self._loop.call_later(seconds, self._time_out)
+        # The deadline goes along, so that the function's context can say how much time is left.
         head = INVOCATION.pack(len(invocation.payload), time.time() + seconds, invocation.request_id.encode())
         self._transport.write(head + invocation.payload)
 
@@ -117,6 +119,7 @@ class WorkerProcess(asyncio.Protocol):
         if len(received) < ANSWER.size:
             return
         kind, size = ANSWER.unpack_from(received)
+        # An answer of megabytes arrives in many parts.
         if len(received) < ANSWER.size + size:
             return
         payload = bytes(memoryview(received)[ANSWER.size :])

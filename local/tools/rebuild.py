@@ -81,6 +81,7 @@ def rebuild(client: Client) -> int:
     models, count = ReadModels().take(history(client)), 0
     for table in TABLES:
         rows = list(models.rows(table).values())
+        # A request's size is bounded, rows with large values included.
         for start in range(0, len(rows), PAGE // 2):
             batch = rows[start : start + PAGE // 2]
             client.table(table.name).upsert(batch, on_conflict=",".join(table.key)).execute()
@@ -91,6 +92,7 @@ def rebuild(client: Client) -> int:
 
 def check(client: Client) -> list[str]:
     """Every difference between the read models and what the event store implies, one line each."""
+    # Runs that are under way write between the two reads: a difference counts only if it stays.
     for attempt in range(CHECKS):
         if attempt:
             time.sleep(PAUSE_SECONDS)
