@@ -17,7 +17,7 @@ class ApiKeyCreated:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyRevoked:
-    """The key no longer opens anything."""
+    """The key was revoked: it is refused from now on."""
 
 
 ApiKeyFact = ApiKeyCreated | ApiKeyRevoked

@@ -32,7 +32,7 @@ class ExecutionQueued:
     `{type, node_id?, body, headers, query, method, webhook_id?, provider?, delivery_id?, delivery_key?, event_type?}`
     with type `webhook`, `manual`, `schedule`, `call` or `error`. `caller` is set where another run, `parent_id`,
     started this one: `{node_id, depth, is_awaited, handles_error, calls_left?}`, the depth counted from 1, and how many
-    runs this one may call, with all that those call.
+    runs this one and its descendants may call.
     """
 
     workflow_id: str
@@ -45,14 +45,14 @@ class ExecutionQueued:
 
 
 def trigger_of(kind: Literal["manual", "call", "error"], body: JsonValue) -> JsonObject:
-    """The trigger of a run that is started by hand or by another one, which expressions see as a `POST` of `body`."""
+    """The trigger of a run that is started manually or by another run; expressions see it as a `POST` of `body`."""
     return {"type": kind, "body": body, "headers": {}, "query": {}, "method": "POST"}
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionStarted:
-    """The run began on this version, from this trigger node, which is settled by this event. `deadline` is when it has
-    to have ended, where its workflow has a timeout."""
+    """The run started on this version, from this trigger node, which is settled by this event. `deadline` is when it
+    must have ended, where its workflow has a timeout."""
 
     workflow_version: int
     trigger_node_id: str
@@ -61,10 +61,10 @@ class ExecutionStarted:
 
 @dataclass(frozen=True, slots=True)
 class SignalReceived:
-    """Somebody sent the run a signal; it is kept until a node that waits for this name takes it.
+    """The run received a signal; it is kept until a node that waits for this name takes it.
 
-    `key` is the sender's Idempotency-Key: the same one again is not recorded again. `node_id` is the waiting node that
-    takes it, whose schema the payload was found to fit; unset where none was waiting without a signal already.
+    `key` is the sender's Idempotency-Key: a repetition is not recorded. `node_id` is the waiting node that takes it,
+    whose schema the payload fits; unset where every waiting node had a signal already, or none was waiting.
     """
 
     name: str
@@ -82,7 +82,7 @@ class ExecutionSucceeded:
 
 @dataclass(frozen=True, slots=True)
 class ErrorWorkflowStarted:
-    """The run is about to fail; the run `execution_id` of its error workflow is told, on this version."""
+    """The run is about to fail, and has started the run `execution_id` of its error workflow, on this version."""
 
     execution_id: str
     workflow_id: str
@@ -98,19 +98,19 @@ class ExecutionFailed:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionCancelled:
-    """Somebody stopped the run before its next node."""
+    """The run was cancelled."""
 
     reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionRedriven:
-    """Somebody had a failed or cancelled run go on. `nodes` (paths) have their fate decided anew.
+    """A failed or cancelled run was resumed. `nodes` (paths) are decided anew.
 
     Those are the nodes that failed the run or were cancelled, and those that were skipped after one of them. An effect
-    among them keeps its parameters and its idempotency key; a map keeps the items that succeeded. The run's time counts
-    from now: `deadline` is when it has to have ended. `calls`, by path: nodes that wait again for the run that they had
-    called, `{execution_id, wake_at}`, which has been redriven as well.
+    among them keeps its parameters and its idempotency key; a map keeps the items that succeeded. The run's timeout
+    starts again: `deadline` is when it has to have ended. `calls`, by path: nodes that wait again for their child run,
+    `{execution_id, wake_at}`, which has been redriven as well.
     """
 
     nodes: list[str]

@@ -24,13 +24,13 @@ class NodeStarted:
 
 @dataclass(frozen=True, slots=True)
 class NodeSucceeded:
-    """A node yielded `output` and chose `handles`.
+    """A node succeeded with `output` and chose `handles`.
 
-    `evaluated_at` (Unix milliseconds) is the clock its expressions saw; `undefined` names the parameters
-    (JSON pointers) whose expression led nowhere. `output_of`: the node passes its input on, the output of these
-    predecessors (of several, an object by node id), which is not stored again. `responds`: the output, `{status,
-    headers, body}`, is what those who wait for the run are answered, if it is the first such. `signal` is the number of
-    the signal that ended the node's wait: among those that the run has received, from 1.
+    `evaluated_at` (Unix milliseconds) is the clock of its expressions; `undefined` are the parameters (JSON pointers)
+    whose expression has no value. `output_of`: the node passes its input on, the output of these predecessors (of
+    several, an object by node id), which is not stored again. `responds`: the output, `{status, headers, body}`, is the
+    reply to clients that wait for the run, if it is the first one. `signal` is the number, from 1, of the signal that
+    ended the node's wait, among those that the run has received.
     """
 
     node_id: str
@@ -46,11 +46,11 @@ class NodeSucceeded:
 
 @dataclass(frozen=True, slots=True)
 class NodeFailed:
-    """A node gave up with `error` `{code, message, details?}`.
+    """A node failed for good with `error` `{code, message, details?}`.
 
     `handled` says what follows: `fail` (the run fails), `continue` (as if it had succeeded with the error as its
-    output) or `route` (its `error` handle is live). `evaluated_at` (Unix milliseconds) is the clock that its
-    expressions saw.
+    output) or `route` (its `error` handle is live). `evaluated_at` (Unix milliseconds) is the clock of its
+    expressions.
     """
 
     node_id: str
@@ -64,7 +64,7 @@ class NodeFailed:
 class NodeRetryScheduled:
     """Attempt `attempt` failed with `error`; the next one starts at `retry_at`, `delay_seconds` from then.
 
-    `evaluated_at` (Unix milliseconds) is the clock that the attempt's expressions saw.
+    `evaluated_at` (Unix milliseconds) is the clock of the attempt's expressions.
     """
 
     node_id: str
@@ -79,9 +79,8 @@ class NodeRetryScheduled:
 class NodeWaiting:
     """A node waits, with these resolved parameters, until `wake_at` at the latest.
 
-    `signal`: or until the run receives a signal of this name, if that comes first. `execution_id`: or until this run,
-    which the node has called, has ended. `passed_over`: so many signals had come before, and none of those kept is one
-    that the node takes.
+    `signal`: or until the run receives a signal of this name, if that comes first. `execution_id`: or until this child
+    run has ended. `passed_over`: the number of signals received before, none of which the node takes.
     """
 
     node_id: str
@@ -114,7 +113,7 @@ class ItemSucceeded:
     """The item at `index` (from 0) of the map `node_id` is done.
 
     Its output is that of `output_of`, nodes of the body (of several, an object by node id; of none, null), and is not
-    stored again. Nor is it in the map's own end: what a map yields is the list of its items' outputs.
+    stored again, nor in the map's own end: a map's output is the list of its items' outputs.
     """
 
     node_id: str
@@ -133,7 +132,7 @@ class ItemFailed:
 
 @dataclass(frozen=True, slots=True)
 class NodeSkipped:
-    """No live edge leads to the node any more."""
+    """No live edge leads to the node any more, so that it does not run."""
 
     node_id: str
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SecretSet:
-    """The secret of this name was given a value, its first or another."""
+    """The secret of this name was set, for the first time or again."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class SecretDeleted:
-    """The secret is gone, and its value with it."""
+    """The secret was deleted, with its value."""
 
 
 SecretFact = SecretSet | SecretDeleted

@@ -9,7 +9,7 @@ from shared.json_types import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class WorkflowCreated:
-    """A draft came into being as version 1."""
+    """A workflow was created, its draft as version 1."""
 
     name: str
     description: str | None
@@ -40,12 +40,12 @@ class WorkflowPublished:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowUnpublished:
-    """No new run starts; those under way finish."""
+    """No new run starts; those in progress finish."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowArchived:
-    """The workflow left the lists; its history stays."""
+    """The workflow is no longer listed; its history stays."""
 
 
 WorkflowFact = WorkflowCreated | WorkflowUpdated | WorkflowPublished | WorkflowUnpublished | WorkflowArchived

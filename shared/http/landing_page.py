@@ -11,6 +11,6 @@ LANDING_PAGE = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><t
 <p>There is no graphical console yet: everything is done through the API.</p>
 <ul>
 <li><a href="/docs">The API's documentation</a>, also as an <a href="/openapi.json">OpenAPI document</a></li>
-<li><a href="/health">Health</a>, and <a href="/health/invariants">runs that broke a promise</a> (there are none)</li>
+<li><a href="/health">Health</a>, and <a href="/health/invariants">violated invariants</a> (there are none)</li>
 </ul>
 </body></html>"""

@@ -20,8 +20,8 @@ VERIFY_EXECUTION = Operation(
     path="/api/executions/{id}/verify",
     summary="Verify a run",
     description=(
-        "Derives every decision and every pure output again from what was recorded, and checks the hash chain. What "
-        "came from outside, such as effects' answers, is taken as it stands."
+        "Derives every decision and every pure output again from the recorded events, and checks the hash chain. What "
+        "came from outside, such as effects' results, is taken as recorded."
     ),
     tag=TAG,
     role="viewer",
@@ -40,8 +40,8 @@ REDRIVE_EXECUTION = Operation(
     path="/api/executions/{id}/redrive",
     summary="Redrive a run",
     description=(
-        "A failed or cancelled run goes on under its own id and on its own version: failed, cancelled and never-run "
-        "nodes are done, what completed is not done again. Effects keep their idempotency keys."
+        "Resumes a failed or cancelled run under its own id and on its own version: failed, cancelled and never-run "
+        "nodes are run, completed ones are not run again. Effects keep their idempotency keys."
     ),
     tag=TAG,
     role="editor",
@@ -55,8 +55,8 @@ FORK_EXECUTION = Operation(
     path="/api/executions/{id}/fork",
     summary="Fork a run",
     description=(
-        "A new run from one node on: it and all that comes after it are done anew, on a version of one's choice. Nodes "
-        "that do not come after it keep what they did. With `output`, the node is not run but yields that."
+        "Starts a new run from one node on: this node and all after it are run again, on a version of your choice. All "
+        "other nodes keep their outcome. With `output`, the node is not run and has that output."
     ),
     tag=TAG,
     role="editor",
@@ -72,9 +72,9 @@ REPLAY_EXECUTION = Operation(
     path="/api/executions/{id}/replay",
     summary="Replay a run",
     description=(
-        "From its trigger, on a version of one's choice. `live`: a new run. `dry_run`: nothing is stored and nothing "
-        "leaves; what the run recorded answers for its effects and signals, and the answer compares node by node. A "
-        "node that nothing recorded answers for is `unknown`, and what follows it is not reached."
+        "Runs again from its trigger, on a version of your choice. `live`: a new run. `dry_run`: nothing is stored or "
+        "sent; effects and signals have their recorded outcomes, and the response compares both runs node by node. A "
+        "node without a recorded outcome is `unknown`, and the nodes after it are not reached."
     ),
     tag=TAG,
     role="editor",

@@ -54,7 +54,7 @@ GET_EXECUTION = Operation(
     method="GET",
     path="/api/executions/{id}",
     summary="Get a run",
-    description="Folded from its events; `at` shows it as it was then.",
+    description="Computed from its events; with `at`, as it was after that event.",
     tag=TAG,
     role="viewer",
     scope="executions:read",
@@ -68,7 +68,7 @@ LIST_EXECUTION_EVENTS = Operation(
     summary="List a run's events",
     description=(
         "In order. A page ends at `limit` events or at a megabyte of payloads, whichever comes first; a larger event "
-        "is a page of its own. With `wait`, an empty answer is held back until there is an event or the run has ended."
+        "is a page of its own. With `wait`, an empty response is delayed until there is an event or the run has ended."
     ),
     tag=TAG,
     role="viewer",

@@ -13,30 +13,30 @@ GET_HEALTH = Operation(
     summary="Health",
     tag=TAG,
     role=None,
-    answers={200: Answer("Everything is within reach", "health:HealthView")},
+    answers={200: Answer("All dependencies can be reached", "health:HealthView")},
     errors=(UnavailableError,),
 )
 GET_INVARIANTS = Operation(
     id="get_invariants",
     method="GET",
     path="/health/invariants",
-    summary="Runs that broke a promise",
+    summary="Runs that violate an invariant",
     description=(
-        "Counts runs and schedules that were due and that nobody picked up for five minutes, and runs in which nothing "
-        "happens although they are at work. Normally there are none. At most 100 are counted."
+        "Counts runs and schedules that have been due for five minutes without being picked up, and stalled runs. "
+        "Normally there are none. At most 100 are counted."
     ),
     tag=TAG,
     role=None,
-    answers={200: Answer("How many violations there are of what", "health:InvariantsView")},
+    answers={200: Answer("How many violations there are of each invariant", "health:InvariantsView")},
 )
 GET_TENANT_INVARIANTS = Operation(
     id="get_tenant_invariants",
     method="GET",
     path="/api/invariants",
-    summary="Runs of yours that broke a promise",
+    summary="Your runs that violate an invariant",
     description=(
-        "Names the tenant's runs and schedules that were due and that nobody picked up for five minutes, and runs in "
-        "which nothing happens although they are at work. Normally there are none. At most 100 are named."
+        "Lists the tenant's runs and schedules that have been due for five minutes without being picked up, and "
+        "stalled runs. Normally there are none. At most 100 are listed."
     ),
     tag=TAG,
     role="admin",

@@ -23,7 +23,7 @@ DELIVER = Operation(
     summary="Deliver to a webhook",
     description=(
         "Authenticated by the provider's signature over the raw body, which is not parsed before it is verified. "
-        "Delivering the same again starts nothing. With the webhook's `response: wait`, the answer is what the run "
+        "A repeated delivery starts nothing. With the webhook's `response: wait`, the answer is what the run "
         "responds: the status, headers and body of its `respond` node; else 200 and its output, or 500 "
         "`execution_failed`; and 202 with the run's URL when it has not come so far within 25 seconds. "
         "A webhook that is not there and another provider's path are 404."
@@ -42,8 +42,8 @@ SHAKE_HANDS = Operation(
     id="shake_hands",
     method="GET",
     path=PATH,
-    summary="Prove to a provider that the webhook is there",
-    description="Answered as the provider wants it; a provider without a handshake of this kind gets a 404.",
+    summary="Prove to a provider that the webhook exists",
+    description="Responds as the provider requires; a provider without a handshake of this kind gets a 404.",
     tag=TAG,
     role=None,
     path_descriptions=PATH_DESCRIPTIONS,
@@ -58,7 +58,7 @@ PROBE = Operation(
     tag=TAG,
     role=None,
     path_descriptions=PATH_DESCRIPTIONS,
-    answers={200: Answer("It is there")},
+    answers={200: Answer("It exists")},
     errors=ERRORS,
 )
 ASK_LEAVE = Operation(

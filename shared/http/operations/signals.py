@@ -20,7 +20,7 @@ ASK_SIGNAL = Operation(
     method="GET",
     path=PATH,
     summary="Ask before sending a signal",
-    description="A page with a button that sends it. Nothing happens before: whatever opens links may open this one.",
+    description="A page with a button that sends it. Opening the link sends nothing: mail scanners do so too.",
     tag=TAG,
     role=None,
     query="signals:SignalQuery",
@@ -35,7 +35,7 @@ SEND_SIGNAL_BY_URL = Operation(
     summary="Send a signal by its URL",
     description=(
         "The payload is that of the JSON body `{payload}`, or else the query's parameters as an object. The same rules "
-        "hold as for `POST /api/executions/{id}/signals/{name}`. A token that is not ours is a 404."
+        "hold as for `POST /api/executions/{id}/signals/{name}`. An invalid token is a 404."
     ),
     tag=TAG,
     role=None,

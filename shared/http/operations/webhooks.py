@@ -17,7 +17,7 @@ CREATE_WEBHOOK = Operation(
     path="/api/webhooks",
     summary="Create a webhook",
     description=(
-        "The secret is shown in this answer and never again. Without one, one is generated where you may choose it; "
+        "The secret is shown in this response and never again. Without one, one is generated where you may choose it; "
         "one that the provider makes must be given, now or, with the status awaiting_secret, later."
     ),
     tag=TAG,
@@ -70,7 +70,7 @@ DELETE_WEBHOOK = Operation(
     method="DELETE",
     path="/api/webhooks/{id}",
     summary="Delete a webhook",
-    description="Its address answers 404 within ten seconds. What it holds is run.",
+    description="Its address answers 404 within ten seconds. Held deliveries are run.",
     tag=TAG,
     role="editor",
     scope="webhooks:write",
@@ -82,7 +82,7 @@ ROTATE_WEBHOOK_SECRET = Operation(
     method="POST",
     path="/api/webhooks/{id}/rotate-secret",
     summary="Rotate a webhook's secret",
-    description="Both secrets verify during the grace. The new one is shown in this answer and never again.",
+    description="Both secrets verify during the grace period. The new one is shown in this response and never again.",
     tag=TAG,
     role="editor",
     scope="webhooks:write",
@@ -118,7 +118,7 @@ REDELIVER = Operation(
     path="/api/webhooks/{id}/deliveries/{delivery_id}/redeliver",
     summary="Run a delivery again",
     description=(
-        "Starts a new run with the same body, headers and query, whatever became of the delivery. One that did not "
+        "Starts a new run with the same body, headers and query, whatever its verdict. One that did not "
         "verify is run with `include_unverified` alone, and is 422 without."
     ),
     tag=TAG,

@@ -17,7 +17,7 @@ class ListExecutions(PageQuery):
     """Which runs."""
 
     workflow_id: Uuid | None = None
-    parent_id: Annotated[Uuid | None, Field(description="Runs that this one has started: calls, an error run.")] = None
+    parent_id: Annotated[Uuid | None, Field(description="Its child runs, and its error workflow's run.")] = None
     status: Status | None = None
     since: Annotated[Moment | None, Field(description="Created then or later.")] = None
     until: Annotated[Moment | None, Field(description="Created before.")] = None

@@ -25,11 +25,11 @@ def may_be_missing(description: str | None = None) -> Any:
 
 
 class ProblemItem(View):
-    """One thing that is wrong."""
+    """One problem."""
 
     pointer: Annotated[str, Field(description="JSON pointer (RFC 6901) to the place; empty for the whole.")]
     message: str
-    hint: Annotated[str, Field(description="How to mend it.")] = ""
+    hint: Annotated[str, Field(description="How to fix it.")] = ""
 
 
 class ProblemView(View):
@@ -40,17 +40,17 @@ class ProblemView(View):
     status: int
     detail: str
     code: Annotated[str, Field(description="Stable and machine-readable.")]
-    errors: Annotated[list[ProblemItem], Field(description="Each thing that is wrong.")] = []
+    errors: Annotated[list[ProblemItem], Field(description="All problems.")] = []
 
 
 class GatewayMessage(BaseModel):
-    """What API Gateway itself answers: without credentials (401), with wrong ones (403), outside all routes (404)."""
+    """API Gateway's own response: without credentials (401), with wrong ones (403), for unknown routes (404)."""
 
     message: str
 
 
 class NodeView(View):
-    """A node in the house shape; fields that are not set are left out."""
+    """A node in this service's shape; unset fields are left out."""
 
     id: str
     type: str
@@ -67,7 +67,7 @@ class NodeView(View):
 
 
 class EdgeView(View):
-    """An edge in the house shape."""
+    """An edge in this service's shape."""
 
     id: str
     source: str

@@ -11,14 +11,14 @@ from shared.http.views.executions import ErrorView
 
 
 class DifferenceView(View):
-    """The first event that is not what it should be."""
+    """The first event that differs from the derived one."""
 
     sequence_number: int
     stream_version: int
     event_type: str
-    node_id: Annotated[str | None, Field(description="The node that it is about; in a map, its path.")]
+    node_id: Annotated[str | None, Field(description="The event's node; within a map, its path.")]
     reason: str
-    expected: Annotated[Object | None, Field(description="What should be recorded there; null: no such fact may be.")]
+    expected: Annotated[Object | None, Field(description="The derived fact; null: there should be none.")]
     recorded: Object
 
 
@@ -34,22 +34,22 @@ class EndView(View):
     """How a run ended."""
 
     workflow_version: int | None
-    status: Annotated[str, Field(description="The run's status; `unknown` where a dry run found no answer.")]
+    status: Annotated[str, Field(description="The run's status; `unknown` where a dry run has no recorded outcome.")]
     output: object
-    output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+    output_omitted: bool = may_be_missing("Too large for this response; see the events.")
     error: ErrorView | None
 
 
 class ComparedNodeView(View):
     """A node in one of two runs."""
 
-    status: Annotated[str, Field(description="The node's status; `unknown` where a dry run found no answer.")]
+    status: Annotated[str, Field(description="The node's status; `unknown` where a dry run has no recorded outcome.")]
     handle: str | list[str] | None
     output: object
-    output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+    output_omitted: bool = may_be_missing("Too large for this response; see the events.")
     error: ErrorView | None
-    parameters: Object | None = may_be_missing("What an effect or a call was or would be made with.")
-    parameters_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+    parameters: Object | None = may_be_missing("The parameters of an effect or a call.")
+    parameters_omitted: bool = may_be_missing("Too large for this response; see the events.")
 
 
 class NodeComparisonView(View):
@@ -63,12 +63,12 @@ class NodeComparisonView(View):
 class PlaceView(View):
     """Where two runs differ."""
 
-    node_id: Annotated[str | None, Field(description="Null where the nodes are the same and the outcome is not.")]
+    node_id: Annotated[str | None, Field(description="Null where only the outcome of the runs differs.")]
     field: Literal["status", "handle", "output", "error", "parameters"]
 
 
 class ComparisonView(View):
-    """Two runs side by side."""
+    """Two runs compared node by node."""
 
     original: EndView
     replayed: EndView

@@ -22,7 +22,7 @@ class ErrorView(View):
 
 
 class TriggerView(View):
-    """What started the run; in the list, without what was sent."""
+    """What started the run; in lists without method, headers, query and body."""
 
     type: Literal["webhook", "manual", "schedule", "call", "error"]
     node_id: str = may_be_missing()
@@ -35,35 +35,35 @@ class TriggerView(View):
     headers: Object = may_be_missing()
     query: Object = may_be_missing()
     body: object = may_be_missing()
-    body_omitted: bool = may_be_missing("The body is too large for this answer; see the events.")
+    body_omitted: bool = may_be_missing("The body is too large for this response; see the events.")
 
 
 class ExecutionNodeView(View):
-    """What became of one node."""
+    """One node of a run."""
 
     status: NodeStatus
     attempts: int
     started_at: Time | None
     finished_at: Time | None
     output: object = may_be_missing()
-    output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+    output_omitted: bool = may_be_missing("Too large for this response; see the events.")
     error: ErrorView = may_be_missing()
     handle: str | list[str] = may_be_missing("The handle it chose; several where a switch chose so.")
-    undefined: list[str] = may_be_missing("The parameters whose expression led nowhere.")
+    undefined: list[str] = may_be_missing("The parameters whose expression has no value.")
     retry_at: Time = may_be_missing("When the next attempt starts.")
     wake_at: Time = may_be_missing("When the node's wait ends.")
     signal: str = may_be_missing("The name of the signal that it waits for.")
-    execution_id: Id = may_be_missing("The run that it has called and waits for, or waited for.")
+    execution_id: Id = may_be_missing("The child run that it waits or waited for.")
 
 
 class ResponseView(View):
-    """What a `respond` node has answered."""
+    """The response of a `respond` node."""
 
     node_id: str
     status: int
     headers: Object
     body: object
-    body_omitted: bool = may_be_missing("Too large for this answer; see the events.")
+    body_omitted: bool = may_be_missing("Too large for this response; see the events.")
 
 
 class ExecutionSummary(View):
@@ -87,10 +87,10 @@ class ExecutionView(ExecutionSummary):
     """A run with every node of its graph."""
 
     output: object
-    output_omitted: bool = may_be_missing("Too large for this answer; see the events.")
-    error_execution_id: Id = may_be_missing("The run of the error workflow that was told of the failure.")
+    output_omitted: bool = may_be_missing("Too large for this response; see the events.")
+    error_execution_id: Id = may_be_missing("The run of the error workflow that was started for the failure.")
     parent_node_id: str = may_be_missing("The node of the parent that has called this run.")
-    response: ResponseView = may_be_missing("What those who wait for the run are answered.")
+    response: ResponseView = may_be_missing("The reply to clients that wait for the run.")
     nodes: dict[str, ExecutionNodeView]
 
 

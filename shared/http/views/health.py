@@ -8,14 +8,14 @@ from shared.http.views.common import Id, View
 
 
 class ChecksView(View):
-    """What was reached just now."""
+    """The dependencies that were reached."""
 
     supabase: Literal["ok"]
     redis: Literal["ok"]
 
 
 class HealthView(View):
-    """The service can do its work."""
+    """The service is healthy."""
 
     status: Literal["ok"]
     checks: ChecksView
@@ -23,21 +23,21 @@ class HealthView(View):
 
 
 class BrokenInvariantView(View):
-    """A promise, and how many runs or schedules broke it."""
+    """An invariant, and how many runs or schedules violate it."""
 
     invariant: str
     count: int
 
 
 class InvariantsView(View):
-    """Whether every promise holds just now."""
+    """Whether all invariants hold."""
 
     ok: bool
     violations: list[BrokenInvariantView]
 
 
 class ViolationView(View):
-    """A run, or a workflow's schedule, that broke a promise."""
+    """A run, or a workflow's schedule, that violates an invariant."""
 
     invariant: str
     execution_id: Id | None = None
@@ -46,7 +46,7 @@ class ViolationView(View):
 
 
 class TenantInvariantsView(View):
-    """Whether every promise to this tenant holds just now."""
+    """Whether all invariants hold for this tenant's runs."""
 
     ok: bool
     violations: list[ViolationView]

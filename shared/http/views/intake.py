@@ -20,7 +20,7 @@ class AcceptedView(View):
 
 
 class AnsweredView(BaseModel):
-    """A duplicate (`execution_id` is the first delivery's), a filtered delivery, or what a handshake asks for."""
+    """A duplicate (`execution_id` is the first delivery's), a filtered delivery, or the reply to a handshake."""
 
     execution_id: Id = ""
     delivery_id: Id = ""

@@ -28,13 +28,13 @@ class WebhookView(View):
             )
         ),
     ]
-    url: Annotated[str, Field(description="What the provider is given.")]
+    url: Annotated[str, Field(description="The URL to enter at the provider.")]
     last_triggered_at: Time | None
     created_at: Time
     updated_at: Time
     config_problems: list[ProblemItem] = may_be_missing(
-        "What of a configuration that was saved before is not taken any more, with pointers into it; deliveries that "
-        "need it are refused. In the answer for one webhook."
+        "Options of an older configuration that are no longer valid, with pointers into it; deliveries that need them "
+        "are refused. Only in the response for a single webhook."
     )
 
 
@@ -52,7 +52,7 @@ class WebhookPage(View):
 
 
 class DeliveryView(View):
-    """One delivery, with what became of it."""
+    """One delivery, with its verdict."""
 
     id: Id
     received_at: Time
@@ -64,17 +64,17 @@ class DeliveryView(View):
     method: str = may_be_missing("Of a delivery that started no run; else it is in the run's trigger.")
     headers: Object
     query: Object = may_be_missing("Of a delivery that started no run; else it is in the run's trigger.")
-    verified: bool = may_be_missing("Whether it passed the webhook's check; missing in lines that are older than this.")
+    verified: bool = may_be_missing("Whether it passed the webhook's check; missing in older entries.")
     body_sha256: str | None
     size_bytes: int
-    count: Annotated[int, Field(description="How many deliveries this line stands for: a flood is counted.")]
+    count: Annotated[int, Field(description="How many deliveries this entry stands for: a flood is only counted.")]
 
 
 class WholeDeliveryView(DeliveryView):
     """One delivery with its body, where it was kept."""
 
     body: object = may_be_missing()
-    body_omitted: bool = may_be_missing("The body is too large for this answer.")
+    body_omitted: bool = may_be_missing("The body is too large for this response.")
     raw_body: str = may_be_missing("The bytes in base64, of a delivery that started no run, or with keep_raw_body.")
 
 
@@ -87,20 +87,20 @@ class RotatedSecretView(View):
 
 
 class RedeliveryView(View):
-    """The run that a delivery was given again."""
+    """The new run of a delivery."""
 
     execution_id: Id
     delivery_id: Id
 
 
 class RedeliveredView(RedeliveryView):
-    """The run that one of many deliveries was given again."""
+    """The new run of one of many deliveries."""
 
     redelivery_of: Id
 
 
 class RedeliveriesView(View):
-    """What was run again in this call."""
+    """What this call redelivered."""
 
     redelivered: int
     skipped: Annotated[int, Field(description="How many could not be: their bodies were not kept.")]
@@ -132,10 +132,10 @@ class ProviderView(View):
     secret: Annotated[str | None, Field(description="Where the provider shows the secret.")]
     secret_origin: Annotated[
         Literal["chosen", "provider", "handshake"] | None,
-        Field(description="Who makes the secret: you (or it is generated), the provider, or its first handshake."),
+        Field(description="Who makes the secret: you (else it is generated), the provider, or its first handshake."),
     ]
     options: Annotated[Object, Field(description="What a webhook's config may set, each with its title.")]
-    verified: Annotated[bool, Field(description="Whether the facts about it could be checked.")]
+    verified: Annotated[bool, Field(description="Whether this description could be checked.")]
     warning: str | None
 
 

@@ -20,7 +20,7 @@ class WorkflowSummary(View):
     settings: Object
     status: Status
     version: Annotated[int, Field(description="Of the draft: 1, and one more with each change.")]
-    published_version: Annotated[int | None, Field(description="The version that new runs take; null: none.")]
+    published_version: Annotated[int | None, Field(description="The version for new runs; null: none.")]
     created_at: Time
     updated_at: Time
 
@@ -69,14 +69,14 @@ class ScheduleView(View):
 
 
 class SchedulePage(View):
-    """All schedules of a workflow: there is but one page."""
+    """All schedules of a workflow, on one page."""
 
     items: list[ScheduleView]
     next_cursor: None
 
 
 class ValidationView(View):
-    """Whether the graph could be published, and everything that is wrong with it."""
+    """Whether the graph could be published, and all its problems."""
 
     valid: bool
     errors: list[ProblemItem]
