@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from itertools import pairwise
 
@@ -55,6 +56,9 @@ async def test_a_large_graph_is_compiled_beside_the_loop(harness: EngineHarness)
     workflow_id = await harness.publish([HOOK, *nodes], *(f"hook>n{number}" for number in range(count)))
     row = await harness.services.workflows.version(harness.tenant_id, workflow_id, 1)
     assert row is not None
+    # A collection of all that the tests before this one have left takes longer than the compilation.
+    gc.collect()
+    gc.freeze()
     cold()
     began = time.monotonic()
     CompiledWorkflow.from_row(row)
@@ -68,6 +72,7 @@ async def test_a_large_graph_is_compiled_beside_the_loop(harness: EngineHarness)
         await asyncio.sleep(0.001)
         rounds.append(time.monotonic())
 
+    gc.unfreeze()
     assert await loading is not None
     assert max(after - before for before, after in pairwise(rounds)) < alone / 2
 
