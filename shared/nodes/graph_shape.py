@@ -46,7 +46,7 @@ def graph_at(graph: Graph, prefix: str) -> Graph:
 
 
 def shape_problems(graph: Graph, pointer: str) -> Iterator[Problem]:
-    """What is wrong with a workflow's graph as a whole; `pointer` is the graph's JSON pointer."""
+    """Problems of a workflow's graph as a whole; `pointer` is the graph's JSON pointer."""
     triggers = [node.id for node in graph.nodes.values() if is_trigger(node)]
     if not triggers:
         suggestion = "Add a webhook_trigger, a schedule_trigger or a manual_trigger."
@@ -67,7 +67,7 @@ def shape_problems(graph: Graph, pointer: str) -> Iterator[Problem]:
 
 
 def body_shape_problems(graph: Graph, pointer: str) -> Iterator[Problem]:
-    """What is wrong with the graph of a map's body as a whole."""
+    """Problems of the graph of a map's body as a whole."""
     if not graph.nodes:
         yield Problem(f"{pointer}/nodes", "The body has no node, so nothing would be done for an item.")
     for index, node in enumerate(graph.nodes.values()):

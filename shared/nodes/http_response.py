@@ -17,7 +17,7 @@ from shared.nodes.node_kinds import Completed, NodeError
 # How much of a failed response's body its error contains, in characters.
 ERROR_BODY_CHARACTERS = 2_000
 _TEXTUAL = ("text/", "application/xml", "application/javascript", "application/x-www-form-urlencoded")
-# Cookies are credentials, and a response's headers are stored for good.
+# Cookies are credentials, and a response's headers are stored permanently.
 _DROPPED = frozenset({"set-cookie", "set-cookie2"})
 
 

@@ -216,7 +216,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class NodeHandler(Protocol[R_co]):
-    """What is done with a node, one method for each kind."""
+    """Treats a node by its type's kind: one method for each."""
 
     def trigger(self, kind: Trigger) -> R_co: ...
     def pure(self, kind: Pure[Parameters]) -> R_co: ...

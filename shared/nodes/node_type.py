@@ -15,8 +15,8 @@ from shared.nodes.node_kinds import Completed, Effect, Kind, NodeError, P, Param
 
 # The handle of a node that failed and whose `on_error` is `route`.
 ERROR_HANDLE = "error"
-# The largest output of one node, unless its type sets another limit: outputs are stored for good, and read by every
-# node after it.
+# The largest output of one node, unless its type sets another limit: outputs are stored permanently, and read by
+# every node after it.
 MAX_OUTPUT_BYTES = 1_048_576
 # The most that a node may join of others' outputs. These are not stored again, but written where they are read.
 MAX_JOINED_BYTES = 16_777_216
@@ -45,9 +45,9 @@ class NodeType(Generic[P]):
     """One node type.
 
     `handles` returns the handles that a node with these parameters, as drawn, can choose. `complete` gives resolved
-    parameters a value where a condition led nowhere. `needs` are parameters that must be given although an expression
-    may lead nowhere; `literal` names those, at any depth, that must be known when the graph is published; `verbatim`
-    those that are no templates. `output_bytes` returns how large an output may be, as JSON.
+    parameters a value where a condition is undefined. `needs` are parameters that must be given although an expression
+    may make them undefined; `literal` names those, at any depth, that must be known when the graph is published;
+    `verbatim` those that are no templates. `output_bytes` returns how large an output may be, as JSON.
     """
 
     name: str
@@ -82,7 +82,7 @@ class NodeType(Generic[P]):
 
     def bounded(self, parameters: P, completed: Completed) -> Completed:
         """The same result; an output larger than the type allows raises `NodeError`."""
-        # What is passed on is not stored again.
+        # An output that is passed on is not stored again.
         if completed.output_of is None and completed.output is not None:
             limit, size = self.output_bytes(parameters), size_bytes(completed.output)
             if size > limit:

@@ -12,7 +12,7 @@ from shared.nodes.node_type import AnyNodeType
 
 
 def secret_problems(type_: AnyNodeType, parameters: object, pointer: str) -> Iterator[Problem]:
-    """What is wrong with the references to secrets among a node's parameters.
+    """Invalid references to secrets among a node's parameters.
 
     Only effects may have them: their outputs are redacted. A string with a secret has no other expression in it, or
     data from outside could stand next to the secret. A list cannot hold one: its items shift when an expression among

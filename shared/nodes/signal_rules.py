@@ -32,7 +32,7 @@ def awaited_signals(graph: Graph) -> set[str]:
 def signal_url_problems(
     type_: AnyNodeType, parameters: JsonObject, awaited: Callable[[], Set[str]], pointer: str
 ) -> Iterator[Problem]:
-    """What is wrong with the references to signals' URLs among a node's parameters: only effects may have them, and
+    """Invalid references to signals' URLs among a node's parameters: only effects may have them, and
     only of signals that a node of the workflow waits for, which `awaited` returns."""
     for where, text in texts(parameters):
         if MARK not in text:

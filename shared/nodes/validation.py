@@ -133,7 +133,7 @@ def _node(place: _Place, node: Node, pointer: str) -> Iterator[Problem]:
 
 
 def _body(place: _Place, kind: Map[Parameters], node: Node, pointer: str) -> Iterator[Problem]:
-    """What is wrong with a map's body, itself a graph, or with the workflow that is called in its place."""
+    """Problems of a map's body, itself a graph, or of the workflow that is called in its place."""
     drawn = node.parameters.get("body")
     if (drawn is None) == ("workflow_id" not in node.parameters):
         message = "A map has a body, which says what is done with each item, or a workflow_id: one of the two."
@@ -202,7 +202,7 @@ def _walk(value: Any, location: tuple[int | str, ...]) -> tuple[list[int | str],
             value = value[part]
             path.append(part)
         elif part == location[-1] and isinstance(value, dict) and isinstance(part, str):
-            path.append(part)  # the name of what is missing
+            path.append(part)  # the name of a missing parameter
             return path, False
     return path, isinstance(value, str) and "{%" in value
 

@@ -103,7 +103,7 @@ class NodeInputResolver:
         return derived_id("effect", self._state.id, path)
 
     async def resolve(self, step: Step, now: int) -> tuple[JsonObject, list[str], int]:
-        """The node's parameters, the pointers of those that led nowhere, and the moment (Unix milliseconds) at which
+        """The node's parameters, the pointers of undefined ones, and the moment (Unix milliseconds) at which
         they were filled in: `now`, unless that has been recorded. Raises as `fill` does.
 
         Every attempt of an effect sends what the first one sent, for it carries the same key; a wait goes on as it
@@ -116,7 +116,7 @@ class NodeInputResolver:
         return resolved, undefined, now
 
     async def fill(self, step: Step, evaluated_at: int) -> tuple[JsonObject, list[str]]:
-        """The node's parameters at this moment (Unix milliseconds), and the pointers of those that led nowhere.
+        """The node's parameters at this moment (Unix milliseconds), and the pointers of undefined ones.
 
         An expression that fails or exceeds a limit raises `NodeError`.
         """
@@ -162,8 +162,8 @@ class NodeInputResolver:
         """The fact that a node has completed; one whose output is nested more than `MAX_DEPTH` deep, or has more than
         `MAX_JOINED_BYTES` by what it brings together, raises `NodeError`.
 
-        Every output is recorded through here, so none is deeper than what reads it can walk, and none doubles from node
-        to node until nobody can write it. `signal` is the one that the node waited for.
+        Every output is recorded through here, so none is nested deeper than its readers can walk, and none doubles from
+        node to node until it is too large to be written. `signal` is the one that the node waited for.
         """
         if self.bounds_outputs:
             self._bound(step, completed)

@@ -1,4 +1,4 @@
-"""One node of a run: its parameters, its attempts, and the facts that come of them."""
+"""Runs the nodes of one run: resolves parameters, makes attempts with retries, and records their facts."""
 
 from __future__ import annotations
 

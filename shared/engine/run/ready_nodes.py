@@ -51,7 +51,7 @@ class _OpenMap:
 
 
 class ReadyNodes:
-    """What is ready in one run. The scheduler names each node that has settled, waits, or has opened a map."""
+    """The ready nodes of one run. The scheduler names each node that has settled, waits, or has opened a map."""
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ async def dry_run(
         raise UnprocessableError(message) from error
     finally:
         dry_run_nodes.close()
-        # This compiled version is not cached, so nobody else would tell the evaluator that its templates are gone.
+        # This compiled version is not cached, so nothing else makes the evaluator drop its templates.
         for template in program.root.templates():
             evaluator.drop(template)
     return _fitted(compared(original, before.root.graph if before else Graph([], []), state, program.root.graph))

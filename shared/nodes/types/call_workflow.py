@@ -26,7 +26,7 @@ def _uuid(text: str) -> str:
 
 
 class CallWorkflow(Parameters):
-    """`input` is any JSON; one that leads nowhere is null."""
+    """`input` is any JSON; an undefined one is null."""
 
     workflow_id: Annotated[str, AfterValidator(_uuid)]
     input: object = None

@@ -8,7 +8,7 @@ from shared.nodes.node_type import Condition, NodeType
 
 
 class If(Parameters):
-    """`condition` must yield true or false; one that leads nowhere counts as false."""
+    """`condition` must yield true or false; an undefined one counts as false."""
 
     condition: Condition
 

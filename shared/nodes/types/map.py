@@ -30,7 +30,7 @@ MAX_CONCURRENCY = 100
 
 
 class MapParameters(Parameters):
-    """`items` is a list; a value that is none counts as a list of one, and one that leads nowhere as an empty one.
+    """`items` is a list; another value counts as a list of one item, and an undefined one as an empty list.
 
     Failed items are tolerated up to `tolerated_failure_count` and up to `tolerated_failure_percentage` of all items;
     unset, none is, or with `min_successful` all that leave enough.

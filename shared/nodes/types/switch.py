@@ -14,7 +14,7 @@ DEFAULT_HANDLE = "default"
 
 
 class Case(Parameters):
-    """`when` must yield true or false; one that leads nowhere counts as false. Several cases may share a handle."""
+    """`when` must yield true or false; an undefined one counts as false. Several cases may share a handle."""
 
     when: Condition
     handle: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,100}$")]

@@ -1,4 +1,4 @@
-"""Yields `value`: any JSON, with expressions filled in. A value that leads nowhere yields null."""
+"""Yields `value`: any JSON, with its expressions evaluated. An undefined value yields null."""
 
 from __future__ import annotations
 
