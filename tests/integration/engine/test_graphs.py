@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from itertools import pairwise
 
 from shared.domain.expressions import expressions
 from shared.engine.run.compiled_graph import CompiledWorkflow
@@ -50,7 +49,7 @@ async def test_every_run_gets_its_answer_whatever_is_kept_of_it(harness: EngineH
 
 
 async def test_a_large_graph_is_compiled_beside_the_loop(harness: EngineHarness) -> None:
-    """While it is, the loop goes round."""
+    """The loop goes round meanwhile, whose thread does none of it; in processor time, for the machine may be busy."""
     count = 900
     nodes = [transform(f"n{number}", "{% $trigger.body." + f"a{number}" * 100 + " + 1 %}") for number in range(count)]
     workflow_id = await harness.publish([HOOK, *nodes], *(f"hook>n{number}" for number in range(count)))
@@ -60,21 +59,23 @@ async def test_a_large_graph_is_compiled_beside_the_loop(harness: EngineHarness)
     gc.collect()
     gc.freeze()
     cold()
-    began = time.monotonic()
+    began = time.thread_time()
     CompiledWorkflow.from_row(row)
-    alone = time.monotonic() - began
+    alone = time.thread_time() - began
     graphs = GraphCache(harness.services.workflows, harness.services.config_cache, harness.guard)
     cold()
 
+    rounds, in_all, of_loop = 0, time.process_time(), time.thread_time()
     loading = asyncio.ensure_future(graphs.program(harness.tenant_id, workflow_id, 1))
-    rounds = [time.monotonic()]
     while not loading.done():
         await asyncio.sleep(0.001)
-        rounds.append(time.monotonic())
+        rounds += 1
+    in_all, of_loop = time.process_time() - in_all, time.thread_time() - of_loop
 
     gc.unfreeze()
     assert await loading is not None
-    assert max(after - before for before, after in pairwise(rounds)) < alone / 2
+    assert in_all - of_loop > alone / 2
+    assert rounds > 1
 
 
 def cold() -> None:
