@@ -15,7 +15,7 @@ SHOWN_ERRORS = 20
 class MapItems:
     """`values` are the items in order; `outputs` and `errors` are the outcomes of ended items, by index.
 
-    `under_way` has, for each item in progress, the paths of its nodes. They are dropped when the item ends, so that a
+    `in_progress` has, for each item in progress, the paths of its nodes. They are dropped when the item ends, so that a
     run's state is only as large as what is in progress. `value_bytes` is the average size of an item, `output_bytes`
     the size of all outputs, as JSON.
     """
@@ -23,7 +23,7 @@ class MapItems:
     values: Sequence[object]
     outputs: dict[int, object] = field(default_factory=dict)
     errors: dict[int, JsonObject] = field(default_factory=dict)
-    under_way: dict[int, list[str]] = field(default_factory=dict)
+    in_progress: dict[int, list[str]] = field(default_factory=dict)
     value_bytes: int = 0
     output_bytes: int = 0
 
@@ -37,7 +37,7 @@ class MapItems:
             "total": len(self.values),
             "succeeded": len(self.outputs),
             "failed": len(self.errors),
-            "running": len(self.under_way),
+            "running": len(self.in_progress),
         }
         if self.errors:
             shown = sorted(self.errors)[:SHOWN_ERRORS]

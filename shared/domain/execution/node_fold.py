@@ -126,11 +126,11 @@ def _item_failed(state: ExecutionState, fact: ItemFailed, _happened_at: str) -> 
 def _forget(state: ExecutionState, items: MapItems, index: int) -> None:
     """Drops the node records of an item that has ended."""
     # A map within the item may have items in progress itself.
-    for path in items.under_way.pop(index, ()):
+    for path in items.in_progress.pop(index, ()):
         _no_longer_open(state, path)
         inner = state.nodes.pop(path).items
         if inner is not None:
-            for inner_index in list(inner.under_way):
+            for inner_index in list(inner.in_progress):
                 _forget(state, inner, inner_index)
 
 

@@ -21,7 +21,7 @@ from shared.json_types import JsonObject
 # The size limit of a run's output, which may join those of several leaves: as much as a run may record.
 MAX_OUTPUT_BYTES = 67_108_864
 
-Fate = Literal["ready", "skipped"]
+Readiness = Literal["ready", "skipped"]
 
 
 def live_sources(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") -> list[str]:
@@ -34,7 +34,7 @@ def live_sources(graph: Graph, state: ExecutionState, node_id: str, prefix: str 
     return list(sources)
 
 
-def fate(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") -> Fate | None:
+def readiness(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") -> Readiness | None:
     """Whether an unsettled node is ready or skipped; `None` while one of its predecessors is not settled."""
     live = 0
     incoming = graph.incoming[node_id]
@@ -54,7 +54,7 @@ def fate(graph: Graph, state: ExecutionState, node_id: str, prefix: str = "") ->
 
 def decide(
     graph: Graph, state: ExecutionState, settled: Iterable[str] | None = None, prefix: str = ""
-) -> list[tuple[str, Fate]]:
+) -> list[tuple[str, Readiness]]:
     """The nodes that are ready or skipped now that `settled` are settled, in order; unset: all nodes are considered.
 
     Nodes are ids in the graph; `prefix` is that of the map's item in which the graph runs. Nodes that are running or
@@ -63,15 +63,15 @@ def decide(
     candidates: Iterable[str] = graph.nodes
     if settled is not None:
         candidates = dict.fromkeys(target for node_id in settled for target in graph.successors[node_id])
-    fates: list[tuple[str, Fate]] = []
+    decisions: list[tuple[str, Readiness]] = []
     for node_id in candidates:
         record = state.nodes.get(prefix + node_id)
         # A reset node of a redriven run is pending, and decided like a node without a record.
         if record is None or record.status == "pending":
-            decided = fate(graph, state, node_id, prefix)
+            decided = readiness(graph, state, node_id, prefix)
             if decided is not None:
-                fates.append((node_id, decided))
-    return fates
+                decisions.append((node_id, decided))
+    return decisions
 
 
 def outcome(graph: Graph, state: ExecutionState) -> ExecutionSucceeded | ExecutionFailed:

@@ -114,7 +114,7 @@ class NodeRecord:
         self.attempts_before = self.attempts
         if self.items is not None:
             self.items.errors.clear()
-            if self.items.under_way:
+            if self.items.in_progress:
                 # Its failed items start again beside those in progress: another attempt, as after a retry.
                 self.status, self.attempts = "running", self.attempts + 1
         elif self.key is None:

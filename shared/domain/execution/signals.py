@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Signals:
     """Signals are numbered from 1 in the order in which the run received them; `count` is how many there were. `by_key`
-    has those with an idempotency key. `promised` has, by a waiting node's path, the number of the signal that is
+    has those with an idempotency key. `reserved` has, by a waiting node's path, the number of the signal that is
     reserved for it until the node takes it."""
 
     by_key: dict[str, SignalReceived] = field(default_factory=dict)
     count: int = 0
-    promised: dict[str, int] = field(default_factory=dict, compare=False)
+    reserved: dict[str, int] = field(default_factory=dict, compare=False)
     _kept: dict[int, SignalReceived] = field(default_factory=dict)
-    _promised_to: dict[int, str] = field(default_factory=dict, compare=False)
+    _reserved_for: dict[int, str] = field(default_factory=dict, compare=False)
     _waiting: dict[str, dict[str, NodeRecord]] = field(default_factory=dict, compare=False)
     # Waiting nodes by path: those with unchecked signals, with the signal's name; and those whose check exceeded its
     # budget, with the error.
-    _open: dict[str, str] = field(default_factory=dict, compare=False)
+    _unchecked: dict[str, str] = field(default_factory=dict, compare=False)
     _refused: dict[str, Exception] = field(default_factory=dict, compare=False)
     _news: list[str] = field(default_factory=list, compare=False)
 
@@ -46,29 +46,29 @@ class Signals:
     @property
     def is_any_due(self) -> bool:
         """Whether any waiting node is due: see `is_due`."""
-        for path in list(self._open):
-            self._judge(path)
-        return bool(self.promised or self._refused)
+        for path in list(self._unchecked):
+            self._check(path)
+        return bool(self.reserved or self._refused)
 
     @property
-    def is_any_open(self) -> bool:
+    def is_any_unchecked(self) -> bool:
         """Whether any waiting node has unchecked signals."""
-        return bool(self._open)
+        return bool(self._unchecked)
 
-    def judge_some(self) -> bool:
+    def check_some(self) -> bool:
         """Checks the next waiting nodes, as many as one budget of steps allows; whether any unchecked ones are left."""
-        if not self._open:
+        if not self._unchecked:
             return False
         from shared.domain.json.check_budget import MAX_STEPS, CheckBudget  # most runs wait for no signal
 
         left = MAX_STEPS
-        for path in list(self._open):
+        for path in list(self._unchecked):
             steps = CheckBudget()
-            self._judge(path, steps)
+            self._check(path, steps)
             left -= steps.limit - steps.left
             if left <= 0:
                 break
-        return bool(self._open)
+        return bool(self._unchecked)
 
     def newly_due(self) -> list[str]:
         """The paths of the waiting nodes that became due since the last call."""
@@ -96,73 +96,73 @@ class Signals:
         # may take it, which is checked when it is asked for.
         waiting = self.waiting_for(signal.name)
         if signal.node_id is None:
-            self._open.update((path, signal.name) for path in waiting if path not in self.promised)
-        elif signal.node_id in waiting and signal.node_id not in self.promised:
-            self._promise(signal.node_id, self.count)
+            self._unchecked.update((path, signal.name) for path in waiting if path not in self.reserved)
+        elif signal.node_id in waiting and signal.node_id not in self.reserved:
+            self._reserve(signal.node_id, self.count)
 
     def begin(self, path: str, record: NodeRecord) -> None:
         """A node begins to wait for a signal."""
         name = record.signal or ""
         self._waiting.setdefault(name, {})[path] = record
-        if path not in self.promised and self.count > record.passed_over:
-            self._open[path] = name
+        if path not in self.reserved and self.count > record.passed_over:
+            self._unchecked[path] = name
 
     def end(self, path: str, name: str | None) -> None:
-        """A node stops waiting. A signal that was promised to it and not taken is offered to the others."""
+        """A node stops waiting. A signal that was reserved for it and not taken is offered to the others."""
         if name is None or self._waiting.get(name, {}).pop(path, None) is None:
             return
         if not self._waiting[name]:
             del self._waiting[name]
-        self._open.pop(path, None)
+        self._unchecked.pop(path, None)
         self._refused.pop(path, None)
-        number = self._break_promise(path)
+        number = self._release(path)
         if number is not None:
-            # They passed the signal over because it was promised: they have to consider it again.
+            # They passed the signal over because it was reserved: they have to consider it again.
             for other, record in self.waiting_for(name).items():
                 record.passed_over = min(record.passed_over, number - 1)
-                self._open.setdefault(other, name)
+                self._unchecked.setdefault(other, name)
 
     def stop(self) -> None:
         """No node waits any more: the run has ended."""
-        for held in (self._waiting, self._open, self._refused, self.promised, self._promised_to):
+        for held in (self._waiting, self._unchecked, self._refused, self.reserved, self._reserved_for):
             held.clear()
         self._news.clear()
 
     def take(self, number: int) -> None:
         """A node takes the signal of this number. A forked run has no such signal: it copied the node's end."""
         self._kept.pop(number, None)
-        path = self._promised_to.get(number)
+        path = self._reserved_for.get(number)
         if path is not None:
-            self._break_promise(path)
-            self._reopen(path)
+            self._release(path)
+            self._recheck(path)
 
-    def look(self, path: str, name: str, schema: JsonObject | None, steps: CheckBudget) -> int:
-        """How many signals a node that is about to wait passes over; the next one, if any, is promised to it.
+    def reserve(self, path: str, name: str, schema: JsonObject | None, steps: CheckBudget) -> int:
+        """How many signals a node that is about to wait passes over; the next one, if any, is reserved for it.
 
         A check that needs more than `steps` raises `LimitExceededError`.
         """
-        return self._look(path, name, schema, 0, steps)
+        return self._reserve_first(path, name, schema, 0, steps)
 
     def is_due(self, path: str) -> bool:
-        """Whether a waiting node can go on: a signal is promised to it, or the check of its signals was refused."""
-        self._judge(path)
-        return path in self.promised or path in self._refused
+        """Whether a waiting node can go on: a signal is reserved for it, or the check of its signals was refused."""
+        self._check(path)
+        return path in self.reserved or path in self._refused
 
     def number_for(self, path: str, steps: CheckBudget | None = None) -> int | None:
         """The number of the signal that a waiting node takes: the first of its name that fits its schema and is not
-        promised to another. A check that needs more than `steps` raises `LimitExceededError`."""
-        self._judge(path, steps)
+        reserved for another. A check that needs more than `steps` raises `LimitExceededError`."""
+        self._check(path, steps)
         if path in self._refused:
             raise self._refused[path]
-        return self.promised.get(path)
+        return self.reserved.get(path)
 
     def numbered(self, number: int) -> SignalReceived:
         """The kept signal of this number."""
         return self._kept[number]
 
-    def _judge(self, path: str, steps: CheckBudget | None = None) -> None:
-        name = self._open.pop(path, None) if self._open else None
-        if name is None or path in self.promised:
+    def _check(self, path: str, steps: CheckBudget | None = None) -> None:
+        name = self._unchecked.pop(path, None) if self._unchecked else None
+        if name is None or path in self.reserved:
             return
         from shared.domain.json.check_budget import CheckBudget  # most runs wait for no signal
         from shared.errors import LimitExceededError
@@ -170,34 +170,34 @@ class Signals:
         record = self._waiting[name][path]
         schema = (record.parameters or {}).get("schema")
         try:
-            record.passed_over = self._look(path, name, schema, record.passed_over, steps or CheckBudget())
+            record.passed_over = self._reserve_first(path, name, schema, record.passed_over, steps or CheckBudget())
         except LimitExceededError as error:
             self._refused[path] = error
             self._news.append(path)
 
-    def _look(self, path: str, name: str, schema: JsonObject | None, after: int, steps: CheckBudget) -> int:
+    def _reserve_first(self, path: str, name: str, schema: JsonObject | None, after: int, steps: CheckBudget) -> int:
         from shared.domain.json.schema_validator import fits  # as above
 
         for number, signal in self._kept.items():
-            is_free = number > after and signal.name == name and number not in self._promised_to
+            is_free = number > after and signal.name == name and number not in self._reserved_for
             if is_free and fits(schema, signal.payload, steps):
-                self._promise(path, number)
+                self._reserve(path, number)
                 return number - 1
         return self.count
 
-    def _reopen(self, path: str) -> None:
-        """Has a node that is still waiting checked again, because another one took the signal promised to it."""
+    def _recheck(self, path: str) -> None:
+        """Has a node that is still waiting checked again, because another one took the signal reserved for it."""
         for name, waiting in self._waiting.items():
             if path in waiting:
-                self._open[path] = name
+                self._unchecked[path] = name
 
-    def _promise(self, path: str, number: int) -> None:
-        self.promised[path], self._promised_to[number] = number, path
+    def _reserve(self, path: str, number: int) -> None:
+        self.reserved[path], self._reserved_for[number] = number, path
         self._news.append(path)
 
-    def _break_promise(self, path: str) -> int | None:
-        number = self.promised.pop(path, None)
+    def _release(self, path: str) -> int | None:
+        number = self.reserved.pop(path, None)
         if number is None:
             return None
-        del self._promised_to[number]
+        del self._reserved_for[number]
         return number

@@ -150,7 +150,7 @@ class ExecutionState:
             # A node of a map's item, which is in progress from now on.
             if "]" in node_id:
                 items, index = self._item(split_path(node_id)[0])
-                items.under_way.setdefault(index, []).append(node_id)
+                items.in_progress.setdefault(index, []).append(node_id)
         return record
 
     def is_settled(self, node_id: str) -> bool:

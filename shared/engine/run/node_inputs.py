@@ -82,7 +82,7 @@ class NodeInputResolver:
         from shared.domain.json.check_budget import CheckBudget  # most runs wait for no signal
 
         try:
-            return self._state.signals.look(path, wait.signal, parameters.get("schema"), CheckBudget())
+            return self._state.signals.reserve(path, wait.signal, parameters.get("schema"), CheckBudget())
         except LimitExceededError as error:
             raise NodeError(error.code, error.detail) from error
 

@@ -73,7 +73,7 @@ class ReadyNodes:
         followed = [path for path, _ in reversed(maps)]
         self._decide(self._scopes.root, None, ready, followed)
         for path, items in maps:
-            for index in list(items.under_way):
+            for index in list(items.in_progress):
                 self._decide(self._scopes.at(item_prefix(path, index)), None, ready, followed)
         return self._follow(followed, ready)
 
@@ -132,5 +132,5 @@ class ReadyNodes:
             assert isinstance(type_.kind, Map), f"{path} is no map"
             # From the recorded parameters, so that a drain which takes the run over has the same plan.
             plan = type_.kind.plan(type_.parse(record.parameters or {}))
-            open_map = self._maps[path] = _OpenMap(plan, record.items, set(record.items.under_way))
+            open_map = self._maps[path] = _OpenMap(plan, record.items, set(record.items.in_progress))
         return open_map

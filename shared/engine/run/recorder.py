@@ -229,5 +229,5 @@ async def match_signals(signals: Signals) -> None:
     The event loop gets a turn after each node's match, which takes it no longer than an expression may. Of hundreds of
     nodes that wait for one signal, each with a large schema, all at once would outlast the locks of the drain's jobs.
     """
-    while signals.judge_some():  # noqa: ASYNC110  # it waits for nothing: it lets others have their turn
+    while signals.check_some():  # noqa: ASYNC110  # it waits for nothing: it lets others have their turn
         await asyncio.sleep(0)

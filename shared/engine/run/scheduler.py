@@ -69,7 +69,7 @@ class NodeScheduler:
         Raises `StreamConflictError` where another process has written to the run: that process has it now.
         """
         try:
-            if self._state.signals.is_any_open:
+            if self._state.signals.is_any_unchecked:
                 await match_signals(self._state.signals)
             await self._calls.find_ended()
             running = self._state.running

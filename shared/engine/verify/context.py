@@ -37,7 +37,7 @@ class DerivationContext:
     def map_succeeded(self, kind: Map[Parameters]) -> bool:
         """Whether the map succeeded, now that its last item has ended; before that it raises `UnderivableError`."""
         record = self.record
-        if not record.is_open_map or record.items is None or record.items.under_way:
+        if not record.is_open_map or record.items is None or record.items.in_progress:
             raise UnderivableError("The map was not over.")
         plan = kind.plan(self.step.compiled.type.parse(record.parameters or {}))
         succeeded, failed = len(record.items.outputs), len(record.items.errors)

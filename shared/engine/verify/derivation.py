@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.domain.execution.node_paths import split_path
-from shared.domain.execution.node_readiness import fate, item_outcome, outcome
+from shared.domain.execution.node_readiness import item_outcome, outcome, readiness
 from shared.domain.execution.redrive import redriven_nodes
 from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import unix_seconds
@@ -166,7 +166,7 @@ class Derivation:
         # `pending`: a redrive reset the node, so that it may be decided again.
         if record is not None and record.status != "pending":
             return _impossible(f"The node was {record.status}.")
-        if fate(scope.body.graph, self._state, node_id, prefix) != "skipped":
+        if readiness(scope.body.graph, self._state, node_id, prefix) != "skipped":
             return _impossible("Its predecessors do not say that the node is skipped.")
         return recorded
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shared.domain.execution.node_paths import item_of, split_path
-from shared.domain.execution.node_readiness import fate
+from shared.domain.execution.node_readiness import readiness
 from shared.domain.execution.node_record import UNTOUCHED, NodeRecord
 from shared.domain.execution.state import SETTLED, ExecutionState
 from shared.domain.timestamps import timestamp, unix_seconds
@@ -91,7 +91,7 @@ class NodeDerivation:
         if record.status in SETTLED:
             raise UnderivableError(f"The node had {record.status} before.")
         # Of a node that has begun, the predecessors were settled before.
-        if record.status == "pending" and fate(scope.body.graph, self._state, node_id, scope.prefix) != "ready":
+        if record.status == "pending" and readiness(scope.body.graph, self._state, node_id, scope.prefix) != "ready":
             raise UnderivableError("Its predecessors do not say that the node runs.")
         return DerivationContext(self._state, self._node_inputs, self._node_inputs.scopes.step(path), record)
 

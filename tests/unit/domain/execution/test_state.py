@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.domain.execution.fold import apply
-from shared.domain.execution.node_readiness import decide, fate, outcome
+from shared.domain.execution.node_readiness import decide, outcome, readiness
 from shared.domain.execution.row import row
 from shared.domain.execution.state import ExecutionState
 from shared.domain.execution.view import view
@@ -78,9 +78,9 @@ def test_joins_count_live_edges() -> None:
     for join, expected in cases:
         drawn = graph(*edges, j=join)
         state = after(ok("a"), ok("b"))
-        assert fate(drawn, state, "j") is None
+        assert readiness(drawn, state, "j") is None
         apply(state, failed("c"), AT)
-        assert fate(drawn, state, "j") == expected
+        assert readiness(drawn, state, "j") == expected
 
 
 def test_failure_fails_the_run_with_the_first_error_in_the_graphs_order() -> None:

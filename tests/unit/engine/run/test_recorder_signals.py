@@ -26,7 +26,7 @@ async def test_others_work_between_the_looks_of_waiting_nodes() -> None:
 async def test_small_ones_are_looked_at_in_one_go() -> None:
     """And a run whose facts leave nothing open waits for nobody."""
     state = after(*(waits(f"w{number}", {"enum": ["a"]}, 0) for number in range(100)))
-    assert not state.signals.judge_some()
+    assert not state.signals.check_some()
     apply(state, sent("b"), AT)
-    assert not state.signals.judge_some()
+    assert not state.signals.check_some()
     assert not state.signals.is_any_due
