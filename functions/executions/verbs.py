@@ -30,7 +30,7 @@ async def verify(request: Request) -> Response:
 
 
 async def redrive(request: Request) -> Response:
-    """The run goes on."""
+    """The resumed run."""
     state = await redrive_execution(services(), request.actor, request.id)
     return _started(request, state.id, state.status)
 

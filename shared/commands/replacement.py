@@ -16,8 +16,8 @@ SHOWN = Field(json_schema_extra={"readOnly": True})
 
 
 class Replacement(Command):
-    """What GET shows of every resource besides what can be replaced. What changes by itself, such as `updated_at`, is
-    not looked at; `If-Match` says which state was meant."""
+    """The read-only fields of every resource. Fields that change by themselves, such as `updated_at`, are ignored;
+    `If-Match` says which state was meant."""
 
     id: Annotated[Uuid | None, SHOWN] = None
     created_at: Annotated[Moment | None, SHOWN] = None

@@ -88,7 +88,7 @@ class ExecutionRepository:
     async def invariant_violations(
         self, overdue_seconds: float = 300, *, tenant_id: str | None = None
     ) -> Sequence[InvariantViolation]:
-        """At most 100 runs and schedules that nobody picked up within `overdue_seconds`: the tenant's or, unset,
+        """At most 100 runs and schedules that have been due for `overdue_seconds`: the tenant's or, unset,
         everybody's."""
         argument = {"overdue_seconds": overdue_seconds, "tenant_id": tenant_id}
         violations: Sequence[InvariantViolation] = await self._database.rpc("invariant_violations", argument)

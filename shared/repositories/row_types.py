@@ -153,7 +153,7 @@ class AdvancedSchedule(_DueSchedule):
 
 
 class InvariantViolation(TypedDict):
-    """A run, or a workflow's schedule, that nobody picked up in time."""
+    """A run, or a workflow's schedule, that is overdue."""
 
     invariant: str
     execution_id: NotRequired[str]

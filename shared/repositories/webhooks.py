@@ -23,7 +23,7 @@ DELIVERY = (
     "id,webhook_id,received_at,verdict,reason,delivery_key,event_type,execution_id,method,headers,query,body_sha256,"
     "size_bytes,count,verified"
 )
-# The delivery log tells a redelivery from what a provider sent by how its delivery key begins.
+# How the delivery key of a redelivery begins, which distinguishes it from the provider's own deliveries.
 REDELIVERY_PREFIX = "redelivery:"
 
 

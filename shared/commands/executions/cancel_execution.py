@@ -22,7 +22,7 @@ CANCELLED = {"RunsCancelled": 1.0}
 
 
 class CancelExecution(Command):
-    """Why the run is stopped, for those who read its history."""
+    """Why the run is cancelled; the reason is in its history."""
 
     reason: str | None = Field(None, max_length=1000)
 

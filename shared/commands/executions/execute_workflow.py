@@ -20,7 +20,7 @@ from shared.json_types import JsonObject
 
 
 class ExecuteWorkflow(Command):
-    """A run to be started: its input becomes `$trigger.body`."""
+    """A run to start; its input becomes `$trigger.body`."""
 
     input: object = Field(None, description="Any JSON; in the run, `$trigger.body`.")
     version: Literal["published", "draft"] | StrictInt = Field(

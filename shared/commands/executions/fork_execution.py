@@ -30,9 +30,11 @@ from shared.nodes.registry import node_type
 
 
 class ForkExecution(Command):
-    """Where the new run begins, and with what."""
+    """Where the new run starts, on which version, and with which output."""
 
-    from_node: str = Field(min_length=1, max_length=100, description="The node that is done anew, and all after it.")
+    from_node: str = Field(
+        min_length=1, max_length=100, description="The node that is run again, with all nodes after it."
+    )
     version: Literal["published", "draft"] | StrictInt | None = Field(
         None, description="The published version, the draft, or a version's number; unset, the run's own."
     )

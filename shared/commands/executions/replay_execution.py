@@ -21,10 +21,10 @@ from shared.nodes.graph_shape import trigger_for
 
 
 class ReplayExecution(Command):
-    """On which version, and whether anything happens."""
+    """On which version the run is replayed, with which input, and whether only as a dry run."""
 
     mode: Literal["live", "dry_run"] = Field(
-        description="`live`: a new run. `dry_run`: nothing is stored and nothing leaves; the answer is a comparison."
+        description="`live`: a new run. `dry_run`: nothing is stored or sent; the response is a comparison."
     )
     version: Literal["published", "draft"] | StrictInt = Field(
         "published", description="The published version, the draft, or a version's number."

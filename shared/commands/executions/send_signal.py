@@ -38,7 +38,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 
 
 class SendSignal(Command):
-    """What the waiting node yields."""
+    """The signal's payload, which becomes the waiting node's output."""
 
     payload: object = Field(None, description="Any JSON that fits the schema of the node that waits for it.")
 

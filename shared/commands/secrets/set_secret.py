@@ -19,7 +19,7 @@ MAX_SECRETS = 1_000
 
 
 class SetSecret(Command):
-    """The value. It goes in and never out: what answers it is shown with the placeholder in its place."""
+    """The value, which is never shown: wherever a response repeats it, a placeholder replaces it."""
 
     value: Annotated[str, Field(min_length=4, max_length=16_384)]
 

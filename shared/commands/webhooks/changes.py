@@ -30,7 +30,7 @@ from shared.repositories.rows import columns
 
 
 class WebhookDescription(Command):
-    """What a webhook is: which provider delivers to which workflow's trigger node, and how."""
+    """Which provider delivers to which workflow's trigger node, and how."""
 
     name: Name
     workflow_id: Uuid
@@ -38,10 +38,8 @@ class WebhookDescription(Command):
         None, min_length=1, max_length=200, description="The trigger node; unset: the workflow's only webhook trigger."
     )
     provider: str = Field(min_length=1, max_length=100, description="An id of the provider catalog.")
-    config: JsonObject = Field(default_factory=dict, description="What the provider's scheme leaves open.")
-    secret: SecretStr | None = Field(
-        None, min_length=1, max_length=8000, description="Goes in and never comes out again."
-    )
+    config: JsonObject = Field(default_factory=dict, description="The options of the provider's scheme.")
+    secret: SecretStr | None = Field(None, min_length=1, max_length=8000, description="It is never shown again.")
 
     @property
     def given_secret(self) -> str | None:

@@ -22,7 +22,7 @@ class CreateWebhook(WebhookDescription):
 
     `awaiting_secret`: it answers its provider's handshakes and refuses every delivery until it is given its secret,
     for providers that show one only once they know the URL. `paused`: it refuses every delivery. `holding`: it keeps
-    what verifies, and runs that when it is active.
+    verified deliveries, and runs them when it becomes active.
     """
 
     status: Literal["active", "paused", "holding", "awaiting_secret"] = "active"

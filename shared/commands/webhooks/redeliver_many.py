@@ -23,9 +23,9 @@ STORED_BYTES = 2_000_000
 
 
 class RedeliverMany(Command):
-    """Which deliveries are run again: those that fit all that is given. Redeliveries are never among them."""
+    """Which deliveries are run again: those that match all given filters. Redeliveries are never among them."""
 
-    verdict: Verdict = Field("accepted", description="What became of them.")
+    verdict: Verdict = Field("accepted", description="Their outcome.")
     since: Moment | None = Field(None, description="Received then or later.")
     until: Moment | None = Field(None, description="Received before.")
     event_type: str | None = Field(None, min_length=1, max_length=200, description="Of this type exactly.")

@@ -33,8 +33,9 @@ from shared.json_types import JsonObject
 
 class UpdateWebhook(WebhookDescription, Replacement):
     """The webhook's new description. A secret replaces the present one at once; without one, it stays. One that was
-    awaiting its secret is active once it has it. One that is active after `holding` has what it holds run, in the order
-    in which it came. What GET shows besides may be sent back with it: `id`, `url` and `created_at` as they are."""
+    awaiting its secret is active once it has it. One that becomes active after `holding` has its held deliveries run,
+    in the order in which they came. Other fields that GET shows may be sent back, `id`, `url` and `created_at`
+    unchanged."""
 
     status: Literal["active", "paused", "holding", "awaiting_secret"] = "active"
     url: Annotated[str | None, SHOWN] = None

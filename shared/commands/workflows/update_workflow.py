@@ -18,8 +18,8 @@ from shared.events.workflow import WorkflowUpdated
 
 
 class UpdateWorkflow(WorkflowDraft, Replacement):
-    """The whole draft that takes the place of the one there is; what is published stays so. What GET shows besides
-    may be sent back with it: `id` and `created_at` as they are."""
+    """The whole new draft; the published version stays as it is. Other fields that GET shows may be sent back with it,
+    `id` and `created_at` unchanged."""
 
     status: Annotated[str | None, SHOWN] = None
     version: Annotated[int | None, SHOWN] = None

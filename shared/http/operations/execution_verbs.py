@@ -46,7 +46,7 @@ REDRIVE_EXECUTION = Operation(
     tag=TAG,
     role="editor",
     scope="executions:write",
-    answers={202: Answer("The run goes on", "executions:StartedView", {"Location": "Where the run is."})},
+    answers={202: Answer("The resumed run", "executions:StartedView", {"Location": "Where the run is."})},
     errors=(ExecutionFinishedError, ExecutionNotFinishedError, InvalidGraphError, StreamConflictError),
 )
 FORK_EXECUTION = Operation(

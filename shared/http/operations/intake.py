@@ -25,7 +25,7 @@ DELIVER = Operation(
         "Authenticated by the provider's signature over the raw body, which is not parsed before it is verified. "
         "A repeated delivery starts nothing. With the webhook's `response: wait`, the answer is what the run "
         "responds: the status, headers and body of its `respond` node; else 200 and its output, or 500 "
-        "`execution_failed`; and 202 with the run's URL when it has not come so far within 25 seconds. "
+        "`execution_failed`; and 202 with the run's URL when it takes longer than 25 seconds. "
         "A webhook that is not there and another provider's path are 404."
     ),
     tag=TAG,

@@ -6,7 +6,7 @@ from shared.errors import ConflictError, PreconditionFailedError, StreamConflict
 from shared.http.operation import Answer, Operation, RequestHeader
 
 TAG = "Workflows"
-ETAG = {"ETag": "The version of what is shown; `If-Match` takes it."}
+ETAG = {"ETag": "The version of the resource, for `If-Match`."}
 CREATE_WORKFLOW = Operation(
     id="create_workflow",
     method="POST",

@@ -26,7 +26,7 @@ class WorkflowSummary(View):
 
 
 class WorkflowView(WorkflowSummary):
-    """A workflow: its draft, and what is published of it."""
+    """A workflow with its draft."""
 
     nodes: list[NodeView]
     edges: list[EdgeView]
