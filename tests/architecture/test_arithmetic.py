@@ -51,10 +51,10 @@ def test_costs_count_what_is_there() -> None:
     assert counts["metrics of our own"].startswith(f"{len(UNITS)} {TIMES}")
 
 
-@pytest.mark.parametrize("row", [one for one in rows(SCALING, 7) if one[0][:1].isdigit()], ids=lambda row: str(row[0]))
+@pytest.mark.parametrize("row", [row for row in rows(SCALING, 7) if row[0][:1].isdigit()], ids=lambda row: str(row[0]))
 def test_scaling_follows_from_its_heading(row: list[str]) -> None:
     """Each column's heading says at what."""
-    (heading,) = (row for row in rows(SCALING, 7) if row[0] == "runs/s")
+    (heading,) = (cells for cells in rows(SCALING, 7) if cells[0] == "runs/s")
     per_drain, milliseconds, valkey, postgres, kilobytes, events = (
         float(re.findall(r"[\d.]+", cell)[-1]) for cell in heading[1:]
     )

@@ -57,16 +57,16 @@ class Connections:
 
 async def send(port: int, requests: Sequence[bytes], connections: int) -> list[Answer]:
     """The answers to all requests, sent one at a time on each of so many connections to a port of this machine."""
-    connections, waiting = Connections(port), iter(requests)
+    pool, waiting = Connections(port), iter(requests)
     answers: list[Answer] = []
 
     async def one_after_another() -> None:
-        answers.extend([await connections.send(wire) for wire in waiting])
+        answers.extend([await pool.send(wire) for wire in waiting])
 
     async with asyncio.TaskGroup() as group:
         for _ in range(connections):
             group.create_task(one_after_another())
-    await connections.close()
+    await pool.close()
     return answers
 
 

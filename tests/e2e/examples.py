@@ -89,7 +89,7 @@ class Reader:
                     self._publish(json.loads(text))
                 elif block.kind == "request":
                     self._send(text)
-                    if [block.kind for block in example.blocks[number + 1 : number + 2]] != ["answer"]:
+                    if [following.kind for following in example.blocks[number + 1 : number + 2]] != ["answer"]:
                         assert self._answer is not None
                         assert self._answer.is_success, self._answer.text
                 elif block.kind == "answer":

@@ -41,8 +41,8 @@ def deliver(webhook: JsonObject, body: Any) -> JsonObject:
     headers = {"content-type": "application/json", "x-github-event": "push", "x-hub-signature-256": signature}
     answer = httpx.post(webhook["url"], content=content, headers=headers)
     assert answer.status_code == 202, answer.text
-    body: JsonObject = answer.json()
-    return body
+    accepted: JsonObject = answer.json()
+    return accepted
 
 
 def finished(http: httpx.Client, execution_id: str) -> JsonObject:

@@ -369,8 +369,8 @@ Resources:
 def test_gateway_answers_preflight_and_owns_cors_headers(tmp_path: Any) -> None:
     """With CORS configured the function's own CORS headers are dropped, and preflight asks no function."""
     with running_sample(tmp_path, CORS) as sample:
-        preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
-        preflight = sample.http.options("/result", headers=preflight)
+        requested = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+        preflight = sample.http.options("/result", headers=requested)
         assert preflight.status_code == 204
         assert preflight.headers["access-control-allow-origin"] == "https://app.example"
         assert preflight.headers["access-control-allow-methods"] == "GET,POST"
