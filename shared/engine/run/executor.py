@@ -3,6 +3,7 @@
 A run has one owner, this executor, which makes its parts anew for each job:
 
 - `Recorder`: the state, and the facts on their way to the journal. Every other part changes the run through it alone.
+- `NodeInputResolver`: what its nodes are given, and what the expressions' process has of it.
 - `RunCalls`: the child runs that its nodes have started.
 - `NodeRunner`: one node's attempts.
 - `RunCompletion`: how the run ends.
@@ -32,6 +33,7 @@ from shared.engine.run.completion import RunCompletion
 from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import Journal
 from shared.engine.run.memory_limiter import MemoryLimiter, MemoryShare
+from shared.engine.run.node_inputs import NodeInputResolver
 from shared.engine.run.node_runner import NodeRunner
 from shared.engine.run.recorder import Recorder
 from shared.engine.run.run_cache import CachedRun, RunCache
@@ -143,12 +145,13 @@ class RunExecutor:
             await recorder.durable()
             return None
         calls, completion = RunCalls(recorder, self._children), self._completion(recorder, program)
-        runner = NodeRunner(recorder, program, self._evaluator, self._permissions, calls)
+        inputs = NodeInputResolver(recorder.state, program.root, self._evaluator)
+        runner = NodeRunner(recorder, inputs, calls, self._permissions, self._evaluator.turns)
         try:
-            scheduler = NodeScheduler(recorder, program.root.graph, runner.inputs.scopes, runner, calls, completion)
+            scheduler = NodeScheduler(recorder, program.root.graph, inputs.scopes, runner, calls, completion)
             return await scheduler.run_until_blocked()
         finally:
-            runner.close()
+            inputs.close()
 
     async def fail(self, job: ExecutionJob, code: str, message: str) -> None:
         """Ends the run as failed, unless it has ended: for a job that cannot be carried out. One that has not begun

@@ -10,9 +10,7 @@ from dataclasses import dataclass, replace
 from shared.domain.execution.node_record import UNTOUCHED
 from shared.domain.retry_policy import delay_seconds
 from shared.domain.timestamps import timestamp, unix_seconds
-from shared.engine.expressions.evaluator import ExpressionEvaluator
 from shared.engine.run.child_runs import RunCalls
-from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.run.node_inputs import NodeInputResolver, interrupted
 from shared.engine.run.recorder import Recorder
 from shared.engine.run.scopes import Step
@@ -36,6 +34,7 @@ from shared.nodes.node_kinds import (
 )
 from shared.observability import tagged
 from shared.platform.slots import waiting_outside
+from shared.platform.turns import ComputeTurns
 
 logger = logging.getLogger(__name__)
 
@@ -52,19 +51,15 @@ class NodeRunner:
     def __init__(
         self,
         recorder: Recorder,
-        program: CompiledWorkflow,
-        evaluator: ExpressionEvaluator,
-        permissions: EffectPermissions,
+        inputs: NodeInputResolver,
         calls: RunCalls,
+        permissions: EffectPermissions,
+        turns: ComputeTurns,
     ) -> None:
-        """`program` is the version that the run is pinned to; `permissions` are what effects may reach."""
-        self.recorder, self.permissions, self.calls, self.turns = recorder, permissions, calls, evaluator.turns
-        self.inputs = NodeInputResolver(recorder.state, program.root, evaluator)
+        """`permissions` are what effects may reach, and `turns` those of the event loop's long computations."""
+        self.recorder, self.inputs, self.calls = recorder, inputs, calls
+        self.permissions, self.turns = permissions, turns
         self._state = recorder.state
-
-    def close(self) -> None:
-        """Ends this drain's work on the run: the expressions' process forgets the run's data."""
-        self.inputs.close()
 
     async def run_to_completion(self, path: str) -> None:
         """Makes the node's attempts until it is settled or a map whose items are to be run, or until it waits for

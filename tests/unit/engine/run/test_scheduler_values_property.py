@@ -25,6 +25,7 @@ from shared.engine.run.compiled_graph import CompiledWorkflow
 from shared.engine.run.completion import RunCompletion
 from shared.engine.run.graph_cache import GraphCache
 from shared.engine.run.journal import Journal
+from shared.engine.run.node_inputs import NodeInputResolver
 from shared.engine.run.node_runner import NodeRunner
 from shared.engine.run.recorder import Recorder
 from shared.engine.run.scheduler import NodeScheduler
@@ -180,14 +181,13 @@ class World:
         graphs = cast("GraphCache", None)
         runs = ChildRuns(self.events, self.journal, graphs, "drain:test", self._clock, None)
         calls, completion = RunCalls(recorder, runs), RunCompletion(recorder, self.program.settings, runs)
-        runner = NodeRunner(recorder, self.program, self.guard, EffectPermissions(), calls)
+        inputs = NodeInputResolver(recorder.state, self.program.root, self.guard)
+        runner = NodeRunner(recorder, inputs, calls, EffectPermissions(), self.guard.turns)
         try:
-            scheduler = NodeScheduler(
-                recorder, self.program.root.graph, runner.inputs.scopes, runner, calls, completion
-            )
+            scheduler = NodeScheduler(recorder, self.program.root.graph, inputs.scopes, runner, calls, completion)
             await scheduler.run_until_blocked()
         finally:
-            runner.close()
+            inputs.close()
 
     async def _signal(self, payload: Any) -> None:
         version = len(self.store.streams[self.id])
