@@ -1,4 +1,4 @@
-"""What commands and queries work with, made once per process and each part on first use: the only wiring there is."""
+"""The composition root: what commands and queries work with, made once per process, each part on first use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Services:
     module imported, on first use."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
-        """Both are this process's own; nothing connects before its first use."""
+        """Nothing connects before its first use."""
         self.database = database
         self.settings = settings
 
@@ -116,14 +116,14 @@ class Services:
 
     @cached_property
     def replies(self) -> ReplyChannel:
-        """Answers on their way to those who wait for a run."""
+        """Replies on their way to the clients that wait for a run."""
         from shared.queue.reply_channel import ReplyChannel
 
         return ReplyChannel(self.redis, self.redis_keys)
 
     @cached_property
     def live_drains(self) -> LiveDrains:
-        """Which drains are live, and whose turn it is to wake one."""
+        """The drains' heartbeats, and whose turn it is to invoke one."""
         from shared.queue.live_drains import LiveDrains
 
         return LiveDrains(self.scripts, self.redis_keys)
@@ -144,13 +144,14 @@ class Services:
 
     @cached_property
     def schedules(self) -> ScheduleRepository:
-        """The schedules of published workflows, which most functions do without."""
+        """The schedules of published workflows."""
         from shared.repositories.schedules import ScheduleRepository
 
         return ScheduleRepository(self.database)
 
     async def close(self) -> None:
-        """Ends the connections, for those who do not live as long as their process."""
+        """Closes the connections to database and Redis, all parts' at once: for callers that end before their
+        process."""
         await self.database.close()
         if "redis" in self.__dict__:  # made on first use
             await self.redis.aclose()

@@ -1,8 +1,8 @@
 """Logs and metrics: JSON lines, written at the edges (a function's handler) under an event's name with fields.
 
 Never a secret and never a payload: ids, names, sizes and durations say what happened. Metrics are lines too, in
-CloudWatch's embedded metric format: no call, no client, no import. What happens often is counted in memory, and a line
-tells of many.
+CloudWatch's embedded metric format: no call, no client, no import. Frequent events are counted in memory, and one line
+has the totals of many.
 """
 
 from __future__ import annotations
@@ -70,25 +70,25 @@ _fields: ContextVar[Mapping[str, str] | None] = ContextVar("fields", default=Non
 
 def edge_logger(service: str) -> Logger:
     """The logger of a function's edge; every line carries `service`, the function's name. LOG_LEVEL is its level."""
-    # Imported here: the functions that every delivery waits for do without it.
+    # Imported here, because it is slow: intake, for which every provider waits, does without it.
     from aws_lambda_powertools import Logger
 
     logger = Logger(service=service, utc=True)
-    # Powertools' own setLevel gives way to the runtime's level, which is INFO for the sake of the metrics.
+    # Powertools' own setLevel yields to the runtime's level, which must be INFO for metrics to be written.
     logging.getLogger(service).setLevel(_level())
     logger.addFilter(_add_fields)
     return logger
 
 
 def begin(service: str, event: JsonMapping) -> None:
-    """What an HTTP function does first: notes the request as the cause of all that follows, in log lines too."""
+    """What an HTTP function does first: sets the request as the correlation context of all that follows."""
     count_cold_start(service)
     set_context(CorrelationContext.of_request(event))
 
 
 @contextmanager
 def tagged(**fields: str) -> Iterator[None]:
-    """Inside, log lines have these fields, in this task and in those it starts."""
+    """Adds these fields to all log lines inside the block, in this task and in those that it starts."""
     token = _fields.set({**(_fields.get() or {}), **fields})
     try:
         yield
@@ -101,11 +101,11 @@ def _level() -> str:
 
 
 def _add_fields(record: logging.LogRecord) -> bool:
-    """A filter that drops nothing. What a line says itself stays."""
+    """A log filter that drops nothing and adds fields; a line's own fields take precedence."""
     for name, value in (_fields.get() or {}).items():
         record.__dict__.setdefault(name, value)
-    if (cause := current_context()) is not None:
-        record.__dict__.setdefault("correlation_id", cause.correlation_id)
+    if (context := current_context()) is not None:
+        record.__dict__.setdefault("correlation_id", context.correlation_id)
     return True
 
 
@@ -117,7 +117,7 @@ _means: dict[str, tuple[float, int]] = {}
 
 
 def count(name: str, more: float = 1) -> None:
-    """Adds to a metric of the next line."""
+    """Adds to a metric, whose sum the next line has."""
     _sums[name] = _sums.get(name, 0) + more
 
 
@@ -136,8 +136,8 @@ def mean(name: str, value: float) -> None:
 def flush(**properties: str) -> None:
     """Write what has been counted since the last line, if anything has."""
     values = {**_sums, **_highest, **{name: total / size for name, (total, size) in _means.items()}}
-    for kept in (_sums, _highest, _means):
-        kept.clear()
+    for metrics in (_sums, _highest, _means):
+        metrics.clear()
     if values:
         emit({name: round(value, 3) for name, value in values.items()}, **properties)
 
@@ -151,11 +151,11 @@ def emit(values: Mapping[str, float], **properties: str) -> None:
     if not namespace:
         return
     metrics = [{"Name": name, "Unit": UNITS[name]} for name in values]
-    about = {
+    header = {
         "Timestamp": int(time.time() * 1000),
         "CloudWatchMetrics": [{"Namespace": namespace, "Dimensions": [[]], "Metrics": metrics}],
     }
-    sys.stdout.write(json.dumps({"_aws": about, **properties, **values}) + "\n")
+    sys.stdout.write(json.dumps({"_aws": header, **properties, **values}) + "\n")
     sys.stdout.flush()
 
 

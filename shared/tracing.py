@@ -1,7 +1,7 @@
-"""What led to something: one id from the first request to the last effect, and the trace that both belong to.
+"""Tracing: one correlation id from the first request to the last effect, and the trace that both belong to.
 
-The edge of a function notes it for its invocation, and the engine for each run from what the run's first event says.
-Whatever is written under it carries it on: log lines, events, jobs, and the requests that effects send.
+A function's edge sets the context for its invocation, and the engine sets it for each run, from the metadata of the
+run's first event. It is propagated into log lines, events, jobs, and the requests that effects send.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _PARENT = re.compile(r"Parent=([0-9a-f]{16})")
 
 class CorrelationContext(NamedTuple):
     """`correlation_id` is the first request's id; `trace` is X-Ray's header, `Root=…` with `Parent=…;Sampled=…` where
-    they are known, and unset where nobody traces."""
+    they are known, and unset without a trace."""
 
     correlation_id: str
     trace: str | None = None
 
     @classmethod
     def of_request(cls, event: JsonMapping) -> CorrelationContext | None:
-        """The cause of what an HTTP API's event asks for; `None` for an event that says no id."""
+        """The context of an HTTP API's request, from its event; `None` for an event without a request id."""
         request_id = (event.get("requestContext") or {}).get("requestId")
         if not request_id:
             return None
@@ -38,18 +38,19 @@ class CorrelationContext(NamedTuple):
 
     @classmethod
     def of(cls, metadata: JsonMapping, otherwise: str) -> CorrelationContext:
-        """The cause that an event's metadata or a delivery states; `otherwise` is the id where it states none."""
+        """The context in an event's metadata or a delivery; `otherwise` is the correlation id where it has none."""
         return cls(metadata.get("correlation_id") or otherwise, metadata.get("trace"))
 
     def metadata(self) -> dict[str, str]:
-        """`{correlation_id, trace?}`, as it stands in events and deliveries."""
+        """`{correlation_id, trace?}`, as events and deliveries have it."""
         metadata = {"correlation_id": self.correlation_id}
         return metadata if self.trace is None else {**metadata, "trace": self.trace}
 
     def headers(self, span: str) -> dict[str, str]:
-        """What a request tells of the trace: X-Ray's header and W3C's, https://www.w3.org/TR/trace-context/.
+        """The headers that propagate the trace in a request: X-Ray's and W3C's, https://www.w3.org/TR/trace-context/;
+        none without a trace.
 
-        `span` is the UUID of what is asked for: its first half is the parent where no segment is known.
+        `span` is a UUID for the request: its first half is the parent id where no segment is known.
         """
         root = _ROOT.search(self.trace or "")
         if root is None:
@@ -66,18 +67,18 @@ class CorrelationContext(NamedTuple):
 _current: ContextVar[CorrelationContext | None] = ContextVar("cause", default=None)
 
 
-def set_context(cause: CorrelationContext | None) -> None:
-    """From here on, in this task and those it starts, `cause` is what led to what happens."""
-    _current.set(cause)
+def set_context(context: CorrelationContext | None) -> None:
+    """Sets the context of this task and of those that it starts from now on."""
+    _current.set(context)
 
 
 def current_context() -> CorrelationContext | None:
-    """What led to this; `None` where nobody has noted it."""
+    """This task's context; `None` where none was set."""
     return _current.get()
 
 
 def _trace(header: str) -> str | None:
-    """The known parts of a trace header, which a caller may have written."""
+    """The valid parts of a trace header, which an untrusted caller may have written; `None` without a root."""
     root, parent = _ROOT.search(header), _PARENT.search(header)
     if root is None:
         return None

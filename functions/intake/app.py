@@ -17,7 +17,8 @@ from shared.webhooks.intake.request import WebhookRequest
 from shared.webhooks.response import Answer
 
 logger = logging.getLogger(__name__)
-# What a first delivery may need besides: a webhook that Redis does not know, its secret, a drain to be woken.
+# Modules that a first delivery may need, imported before the snapshot: for a webhook that is not cached, its secret,
+# and a drain to be invoked.
 WARM = ("bullmq", "httpx", "postgrest", "cryptography.hazmat.primitives.ciphers.aead", "shared.queue.wake", "boto3")
 prepare(modules(*WARM), lambda: services().close())
 

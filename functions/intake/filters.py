@@ -1,4 +1,4 @@
-"""Filters of webhooks, evaluated by the engine's guard: under limits, in a child process that can be killed."""
+"""Filters of webhooks, evaluated by the engine's evaluator: under limits, in a child process that can be killed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ KINDS: dict[type, str] = {str: "a text", list: "a list", dict: "an object"}
 async def filters_out(expression: str, trigger: JsonObject) -> str | None:
     """Why the expression, like `{% $trigger.body.n > 1 %}`, keeps a delivery out; `None` where it holds.
 
-    A path that leads nowhere does not hold. An expression that fails, or gives something other than true or false,
-    keeps the delivery out too: what was not run can be run again from the delivery log, what was run cannot be taken
-    back.
+    A path that leads nowhere does not hold. An expression that fails, or whose value is not a boolean, keeps the
+    delivery out too: it can be redelivered from the delivery log, whereas a run cannot be undone.
     """
     template, data = _template(expression), RunData()
     names = [name for name in ("trigger",) if name in template.reads]

@@ -35,13 +35,13 @@ from shared.settings import Settings
 logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 32
-# How long a call may take that does not wait for something to happen: a lock is renewed more often than that.
+# The deadline of a call that does not block: locks are renewed more often than that.
 CALL_SECONDS = 5.0
 # After Redis failed, callers with another way take that for this long; each attempt could cost a second or two.
 CIRCUIT_OPEN_SECONDS = 2.0
 # A Redis that refuses says so at once, one that hangs costs its deadline: twice as long each time, up to this.
 MAX_CIRCUIT_OPEN_SECONDS = 16.0
-# Error replies that pass. The server names them in its source alone (`createSharedObjects` in
+# Error replies that are temporary. The server names them in its source alone (`createSharedObjects` in
 # https://github.com/valkey-io/valkey/blob/unstable/src/server.c). The client has classes for some, of which `AskError`
 # is MOVED's too, and `ClusterDownError` MASTERDOWN's.
 _NOT_NOW = (AskError, ClusterDownError, NoScriptError, OutOfMemoryError, ReadOnlyError, TryAgainError)
@@ -83,11 +83,11 @@ def connect(settings: Settings) -> Redis:
 
 @contextmanager
 def in_our_terms() -> Iterator[None]:
-    """Turns whatever keeps Redis from answering into a `QueueUnavailableError`.
+    """Raises `QueueUnavailableError` for whatever keeps Redis from answering, and for its temporary error replies
+    (loading, out of memory, a read-only replica …), which a later attempt may not meet.
 
-    Error replies that say "not now" or "not here" count too (loading, out of memory, a read-only replica …). Any other
-    one is an error of ours, in a script say, or of whoever wrote into our keys. The same call would be refused again:
-    it is logged, and raised as `QueueError`.
+    Any other error reply is a mistake of ours, in a script say, or of another client that has written into our keys.
+    The same call would be refused again: it is logged, and raised as `QueueError`.
     """
     try:
         yield
@@ -106,30 +106,31 @@ def _is_passing(error: Exception) -> bool:
 
 @asynccontextmanager
 async def in_time(seconds: float = CALL_SECONDS) -> AsyncIterator[None]:
-    """A block that a Redis which hangs ends after `seconds`, or when its caller's time is up (see
-    `shared.platform.deadline`): with the same `QueueUnavailableError` as one that is out of reach. What was sent may
-    yet be done."""
+    """A deadline around calls: after `seconds`, or when the caller's own deadline is over (see
+    `shared.platform.deadline`), the block ends with the `QueueUnavailableError` that an unreachable Redis raises. What
+    was sent may be executed all the same."""
     with in_our_terms():
         async with asyncio.timeout(seconds_left(seconds)):
             yield
 
 
 class CircuitBreaker:
-    """Whether Redis is gone around just now: for callers that have another way, who must not wait for each failure.
-    One per process, for all that intake asks of Redis."""
+    """Keeps callers that have another way from waiting for each failure of Redis: it opens when a call fails, closes
+    when one succeeds, and lets a call through again after a while. One per process, for all that intake asks."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Redis is asked first."""
+        """The circuit is closed. `clock` is monotonic, in seconds."""
         self._clock, self._until, self._hangs = clock, 0.0, 0
 
     @property
     def is_open(self) -> bool:
-        """Whether Redis is not to be asked."""
+        """Whether Redis must not be asked now."""
         return self._clock() < self._until
 
     def open(self, error: QueueUnavailableError | QueueError) -> None:
-        """Redis has failed; caused by a time-out, it hangs. A call that it refused, say for a key that somebody has
-        spoilt, tells nothing of the next one, and leaves the circuit closed."""
+        """Opens the circuit after a failure; for longer each time, where a time-out says that Redis hangs.
+
+        A `QueueError`, say for a key of the wrong type, says nothing about the next call and leaves it closed."""
         if isinstance(error, QueueError):
             return
         self._hangs = self._hangs + 1 if isinstance(error.__cause__, TimeoutError) else 0
@@ -139,5 +140,5 @@ class CircuitBreaker:
         self._until = self._clock() + longer
 
     def close(self) -> None:
-        """Redis has answered: it is asked again from now on."""
+        """Closes the circuit: Redis has answered."""
         self._until, self._hangs = 0.0, 0

@@ -2,6 +2,9 @@
 
 BullMQ's Worker takes two round trips a job and knows no time budget; driven by hand with `fetchNext`, finishing one
 job hands over the next, and all fibers of a drain share their round trips.
+
+The life of a job: waiting → claimed (active, locked under a token) → completed, delayed, failed or handed back. The
+lock is a lease: where nobody renews it, two looks of `recover_stalled` put the job back in line.
 """
 
 from __future__ import annotations
@@ -25,19 +28,19 @@ from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# Jobs without sense are kept for people to look at, the newest of them.
+# Malformed jobs are kept for people to look at (dead letters), the newest of them.
 KEPT_ASIDE = {"count": 1000}
 # How often a job may lose its drain before it comes back with `deferred_failure`. Drains die for other reasons than a
-# job, and every job that they had is a suspect; whoever claims a suspect puts it off, longer each time, so that so many
-# losses lie minutes apart: `shared.engine.drain.stalled_jobs`.
+# job, and every job that they had is a suspect; a suspect is delayed when it is claimed, longer each time, so that so
+# many losses lie minutes apart: `shared.engine.drain.stalled_jobs`.
 MAX_STALLED = 10
-# How long a run's errors are counted together.
+# How long the counter of a run's errors lives.
 ERROR_MEMORY_SECONDS = 86_400
-# Nobody waits longer for an answer: an HTTP API gives up after thirty seconds.
+# A client waits no longer for an answer: an HTTP API gives up after thirty seconds.
 AWAITED_SECONDS = 30
 
-_JOB_GONE = (-1, -2, -3, -6)  # missing job, missing lock, not active, somebody else's lock
-# What BullMQ calls failed because of other jobs of its flow, though its run is recorded.
+_JOB_GONE = (-1, -2, -3, -6)  # missing job, missing lock, not active, another worker's lock
+# BullMQ refuses to complete a job because of other jobs of its flow, though the run is recorded.
 _IN_FLOW = {-4: "The job's flow has pending children.", -9: "The job's flow has failed children."}
 
 
@@ -57,11 +60,11 @@ class JobConsumer:
         )
         self._next_delayed_milliseconds = 0.0
 
-    # -- runs to be looked at again ----------------------------------------------------------------------------------
+    # -- runs that are signalled or waited for -----------------------------------------------------------------------
 
     async def resume(self, execution_id: str) -> bool:
-        """Whether somebody waits for the answer of an execution that goes on. What has happened so far is no reason any
-        more to look at it again."""
+        """Whether a client waits for the answer of an execution that is run now. Its mark of a signal is deleted: this
+        run sees what has happened so far."""
         async with in_time(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.delete(self._keys.signalled(execution_id))
             pipeline.getdel(self._keys.awaited(execution_id))
@@ -69,12 +72,12 @@ class JobConsumer:
         return bool(awaited)
 
     async def remember_waiting_client(self, execution_id: str) -> None:
-        """Remembers that somebody waits for the answer of an execution which now waits itself."""
+        """Keeps, while an execution sleeps, that a client waits for its answer."""
         async with in_time():
             await self._client.set(self._keys.awaited(execution_id), "1", ex=AWAITED_SECONDS)
 
     async def was_signalled(self, execution_id: str) -> bool:
-        """Whether it has been enqueued as `signalled` since `resume`; asking clears the mark."""
+        """Whether the execution was enqueued as `signalled` since `resume`; the mark is deleted."""
         async with in_time():
             return bool(await self._client.getdel(self._keys.signalled(execution_id)))
 
@@ -101,8 +104,8 @@ class JobConsumer:
         return await self._finish(claimed, "failed", reason[:1000], fetch_next, keep)
 
     async def delay(self, claimed: ClaimedJob, seconds: float, for_stall: bool = False) -> None:
-        """Puts the job off for `seconds`; it comes back with `attempts_made` one higher. `for_stall` remembers that it
-        was put off because a drain died over it."""
+        """Delays the job by `seconds` (nack); it comes back with `attempts_made` one higher. `for_stall` records in
+        the job that it was delayed because drains have died over it."""
         options = {"fieldsToUpdate": {PUT_OFF_FIELD: str(claimed.stalled)}} if for_stall else {}
         keys, arguments = self._bull.moveToDelayedArgs(
             claimed.id, time.time_ns() // 1_000_000, claimed.token, max(1, int(seconds * 1000)), options
@@ -111,7 +114,7 @@ class JobConsumer:
             await self._scripts.call(bullmq_script(SCRIPT_DEFINITIONS["moveToDelayed"]), keys, arguments)
 
     async def hand_back(self, claimed: ClaimedJob) -> None:
-        """Puts the job first in line, unlocked, for another drain."""
+        """Puts the job first in line, without its lock, for another drain."""
         keys = self._bull.getKeys(
             ["active", "wait", "stalled", "paused", "meta", "limiter", "prioritized", "marker", "events"]
         )
@@ -123,7 +126,7 @@ class JobConsumer:
             )
 
     async def extend_locks(self, claimed: Sequence[ClaimedJob]) -> list[str]:
-        """The ids of the jobs that are no longer ours; all other locks begin anew."""
+        """Renews the locks; the ids of the jobs whose locks were lost."""
         if not claimed:
             return []
         async with in_time():
@@ -133,14 +136,14 @@ class JobConsumer:
         return lost
 
     async def recover_stalled(self) -> list[str]:
-        """The ids of jobs put back in line because their drain died: those that the sweep before marked and whose lock
-        has expired. Sweeps closer together than a lock lives do nothing, whoever makes them."""
+        """The ids of jobs put back in line because their drain died: those that the look before this one marked and
+        whose lock has expired. Looks closer together than a lock lives do nothing, in whichever process."""
         async with in_time():
             recovered: list[str] = await self._bull.moveStalledJobsToWait(MAX_STALLED, self._lock_milliseconds)
         return recovered
 
     async def wait_for_job(self, timeout_seconds: float) -> None:
-        """Returns when a job may be ready, or after `timeout_seconds`; either way, `claim` tells.
+        """Returns when a job may be ready, or after `timeout_seconds`: `claim` says which.
 
         Blocks on BullMQ's marker: score 0 says that a job waits, another score when the next delayed one is due.
         """
@@ -170,9 +173,9 @@ class JobConsumer:
         return dict(zip(("wait", "active", "delayed", "failed"), counts, strict=True))
 
     async def count_error(self, execution_id: str) -> int:
-        """How many errors of ours this run has met within a day, this one included, in whichever drains.
+        """How many internal errors this run has met within a day, this one included, in all drains.
 
-        BullMQ's count of attempts says something else: it includes every delay of a run that waits.
+        BullMQ's count of attempts is no such number: it includes every delay of a run that waits.
         """
         key = self._keys.errors(execution_id)
         async with in_time(), self._client.pipeline(transaction=False) as pipeline:
@@ -203,7 +206,7 @@ class JobConsumer:
         if not isinstance(answer, int) or answer == 0:
             return self._next(raw2NextJobData(answer), claimed.token)
         if answer in _IN_FLOW:
-            # The run is recorded as it is; its job must leave the queue all the same, and its id be free.
+            # The run is recorded whatever BullMQ says of its flow; its job must leave the queue, and free its id.
             logger.warning("job_failed_in_flow", extra={"job_id": claimed.id, "reason": _IN_FLOW[answer]})
             return await self.fail(claimed, _IN_FLOW[answer], fetch_next)
         if answer not in _JOB_GONE:

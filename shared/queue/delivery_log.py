@@ -1,7 +1,8 @@
 """Entries for the delivery log: intake leaves them in Redis, a drain writes them. Floods become counts.
 
-What a sender has proven may fill the delivery log as far as it likes; what anybody can send is bounded: per webhook 60
-lines a minute, 600 lines and 8 MB of bodies an hour. Beyond that, lines are counted and bodies are not kept.
+Entries of deliveries that have verified are bounded by a rate that no honest sender reaches. Entries that anybody can
+cause are bounded tightly, per webhook: 60 a minute, 600 and 8 MB of bodies an hour. Beyond that, entries are only
+counted, and bodies are not kept.
 """
 
 from __future__ import annotations
@@ -24,30 +25,30 @@ from shared.queue.scripts import own_script
 if TYPE_CHECKING:
     from shared.domain.webhook.delivery_log import DeliveryLogEntry
 
-# A webhook's lines in one minute, of deliveries that anybody can send and of those that were verified.
+# A webhook's entries in one minute, of deliveries that anybody can send and of those that were verified.
 LINES_PER_MINUTE = 60
 PROVEN_LINES_PER_MINUTE = 1000
 REFUSED_LINES_PER_HOUR = 600
-# Of bodies in base64: one of the largest, or many that are smaller.
+# Of bodies in base64: one of the largest, or many smaller ones.
 REFUSED_BYTES_PER_HOUR = 8_000_000
-# All lines, and the text of all bodies, that wait; a drain that stays away must not fill Redis.
+# All entries, and the bytes of all bodies, that wait: Redis must not fill up while no drain comes.
 MAX_WAITING = 10_000
 MAX_WAITING_BYTES = 64_000_000
 # How much a drain writes at once.
 BATCH = 200
 BATCH_BYTES = 5_000_000
-# Of the lines themselves, whose headers an API takes up to 10 kB of.
+# Of the entries without their bodies; each may have 10 kB of headers.
 BATCH_LINE_BYTES = 1_000_000
-# How many counts of floods, which nobody bounds in number.
+# How many counts of floods are written at once; their number has no bound.
 BATCH_COUNTS = 500
 WRITER_SECONDS = 15
 _ID_OF = {name: re.compile(rf'"{name}": ?"([0-9a-f-]{{36}})"') for name in ("tenant_id", "webhook_id")}
-# A delivery that is refused is answered no later for being noted.
+# A refused delivery must not be answered later because it is logged.
 LOG_TIMEOUT_SECONDS = 0.5
 
 
 class Refused(NamedTuple):
-    """What was found among the lines and is none: why, and what can be told of whose it is."""
+    """A text among the entries that is none: why, and whose it is as far as that can be read."""
 
     why: str
     tenant_id: str | None = None
@@ -55,9 +56,11 @@ class Refused(NamedTuple):
 
 
 class LogBatch(NamedTuple):
-    """Lines that are being written, with their bodies where those are kept, and counts of floods as lines: always the
-    same for the same notes. `refused` is what is no line; `taken` is how many places of the list all these are, and
-    `counted` the counts' fields. `more`: others wait."""
+    """Entries that are being written, with their bodies where those are kept, and counts of floods as entries.
+
+    The same batch always has the same ids, so that writing it again changes nothing. `refused` are texts that are no
+    entries; `taken` is how many places of the list all these take, and `counted` are the counts' fields. `more`: others
+    wait."""
 
     lines: list[DeliveryLogEntry]
     counts: list[DeliveryLogEntry]
@@ -68,15 +71,15 @@ class LogBatch(NamedTuple):
 
 
 class DeliveryLog:
-    """The lines. Every method raises `QueueUnavailableError`."""
+    """The entries in Redis. Every method raises `QueueUnavailableError`."""
 
     def __init__(self, client: Redis, keys: OwnKeys) -> None:
         """Asks through the process's client."""
         self._client, self._keys = client, keys
 
     async def append(self, row: DeliveryLogEntry, body: str = "") -> bool:
-        """Whether a drain should be woken, since none is live: leaves a row of `webhook_deliveries`, with its body in
-        base64. Of those who ask, one in ten seconds is told to."""
+        """Leaves a row of `webhook_deliveries`, with its body in base64. Whether the caller should wake a drain, since
+        none is live: at most one caller in ten seconds is asked to."""
         from shared.domain.webhook.delivery_log import PROVEN  # most deliveries leave none
 
         minute = int(time.time()) // 60 * 60
@@ -112,8 +115,8 @@ class DeliveryLog:
         return bool(woken)
 
     async def take(self, writer: str, share: float = 1.0) -> LogBatch | None:
-        """What `writer` alone is to write now, about this share of what is written at once; `None` while another
-        writes, or when there is nothing."""
+        """The batch that `writer`, under a lock, writes now: about this share of a full one. `None` while another
+        writer has the lock, or when there is nothing."""
         from shared.domain.webhook.delivery_log import parse_log_entry
 
         keys = self._keys
@@ -138,8 +141,8 @@ class DeliveryLog:
         return LogBatch(lines, _counts(counted, taken[2], refused), refused, places, list(counted), more)
 
     async def finish(self, writer: str, batch: LogBatch) -> bool:
-        """Whether what has been written is forgotten. A writer that took too long forgets nothing: its rows are there,
-        and writing them again changes nothing."""
+        """Deletes what has been written. Whether it did: a writer that has lost its lock deletes nothing, and the next
+        one writes the same rows again, which changes nothing."""
         keys = self._keys
         names = (keys.ledger, keys.ledger_taken, keys.ledger_writer, keys.ledger_bodies, keys.ledger_bytes)
         bodies = {_body_key(line) for line in batch.lines if line["size_bytes"]}
@@ -162,7 +165,7 @@ def _body_key(row: DeliveryLogEntry) -> str:
 
 
 def _is_body_of(line: DeliveryLogEntry, body: str) -> bool:
-    """Whether a body can be that of the line: nothing but what intake has left is worth a place in the database."""
+    """Whether the body can be this entry's: another client of Redis may have written anything."""
     if len(body) != -(-line["size_bytes"] // 3) * 4:
         return False
     try:
@@ -174,8 +177,8 @@ def _is_body_of(line: DeliveryLogEntry, body: str) -> bool:
 def _fitting(
     texts: list[str], parse: Callable[[str], DeliveryLogEntry], refused: list[Refused]
 ) -> tuple[list[DeliveryLogEntry], int]:
-    """The first lines whose bodies are not too much for one call, one at least, and how many texts that makes; what is
-    no line goes to the `refused`."""
+    """The first entries whose bodies are not too much for one call, one at least, and how many texts that makes; texts
+    that are no entries are added to `refused`."""
     lines: list[DeliveryLogEntry] = []
     size = 0
     for place, text in enumerate(texts):
@@ -192,7 +195,7 @@ def _fitting(
 
 
 def _counts(counted: Mapping[str, str], batch: str, refused: list[Refused]) -> list[DeliveryLogEntry]:
-    """The lines of what was counted, whose ids follow from the batch."""
+    """The entries of what was counted; their ids are derived from the batch's."""
     from shared.domain.webhook.delivery_log import counted_entry
 
     entries = []
@@ -206,6 +209,6 @@ def _counts(counted: Mapping[str, str], batch: str, refused: list[Refused]) -> l
 
 
 def _refused(text: str, error: ValueError) -> Refused:
-    """Whose a text that is no line may be, for the log; what it says otherwise is nobody's to read."""
+    """The refusal of a text, with the ids in it for the log and nothing else of it."""
     named = [match and match[1] for match in (_ID_OF[name].search(text) for name in ("tenant_id", "webhook_id"))]
     return Refused(str(error)[:200], *named)

@@ -1,4 +1,4 @@
-"""What travels through the queue: a pointer to an execution, with the delivery that starts it when there is one."""
+"""What a job of the queue is: an execution's id, with the delivery that starts it when there is one."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ STALLED_TOO_OFTEN = "job stalled more than allowable limit"
 PUT_OFF_FIELD = "put_off_after"
 
 
-# Why an execution is to be looked at. `delivery`: it starts from a webhook's delivery. `resume`: it continues from its
+# Why an execution is to be run. `delivery`: it starts from a webhook's delivery. `resume`: it continues from its
 # events. `start`: another BullMQ client added the job, which starts the published version.
 JobKind = Literal["delivery", "resume", "start"]
 
 
 class ExecutionJob(NamedTuple):
-    """A reason to look at an execution. `delivery` is set where that is its kind, and `start`, `{workflow_id, input}`,
+    """A reason to run an execution. `delivery` is set where that is its kind, and `start`, `{workflow_id, input}`,
     where that is. `client_is_waiting`: a client waits for the run's reply.
     """
 
@@ -40,17 +40,17 @@ class ExecutionJob(NamedTuple):
 
     @property
     def delivered(self) -> DeliveryRecord:
-        """The delivery of a job that is one's, as all are that intake makes."""
+        """The delivery of a job of the kind `delivery`, which all of intake's are."""
         assert self.delivery is not None, "only a job of the kind delivery is asked"
         return self.delivery
 
     def accepted_as(self, delivery_id: str) -> ExecutionJob:
-        """The same of a delivery that has been accepted before, under this id."""
+        """The same job under the id of the delivery that was accepted before."""
         return self._replace(delivery={**self.delivered, "delivery_id": delivery_id})
 
     @property
     def cause(self) -> CorrelationContext:
-        """What led to a run that this job starts."""
+        """The correlation context of a run that this job starts."""
         return CorrelationContext.of(self.delivery or {}, self.execution_id)
 
     def data(self) -> JsonObject:
@@ -66,12 +66,12 @@ class ExecutionJob(NamedTuple):
 
 
 class ClaimedJob(NamedTuple):
-    """A job that is ours while its lock lives; `job` is unset, and `malformed` says why, when its data makes no sense.
+    """A job that is ours while its lock lives; `job` is unset, and `malformed` says why, when its data is invalid.
 
     `attempts_made` counts delays and failures, `attempts_started` claims; `added_at` is Unix time.
     `deferred_failure` is set when BullMQ has given the job up, because it stalled too often (`STALLED_TOO_OFTEN`) or a
-    child of its flow failed: whoever claims it must fail its execution instead of running it. `stalled` is how many
-    drains have died over it, and `put_off_after` how many had when it was last put off for that.
+    child of its flow failed: its execution must be failed instead of run. `stalled` is how many drains have died over
+    it, and `put_off_after` how many had when it was last delayed for that.
     """
 
     id: str
@@ -87,7 +87,7 @@ class ClaimedJob(NamedTuple):
 
     @property
     def is_suspect(self) -> bool:
-        """Whether more than one drain has died over it, the last of them since it was put off for that."""
+        """Whether several drains have died over it, the last of them since it was last delayed for that."""
         return self.deferred_failure is None and self.stalled >= 2 and self.stalled > self.put_off_after
 
 
@@ -130,7 +130,7 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
     if problem := _problem(delivery, start, fields["data"]):
         return None, problem
     if delivery is not None and may_be_unstorable(fields["data"]):
-        # Intake leaves none; other clients of the queue may write what they like.
+        # Intake writes none that the database refuses; other clients of the queue may.
         from shared.domain.webhook.delivery import delivery_record
 
         delivery = delivery_record(delivery)
@@ -138,7 +138,7 @@ def parse_job(job_id: str, fields: Mapping[str, str]) -> tuple[ExecutionJob | No
 
 
 def _problem(delivery: JsonMapping | None, start: JsonMapping | None, text: str) -> str | None:
-    """What is wrong with what is to begin a run; whoever only adds jobs starts without these checks."""
+    """What is wrong with a job's delivery or start. Imported here: a process that only adds jobs does without."""
     from shared.queue.job_validation import problem_of_delivery, problem_of_input, problem_of_start
 
     if delivery is not None:
@@ -160,7 +160,7 @@ def _started_by_hand(job_id: str, data: JsonObject, text: str) -> tuple[Executio
 
 
 def _whole(text: str | None) -> int:
-    """BullMQ's counter; whatever else stands there counts as none, for a claimed job must not be dropped."""
+    """BullMQ's counter; 0 for anything else, for a claimed job must not be dropped over it."""
     try:
         return int(text or 0)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a job's data must have, so that whoever claims it can rely on it: any client of Redis may have written it."""
+"""What a job's data must have, checked when it is claimed: any client of Redis may have written it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _is_moment(value: object) -> bool:
         return False
 
 
-# Of a delivery, by the names that `shared.domain.webhook.delivery` reads; it may have others besides.
+# The fields of a delivery that `shared.domain.webhook.delivery` reads; it may have others besides.
 _DELIVERY: Mapping[str, tuple[Check, str]] = {
     "workflow_id": (_is_id, "a UUID"),
     "webhook_id": (_is_id, "a UUID"),
@@ -64,7 +64,7 @@ _DELIVERY: Mapping[str, tuple[Check, str]] = {
     "query": (_is_of_texts, "an object of texts"),
     "size_bytes": (_is_size, "a whole number"),
 }
-# What it may have, or not.
+# Fields that may be missing.
 _OPTIONAL: Mapping[str, tuple[Check, str]] = {
     "correlation_id": (_is_text_or_null, "a text or null"),
     "trace": (_is_text_or_null, "a text or null"),
@@ -85,8 +85,8 @@ def problem_of_delivery(delivery: JsonMapping) -> str | None:
 
 
 def problem_of_input(data: str, depth: int) -> str | None:
-    """What no run could record, or no expression read, of the input that stands so many levels deep in a job's data;
-    `None` when nothing is wrong with it."""
+    """Why the input, so many levels deep in a job's data, could not be recorded or read by expressions; `None` when
+    nothing is wrong with it."""
     try:
         parse_json(data, max_depth=MAX_DEPTH + depth, refuse_unstorable=False)
     except InvalidRequestError as error:

@@ -1,4 +1,4 @@
-"""The names of our own keys in Redis, beside BullMQ's and out of the way of its job ids."""
+"""The names of our own keys in Redis: beside BullMQ's, and never equal to the key of a job."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class OwnKeys(NamedTuple):
 
     @property
     def drains(self) -> str:
-        """Sorted set: the live drains by the time (server's milliseconds) at which they count as dead."""
+        """Sorted set: the live drains, by when their heartbeat expires (milliseconds of the server's clock)."""
         return f"{self.base}:drains"
 
     @property
     def waking(self) -> str:
-        """The token of somebody who has just invoked a drain that is not live yet."""
+        """The token under which a drain was invoked that has not announced itself yet."""
         return f"{self.base}:waking"
 
     def delivery(self, execution_id: str) -> str:
@@ -38,48 +38,48 @@ class OwnKeys(NamedTuple):
         return f"{self.base}:published:{workflow_id}"
 
     def published_at(self, workflow_id: str) -> str:
-        """The version of the workflow's stream that this is known from."""
+        """The version of the workflow's stream as of which that is known."""
         return f"{self.base}:published-at:{workflow_id}"
 
     def answer(self, execution_id: str) -> str:
-        """List: the answer of this run, for those who wait for it."""
+        """List: the reply of this run, for the clients that wait for it."""
         return f"{self.base}:answer:{execution_id}"
 
     def signalled(self, execution_id: str) -> str:
-        """Set when something has happened that this run waits for, for a drain that is just leaving it."""
+        """Set when the run was signalled, for a drain that is just acknowledging its job."""
         return f"{self.base}:again:{execution_id}"
 
     def awaited(self, execution_id: str) -> str:
-        """Set while somebody waits for the answer of this run, which waits itself."""
+        """Set while a client waits for the answer of this run, which sleeps."""
         return f"{self.base}:awaited:{execution_id}"
 
     def errors(self, execution_id: str) -> str:
-        """How many errors of ours this run has met."""
+        """How many internal errors this run has met."""
         return f"{self.base}:errors:{execution_id}"
 
     @property
     def ledger(self) -> str:
-        """List: the lines of deliveries that started no run, for a drain to write."""
+        """List: the delivery log's entries of deliveries that started no run, for a drain to write."""
         return f"{self.base}:ledger"
 
     @property
     def ledger_counts(self) -> str:
-        """Hash: how many more there were than lines, by `<tenant> <webhook> <verdict> <minute>`."""
+        """Hash: how many more deliveries there were than entries, by `<tenant> <webhook> <verdict> <minute>`."""
         return f"{self.base}:ledger-counts"
 
     @property
     def ledger_writer(self) -> str:
-        """The drain that is just writing the delivery log."""
+        """The lock of the drain that is writing the delivery log."""
         return f"{self.base}:ledger-writer"
 
     @property
     def ledger_taken(self) -> str:
-        """Hash: the counts that are just being written, and their `batch`."""
+        """Hash: the counts that are being written, and their `batch`."""
         return f"{self.base}:ledger-taken"
 
     @property
     def ledger_bodies(self) -> str:
-        """Hash: bodies of waiting lines in base64, by `<tenant> <sha256>`."""
+        """Hash: bodies of waiting entries in base64, by `<tenant> <sha256>`."""
         return f"{self.base}:ledger-bodies"
 
     @property
@@ -89,17 +89,17 @@ class OwnKeys(NamedTuple):
 
     @property
     def ledger_waking(self) -> str:
-        """Set while a drain has just been woken for lines."""
+        """Set while a drain is being woken for entries."""
         return f"{self.base}:ledger-waking"
 
     def noted(self, webhook_id: str, kind: str) -> str:
-        """How many lines of a kind this webhook has had in this minute."""
+        """How many entries of a kind this webhook has had in this minute."""
         return f"{self.base}:noted:{kind}:{webhook_id}"
 
     def refused(self, webhook_id: str) -> str:
-        """Hash: how many `lines` this webhook's refusals have had in this hour, and how many `bytes` of bodies."""
+        """Hash: how many entries (`lines`) this webhook's refusals have had in this hour, and `bytes` of bodies."""
         return f"{self.base}:refused:{webhook_id}"
 
     def bucket(self, name: str) -> str:
-        """Hash: how many tokens a limit had, and when."""
+        """Hash: the token bucket of a limit: its `level`, and `at` when."""
         return f"{self.base}:bucket:{name}"

@@ -7,12 +7,12 @@ from shared.queue.connection import in_time
 from shared.queue.keys import OwnKeys
 from shared.queue.scripts import ScriptRunner, own_script
 
-# How long an invoked drain may take until it announces itself; after that, the next job invokes another.
+# How long an invoked drain may take to announce itself; after that, the next job invokes another one.
 WAKING_SECONDS = 3.0
 
 
 class LiveDrains:
-    """The announcements of drains. Every method raises `QueueUnavailableError`."""
+    """The heartbeats of drains. Every method raises `QueueUnavailableError`."""
 
     def __init__(self, scripts: ScriptRunner, keys: OwnKeys) -> None:
         """Calls the scripts `announce` and `claim_waking` through the process's runner."""
@@ -21,14 +21,14 @@ class LiveDrains:
     async def announce(self, drain_id: str, ttl_seconds: float, waking: str | None = None) -> int:
         """How many drains are live, this one included; it counts for `ttl_seconds` unless announced again.
 
-        `waking` is the token of the waking that made this drain: it has come, so another may be woken.
+        `waking` is the token under which this drain was invoked: now that it has come, another one may be invoked.
         """
         async with in_time():
             return await self._announce(drain_id, max(1, int(ttl_seconds * 1000)), waking or "")
 
     async def withdraw(self, drain_id: str) -> None:
-        """Says that this drain takes no more jobs. It must look at the queue once more afterwards: a job that was
-        added while it still counted has woken nobody."""
+        """Removes this drain from the live ones: it claims no more jobs. It must look at the queue once more after
+        this, for a job that was added while it still counted has woken no other drain."""
         async with in_time():
             await self._announce(drain_id, 0)
 
@@ -39,8 +39,8 @@ class LiveDrains:
         return live
 
     async def claim_waking(self, max_drains: int) -> str | None:
-        """The token of the waking that the caller is to carry out; `None` when it is being done, as all others may
-        trust, or when `max_drains` are live."""
+        """The token under which the caller must invoke a drain; `None` when another caller is doing so, or when
+        `max_drains` are live."""
         token = new_id()
         arguments = [token, int(WAKING_SECONDS * 1000), max_drains]
         async with in_time():

@@ -1,4 +1,4 @@
-"""The queue for those who add to it: intake and the API, which start in a blink and do without BullMQ's package.
+"""Adds jobs to the queue: for intake and the API, which start fast because they do without BullMQ's package.
 
 What they need of it are one of its scripts and the form of that script's arguments; importing the package would take a
 tenth of intake's cold start. Everything else about the queue is in `consumer`.
@@ -26,14 +26,14 @@ from shared.settings import Settings
 REMOVED = {"removeOnComplete": True, "removeOnFail": True}
 # An answer to a provider must not wait for a Redis that does not answer.
 ACCEPT_TIMEOUT_SECONDS = 1.5
-# How long a mark stays that a run is to be looked at again: longer than a drain needs to leave it.
+# How long the mark of a signalled run lives: longer than a drain needs to acknowledge the run's job.
 AGAIN_SECONDS = 60
 # The keys of BullMQ's script, in its order.
 _ADD_KEYS = ("wait", "paused", "meta", "id", "completed", "delayed", "active", "events", "marker")
 
 
 class Limit(NamedTuple):
-    """How many deliveries come in, by a bucket of tokens with a name: `per_second` of them, and `burst` fit."""
+    """A rate limit: a token bucket of this name, which gains `per_second` tokens and holds `burst`."""
 
     name: str
     per_second: float
@@ -41,11 +41,13 @@ class Limit(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """What became of a delivery. `duplicate`: it was accepted before, as `delivery_id`. `mismatch`: under the same key
-    another body was. `retry_after_seconds`: a limit is reached, and when to try again. `unpublished`: the workflow has
-    no published version, which whoever sent this here has not heard yet. In these cases nothing was
-    added. `live_drain`: a drain is there to take it. `job_is_gone`: the job that was added for a duplicate's first
-    delivery is not in the queue any more, whether a run came of it or not."""
+    """What became of a delivery.
+
+    `duplicate`: it was accepted before, as `delivery_id`. `mismatch`: another body was, under the same idempotency key.
+    `retry_after_seconds`: a limit is reached, and when to try again. `unpublished`: the workflow has no published
+    version any more, which the caller's cached webhook does not say yet. In these cases nothing was added.
+    `live_drain`: a drain is live and will claim the job. `job_is_gone`: the first delivery's job is no longer in the
+    queue, whether a run came of it or not."""
 
     delivery_id: str
     duplicate: bool
@@ -71,7 +73,7 @@ class JobProducer:
         """Whether a live drain is there to take the jobs. A job whose execution has one in the queue is not added.
 
         `signalled`: something has happened that the executions wait for, a signal or a child's end. A drain that runs
-        one of them now may have looked for it just before; `JobConsumer.was_signalled` tells it.
+        one of them now may have read its events just before, so a mark is left for it: `JobConsumer.was_signalled`.
         """
         if not jobs:
             return True
@@ -83,10 +85,11 @@ class JobProducer:
     async def accept(
         self, job: ExecutionJob, fingerprint: str, limits: Sequence[Limit] = (), put_back: bool = False
     ) -> Receipt:
-        """The receipt of a delivery: claimed, added and looked for a live drain in one round trip, all or nothing.
+        """The receipt of a delivery: deduplicated, limited, added, and a live drain looked for, in one round trip.
 
-        `fingerprint` (no spaces) says which bytes were delivered. A repeated call is recognised by its delivery id.
-        `put_back`: the delivery is the one that has the claim, and is added again where its job is gone.
+        `fingerprint` (no spaces) says which bytes were delivered. A call that the client repeats is recognised by its
+        delivery id, and is no duplicate. `put_back`: the delivery is the one that was accepted before, and is added
+        again where its job is gone.
         """
         delivery_id = job.delivered["delivery_id"]
         claim = f"{fingerprint} {delivery_id}"

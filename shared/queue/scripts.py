@@ -21,9 +21,9 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
-# A server that takes longer than this for one pipeline is as good as gone; callers have less patience.
+# The longest that one pipeline may take; most callers give up earlier.
 TIMEOUT_SECONDS = 10
-# Connections kept out of the pool between calls; a tick's calls take one.
+# How many connections are held between calls instead of going back to the pool; a tick's calls take one.
 MAX_IDLE = 4
 
 
@@ -175,7 +175,7 @@ class ScriptRunner:
 
 
 def _give_up(task: asyncio.Task[object], answers: Sequence[asyncio.Future[Any]], _: asyncio.Future[Any]) -> None:
-    """A server that hangs must not keep a connection for calls that nobody waits for any more."""
+    """Cancels a pipeline once all its callers have given up: a server that hangs must not keep the connection."""
     if not task.done() and all(answer.done() for answer in answers):
         task.cancel()
 

@@ -1,4 +1,4 @@
-"""Wakes a drain when none is live, or one more."""
+"""Invokes a drain when none is live, or one more."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Whoever wakes a drain has something else to do, an answer to a provider perhaps. Lambda takes an invocation in some 50
-# ms; one that takes longer than this may still arrive, from its thread.
+# The caller may have a provider to answer. Lambda takes an invocation in some 50 ms; one that takes longer than this
+# may still arrive, from its thread.
 WAKE_SECONDS = 2.5
-# Of our own: an AWS that hangs must not take the threads on which names are resolved.
+# A pool of its own: calls of AWS that hang must not take the threads on which names are resolved.
 MAX_THREADS = 2
 
 
 async def wake_drain(live_drains: LiveDrains) -> bool:
-    """Whether this call invoked a drain; not when somebody else is just doing so, when `MAX_DRAINS` are live, or when
-    none is configured. It takes no longer than `WAKE_SECONDS` on AWS.
+    """Whether this call invoked a drain; not when another process is doing so, when `MAX_DRAINS` are live, or when none
+    is configured. It waits for AWS no longer than `WAKE_SECONDS`.
 
-    A failure is logged and no more: the drain's schedule finds the job within a minute. Raises `QueueUnavailableError`.
+    A failure is only logged: the drain's schedule starts one within a minute. Raises `QueueUnavailableError`.
     """
     function_name = settings().drain_function_name
     if not function_name:
@@ -41,7 +41,7 @@ async def wake_drain(live_drains: LiveDrains) -> bool:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        # boto3 blocks; a drain that wakes another goes on running meanwhile.
+        # boto3 blocks, and a drain that wakes another must go on with its jobs meanwhile.
         async with asyncio.timeout(seconds_left(WAKE_SECONDS)):
             await asyncio.get_running_loop().run_in_executor(_threads(), _invoke, function_name, token)
     except (BotoCoreError, ClientError, TimeoutError) as error:

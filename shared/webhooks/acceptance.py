@@ -1,4 +1,4 @@
-"""At the door: which senders and which events a webhook takes, and what it answers. Options of every provider.
+"""Which senders and events a webhook accepts, and what it answers: the options of every provider's webhooks.
 
 event_types = ["push", "pull_request.*"]   others are answered with 200 and start nothing
 ip_allow = ["192.0.2.0/24"]                 other addresses are refused before anything else is looked at
@@ -21,12 +21,12 @@ from shared.errors import Problem
 from shared.json_types import JsonMapping
 
 OPTIONS = ("durability", "event_types", "filter", "ip_allow", "keep_raw_body", "response", "rate_limit", "url")
-# The webhook answers with what its run responds.
+# `response`: the webhook answers with what its run responds.
 WAIT = "wait"
-# Its deliveries are in Supabase before they are answered.
+# `durability`: deliveries are in Supabase before they are answered.
 STORED = "stored"
 MAX_ENTRIES = 100
-# Every delivery has it evaluated.
+# The filter is evaluated for every delivery.
 MAX_FILTER_CHARACTERS = 8_000
 _URL = re.compile(r"https?://[^\s?#]{1,500}")
 
@@ -55,7 +55,7 @@ def takes_event(config: JsonMapping, event_type: str | None) -> bool:
 
 
 def option_problems(config: JsonMapping) -> list[Problem]:
-    """What is wrong with the options of the door, with pointers into the configuration."""
+    """What is wrong with these options, with pointers into the configuration."""
     problems = [
         Problem(pointer_of(name), "Write a list of texts.")
         for name in ("event_types", "ip_allow")

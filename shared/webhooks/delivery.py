@@ -1,5 +1,5 @@
-"""A delivery as it came in, before anything in it is believed: how much work may be spent on it, and the context in
-which the templates of its scheme are read."""
+"""A delivery as it was received, before anything in it is trusted: how much work may be spent on it, and the context in
+which the templates of its scheme are rendered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.json_types import JsonMapping, JsonObject
 
 
 class WorkBudget:
-    """What may still be done for one request. Once there is nothing left, whatever is read is not there."""
+    """The work that may still be done for one request. Once it is spent, every field reads as missing."""
 
     __slots__ = ("_is_inflated", "_left", "_light")
 
@@ -25,31 +25,32 @@ class WorkBudget:
         self._light = self._left * 7 // 8
 
     def spend(self, size: int) -> bool:
-        """Whether there was enough left for a step over `size` bytes."""
+        """Spends a step over `size` bytes. Whether there was enough left for it."""
         if self._left >= 0:
             self._left -= size + STEP_BYTES
         return self._left >= 0
 
     def inflated(self, size: int) -> None:
-        """What was sent turned out to be this large. Said once, for a body may be inflated again for each secret."""
+        """Adds to the budget for a body that has been inflated to `size` bytes; only once, because it may be inflated
+        again for each secret."""
         if not self._is_inflated:
             self._left += TIMES_INFLATED * size
             self._is_inflated = True
 
     @property
     def is_light(self) -> bool:
-        """Whether so little has been done that it may be done a dozen times more."""
+        """Whether so little was spent that the same may be done a dozen times more."""
         return self._left >= self._light
 
     @property
     def is_spent(self) -> bool:
-        """Whether something was not read for want of it."""
+        """Whether something was not read because the budget was spent."""
         return self._left < 0
 
 
 # What the smallest request may cost: some milliseconds.
 LEAST_BYTES = 4_000_000
-# Some providers' bodies are written again and hashed in several ways, with two secrets while one is being replaced.
+# Some providers' bodies are serialised again and hashed in several ways, with two secrets during a rotation.
 TIMES_SENT = 64
 # A body that was sent deflated is inflated and hashed.
 TIMES_INFLATED = 4
@@ -81,7 +82,7 @@ class Delivery:
 
     @cached_property
     def work(self) -> WorkBudget:
-        """What may still be done to read it."""
+        """How much work may still be spent on reading it."""
         around = (*self.headers.values(), *self.query.values(), self.raw_query)
         return WorkBudget(len(self.body) + sum(map(len, around)))
 

@@ -1,4 +1,4 @@
-"""Form fields out of a body: `application/x-www-form-urlencoded` and `multipart/form-data`, bounded."""
+"""Parses the form fields of a body: `application/x-www-form-urlencoded` and `multipart/form-data`, bounded."""
 
 from __future__ import annotations
 

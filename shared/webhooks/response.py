@@ -1,4 +1,4 @@
-"""What a provider is answered."""
+"""The answer to a provider."""
 
 from __future__ import annotations
 

@@ -11,21 +11,21 @@ class TomlTable:
     """One table; every reader raises `ValueError` that says what to write."""
 
     def __init__(self, name: str, data: object) -> None:
-        """`name` is where the table stands, for people."""
+        """`name` says in error messages which table it is."""
         if not isinstance(data, Mapping):
             raise ValueError(f"{name} must be a table.")
         self._name = name
         self._data: JsonMapping = data
 
     def text(self, key: str, default: str | None = None) -> str:
-        """A text; without a default it must be there and not be empty."""
+        """A text; without a default it is required, and must not be empty."""
         value = self._data.get(key, default)
         if not isinstance(value, str) or (value == "" and default is None):
             raise ValueError(f"{self._name}.{key} must be a text.")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A text, or a list of texts; none where nothing is."""
+        """A text or a list of texts; empty where the key is missing."""
         value = self._data.get(key)
         texts = [] if value is None else [value] if isinstance(value, str) else value
         if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) and text for text in texts):
@@ -40,7 +40,7 @@ class TomlTable:
         return dict(value)
 
     def table(self, key: str) -> JsonObject:
-        """A table of whatever; empty where nothing is."""
+        """A table of any values; empty where the key is missing."""
         value = self._data.get(key, {})
         if not isinstance(value, Mapping):
             raise ValueError(f"{self._name}.{key} must be a table.")
@@ -68,7 +68,7 @@ class TomlTable:
         return value
 
     def has_only(self, *known: str) -> None:
-        """Passes where no other key is."""
+        """Raises `ValueError` where the table has another key."""
         unknown = sorted(set(self._data) - set(known))
         if unknown:
             raise ValueError(f"{self._name}.{unknown[0]} is not known; there are {', '.join(known)}.")

@@ -1,9 +1,11 @@
--- Leaves a line for the ledger, or counts it where there are too many, and says whether a drain should be woken for it.
+-- Leaves an entry for the delivery log, or counts it where there are too many, and says whether a drain should be woken.
 --
--- KEYS  1 the lines, 2 the counts, 3 this webhook's lines in this minute, 4 bodies by tenant and hash, 5 their bytes
---       together, 6 what this webhook was refused in this hour, 7 the live drains, 8 set while one is woken for lines
--- ARGV  1 the line, 2 its field among the counts, 3 lines a minute, 4 lines that may wait, 5 the body's key, 6 the body
---       ("": none), 7 bytes that may wait, 8 refused: "1" or "", 9 refused lines an hour, 10 bytes of their bodies
+-- KEYS  1 the entries, 2 the counts, 3 this webhook's entries in this minute, 4 bodies by tenant and hash, 5 their total
+--       bytes, 6 this webhook's refusals in this hour, 7 the live drains, 8 set while a drain is being woken for entries
+-- ARGV  1 the entry, 2 its field among the counts, 3 entries a minute, 4 entries that may wait, 5 the body's key,
+--       6 the body ("": none), 7 bytes that may wait, 8 refused: "1" or "", 9 refused entries an hour, 10 bytes of their
+--       bodies
+-- Returns 1 when the caller should wake a drain, else 0
 local refused = ARGV[8] == "1"
 local lines = redis.call("INCR", KEYS[3])
 if lines == 1 then redis.call("EXPIRE", KEYS[3], 60) end

@@ -1,7 +1,7 @@
--- Lets one caller at a time wake a drain, and nobody while there are enough.
--- KEYS 1 the live drains, 2 the mark that one is being woken
--- ARGV 1 the caller's token, 2 the mark's lifetime in milliseconds, 3 how many drains there may be
--- Returns 1 when the caller is to wake one, else 0
+-- Lets one caller at a time invoke a drain, and none while there are enough.
+-- KEYS 1 the live drains, 2 the token under which one is being invoked
+-- ARGV 1 the caller's token, 2 its lifetime in milliseconds, 3 how many drains there may be
+-- Returns 1 when the caller must invoke one, else 0
 local time = redis.call("TIME")
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 if redis.call("ZCOUNT", KEYS[1], now, "+inf") >= tonumber(ARGV[3]) then

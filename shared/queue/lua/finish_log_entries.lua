@@ -1,7 +1,9 @@
--- Forgets what has been written, unless somebody else writes by now.
+-- Deletes what has been written and gives the lock back, unless another writer has the lock by now.
 --
--- KEYS  1 the lines, 2 the counts that are being written, 3 the writer, 4 bodies by tenant and hash, 5 their bytes together
--- ARGV  1 the writer, 2 how many lines, 3 how many counts, 4 on: the fields of those, then the keys of the lines' bodies
+-- KEYS  1 the entries, 2 the counts that are being written, 3 the writer's lock, 4 bodies by tenant and hash, 5 their
+--       total bytes
+-- ARGV  1 the writer, 2 how many entries, 3 how many counts, 4 on: the counts' fields, then the keys of entries' bodies
+-- Returns 1, or 0 where the lock was lost
 if redis.call("GET", KEYS[3]) ~= ARGV[1] then return 0 end
 redis.call("LTRIM", KEYS[1], ARGV[2], -1)
 local counts = tonumber(ARGV[3])

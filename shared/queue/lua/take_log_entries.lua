@@ -1,12 +1,12 @@
--- Lines to be written by one drain alone. Counts are set aside under a batch of their own first, so that a writer that
--- dies half-way leaves the same ones, under the same name, to the next.
+-- A batch of log entries for the one drain that has the writer's lock. Counts are moved aside under the name of their
+-- batch first: a writer that dies half-way leaves the same counts, under the same name, to the next one.
 --
--- KEYS  1 the lines, 2 the counts, 3 the writer, 4 the counts that are being written
--- ARGV  1 the writer, 2 for how many seconds it is alone, 3 how many lines, 4 the batch's name, 5 how many bytes of lines
---       (one line at least), 6 about how many counts
--- Returns {lines, counts, the name of their batch, how many lines there are, how many counts, whether others wait}, or
--- false while another writes, or when there is nothing
--- A writer that was interrupted goes on with the same lines; others wait until its time is over.
+-- KEYS  1 the entries, 2 the counts, 3 the writer's lock, 4 the counts that are being written
+-- ARGV  1 the writer, 2 the lock's lifetime in seconds, 3 how many entries, 4 a name for a new batch of counts,
+--       5 how many bytes of entries (one entry at least), 6 about how many counts
+-- Returns {entries, counts, the name of their batch, how many entries wait, how many counts, whether other counts wait},
+-- or false while another writer has the lock, or when there is nothing
+-- A writer that was interrupted has the lock still and goes on with the same entries; others wait until it expires.
 if not redis.call("SET", KEYS[3], ARGV[1], "NX", "EX", ARGV[2]) then
   if redis.call("GET", KEYS[3]) ~= ARGV[1] then return false end
   redis.call("EXPIRE", KEYS[3], ARGV[2])
@@ -26,7 +26,7 @@ for i, line in ipairs(redis.call("LRANGE", KEYS[1], 0, ARGV[3] - 1)) do
   if i > 1 and size > tonumber(ARGV[5]) then break end
   lines[i] = line
 end
--- A page of the counts, whichever: of what is left, what has been written is gone.
+-- Any page of the counts will do: those that were written are deleted, so the next call finds the rest.
 local counts, cursor = {}, "0"
 repeat
   local page = redis.call("HSCAN", KEYS[4], cursor, "COUNT", ARGV[6])

@@ -1,6 +1,6 @@
--- Takes a token from each bucket, KEYS[key] on, whose rates a second and sizes are ARGV[argument] on; 0 where it has.
--- Tokens are taken from all or from none: a webhook at its limit does not use up its tenant's. From none, it returns how
--- many milliseconds it takes until there is one.
+-- Takes a token from each token bucket: KEYS[key] on, with their rates per second and capacities in ARGV[argument] on.
+-- Tokens are taken from all buckets or from none, so that a webhook at its limit does not use up its tenant's.
+-- Returns 0, or where none was taken the milliseconds until a token is available
 local function take_tokens(key, argument)
   local time = redis.call("TIME")
   local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

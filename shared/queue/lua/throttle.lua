@@ -1,6 +1,6 @@
--- Counts a delivery that does not go through the queue.
+-- Applies the rate limits to a delivery that does not go through the queue.
 --
--- KEYS  buckets of tokens; ARGV for each, tokens a second and how many it holds
--- Returns 0, or how many milliseconds it takes until there is a token
+-- KEYS  token buckets; ARGV for each, tokens per second and capacity
+-- Returns 0, or the milliseconds until a token is available
 --<take_tokens>
 return take_tokens(1, 1)

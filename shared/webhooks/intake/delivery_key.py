@@ -11,29 +11,29 @@ from shared.webhooks.delivery import Delivery, SignatureContext
 from shared.webhooks.intake.webhook_cache import CachedWebhook
 from shared.webhooks.providers.provider import Provider
 
-# Longer ids are hashed: a key must fit an index.
+# Longer ids are hashed: a key must fit into an index of the database.
 MAX_ID_CHARACTERS = 200
 MAX_EVENT_TYPE_CHARACTERS = 200
 
 
 def job_of(
-    hook: CachedWebhook, provider: Provider, delivery: Delivery, signed_at: str | None, arrived: DeliveryRecord
+    webhook: CachedWebhook, provider: Provider, delivery: Delivery, signed_at: str | None, arrived: DeliveryRecord
 ) -> ExecutionJob:
     """The job of the run that a verified delivery asks for. The same key makes the same execution id, by which a
     repeated delivery is recognised. `signed_at` is the timestamp that its signature covers."""
     key = delivery_key(provider, delivery, arrived["body_sha256"], signed_at)
-    keeps_raw = bool(hook.config.get("keep_raw_body"))
+    keeps_raw = bool(webhook.config.get("keep_raw_body"))
     record = identified(arrived, key, event_type(provider, delivery), keep_raw_body=keeps_raw)
-    execution_id = derived_id("delivery", hook.id, key)
-    return ExecutionJob(hook.tenant_id, execution_id, "delivery", record, client_is_waiting=hook.answers_with_run)
+    execution_id = derived_id("delivery", webhook.id, key)
+    return ExecutionJob(webhook.tenant_id, execution_id, "delivery", record, client_is_waiting=webhook.answers_with_run)
 
 
 def delivery_key(provider: Provider, delivery: Delivery, body_sha256: str, timestamp: str | None) -> str:
-    """The key under which this delivery makes one run.
+    """The idempotency key of the delivery: deliveries with the same key make one run.
 
-    The provider's id alone where it is signed: then the same id with other bytes is a contradiction. An id that is not
-    signed is joined with the body's hash, else anybody could send an old body under a new id, or block an id to come.
-    Without an id, the hash of the body, with the timestamp where that is signed.
+    The provider's id alone where it is signed; another body under the same id is a conflict then. An id that is not
+    signed is joined with the body's hash, or anybody could send an old body under a new id, or use up an id before the
+    provider does. Without an id, the hash of the body, with the timestamp where that is signed.
     """
     context = SignatureContext(delivery)
     parts = [field.as_text(context) or "" for field in provider.delivery_id]

@@ -15,35 +15,35 @@ logger = logging.getLogger(__name__)
 
 
 class IntakeLog:
-    """Leaves lines. One per process."""
+    """Leaves entries. One per process."""
 
     def __init__(self, services: Services, circuit: CircuitBreaker) -> None:
-        """Uses the process's services, and its way around a Redis that has failed."""
+        """`circuit` is the process's own around Redis."""
         self._services, self._circuit = services, circuit
 
     async def log_delivery(
         self,
-        hook: CachedWebhook,
+        webhook: CachedWebhook,
         record: DeliveryRecord,
         verdict: str,
         reason: str | None,
         verified: bool | None = None,
     ) -> None:
-        """Leaves a line. What Redis does not take in time is not recorded. `verified` unset is what the verdict
-        says."""
+        """Leaves an entry. Where Redis does not take it in time it is lost, which the function's log says. `verified`
+        unset follows from the verdict."""
         from shared.domain.webhook.delivery_log import PROVEN  # most deliveries start a run
 
         row = entry_without_run(
-            record, hook.tenant_id, verdict, reason, verdict in PROVEN if verified is None else verified
+            record, webhook.tenant_id, verdict, reason, verdict in PROVEN if verified is None else verified
         )
         if self._circuit.is_open:
-            logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
+            logger.warning("delivery_not_noted", extra={"webhook_id": webhook.id, "verdict": verdict})
             return
         try:
             should_wake = await self._services.delivery_log.append(row, base64.b64encode(body_bytes(record)).decode())
         except (QueueUnavailableError, QueueError) as error:
             self._circuit.open(error)
-            logger.warning("delivery_not_noted", extra={"webhook_id": hook.id, "verdict": verdict})
+            logger.warning("delivery_not_noted", extra={"webhook_id": webhook.id, "verdict": verdict})
         else:
             if should_wake:
                 from shared.commands.enqueue_resume import request_drain  # as a rule one is live

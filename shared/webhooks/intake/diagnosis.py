@@ -1,4 +1,4 @@
-"""Why a delivery was refused, in words that its webhook's owner can act on; a sender never sees them."""
+"""Why a delivery was refused, for the webhook's owner to act on; a sender never sees it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from shared.webhooks.signatures.encodings import DECODERS
 from shared.webhooks.signatures.scheme import Key, Scheme
 from shared.webhooks.signatures.verification import verify
 
-# Guessing hashes the body a few times more; forgeries must not buy much of that.
+# Diagnosis hashes the body several times more, which a forger must not be able to make expensive.
 MAX_GUESSED_BYTES = 65_536
 
 
 def diagnose(
     provider: Provider, delivery: Delivery, secrets: Sequence[str], now: float, reason: str
 ) -> tuple[str, str]:
-    """The delivery log's verdict and the reason, sharper than the verification's own `reason` where one can tell."""
+    """The delivery log's verdict and the reason, more precise than the verification's `reason` where that is
+    possible."""
     kind = reason.partition(":")[0]
     if kind in ("timestamp_too_old", "timestamp_in_future"):
         return "rejected_stale", reason
@@ -40,7 +41,7 @@ def diagnose(
 
 
 def other_provider(provider_id: str, headers: Mapping[str, str]) -> str | None:
-    """The provider whose signature's header is there; `None` for none, or several."""
+    """The provider whose signature header the delivery has; `None` for none, or several."""
     providers = {name for header, name in _signature_headers().items() if header in headers and name != provider_id}
     return providers.pop() if len(providers) == 1 else None
 
@@ -61,7 +62,7 @@ def _signed(scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: flo
 
 
 def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
-    """Bodies that proxies make of one, undone."""
+    """What the body may have been before a proxy changed it, and how it was changed."""
     from shared.domain.json.values import parse_json
     from shared.errors import InvalidRequestError
 
@@ -72,7 +73,7 @@ def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
     yield body.removeprefix(b"\xef\xbb\xbf"), "a byte order mark was added"
     try:
         value: object = parse_json(body, refuse_unstorable=False)
-        # Not as JavaScript writes it: a guess at a tenth of the cost, for a sender that only forges can ask for many.
+        # Not exactly as JavaScript writes it, at a tenth of the cost: a forger may cause many of these.
         yield _compact(value, ensure_ascii=False), "its JSON was written again with other spaces"
         yield _compact(value, ensure_ascii=True), "its JSON was written again, unescaped"
     except (InvalidRequestError, UnicodeEncodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""What intake hands over: accepted deliveries, to the queue or around it."""
+"""Hands accepted deliveries over: to the queue or, while Redis is out of reach, to the fallback store in Supabase."""
 
 from __future__ import annotations
 
@@ -33,80 +33,83 @@ logger = logging.getLogger(__name__)
 
 
 class Enqueuer:
-    """To Redis, and to Supabase while Redis is out of reach. One per process."""
+    """Admits deliveries. One per process.
+
+    Which way a delivery takes: to Redis while the circuit is closed; to Supabase when Redis fails or while the circuit
+    is open; and to Redis in spite of an open circuit where Supabase fails too. A webhook whose deliveries are `stored`
+    needs Supabase in any case."""
 
     def __init__(self, services: Services, circuit: CircuitBreaker, log: IntakeLog) -> None:
-        """Uses the process's services, and its way around a Redis that has failed; `log` takes what starts no run."""
+        """`circuit` is the process's own around Redis; `log` takes the deliveries that start no run."""
         self._services, self._circuit, self._log = services, circuit, log
 
-    async def accept(self, hook: CachedWebhook, job: ExecutionJob) -> Answer:
-        """The answer to a delivery of which a run will come, or came already. `ThrottledError` over a limit,
-        `ConflictError` for other bytes under the same key, `GoneError` where the workflow has just been unpublished,
-        `StorageUnavailableError` when nobody takes it.
+    async def accept(self, webhook: CachedWebhook, job: ExecutionJob) -> Answer:
+        """The answer to a delivery that starts a run, or did so before: 202, or 200 for a duplicate.
 
-        A webhook whose deliveries are to be `stored` is answered when the store has this one too.
+        `ThrottledError` over a limit, `ConflictError` for another body under the same key, `GoneError` where the
+        workflow has just been unpublished, `StorageUnavailableError` when neither Redis nor Supabase takes it.
         """
         if not self._circuit.is_open:
             try:
-                taken = await self._queue(hook, job)
+                taken = await self._queue(webhook, job)
             except (QueueUnavailableError, QueueError) as error:
                 self._open_circuit(job, error)
             else:
-                return _answer(job, await self._stored(job, taken) if hook.is_stored else taken)
+                return _answer(job, await self._stored(job, taken) if webhook.is_stored else taken)
             return _answer(job, await self._store(job))
         try:
             return _answer(job, await self._store(job))
         except StorageUnavailableError:
-            if hook.is_stored:
+            if webhook.is_stored:
                 raise
-            # Redis may be back: it is all that is left.
+            # Redis may be back, and there is no other way left.
             try:
-                return _answer(job, await self._queue(hook, job))
+                return _answer(job, await self._queue(webhook, job))
             except (QueueUnavailableError, QueueError):
                 pass
             raise
 
-    async def hold(self, hook: CachedWebhook, job: ExecutionJob) -> Answer | str:
-        """The answer to a delivery that runs when its webhook is active again; the webhook's present status where it
-        does not hold deliveries any more. `ThrottledError` over a limit or where it holds as many as it may,
-        `ConflictError` for other bytes under the same key, `StorageUnavailableError` where the store does not take it.
+    async def hold(self, webhook: CachedWebhook, job: ExecutionJob) -> Answer | str:
+        """The answer to a delivery that is held until its webhook is active again; the webhook's present status where
+        it does not hold deliveries any more. `ThrottledError` over a limit or where it holds as many as it may,
+        `ConflictError` for another body under the same key, `StorageUnavailableError` where Supabase does not take it.
         """
         from shared.webhooks.intake.fallback_store import hold
 
-        if (seconds := await self._must_wait(hook)) is not None:
-            raise await self._throttled(hook, job.delivered, seconds)
+        if (seconds := await self._must_wait(webhook)) is not None:
+            raise await self._throttled(webhook, job.delivered, seconds)
         try:
             with within(LONG_SECONDS):
-                held = await hold(self._services.events, hook.id, job)
+                held = await hold(self._services.events, webhook.id, job)
         except ThrottledError:
-            await self._log.log_delivery(hook, job.delivered, "throttled", "held_full")
+            await self._log.log_delivery(webhook, job.delivered, "throttled", "held_full")
             raise
         if isinstance(held, str):
             return held
         if held.mismatch:
             raise _contradiction(job)
         if held.duplicate:
-            await self._log.log_delivery(hook, job.delivered, "duplicate", None)
+            await self._log.log_delivery(webhook, job.delivered, "duplicate", None)
         else:
             emit({"DeliveriesHeld": 1}, service="intake")
         return _answer(job, held, held=True)
 
-    async def _queue(self, hook: CachedWebhook, job: ExecutionJob) -> Receipt:
-        limits = self._limits(hook)
+    async def _queue(self, webhook: CachedWebhook, job: ExecutionJob) -> Receipt:
+        limits = self._limits(webhook)
         receipt = await self._services.producer.accept(job, job.delivered["body_sha256"], limits)
         if receipt.duplicate and receipt.job_is_gone:
             receipt = await self._taken_again(job, receipt, limits)
         self._circuit.close()
         if receipt.unpublished:
-            await self._log.log_delivery(hook, job.delivered, "unpublished", None)
+            await self._log.log_delivery(webhook, job.delivered, "unpublished", None)
             raise gone("unpublished")
         if receipt.retry_after_seconds is not None:
-            raise await self._throttled(hook, job.delivered, receipt.retry_after_seconds)
+            raise await self._throttled(webhook, job.delivered, receipt.retry_after_seconds)
         if receipt.mismatch:
-            await self._log.log_delivery(hook, job.delivered, "duplicate", "other_bytes_under_the_same_key")
+            await self._log.log_delivery(webhook, job.delivered, "duplicate", "other_bytes_under_the_same_key")
             raise _contradiction(job)
         if receipt.duplicate:
-            await self._log.log_delivery(hook, job.delivered, "duplicate", None)
+            await self._log.log_delivery(webhook, job.delivered, "duplicate", None)
         if not receipt.live_drain:
             from shared.commands.enqueue_resume import request_drain  # as a rule one is live
 
@@ -114,8 +117,8 @@ class Enqueuer:
         return receipt
 
     async def _stored(self, job: ExecutionJob, receipt: Receipt) -> StoredRun:
-        """What the store says of a delivery that the queue has taken. A drain may have been faster; a repetition is
-        stored as well, for the first attempt may have failed right here."""
+        """Stores a delivery that the queue has taken already. A drain may have stored its run before. A duplicate is
+        stored as well, for the first attempt may have failed at this very step."""
         from shared.repositories.run_append import FIRST_DUE_SECONDS
         from shared.webhooks.intake.fallback_store import store_run
 
@@ -129,9 +132,8 @@ class Enqueuer:
     async def _taken_again(self, job: ExecutionJob, receipt: Receipt, limits: Sequence[Limit]) -> Receipt:
         """The receipt of a delivery that was accepted before and whose job is not in the queue.
 
-        Nearly always its run has begun. Where there is none, another client of the queue has removed the job, and the
-        delivery is taken as it was the first time. Where the store does not say, its job is put back for safety: a job
-        of a run that exists does nothing.
+        Nearly always its run has begun. Where there is none, another client of the queue has removed the job, and it is
+        added again. Where Supabase does not answer, it is added to be safe: a job of a run that exists does nothing.
         """
         is_known = True
         try:
@@ -161,30 +163,30 @@ class Enqueuer:
         cause = type(error.__cause__).__name__
         logger.warning("queue_unreachable", extra={"execution_id": job.execution_id, "error": cause})
 
-    async def _must_wait(self, hook: CachedWebhook) -> float | None:
-        """In how many seconds a delivery that goes around the queue may come again; `None` where it may come now, or
-        where Redis, which counts, is out of reach."""
+    async def _must_wait(self, webhook: CachedWebhook) -> float | None:
+        """In how many seconds a delivery that does not go through the queue may come again; `None` where it may come
+        now, or where Redis, which has the token buckets, is out of reach."""
         if self._circuit.is_open:
             return None
         try:
-            return await self._services.producer.throttle(self._limits(hook))
+            return await self._services.producer.throttle(self._limits(webhook))
         except (QueueUnavailableError, QueueError) as error:
             self._circuit.open(error)
             return None
 
-    async def _throttled(self, hook: CachedWebhook, record: DeliveryRecord, seconds: float) -> ThrottledError:
-        """The refusal of a delivery over a limit, recorded."""
-        await self._log.log_delivery(hook, record, "throttled", None)
+    async def _throttled(self, webhook: CachedWebhook, record: DeliveryRecord, seconds: float) -> ThrottledError:
+        """The refusal of a delivery over a limit, logged."""
+        await self._log.log_delivery(webhook, record, "throttled", None)
         return ThrottledError(retry_after_seconds=max(1, math.ceil(seconds)))
 
-    def _limits(self, hook: CachedWebhook) -> list[Limit]:
+    def _limits(self, webhook: CachedWebhook) -> list[Limit]:
         """The limits of this webhook and of its tenant."""
         limits = []
-        if own := hook.config.get("rate_limit"):
+        if own := webhook.config.get("rate_limit"):
             per_second = own["per_minute"] / 60
-            limits.append(Limit(f"webhook:{hook.id}", per_second, own.get("burst", max(1, int(per_second)))))
+            limits.append(Limit(f"webhook:{webhook.id}", per_second, own.get("burst", max(1, int(per_second)))))
         if shared := self._services.settings.tenant_deliveries_per_second:
-            limits.append(Limit(f"tenant:{hook.tenant_id}", shared, shared))
+            limits.append(Limit(f"tenant:{webhook.tenant_id}", shared, shared))
         return limits
 
 

@@ -1,6 +1,6 @@
-"""Straight to Supabase: a delivery that Redis does not take, or must not be all that has it, becomes a run there.
+"""Stores a delivery in Supabase as a run: where Redis does not take it, or where Redis alone must not have it.
 
-Spilled, it is due at once, and a drain's sweep finds it. Held, it is due when its webhook is active again.
+The run is due at once, and a drain's sweep finds it; a held one becomes due when its webhook is active again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from shared.repositories.run_append import first_append
 # A webhook may hold so many deliveries, and so many bytes as they were sent.
 MAX_HELD = 10_000
 MAX_HELD_BYTES = 64_000_000
-# No moment at all: the release sets another.
+# Never: the release sets the real time.
 HELD_UNTIL = "9999-01-01T00:00:00.000000Z"
 FULL_RETRY_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """What became of a spilled delivery, in the terms of the queue's receipt."""
+    """What became of the delivery, as the queue's `Receipt` says it."""
 
     delivery_id: str
     duplicate: bool
@@ -35,7 +35,7 @@ class StoredRun:
 
 
 async def store_run(events: EventStoreRepository, job: ExecutionJob, due_in_seconds: float = 0.0) -> StoredRun:
-    """The receipt of a delivery that the drain's sweep will find: at once, unless the queue has it too.
+    """Stores the delivery as a run that is due in so many seconds: at once, unless the queue has its job too.
     `StorageUnavailableError` when Supabase is out of reach."""
     append, trigger = _first(job, "accepted", due_in_seconds)
     (appended,) = await events.append([append])
@@ -43,8 +43,8 @@ async def store_run(events: EventStoreRepository, job: ExecutionJob, due_in_seco
 
 
 async def hold(events: EventStoreRepository, webhook_id: str, job: ExecutionJob) -> StoredRun | str:
-    """The receipt of a delivery that runs when its webhook is active again; the webhook's present status where it does
-    not hold deliveries any more. `ThrottledError` where it holds as many as it may."""
+    """Stores the delivery as a run that is due when its webhook is active again; the webhook's present status where it
+    does not hold deliveries any more. `ThrottledError` where it holds as many as it may."""
     append, trigger = _first(job, "held")
     append = append._replace(row={**(append.row or {}), "wake_at": HELD_UNTIL})
     size = job.delivered["size_bytes"]
@@ -55,7 +55,7 @@ async def hold(events: EventStoreRepository, webhook_id: str, job: ExecutionJob)
 
 
 def _first(job: ExecutionJob, verdict: str, due_in_seconds: float = 0.0) -> tuple[Append, JsonObject]:
-    """The append of the run's first fact and its entries of the delivery log; and what triggers the run."""
+    """The append of the run's first event with its entry of the delivery log, and the run's trigger."""
     delivery, fact = job.delivered, queued(job.delivered)
     metadata = {"actor": f"webhook:{delivery['webhook_id']}", **job.cause.metadata()}
     event = new_event(new_id(), fact, delivery["received_at"], metadata)
@@ -71,6 +71,6 @@ async def _outcome(
         return StoredRun(delivery_id, duplicate=False, mismatch=False)
     first = (await events.read_stream(job.tenant_id, job.execution_id, limit=1))[0].payload["trigger"]
     same = first["body"] == trigger["body"]
-    # Its own id means that the queue took it after all and answered too late: it has even begun to run.
+    # Its own id: the queue took it after all, though its answer came too late, and its run has begun.
     repeated = first["delivery_id"] == delivery_id
     return StoredRun(first["delivery_id"], duplicate=same and not repeated, mismatch=not same)

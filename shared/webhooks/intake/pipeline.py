@@ -1,4 +1,4 @@
-"""Take a delivery: match, verify, dedupe, enqueue, answer. Nothing of a body is parsed before it verifies."""
+"""Takes a delivery: match, verify, deduplicate, enqueue, answer. Nothing of a body is parsed before it verifies."""
 
 from __future__ import annotations
 
@@ -49,90 +49,95 @@ class Intake:
     """Takes deliveries. One per process."""
 
     def __init__(self, services: Services, filters_out: Callable[[str, JsonObject], Awaitable[str | None]]) -> None:
-        """Uses the process's services; `filters_out` says why a webhook's filter keeps out what would be the trigger of
-        a run, if it does."""
+        """`filters_out` is called with a webhook's filter and what would be the run's trigger: why the filter keeps the
+        delivery out, `None` where it does not."""
         self._filters_out = filters_out
         self._services = services
         circuit = CircuitBreaker()
-        self._hooks, self._log = WebhookCache(services, circuit), IntakeLog(services, circuit)
+        self._webhooks, self._log = WebhookCache(services, circuit), IntakeLog(services, circuit)
         self._enqueuer = Enqueuer(services, circuit, self._log)
 
     async def take(self, request: WebhookRequest) -> Answer:
         """The answer to a request; refusals are raised as the errors of the API's contract.
 
-        Whatever the webhook's state, a request is verified first: what is forged is refused alike, and until something
-        has verified nobody learns of a webhook whose workflow is not published.
+        Whatever the webhook's state, a request is verified first: forged ones are refused alike, and only a sender
+        whose delivery verifies learns of a webhook whose workflow is not published.
         """
-        hook = await self._match(request)
-        delivery, now = _delivery_of(hook, request, self._services.settings.public_url), time.time()
-        provider, examined = await self._examined(hook, delivery, request.source_ip, now)
+        webhook = await self._match(request)
+        delivery, now = _delivery_of(webhook, request, self._services.settings.public_url), time.time()
+        provider, examined = await self._examined(webhook, delivery, request.source_ip, now)
         if examined.handshake is not None:
-            return await self._shake(hook, delivery, now, examined)
+            return await self._shake(webhook, delivery, now, examined)
         assert examined.verification is not None, "neither is refused"
-        job = job_of(hook, provider, delivery, examined.verification.timestamp, delivery_record_of(hook, delivery, now))
-        if closed := _closed(hook):
-            await self._log.log_delivery(hook, job.delivered, closed, None)
+        job = job_of(
+            webhook, provider, delivery, examined.verification.timestamp, delivery_record_of(webhook, delivery, now)
+        )
+        if closed := _closed(webhook):
+            await self._log.log_delivery(webhook, job.delivered, closed, None)
             raise gone(closed)
-        if hook.provider_id == "custom" and not hook.config.get("live"):
-            return await self._go_live(hook)
-        if (reason := await self._kept_out(hook, job)) is not None:
-            await self._log.log_delivery(hook, job.delivered, "filtered", reason)
+        if webhook.provider_id == "custom" and not webhook.config.get("live"):
+            return await self._go_live(webhook)
+        if (reason := await self._kept_out(webhook, job)) is not None:
+            await self._log.log_delivery(webhook, job.delivered, "filtered", reason)
             return json_answer(200, {"filtered": True})
-        if hook.is_holding and (held := await self._held(hook, job)) is not None:
-            return replied(hook, delivery, held)
+        if webhook.is_holding and (held := await self._held(webhook, job)) is not None:
+            return replied(webhook, delivery, held)
         try:
-            accepted = await self._enqueuer.accept(hook, job)
+            accepted = await self._enqueuer.accept(webhook, job)
         except GoneError:
-            self._hooks.forget(hook.id)
+            self._webhooks.forget(webhook.id)
             raise
-        return await self._run_answer(request, job, accepted, now) or replied(hook, delivery, accepted)
+        return await self._run_answer(request, job, accepted, now) or replied(webhook, delivery, accepted)
 
     async def _examined(
-        self, hook: CachedWebhook, delivery: Delivery, source_ip: str, now: float
+        self, webhook: CachedWebhook, delivery: Delivery, source_ip: str, now: float
     ) -> tuple[Provider, Examination]:
-        """The webhook's provider, and a handshake or a delivery that has verified; anything else is refused."""
-        if hook.config.get("ip_allow") and not takes_address(hook.config, source_ip):
-            raise await self._refused(hook, delivery, now, f"ip_not_allowed: {source_ip[:45]}")
-        if hook.provider is None:
-            raise await self._refused(hook, delivery, now, "config_unusable")
-        provider, secrets = hook.provider, hook.usable_secrets(now)
-        keys = await self._fetched_keys(hook, provider, delivery, now) if provider.scheme.fetch else ()
+        """The webhook's provider, and the examination of a handshake or of a delivery that has verified; all others
+        are refused."""
+        if webhook.config.get("ip_allow") and not takes_address(webhook.config, source_ip):
+            raise await self._refused(webhook, delivery, now, f"ip_not_allowed: {source_ip[:45]}")
+        if webhook.provider is None:
+            raise await self._refused(webhook, delivery, now, "config_unusable")
+        provider, secrets = webhook.provider, webhook.usable_secrets(now)
+        keys = await self._fetched_keys(webhook, provider, delivery, now) if provider.scheme.fetch else ()
         examined = examine(provider, delivery, secrets, now, keys)
         if examined.handshake is not None:
             return provider, examined
         if examined.verification is None:
-            raise NotFoundError("There is no such handshake." if hook.is_published else NO_WEBHOOK)
-        if hook.awaits_secret:
-            raise await self._refused(hook, delivery, now, "secret_missing: the webhook has not been given its secret")
+            raise NotFoundError("There is no such handshake." if webhook.is_published else NO_WEBHOOK)
+        if webhook.awaits_secret:
+            raise await self._refused(
+                webhook, delivery, now, "secret_missing: the webhook has not been given its secret"
+            )
         if examined.verification.reason is not None:
-            raise await self._refused(hook, delivery, now, examined.verification.reason)
+            raise await self._refused(webhook, delivery, now, examined.verification.reason)
         return provider, examined
 
-    async def _go_live(self, hook: CachedWebhook) -> Answer:
+    async def _go_live(self, webhook: CachedWebhook) -> Answer:
         from shared.commands.webhooks.go_live import go_live
 
         with within(LONG_SECONDS):
-            await go_live(self._services, hook.tenant_id, hook.id)
-        self._hooks.forget(hook.id)
+            await go_live(self._services, webhook.tenant_id, webhook.id)
+        self._webhooks.forget(webhook.id)
         return json_answer(200, {"verified": True, "live": True})
 
-    async def _kept_out(self, hook: CachedWebhook, job: ExecutionJob) -> str | None:
-        """Why the webhook does not ask for this delivery; `None` where it does."""
-        if hook.config.get("event_types") and not takes_event(hook.config, job.delivered["event_type"]):
+    async def _kept_out(self, webhook: CachedWebhook, job: ExecutionJob) -> str | None:
+        """Why the webhook's event types or filter keep this delivery out; `None` where they do not."""
+        if webhook.config.get("event_types") and not takes_event(webhook.config, job.delivered["event_type"]):
             return "event_types"
-        expression = hook.config.get("filter")
+        expression = webhook.config.get("filter")
         return await self._filters_out(expression, queued(job.delivered).trigger) if expression else None
 
-    async def _held(self, hook: CachedWebhook, job: ExecutionJob) -> Answer | None:
-        """The answer to a delivery that is kept until the webhook is active again; `None` where it already is."""
-        held = await self._enqueuer.hold(hook, job)
+    async def _held(self, webhook: CachedWebhook, job: ExecutionJob) -> Answer | None:
+        """The answer to a delivery that is held until the webhook is active again; `None` where it already is."""
+        held = await self._enqueuer.hold(webhook, job)
         if not isinstance(held, str):
             return held
-        # Whoever changed the status has not told everybody yet.
-        self._hooks.forget(hook.id)
+        # The status was changed while this process had the old one cached.
+        self._webhooks.forget(webhook.id)
         if held == "active":
             return None
-        await self._log.log_delivery(hook, job.delivered, "paused", None)
+        await self._log.log_delivery(webhook, job.delivered, "paused", None)
         raise gone("paused")
 
     async def _run_answer(
@@ -147,97 +152,105 @@ class Intake:
         left = arrived_at + MAX_WAIT_SECONDS - time.time()
         return await run_answer(self._services, job, accepted, base, left)
 
-    async def _shake(self, hook: CachedWebhook, delivery: Delivery, now: float, examined: Examination) -> Answer:
-        """The answer to a handshake, after what it asks for has been done."""
+    async def _shake(self, webhook: CachedWebhook, delivery: Delivery, now: float, examined: Examination) -> Answer:
+        """The answer to a handshake, once its secret is stored and its URL fetched, where it asks for that."""
         handshake, verified = examined.handshake, examined.verification is not None
         assert handshake is not None, "only handshakes come here"
-        if closed := _closed(hook):
-            await self._log.log_delivery(hook, delivery_record_of(hook, delivery, now), "handshake", closed, verified)
-            raise gone(closed) if verified or hook.is_published else NotFoundError(NO_WEBHOOK)
+        if closed := _closed(webhook):
+            await self._log.log_delivery(
+                webhook, delivery_record_of(webhook, delivery, now), "handshake", closed, verified
+            )
+            raise gone(closed) if verified or webhook.is_published else NotFoundError(NO_WEBHOOK)
         if handshake.stores is not None:
             from shared.commands.webhooks.keep_handshake_secret import keep_handshake_secret
 
             try:
                 with within(LONG_SECONDS):
-                    await keep_handshake_secret(self._services, hook.tenant_id, hook.id, handshake.stores)
+                    await keep_handshake_secret(self._services, webhook.tenant_id, webhook.id, handshake.stores)
             except ConflictError:
-                raise await self._refused(hook, delivery, now, "handshake_refused: the secret is set") from None
-            self._hooks.forget(hook.id)
+                raise await self._refused(webhook, delivery, now, "handshake_refused: the secret is set") from None
+            self._webhooks.forget(webhook.id)
         if handshake.fetch is not None:
             from shared.webhooks.signatures.fetched_keys import fetch_document
 
-            if await fetch_document(handshake.fetch, self._reachable(hook)) is None:
-                raise await self._refused(hook, delivery, now, "handshake_refused: its URL did not answer")
+            if await fetch_document(handshake.fetch, self._reachable(webhook)) is None:
+                raise await self._refused(webhook, delivery, now, "handshake_refused: its URL did not answer")
         reason = None if handshake.accepted else "refused"
-        await self._log.log_delivery(hook, delivery_record_of(hook, delivery, now), "handshake", reason, verified)
+        await self._log.log_delivery(webhook, delivery_record_of(webhook, delivery, now), "handshake", reason, verified)
         return handshake.answer
 
     @cached_property
     def _keys(self) -> FetchedKeys:
-        """What providers of public keys need."""
+        """The cache of providers' public keys."""
         from shared.webhooks.signatures.fetched_keys import FetchedKeys
 
         return FetchedKeys()
 
-    async def _fetched_keys(self, hook: CachedWebhook, provider: Provider, delivery: Delivery, now: float) -> list[Any]:
-        return await self._keys.find(provider.scheme, delivery, now, self._reachable(hook))
+    async def _fetched_keys(
+        self, webhook: CachedWebhook, provider: Provider, delivery: Delivery, now: float
+    ) -> list[Any]:
+        return await self._keys.find(provider.scheme, delivery, now, self._reachable(webhook))
 
-    def _reachable(self, hook: CachedWebhook) -> frozenset[str]:
+    def _reachable(self, webhook: CachedWebhook) -> frozenset[str]:
         """The hosts that this webhook's tenant may reach although they are not public."""
         from shared.nodes.outbound import allowed_of  # with httpx, which only providers of public keys need
 
-        return allowed_of(hook.tenant_id, self._services.settings.outbound_allow)
+        return allowed_of(webhook.tenant_id, self._services.settings.outbound_allow)
 
     async def _refused(
-        self, hook: CachedWebhook, delivery: Delivery, now: float, reason: str
+        self, webhook: CachedWebhook, delivery: Delivery, now: float, reason: str
     ) -> InvalidSignatureError | NotFoundError:
-        """The refusal, recorded. The reason is for the webhook's owner; a sender who must guess learns nothing, not
-        even that there is a webhook where its workflow is not published."""
+        """The refusal, logged. The reason is for the webhook's owner: a sender learns nothing that helps to forge, not
+        even that the webhook exists where its workflow is not published."""
         verdict = "rejected_signature"
-        if hook.provider is not None:
+        if webhook.provider is not None:
             from shared.webhooks.intake.diagnosis import diagnose
 
-            verdict, reason = diagnose(hook.provider, delivery, hook.usable_secrets(now), now, reason)
-        logger.info("delivery_refused", extra={"webhook_id": hook.id, "tenant_id": hook.tenant_id, "reason": reason})
-        await self._log.log_delivery(hook, delivery_record_of(hook, delivery, now), verdict, reason)
-        return InvalidSignatureError() if hook.is_published else NotFoundError(NO_WEBHOOK)
+            verdict, reason = diagnose(webhook.provider, delivery, webhook.usable_secrets(now), now, reason)
+        logger.info(
+            "delivery_refused", extra={"webhook_id": webhook.id, "tenant_id": webhook.tenant_id, "reason": reason}
+        )
+        await self._log.log_delivery(webhook, delivery_record_of(webhook, delivery, now), verdict, reason)
+        return InvalidSignatureError() if webhook.is_published else NotFoundError(NO_WEBHOOK)
 
     async def _match(self, request: WebhookRequest) -> CachedWebhook:
-        hook = await self._hooks.find(request.webhook_id) if is_uuid(request.webhook_id) else None
-        if hook is None:
+        webhook = await self._webhooks.find(request.webhook_id) if is_uuid(request.webhook_id) else None
+        if webhook is None:
             raise NotFoundError(NO_WEBHOOK)
-        if hook.provider_id != request.provider_id:
+        if webhook.provider_id != request.provider_id:
             reason = f"wrong_provider_path: {request.provider_id[:64]}"
-            await self._log.log_delivery(hook, self._arrived(hook, request), "rejected_malformed", reason)
+            await self._log.log_delivery(webhook, self._arrived(webhook, request), "rejected_malformed", reason)
             raise NotFoundError(NO_WEBHOOK)
-        return hook
+        return webhook
 
-    def _arrived(self, hook: CachedWebhook, request: WebhookRequest) -> DeliveryRecord:
-        return delivery_record_of(hook, _delivery_of(hook, request, self._services.settings.public_url), time.time())
+    def _arrived(self, webhook: CachedWebhook, request: WebhookRequest) -> DeliveryRecord:
+        return delivery_record_of(
+            webhook, _delivery_of(webhook, request, self._services.settings.public_url), time.time()
+        )
 
 
-def _delivery_of(hook: CachedWebhook, request: WebhookRequest, public_url: str | None) -> Delivery:
+def _delivery_of(webhook: CachedWebhook, request: WebhookRequest, public_url: str | None) -> Delivery:
     """What the webhook's scheme looks at; `public_url` is where this API is reached from outside."""
     return Delivery(
         method=request.method,
         headers=request.headers,
         body=request.body,
         query=request.query,
-        url=hook.config.get("url") or f"{public_url or ''}/webhooks/{hook.id}/{hook.provider_id}",
-        config=hook.config,
+        url=webhook.config.get("url") or f"{public_url or ''}/webhooks/{webhook.id}/{webhook.provider_id}",
+        config=webhook.config,
         raw_query=request.raw_query,
     )
 
 
-def replied(hook: CachedWebhook, delivery: Delivery, answer: Answer) -> Answer:
-    """The answer to what was taken, as the webhook's configuration, or else its provider, wants it."""
-    wanted = hook.config.get("response")
+def replied(webhook: CachedWebhook, delivery: Delivery, answer: Answer) -> Answer:
+    """The answer to an accepted delivery: as the webhook's configuration says, else as its provider wants it."""
+    wanted = webhook.config.get("response")
     if wanted:
         headers = dict(wanted.get("headers", {}))
         kind = next((headers.pop(name) for name in list(headers) if name.lower() == "content-type"), "text/plain")
         return Answer(wanted.get("status", 200), wanted.get("body", "").encode(), kind, headers)
-    if hook.provider is not None and hook.provider.reply is not None:
-        return hook.provider.reply.answer(SignatureContext(delivery)) or answer
+    if webhook.provider is not None and webhook.provider.reply is not None:
+        return webhook.provider.reply.answer(SignatureContext(delivery)) or answer
     return answer
 
 
@@ -257,7 +270,7 @@ def examine(
         return Examination()
     verification = verify(provider.scheme, delivery, secrets, now, public_keys)
     if provider.refuses_challenges and verification.accepted and is_challenge(delivery.body):
-        # We sign such texts for anybody who asks; as a delivery this one proves nothing.
+        # In unsigned handshakes we sign such texts for anybody: the signature proves nothing.
         verification = Verification("body_malformed: it has the form of a challenge")
     if faulty and (why := unusable(faulty, delivery, verified=verification.accepted)):
         verification = Verification(f"config_unusable: {why}")
@@ -280,8 +293,8 @@ def _shaken(
     return answer(candidates, delivery, verified=verified, secret=secret, key=key)
 
 
-def _closed(hook: CachedWebhook) -> Closed | None:
-    """Why the webhook takes nothing; `None` where it does. One that holds its deliveries takes them in any case."""
-    if not hook.is_active:
+def _closed(webhook: CachedWebhook) -> Closed | None:
+    """Why the webhook takes no deliveries; `None` where it does. One that holds them takes them in any case."""
+    if not webhook.is_active:
         return "paused"
-    return None if hook.is_published or hook.is_holding else "unpublished"
+    return None if webhook.is_published or webhook.is_holding else "unpublished"

@@ -18,7 +18,7 @@ from shared.webhooks.intake.webhook_cache import CachedWebhook
 
 # Lambda takes 6 MB an event, and JSON and base64 make a body longer.
 MAX_BODY_BYTES = 4_500_000
-# What a sender's own credentials may stand in; the run sees the other headers.
+# Headers that may have a sender's own credentials; the run sees the others.
 SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-amz-security-token", "x-api-key"})
 
 
@@ -60,20 +60,20 @@ def _too_large() -> PayloadTooLargeError:
     return PayloadTooLargeError(f"A delivery may have {MAX_BODY_BYTES} bytes.")
 
 
-def delivery_record_of(hook: CachedWebhook, delivery: Delivery, now: float) -> DeliveryRecord:
-    """What the delivery log keeps of a delivery at Unix time `now`, and its run sees."""
+def delivery_record_of(webhook: CachedWebhook, delivery: Delivery, now: float) -> DeliveryRecord:
+    """The record of a delivery at Unix time `now`: what the delivery log keeps, and what its run sees."""
     body, encoding = _as_text(delivery.body)
-    secret_headers = SECRET_HEADERS | hook.secret_headers
+    secret_headers = SECRET_HEADERS | webhook.secret_headers
     headers = {name: value for name, value in delivery.headers.items() if name not in secret_headers}
-    query = {name: value for name, value in delivery.query.items() if name not in hook.secret_parameters}
-    if hook.body_is_token:
-        # Senders call it text, or JSON; this is what makes a run see its claims.
+    query = {name: value for name, value in delivery.query.items() if name not in webhook.secret_parameters}
+    if webhook.body_is_token:
+        # Senders call a token text, or JSON; with this content type the run sees its claims.
         headers["content-type"] = JWT
     record: DeliveryRecord = {
-        "workflow_id": hook.workflow_id,
-        "node_id": hook.node_id,
-        "webhook_id": hook.id,
-        "provider": hook.provider_id,
+        "workflow_id": webhook.workflow_id,
+        "node_id": webhook.node_id,
+        "webhook_id": webhook.id,
+        "provider": webhook.provider_id,
         "delivery_id": new_id(),
         "delivery_key": None,
         "event_type": None,

@@ -1,4 +1,4 @@
-"""Answering a provider with what the run of its delivery responds. Only webhooks with `response: "wait"` come here."""
+"""Answers a provider with what the run of its delivery responds. Only webhooks with `response: "wait"` come here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.webhooks.response import Answer, json_answer
 
 # API Gateway gives up after 30 seconds; the rest is for starting and answering.
 MAX_WAIT_SECONDS = 25.0
-# A workflow's page runs no scripts as if it were ours.
+# A page that a workflow responds must not run scripts in our origin.
 _SANDBOX = {"content-security-policy": "sandbox", "x-content-type-options": "nosniff"}
 _FAILED = {
     "type": "/docs#execution_failed",
@@ -24,9 +24,9 @@ _FAILED = {
 
 
 async def run_answer(services: Services, job: ExecutionJob, accepted: Answer, base_url: str, seconds: float) -> Answer:
-    """What the delivery's run responds, or else its output; a run that failed is a 500 that says no more than that.
+    """What the delivery's run responds, or else its output; 500 without details for a run that failed.
 
-    A run that has not come so far within `seconds` is a 202, with `accepted` and the run's URL.
+    For a run that has not responded within `seconds`, 202 with the body of `accepted` and the run's URL.
     """
     run = await await_answer(
         services.replies, services.events, services.executions, job.tenant_id, job.execution_id, seconds

@@ -1,4 +1,7 @@
-"""The webhook behind a delivery's URL: from this process's memory, else from Redis, else from Supabase."""
+"""The webhook of a delivery's URL: from this process's memory, else from Redis, else from Supabase.
+
+An entry is used for some seconds without asking. A stale one is kept, and used while Supabase cannot be asked.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,11 @@ LONG_SECONDS = 3.0
 
 # A change must take effect within 10 seconds, in every process.
 MEMORY_SECONDS = 5.0
-# What would not take a delivery may be about to: a webhook is often tried the moment it is made or published.
+# A webhook that refuses is asked for again sooner: it is often tried the moment it is created or published.
 REFUSAL_MEMORY_SECONDS = 1.0
 # How many webhooks a process remembers.
 MAX_WEBHOOKS = 1000
-# Ids that nobody has: anybody can make them up, so they have a cache of their own and push no webhook out.
+# Unknown ids, which anybody can make up, have a cache of their own, so that they evict no webhook.
 MAX_UNKNOWN = 200
 
 
@@ -73,39 +76,39 @@ class CachedWebhook(NamedTuple):
         return [secret for secret, expires_at in self.secrets if expires_at is None or now < expires_at]
 
 
-class RememberedHook(NamedTuple):
-    """A webhook, or `None` for an id that nobody has; `until` is the monotonic time up to which it is fresh."""
+class MemoryEntry(NamedTuple):
+    """A webhook, or `None` for an unknown id; `until` is the monotonic time up to which it is fresh."""
 
     until: float
-    hook: CachedWebhook | None
+    webhook: CachedWebhook | None
 
     @property
     def is_fresh(self) -> bool:
-        """Whether nobody need be asked."""
+        """Whether it may be used without asking."""
         return time.monotonic() < self.until
 
 
 class ProcessCache:
-    """The webhooks that this process has used last, and apart from them the ids that nobody has; both bounded."""
+    """The webhooks that this process has used last and, apart from them, unknown ids; both bounded."""
 
     def __init__(self) -> None:
-        """Nothing is known."""
-        self._hooks: LruCache[str, RememberedHook] = LruCache(MAX_WEBHOOKS)
-        self._unknown: LruCache[str, RememberedHook] = LruCache(MAX_UNKNOWN)
+        """Empty."""
+        self._webhooks: LruCache[str, MemoryEntry] = LruCache(MAX_WEBHOOKS)
+        self._unknown: LruCache[str, MemoryEntry] = LruCache(MAX_UNKNOWN)
 
-    def find(self, webhook_id: str) -> RememberedHook | None:
-        """What is remembered of it, however old; `None` for nothing."""
-        return self._hooks.get(webhook_id) or self._unknown.get(webhook_id)
+    def find(self, webhook_id: str) -> MemoryEntry | None:
+        """The entry, however old; `None` where there is none."""
+        return self._webhooks.get(webhook_id) or self._unknown.get(webhook_id)
 
-    def keep(self, webhook_id: str, hook: CachedWebhook | None, seconds: float) -> None:
-        """Remembers the webhook, fresh for so many seconds. The least recently used one makes room."""
+    def keep(self, webhook_id: str, webhook: CachedWebhook | None, seconds: float) -> None:
+        """Caches the webhook, fresh for so many seconds. The least recently used one is evicted."""
         self.forget(webhook_id)
-        cache = self._unknown if hook is None else self._hooks
-        cache.put(webhook_id, RememberedHook(time.monotonic() + seconds, hook))
+        cache = self._unknown if webhook is None else self._webhooks
+        cache.put(webhook_id, MemoryEntry(time.monotonic() + seconds, webhook))
 
     def forget(self, webhook_id: str) -> None:
-        """Remembers nothing of it."""
-        self._hooks.take(webhook_id)
+        """Deletes the entry."""
+        self._webhooks.take(webhook_id)
         self._unknown.take(webhook_id)
 
 
@@ -113,8 +116,7 @@ class WebhookCache:
     """Finds webhooks. One per process."""
 
     def __init__(self, services: Services, circuit: CircuitBreaker) -> None:
-        """Uses the process's services; Redis and Supabase are connected when first needed. `circuit` is the process's
-        way around a Redis that has failed."""
+        """Nothing connects before its first use. `circuit` is the process's own around Redis."""
         self._services, self._circuit = services, circuit
         self._memory = ProcessCache()
 
@@ -122,27 +124,27 @@ class WebhookCache:
         """The webhook; `None` when there is none.
 
         While Supabase cannot be asked, or takes longer than its deadline, the last one known: this process's, for as
-        long as it lives, or Redis's, for a day after it was last confirmed. `StorageUnavailableError` where none is.
+        long as it lives, or Redis's, for a day after it was written. `StorageUnavailableError` where there is none.
         """
         remembered = self._memory.find(webhook_id)
         if remembered is not None and remembered.is_fresh:
-            return remembered.hook
-        stale = None if remembered is None else remembered.hook
+            return remembered.webhook
+        stale = None if remembered is None else remembered.webhook
         try:
             config = await self._ask(webhook_id, SHORT_SECONDS if stale is not None else LONG_SECONDS)
-            hook = None if config is None else await _open(config)
+            webhook = None if config is None else await _open(config)
         except UnavailableError:
             if stale is None:
                 raise
-            # Not every delivery of an outage waits for the deadline.
+            # Fresh again, so that not every delivery during an outage waits for the deadline.
             self._memory.keep(webhook_id, stale, MEMORY_SECONDS)
             return stale
-        takes = hook is not None and hook.is_active and hook.is_published and not hook.awaits_secret
-        self._memory.keep(webhook_id, hook, MEMORY_SECONDS if takes else REFUSAL_MEMORY_SECONDS)
-        return hook
+        takes = webhook is not None and webhook.is_active and webhook.is_published and not webhook.awaits_secret
+        self._memory.keep(webhook_id, webhook, MEMORY_SECONDS if takes else REFUSAL_MEMORY_SECONDS)
+        return webhook
 
     def forget(self, webhook_id: str) -> None:
-        """The webhook has just changed: the next delivery asks again."""
+        """Deletes the webhook, which has just changed: the next delivery asks again."""
         self._memory.forget(webhook_id)
 
     async def _ask(self, webhook_id: str, seconds: float) -> JsonObject | None:
@@ -154,7 +156,7 @@ class WebhookCache:
                 row = await self._services.webhooks.for_intake(webhook_id)
         except StorageUnavailableError:
             if seen is None and self._circuit.is_open:
-                seen = await self._ask_redis(webhook_id)  # it may be back: it is all that is left
+                seen = await self._ask_redis(webhook_id)  # it may be back, and there is no other way left
             if seen is None or not seen.is_known:
                 raise
             return seen.config
@@ -223,11 +225,11 @@ def _provider(config: JsonObject) -> Provider | None:
     try:
         return provider(config["provider"], config["config"])
     except ValueError:
-        # Commands check configurations; one that an older version let pass must refuse, not fail.
+        # Commands validate configurations; with one that an older version accepted, deliveries are refused, not failed.
         logger.exception("webhook_config_unusable", extra={"webhook_id": config["id"]})
         return None
 
 
 def gone(closed: Closed) -> GoneError:
-    """What the sender is told, once something has verified."""
+    """The refusal of a delivery that has verified: 410."""
     return GoneError() if closed == "paused" else GoneError("This webhook's workflow is not published.")

@@ -23,7 +23,7 @@ def provider_ids() -> tuple[str, ...]:
 
 def provider_data(provider_id: str) -> JsonMapping | None:
     """The provider's file as it is; `None` when there is no such provider."""
-    # The id comes from a request's path: it must not name another file, and not fill a cache.
+    # The id comes from a request's path: an unknown one must neither name another file nor fill the cache.
     return _read(provider_id) if _ID.fullmatch(provider_id) and provider_id in provider_ids() else None
 
 

@@ -9,7 +9,7 @@ from shared.webhooks.providers.catalog import provider_data, provider_ids
 from shared.webhooks.providers.configuration import options_of
 from shared.webhooks.providers.rules import secret_origin
 
-# What is said of a provider whose context nobody could check again.
+# The warning for a provider whose facts could not be verified again.
 UNVERIFIED = "How this provider signs could not be checked again: try it with a test delivery first."
 
 

@@ -1,4 +1,4 @@
-"""What a webhook's configuration may say: the provider's options."""
+"""Validates a webhook's configuration: the provider's options, and a scheme of the tenant's own."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def config_problems(data: JsonMapping, config: JsonMapping) -> list[Problem]:
 
 
 def stored_problems(provider_id: str, config: JsonMapping) -> list[Problem]:
-    """What is wrong with a configuration that was saved before, perhaps under other rules."""
+    """What is wrong with a saved configuration, which may have been valid under older rules."""
     data = provider_data(provider_id)
     if data is None:
         return [Problem("", f"There is no provider {provider_id!r} any more.")]

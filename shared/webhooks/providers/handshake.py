@@ -41,16 +41,16 @@ from shared.webhooks.signatures.template import Template, parse_lets, parse_temp
 from shared.webhooks.toml_reader import TomlTable
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
-# What an unsigned question may be parsed for: larger ones are deliveries, which are not parsed before they verify.
+# The largest body that is parsed for an unsigned handshake: deliveries are not parsed before they verify.
 MAX_UNSIGNED_BYTES = 16_384
 CHALLENGE = Shape("challenge", 1, 512)
-# A pattern of our own is linear in its text, but the text is a stranger's.
+# Our patterns take linear time, but the text is an untrusted sender's.
 MAX_MATCHED_CHARACTERS = 2000
 NO_PATTERNS = "handshake.pattern is not taken: it would be held against what anybody sends. Write handshake.shape."
 
 
 class Handshake(NamedTuple):
-    """One question that a provider asks, and its answer. `unusable` says why it is not answered."""
+    """One question of a provider, and its answer. `unusable` says why it is not answered."""
 
     method: str
     when: tuple[tuple[Field, Template | str | None], ...]
@@ -72,7 +72,7 @@ class Handshake(NamedTuple):
 
 
 class HandshakeAnswer(NamedTuple):
-    """The answer to a handshake, once `stores` is the webhook's secret and `fetch` has been asked for."""
+    """The answer to a handshake, for when `stores` has become the webhook's secret and the URL `fetch` was fetched."""
 
     answer: Answer
     stores: str | None = None
@@ -125,8 +125,8 @@ def answer(
     secret: str | None = None,
     key: bytes | None = None,
 ) -> HandshakeAnswer | None:
-    """The answer to a delivery that is a handshake, else `None`. Signed ones are looked at once `verified`. `secret`
-    and `key` are the webhook's, for answers that are made with them."""
+    """The answer to a request that is one of these handshakes, else `None`: of the signed ones when it has `verified`,
+    else of the unsigned ones. `secret` and `key` are the webhook's, for answers that are made with them."""
     for handshake in handshakes:
         if handshake.unusable or handshake.signed is not verified or not _may_be_meant(handshake, delivery):
             continue
@@ -138,7 +138,7 @@ def answer(
 
 
 def unusable(handshakes: Sequence[Handshake], delivery: Delivery, *, verified: bool) -> str | None:
-    """Why a delivery that means a handshake is not answered, where the handshake is at fault."""
+    """Why a request that is a handshake is not answered: its handshake is `unusable`. `None` for any other."""
     for handshake in handshakes:
         if handshake.unusable and (handshake.signed or not verified) and _may_be_meant(handshake, delivery):
             context = SignatureContext(delivery)
@@ -149,7 +149,7 @@ def unusable(handshakes: Sequence[Handshake], delivery: Delivery, *, verified: b
 
 
 def refuses_shape(handshakes: Sequence[Handshake]) -> bool:
-    """Whether a body in the form of a challenge could have been signed by us for anybody."""
+    """Whether we sign texts in the form of a challenge for anybody who asks, so that such a body proves nothing."""
     return any(handshake.signs and not handshake.signed for handshake in handshakes)
 
 
@@ -175,7 +175,7 @@ def _check(handshake: Handshake) -> None:
 
 
 def _wanted(text: str) -> Template | str:
-    """The template, or its text where it names nothing of the delivery, as nearly all do."""
+    """The template, or its bare text where it has no fields, as nearly all: that is compared without rendering."""
     template = parse_template(text)
     return template if _fields_of(template) else text
 
@@ -199,7 +199,7 @@ def _is_meant(handshake: Handshake, context: SignatureContext) -> bool:
 
 
 def _is_there(field: Field, context: SignatureContext) -> bool:
-    """Whether anything stands there, also an object or a list, which have no text."""
+    """Whether the field is there, even as an object or a list, which have no text."""
     kind, _, path = field.text.partition(":")
     if kind != "json":
         return field.as_text(context) is not None

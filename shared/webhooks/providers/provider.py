@@ -33,8 +33,8 @@ REPLACED = ("scheme", "timestamp", "delivery", "event", "handshake", "answer", "
 
 
 class Provider(NamedTuple):
-    """A provider's rules for one configuration; `delivery_id_signed` says whether the id may be believed.
-    `refuses_challenges`: a body in the form of a challenge that we sign for anybody is no delivery."""
+    """A provider's rules for one configuration. `delivery_id_signed`: the signature covers the delivery's id.
+    `refuses_challenges`: a body in the form of a challenge, which we sign for anybody, is no delivery."""
 
     id: str
     scheme: Scheme

@@ -15,7 +15,7 @@ from shared.webhooks.signatures.encodings import as_text
 from shared.webhooks.signatures.template import Template, parse_template
 from shared.webhooks.toml_reader import TomlTable
 
-# Longer answers than any challenge are somebody's attempt to have us say their words.
+# Longer than any challenge: whoever wants a longer answer wants us to publish a text.
 MAX_ANSWER_BYTES = 4096
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
@@ -34,7 +34,8 @@ class Reply(NamedTuple):
     json: Any
 
     def answer(self, context: SignatureContext) -> Answer | None:
-        """The answer; `None` where the delivery lacks what it names, or has it too long or with line breaks."""
+        """The answer; `None` where the delivery lacks one of its fields, or where one is too long or has line
+        breaks."""
         try:
             body = b"" if self.body is None else self.body.render(context)
             if self.json is not None:
@@ -54,7 +55,7 @@ class Reply(NamedTuple):
 
 
 class _MissingError(Exception):
-    """Something that the answer names is not there."""
+    """A field of the answer is missing."""
 
 
 def parse_reply(data: JsonMapping, name: str = "answer") -> Reply:

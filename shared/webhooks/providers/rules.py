@@ -1,4 +1,4 @@
-"""What a webhook of a provider needs: its secret's form, and what its configuration may say."""
+"""What a webhook of a provider needs: the form of its secret, and a valid configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def provider_rules(provider_id: str, config: JsonMapping | None = None) -> Provi
     data = provider_data(provider_id)
     if data is None:
         return None
-    # Variants sign in other ways; a configuration that makes no sense is pointed at by `config_problems` first.
+    # Variants sign in other ways; an invalid configuration has been reported by `config_problems` before.
     fits = config is not None and not config_problems(data, written(config))
     fitted = fitted_data(data, config or {}) if fits else dict(data)
     scheme, secret = fitted["scheme"], fitted.get("secret", {})
@@ -41,8 +41,8 @@ def provider_rules(provider_id: str, config: JsonMapping | None = None) -> Provi
 
 
 def secret_origin(data: JsonMapping) -> str | None:
-    """Who makes the secret: `chosen` by the webhook's owner (or generated here), made by the `provider`, or handed over
-    in a `handshake`; `None` where there is none."""
+    """Where the secret comes from: `chosen` by the webhook's owner (or generated here), made by the `provider`, or
+    received in a `handshake`; `None` where there is none."""
     scheme = data["scheme"]
     if scheme["kind"] == "none" or "fetch" in scheme:
         return None

@@ -1,4 +1,4 @@
-"""The signatures that a delivery brings, the keys of its webhook, and the one comparison of what both make."""
+"""The signatures in a delivery, the keys of its webhook, and the one comparison, in constant time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLANK = " \t\r\n\v\f\x00"
 
 
 class RefusedError(Exception):
-    """Carries the reason out of the reading of a delivery."""
+    """The delivery is refused, for the reason in its text."""
 
 
 def matches(expected: Sequence[bytes], candidates: Sequence[bytes]) -> bool:
@@ -35,7 +35,7 @@ def matches(expected: Sequence[bytes], candidates: Sequence[bytes]) -> bool:
 
 
 def keys_of(key: Key, secrets: Sequence[str], delivery: Delivery) -> list[tuple[str, bytes]]:
-    """The keys in the secrets, each with its secret's text; those that could open anything are none."""
+    """The keys in the secrets, each with its secret's text; blank ones, which anybody could guess, are left out."""
     keys = []
     for secret in secrets:
         if _is_blank(secret):
@@ -61,8 +61,8 @@ def _is_blank(text: str) -> bool:
 
 
 def _decoded_key(text: str, encoding: str) -> bytes | None:
-    """The key in a text (`encoding` utf8, or one of the digests'); `None` for one that could open anything: blank, not
-    in its encoding, nothing once decoded, or only NULs."""
+    """The key in a text (`encoding` utf8, or one of the digests'); `None` for one that is not in its encoding, or that
+    anybody could guess: blank, nothing once decoded, or only NULs."""
     if _is_blank(text):
         return None
     key = text.encode("utf-8", "surrogatepass") if encoding == "utf8" else DECODERS[encoding](text)
@@ -70,7 +70,7 @@ def _decoded_key(text: str, encoding: str) -> bytes | None:
 
 
 def public_keys_of(scheme: Scheme, secrets: Sequence[str], fetched: Sequence[object]) -> list[Any]:
-    """The public keys of a scheme that has them: fetched where it says so, else out of the secrets.
+    """The public keys of an asymmetric scheme: those that were fetched, where it says so, else those in the secrets.
 
     Without one it raises `RefusedError`.
     """
@@ -83,7 +83,7 @@ def public_keys_of(scheme: Scheme, secrets: Sequence[str], fetched: Sequence[obj
 
 
 def check_public(algorithm: str, keys: Sequence[Any], signatures: Sequence[bytes], contents: Sequence[bytes]) -> None:
-    """Passes where one of the signatures is of one of the contents by one of the keys; else raises `RefusedError`."""
+    """Returns where one of the keys verifies one of the signatures over one of the contents; else `RefusedError`."""
     from shared.webhooks.signatures.public_keys import any_verifies
 
     if not any_verifies(algorithm, keys, signatures, contents):
@@ -120,11 +120,11 @@ def _decoded(scheme: Scheme, signature: Signature, texts: Sequence[str]) -> Iter
 
 
 def written(signature: Signature, text: str, context: SignatureContext) -> list[str]:
-    """The signatures' texts in the text of one place; what else stands beside them goes into `context.pairs`."""
+    """The signatures' texts in the text of one place; all its pairs or items are added to `context.pairs`."""
     prefix = signature.prefix
     match signature.format:
         case "single":
-            # Some gateways fold repeated headers into one with commas; which of them would be meant is not ours to say.
+            # Some gateways join repeated headers with commas. Which of them counts is not ours to decide: not split.
             if text.startswith(prefix):
                 return [text[len(prefix) :]]
             is_scheme = prefix.endswith(" ") and text[: len(prefix)].lower() == prefix.lower()

@@ -25,7 +25,7 @@ def _base64(text: str) -> bytes | None:
 
 
 def _base64url(text: str) -> bytes | None:
-    """With or without its padding: senders differ, and both are the same digits."""
+    """With or without its padding: senders differ, and both have the same digits."""
     bare = text.rstrip("=")
     try:
         decoded = base64.b64decode(bare.replace("-", "+").replace("_", "/") + "=" * (-len(bare) % 4), validate=True)
@@ -44,7 +44,7 @@ ENCODERS: dict[str, Callable[[bytes], str]] = {
 
 
 def as_bytes(value: bytes | str) -> bytes:
-    """The value's bytes; half a surrogate pair in a header is a forgery at most, never an exception."""
+    """The value's bytes; never an exception, not even for a lone surrogate, which only a forged header has."""
     if isinstance(value, bytes):
         return value
     try:
@@ -57,5 +57,5 @@ def as_bytes(value: bytes | str) -> bytes:
 
 
 def as_text(value: bytes | str) -> str:
-    """The value's text; bytes that are no UTF-8 keep their place as half surrogates."""
+    """The value's text; bytes that are no UTF-8 become lone surrogates, which `as_bytes` turns back."""
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")

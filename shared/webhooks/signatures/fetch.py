@@ -20,7 +20,7 @@ FORMATS = ("x509", "pem", "jwks")
 
 
 class Fetch(NamedTuple):
-    """A key's place. `hosts` are templates, so that a tenant's own domain may be one of its configuration."""
+    """Where a key is fetched from. `hosts` are templates, so that a host may come from the webhook's configuration."""
 
     url: Template
     hosts: tuple[Template, ...]
@@ -83,8 +83,8 @@ def _pattern(table: TomlTable, key: str) -> re.Pattern[str] | None:
 
 
 def compiled_pattern(name: str, text: str) -> re.Pattern[str]:
-    """The regular expression of a provider's file; `ValueError` where it is none. A tenant writes none: what they are
-    held against is a stranger's."""
+    """The regular expression in a provider's file; `ValueError` where it is invalid. Tenants cannot write any: they are
+    matched against untrusted texts."""
     try:
         return re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:

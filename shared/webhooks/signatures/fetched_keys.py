@@ -1,4 +1,4 @@
-"""Public keys that a provider publishes: fetched from its own hosts, remembered, and bounded in every way."""
+"""Public keys that a provider publishes: fetched from its own hosts, and cached within bounds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from shared.webhooks.signatures.scheme import Scheme
 MAX_DOCUMENT_BYTES = 131_072
 MAX_REMEMBERED = 200
 TIMEOUT_SECONDS = 3.0
-# A failure is not asked for again at once: forged deliveries must not make us a client that hammers the provider.
+# After a failure the URL is not fetched again at once: forged deliveries must not make us flood the provider.
 FAILURE_SECONDS = 30.0
-# A key that is not in the set may be new; so often the set may be fetched again for that.
+# A key that is not in a cached set may be new: how often the set may be fetched again for that.
 REFETCH_SECONDS = 60.0
 
-# What is fetched is no tenant's: its connections are the service's own.
+# Fetched keys belong to no tenant: the connections are the service's own.
 OWN = ""
 
 _Place = tuple[str, frozenset[str]]
@@ -31,18 +31,18 @@ class _Document:
 
 
 class FetchedKeys:
-    """The keys of this process. `allowed` are everywhere hosts that a tenant may reach although they are not public;
-    what was fetched for one such list is not given to another."""
+    """This process's cache of keys. `allowed` are always hosts that a tenant may reach although they are not public;
+    what was fetched under one such list is not used under another."""
 
     def __init__(self) -> None:
-        """Nothing is fetched before it is asked for."""
+        """Empty."""
         self._documents: dict[_Place, _Document] = {}
         self._under_way: dict[_Place, asyncio.Task[bytes | None]] = {}
 
     async def find(
         self, scheme: Scheme, delivery: Delivery, now: float, allowed: frozenset[str] = frozenset()
     ) -> list[Any]:
-        """The keys that may have signed this delivery; none where the place is not the provider's or is silent."""
+        """The keys that may have signed this delivery; none where the URL is not the provider's or does not answer."""
         assert scheme.fetch is not None, "only schemes with a place are asked for"
         url = scheme.fetch.url_for(SignatureContext(delivery))
         if url is None:
@@ -66,7 +66,7 @@ class FetchedKeys:
         return 0.0 if document is None else time.monotonic() - document.fetched_at
 
     async def document(self, url: str, max_age_seconds: int, allowed: frozenset[str] = frozenset()) -> bytes | None:
-        """What is at the URL, remembered for its time; asked for once, however many want it at once."""
+        """The document at the URL, cached; fetched once, however many callers want it at the same time."""
         place = (url, allowed)
         document = self._documents.get(place)
         if document is not None:
@@ -88,14 +88,15 @@ class FetchedKeys:
         return raw
 
     def _make_room(self) -> None:
-        """Forgets places that were silent, which anybody can make up, before any key."""
+        """Evicts failed fetches, whose URLs anybody can make up, before any key."""
         silent = [place for place, document in self._documents.items() if document.raw is None]
         for place in silent or [min(self._documents, key=lambda place: self._documents[place].fetched_at)]:
             del self._documents[place]
 
 
 async def fetch_document(url: str, allowed: frozenset[str]) -> bytes | None:
-    """What is at the URL, without following redirects; `None` for anything but a 200 of a bounded size in time."""
+    """The document at the URL, without following redirects; `None` for anything but a 200 within its bounds of size
+    and time."""
     import httpx
 
     from shared.nodes.guarded_transport import OutboundRefusedError

@@ -27,7 +27,7 @@ from shared.webhooks.signatures.encodings import as_bytes, as_text
 from shared.webhooks.signatures.json_path import parse_path, text_of, values
 from shared.webhooks.signatures.transforms import Value, transform
 
-# Transforms after which something of the text can be changed without anybody noticing.
+# Transforms after which the text can be changed without changing the signature.
 LOSSY = frozenset({"crc32", "before", "after", "json", "without_query"})
 
 # More than any provider's file has of one field's transforms.
@@ -38,8 +38,8 @@ Source = Callable[[Delivery], str | None]
 
 
 class Field:
-    """A parsed field. `bases` are the fields in it without their transforms: what a signature that has them covers;
-    `is_lossy` says that its transforms keep too little of it for that."""
+    """A parsed field. `bases` are the places in it without their transforms, which a signature over it covers;
+    `is_lossy`: its transforms keep too little of it for that."""
 
     __slots__ = ("bases", "is_lossy", "read", "text")
 
@@ -51,12 +51,12 @@ class Field:
         self.is_lossy = is_lossy
 
     def as_text(self, context: SignatureContext) -> str | None:
-        """What is there, as text."""
+        """The field's value as text; `None` where it is missing."""
         value = self.read(context)
         return value if value is None or isinstance(value, str) else as_text(value)
 
     def __call__(self, delivery: Delivery) -> str | None:
-        """What stands there in a delivery of which nothing else is known."""
+        """The same of a delivery of which nothing else is known."""
         return self.as_text(SignatureContext(delivery))
 
 
@@ -138,7 +138,7 @@ def _query(name: str) -> Reader:
 def _json(name: str) -> Reader:
     steps = parse_path(name)
     first = next((step for step in steps if isinstance(step, str)), None)
-    # Most deliveries do not have what most paths name; finding that out must not cost a parse of megabytes.
+    # Most deliveries lack what most paths name; a search for the name finds that out without parsing megabytes.
     needle = f'"{first}"'.encode() if first is not None else b""
 
     def read(context: SignatureContext) -> Value:

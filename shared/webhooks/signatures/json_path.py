@@ -27,7 +27,7 @@ def parse_path(text: str) -> tuple[Step, ...]:
 
 
 def values(value: object, steps: tuple[Step, ...]) -> Iterator[object]:
-    """Whatever the path leads to, in order."""
+    """All values that the path leads to, in order."""
     if not steps:
         yield value
         return

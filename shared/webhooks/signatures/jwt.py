@@ -39,7 +39,7 @@ def check_token(
     head, payload, signature, signed = _parts(scheme, delivery)
     protected = _object(head)
     if protected.get("alg") != scheme.algorithm:
-        # Which algorithm a key is for is not the sender's to say: `none`, or a public key as an HMAC's.
+        # The sender must not choose the algorithm: it could say `none`, or use a public key as an HMAC's.
         raise RefusedError(f"signature_malformed: its alg is not {scheme.algorithm}")
     if set(protected.get("crit") or ()) - {"b64"}:
         raise RefusedError("signature_malformed: crit")
@@ -52,7 +52,7 @@ def check_token(
 
 
 def key_id(scheme: Scheme, delivery: Delivery) -> str | None:
-    """The `kid` that the token names: which of several published keys to look at first, and nothing more."""
+    """The unverified `kid` of the token, which only says which of several published keys to try first."""
     try:
         kid = _object(_parts(scheme, delivery)[0]).get("kid")
     except RefusedError:
@@ -136,7 +136,7 @@ def _check_claims(scheme: Scheme, delivery: Delivery) -> None:
     for name, templates in scheme.claims:
         wanted = [text for template in templates if (text := template.render(context))]
         if not wanted:
-            # An option that was left empty must not be met by a claim that is empty.
+            # An option that was left empty must not match an empty claim.
             raise RefusedError(f"claim_mismatch: {name}")
         claim = next(values(delivery.claims, parse_path(name)), None)
         texts = [text_of(item) for item in (claim if isinstance(claim, list) else [claim])]

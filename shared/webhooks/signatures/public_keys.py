@@ -22,7 +22,7 @@ MAX_RSA_BITS = 8192
 
 _P = 2**255 - 19
 # The y of the points of small order on edwards25519 (RFC 8032, section 5.1), and the encodings of y at or above p.
-# Under such a key anybody can make a signature that verifies for any message, and OpenSSL lets it.
+# Under such a key anybody can make a signature that verifies for any message, and OpenSSL accepts the key.
 _LOW_ORDER_Y = frozenset(
     {
         0,
@@ -44,7 +44,7 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
 
 
 def keys_in(secrets: Sequence[str], key: Key) -> list[PublicKey]:
-    """The public keys in a webhook's secrets; what is none, or one that could verify anything, is left out."""
+    """The public keys in a webhook's secrets; anything else, and keys under which anything verifies, are left out."""
     keys = []
     for secret in secrets:
         text = secret
@@ -136,7 +136,7 @@ def ed25519_key(raw: bytes) -> ed25519.Ed25519PublicKey | None:
 def any_verifies(
     algorithm: str, keys: Sequence[PublicKey], signatures: Sequence[bytes], contents: Sequence[bytes]
 ) -> bool:
-    """Whether any of the signatures is one of any content by any of the keys; all are tried."""
+    """Whether any of the keys verifies any of the signatures over any of the contents; all are tried."""
     is_verified = False
     for key in keys:
         for signature in signatures:
@@ -146,7 +146,7 @@ def any_verifies(
 
 
 def verifies(algorithm: str, key: PublicKey, signature: bytes, content: bytes) -> bool:
-    """Whether this is the signature of the content by the key, which must be one of the algorithm's."""
+    """Whether the key, which must be of the algorithm's kind, verifies this signature over the content."""
     family, _, digest = algorithm.rpartition("-")
     try:
         if algorithm == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):

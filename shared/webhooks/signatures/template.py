@@ -1,4 +1,4 @@
-"""Templates over a delivery: `{header:webhook-id}.{ts}.{body}` is what a sender signed, byte for byte."""
+"""Templates over a delivery: `{header:webhook-id}.{ts}.{body}` renders what a sender signed, byte for byte."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ class Template(NamedTuple):
     parts: tuple[bytes | Field, ...]
 
     def render(self, context: SignatureContext) -> bytes | None:
-        """The bytes; `None` where the delivery lacks something that is named: then nothing was signed that could be
-        verified."""
+        """The bytes; `None` where the delivery lacks a field, or its work budget is spent."""
         pieces: list[bytes] = []
         work = context.delivery.work
         if not work.spend(0):

@@ -1,4 +1,5 @@
-"""Timestamps as senders write them. The unit is explicit per provider: guessing it would let an old one pass."""
+"""Timestamps as senders write them, and their tolerance. Each provider's unit is explicit: a guessed one could let an
+old timestamp pass."""
 
 from __future__ import annotations
 
@@ -76,7 +77,8 @@ class Tolerance(Protocol):
 
 
 def staleness(timestamp: Tolerance | None, text: str | None, now: float) -> str | None:
-    """Why the timestamp is too far from `now`, with the distance; `None` where it is not."""
+    """Why the timestamp is outside its tolerance at Unix time `now`, with the age in seconds; `None` where it is
+    not."""
     if timestamp is None or text is None or timestamp.unit == "opaque":
         return None
     seconds = UNITS[timestamp.unit](text)

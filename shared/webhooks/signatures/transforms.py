@@ -1,4 +1,4 @@
-"""What may be done to a field of a template: named in the provider's file, never tried as a fallback.
+"""Transforms of a template's fields: named in the provider's file, never tried as a fallback.
 
 sha256 sha1 sha384 sha512 md5     the digest's bytes          hmac:sha256    the same under the webhook's key
 hex HEX base64 base64url          bytes as text               crc32          decimal digits
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
     from shared.webhooks.delivery import SignatureContext
 
 Value = bytes | str | None
-# Takes what is there; what is not stays away, except where the transform says otherwise.
+# Is called with a value that is there; a missing one stays missing.
 Transform = Callable[[bytes | str, "SignatureContext"], Value]
 
 HASHES = ("md5", "sha1", "sha256", "sha384", "sha512")
 MAX_INFLATED_BYTES = 20_000_000
-# How much larger than what was sent, which zeros would be a thousand times.
+# By which factor a body may grow: zeros would by a thousand.
 MAX_INFLATION = 100
 LEAST_INFLATED_BYTES = 65_536
-# What a sender says that it has signed; each may be as large as a header is.
+# How many headers a sender may say that it has signed.
 MAX_HEADERS = 100
 _HUBSPOT = {"%3A": ":", "%2F": "/", "%3F": "?", "%40": "@", "%21": "!", "%24": "$", "%27": "'", "%28": "(", "%29": ")"}
 _HUBSPOT |= {"%2A": "*", "%2C": ",", "%3B": ";"}

@@ -1,7 +1,7 @@
-"""Does this delivery come from who holds the secret? One engine for every provider, and one comparison.
+"""Verifies that a delivery comes from the holder of the secret: one procedure for every provider.
 
-Every key is tried against every candidate, in the same time whichever fits. Nothing of the body is parsed here, unless
-the provider signs inside it.
+Every key is tried against every candidate signature, in the same time whichever fits. Nothing of the body is parsed
+here, unless the provider signs inside it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ MAX_ITEMS = 1000
 
 
 class Verification(NamedTuple):
-    """`reason` is unset for a delivery that verifies; else it says, for the webhook's owner and never for the sender,
-    why not. `timestamp` is the text that was signed."""
+    """`reason` is unset for a delivery that verifies; else it says why not, for the webhook's owner and never for the
+    sender. `timestamp` is the text that was signed."""
 
     reason: str | None = None
     timestamp: str | None = None
@@ -112,12 +112,12 @@ def _digest(scheme: Scheme, key: bytes, content: bytes) -> bytes:
         return hmac.digest(key, content, scheme.algorithm)
     if scheme.kind == "hash":
         return hashlib.new(scheme.algorithm, content, usedforsecurity=False).digest()
-    # Tokens have any length; their hashes have one, so that comparing them tells nothing about it.
+    # Tokens have any length, their hashes one: so the comparison's time says nothing about a token's length.
     return hashlib.sha256(content).digest()
 
 
 def _contents(scheme: Scheme, context: SignatureContext) -> Iterator[bytes]:
-    """What may have been signed; `RefusedError` where the delivery lacks what every content names."""
+    """What may have been signed; `RefusedError` where no content has all its fields in the delivery."""
     is_complete = False
     for content in scheme.contents:
         rendered = content.template.render(context)
