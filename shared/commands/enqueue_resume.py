@@ -11,7 +11,7 @@ from shared.platform.deadline import within
 logger = logging.getLogger(__name__)
 
 # How long this may take: the run is stored already, and the caller waits for a response.
-HINT_SECONDS = 3.0
+ENQUEUE_SECONDS = 3.0
 
 
 async def enqueue_resume(
@@ -28,7 +28,7 @@ async def enqueue_resume(
         for execution_id in execution_ids
     ]
     try:
-        with within(HINT_SECONDS):
+        with within(ENQUEUE_SECONDS):
             if not await services.producer.enqueue(jobs, signalled):
                 await wake_drain(services.live_drains)
     except (QueueUnavailableError, QueueError):
@@ -41,7 +41,7 @@ async def request_drain(services: Services) -> None:
     from shared.queue.wake import wake_drain
 
     try:
-        with within(HINT_SECONDS):
+        with within(ENQUEUE_SECONDS):
             await wake_drain(services.live_drains)
     except (QueueUnavailableError, QueueError):
         logger.warning("drain_not_woken")

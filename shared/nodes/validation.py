@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from shared.domain.expressions.expressions import (
     ITEM_SCOPE,
-    MUSTACHE_HINT,
+    MUSTACHE_SUGGESTION,
     SCOPE,
     Compiled,
     ExpressionError,
@@ -228,7 +228,7 @@ def _expressions(place: _Place, type_: AnyNodeType, node: Node, pointer: str) ->
             yield Problem(pointer + where, error.message)
             continue
         if has_mustache(parts):
-            yield Problem(pointer + where, "{{ }} is not an expression here.", MUSTACHE_HINT)
+            yield Problem(pointer + where, "{{ }} is not an expression here.", MUSTACHE_SUGGESTION)
         for part in parts:
             if isinstance(part, Source) and not _is_inserted(part.text):
                 try:

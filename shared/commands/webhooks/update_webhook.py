@@ -23,7 +23,7 @@ from shared.commands.webhooks.changes import (
 from shared.commands.write_through import remember_webhook
 from shared.domain.actor import Actor
 from shared.domain.webhook import state as webhook
-from shared.domain.webhook.config import replaced, sent_back
+from shared.domain.webhook.config import replacement_config, requested_config
 from shared.domain.webhook.provider_rules import ProviderRules, secret_problems
 from shared.domain.webhook.state import Webhook
 from shared.errors import NotPublishedError, Problem, UnprocessableError
@@ -56,7 +56,7 @@ async def update_webhook(
     async def attempt() -> tuple[JsonObject, bool]:
         current, last_triggered_at = await load(services, actor.tenant_id, webhook_id)
         _refuse_another_address(command, current)
-        config = sent_back(command.config, current.config)
+        config = requested_config(command.config, current.config)
         await check(services, actor.tenant_id, command.model_copy(update={"config": config}), rules)
         assert rules is not None, "check refuses unknown providers"
         secret = command.given_secret or await stored_secret(services, actor.tenant_id, webhook_id)
@@ -69,7 +69,7 @@ async def update_webhook(
         # Becoming active releases what is held: its runs become due in the append's transaction.
         held = await held_workflows(services, current) if status == "active" else []
         await _refuse_unrunnable(services, actor.tenant_id, held)
-        facts = _facts(command, replaced(config, current.config), status)
+        facts = _facts(command, replacement_config(config, current.config), status)
         changed = await append(services, actor, current, facts, command.given_secret)
         return {**webhook.row(changed), "last_triggered_at": last_triggered_at}, bool(held)
 

@@ -42,7 +42,7 @@ LIMITS: JsonMapping = {
 _PRELUDE = "({names}$eval:=function($source){{$error('$eval is not available.')}};\n{source}\n)"
 
 _EVAL = re.compile(r"\$eval\b")
-MUSTACHE_HINT = "Expressions are JSONata between {% and %}, for example {% $trigger.body.id %}."
+MUSTACHE_SUGGESTION = "Expressions are JSONata between {% and %}, for example {% $trigger.body.id %}."
 
 
 # The size of the cache of compiled expressions, in characters of their sources; each takes up to 260 bytes of memory.

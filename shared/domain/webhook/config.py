@@ -10,18 +10,18 @@ LIVE = "live"
 _PROOF = ("scheme", "timestamp")
 
 
-def written(config: JsonMapping) -> JsonObject:
+def tenant_config(config: JsonMapping) -> JsonObject:
     """The configuration as the tenant wrote it, without the service's own entry."""
     return {name: value for name, value in config.items() if name != LIVE}
 
 
-def sent_back(config: JsonMapping, present: JsonMapping) -> JsonObject:
+def requested_config(config: JsonMapping, present: JsonMapping) -> JsonObject:
     """The configuration in a tenant's request, without the service's entry if that is unchanged from `present`. A
     changed entry stays in it, so that the check refuses it."""
-    return written(config) if LIVE in present and config.get(LIVE) is present[LIVE] else dict(config)
+    return tenant_config(config) if LIVE in present and config.get(LIVE) is present[LIVE] else dict(config)
 
 
-def replaced(config: JsonMapping, present: JsonMapping) -> JsonObject:
+def replacement_config(config: JsonMapping, present: JsonMapping) -> JsonObject:
     """The configuration that replaces `present`. It stays live if it verifies deliveries in the same way."""
     if LIVE in present and all(config.get(name) == present.get(name) for name in _PROOF):
         return {**config, LIVE: present[LIVE]}

@@ -8,7 +8,7 @@ from itertools import islice
 
 from shared.domain.json.values import pointer_of
 from shared.domain.name_suggestion import nearest_name
-from shared.domain.webhook.config import LIVE, written
+from shared.domain.webhook.config import LIVE, tenant_config
 from shared.errors import MAX_PROBLEMS, Problem
 from shared.json_types import JsonMapping
 from shared.webhooks.acceptance import OPTIONS, option_problems
@@ -51,7 +51,7 @@ def stored_problems(provider_id: str, config: JsonMapping) -> list[Problem]:
     data = provider_data(provider_id)
     if data is None:
         return [Problem("", f"There is no provider {provider_id!r} any more.")]
-    return config_problems(data, written(config))
+    return config_problems(data, tenant_config(config))
 
 
 def _user_defined_problems(data: JsonMapping, config: JsonMapping) -> list[Problem]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from shared.domain.webhook.config import written
+from shared.domain.webhook.config import tenant_config
 from shared.json_types import JsonMapping, JsonObject
 
 TABLES = ("timestamp", "delivery", "event", "handshake", "answer")
@@ -27,7 +27,7 @@ def custom_data(data: JsonMapping, config: JsonMapping) -> JsonObject:
     scheme = config.get("scheme")
     if not isinstance(scheme, Mapping):
         raise ValueError("config.scheme must be a table as in a provider's file: kind, algorithm, content, signature.")
-    if len(json.dumps(written(config))) > MAX_CHARACTERS:
+    if len(json.dumps(tenant_config(config))) > MAX_CHARACTERS:
         raise ValueError(f"A user-defined scheme may have {MAX_CHARACTERS} characters.")
     if scheme.get("kind") == "none":
         raise ValueError("A user-defined scheme must verify something.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.domain.webhook.config import written
+from shared.domain.webhook.config import tenant_config
 from shared.domain.webhook.provider_rules import ProviderRules
 from shared.json_types import JsonMapping
 from shared.webhooks.providers.catalog import provider_data
@@ -17,7 +17,7 @@ def provider_rules(provider_id: str, config: JsonMapping | None = None) -> Provi
     if data is None:
         return None
     # Variants sign in other ways; an invalid configuration has been reported by `config_problems` before.
-    fits = config is not None and not config_problems(data, written(config))
+    fits = config is not None and not config_problems(data, tenant_config(config))
     fitted = fitted_data(data, config or {}) if fits else dict(data)
     scheme, secret = fitted["scheme"], fitted.get("secret", {})
     takes_secret = scheme["kind"] != "none" and "fetch" not in scheme
