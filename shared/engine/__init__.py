@@ -1,1 +1,2 @@
-"""The drain loop, the run of one execution, the journal and the expression guard."""
+"""Executes runs: `drain` claims jobs, `run` runs the execution of each, `expressions` evaluates what tenants wrote, and
+`verify` derives recorded runs once more."""

@@ -273,7 +273,7 @@ class Drain:
         left = max(MIN_HAND_BACK_SECONDS, self._remaining() - MIN_HAND_BACK_SECONDS)
         await stop(self._fibers, min(left / 2, STOP_SECONDS))
         with within(left / 2):
-            await asyncio.gather(*(self._hand_back(claimed) for claimed in list(self._worker.active.values())))
+            await self._worker.hand_back()
             await self._wake_successor()
 
     def _patience(self) -> float:
@@ -281,17 +281,6 @@ class Drain:
         patience = self._remaining() - HAND_BACK_SECONDS
         # With a background task dead, the jobs may be lost soon: locks may not be renewed any more, for one.
         return patience if self._dead_task is None else min(patience, self._settings.lock_seconds / 3)
-
-    async def _hand_back(self, claimed: ClaimedJob) -> None:
-        try:
-            await self._consumer.hand_back(claimed)
-        except QueueUnavailableError:
-            logger.warning("queue_unavailable")
-        except Exception:  # the edge: the others are handed back all the same; this one's lock expires
-            logger.exception("job_not_handed_back", extra={"job_id": claimed.id})
-        # A fiber that ignored its cancellation may have removed it by now.
-        self._worker.active.pop(claimed.token, None)
-        self.summary.handed_back += 1
 
     async def _wake_successor(self) -> None:
         """Withdraws, and wakes another drain when jobs wait and none is live."""

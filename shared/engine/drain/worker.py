@@ -12,6 +12,7 @@ failing claim the next job in the same round trip, so a fiber works on one job a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -100,6 +101,10 @@ class Worker:
         # Not in a `finally`: a fiber that is cancelled leaves its job to be handed back.
         self.active.pop(first.token, None)
 
+    async def hand_back(self) -> None:
+        """Gives the jobs that are still active, and whose work was cancelled, to other drains. Raises nothing."""
+        await asyncio.gather(*(self._hand_back(claimed) for claimed in list(self.active.values())))
+
     async def _process(self, claimed: ClaimedJob) -> ClaimedJob | None:
         """Runs one job and acknowledges it: the next job, if one was claimed with that."""
         if claimed.job is None:
@@ -187,6 +192,17 @@ class Worker:
         self._summary.failed += 1
         following = await self._consumer.fail(claimed, reason, self._takes_more(), is_kept=is_kept)
         return self._hand_over(claimed, following)
+
+    async def _hand_back(self, claimed: ClaimedJob) -> None:
+        try:
+            await self._consumer.hand_back(claimed)
+        except QueueUnavailableError:
+            logger.warning("queue_unavailable")
+        except Exception:  # the edge: the others are handed back all the same; this one's lock expires
+            logger.exception("job_not_handed_back", extra={"job_id": claimed.id})
+        # A fiber that ignored its cancellation may have removed it by now.
+        self.active.pop(claimed.token, None)
+        self._summary.handed_back += 1
 
     async def _handle_crash(self, claimed: ClaimedJob, job: ExecutionJob, error: Exception) -> ClaimedJob | None:
         """Tries a run again that met an internal error; at the last time it ends as failed."""
