@@ -12,9 +12,9 @@ from shared.json_types import JsonObject
 from shared.observability import begin
 from shared.platform.runtime import run
 from shared.platform.snapstart import modules, prepare
+from shared.webhooks.delivery import Answer
 from shared.webhooks.intake.pipeline import Intake
 from shared.webhooks.intake.request import WebhookRequest
-from shared.webhooks.response import Answer
 
 logger = logging.getLogger(__name__)
 # Modules that a first delivery may need, imported before the snapshot: for a webhook that is not cached, its secret,

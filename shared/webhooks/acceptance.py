@@ -17,14 +17,11 @@ from functools import lru_cache
 
 from shared.domain.json.values import pointer_of
 from shared.domain.response import FORBIDDEN_HEADERS
+from shared.domain.webhook.intake_config import STORED, WAIT
 from shared.errors import Problem
 from shared.json_types import JsonMapping
 
 OPTIONS = ("durability", "event_types", "filter", "ip_allow", "keep_raw_body", "response", "rate_limit", "url")
-# `response`: the webhook answers with what its run responds.
-WAIT = "wait"
-# `durability`: deliveries are in Supabase before they are answered.
-STORED = "stored"
 MAX_ENTRIES = 100
 # The filter is evaluated for every delivery.
 MAX_FILTER_CHARACTERS = 8_000

@@ -1,12 +1,16 @@
-"""A delivery as it was received, before anything in it is trusted: how much work may be spent on it, and the context in
-which the templates of its scheme are rendered."""
+"""A delivery as it was received, before anything in it is trusted, and the answer to it.
+
+`WorkBudget` bounds the work that may be spent on it; in a `SignatureContext` the templates of its scheme are rendered.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from shared.domain.json.values import parse_json
 from shared.errors import InvalidRequestError
@@ -130,3 +134,17 @@ class SignatureContext:
     key: bytes | None = None
     item: object = None
     lets: Mapping[str, Renderable] = field(default_factory=dict)
+
+
+class Answer(NamedTuple):
+    """A status, headers and a body."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+def json_answer(status: int, body: JsonObject) -> Answer:
+    """An answer in JSON."""
+    return Answer(status, json.dumps(body, separators=(",", ":")).encode())

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from shared.json_types import JsonMapping, JsonObject
 
+# `config.response`: the webhook answers with what its run responds.
+WAIT = "wait"
+# `config.durability`: a delivery is in Supabase before it is answered.
+STORED = "stored"
+
 COPIED = ("id", "tenant_id", "name", "workflow_id", "node_id", "provider", "config", "status")
 
 

@@ -22,9 +22,9 @@ from shared.platform.deadline import within
 from shared.queue.connection import CircuitBreaker
 from shared.queue.job import ExecutionJob
 from shared.queue.producer import Limit, Receipt
+from shared.webhooks.delivery import Answer, json_answer
 from shared.webhooks.intake.delivery_log import IntakeLog
 from shared.webhooks.intake.webhook_cache import LONG_SECONDS, SHORT_SECONDS, CachedWebhook, gone
-from shared.webhooks.response import Answer, json_answer
 
 if TYPE_CHECKING:
     from shared.webhooks.intake.fallback_store import StoredRun

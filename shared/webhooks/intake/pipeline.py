@@ -16,8 +16,7 @@ from shared.json_types import JsonObject
 from shared.platform.deadline import within
 from shared.queue.connection import CircuitBreaker
 from shared.queue.job import ExecutionJob
-from shared.webhooks.acceptance import takes_address, takes_event
-from shared.webhooks.delivery import Delivery, SignatureContext
+from shared.webhooks.delivery import Answer, Delivery, SignatureContext, json_answer
 from shared.webhooks.intake.delivery_key import job_of
 from shared.webhooks.intake.delivery_log import IntakeLog
 from shared.webhooks.intake.enqueue import Enqueuer
@@ -25,7 +24,6 @@ from shared.webhooks.intake.request import WebhookRequest, delivery_record_of
 from shared.webhooks.intake.webhook_cache import LONG_SECONDS, CachedWebhook, Closed, WebhookCache, gone
 from shared.webhooks.providers.handshake import Handshake, HandshakeAnswer, answer, is_challenge, unusable
 from shared.webhooks.providers.provider import Provider
-from shared.webhooks.response import Answer, json_answer
 from shared.webhooks.signatures.comparison import keys_of
 from shared.webhooks.signatures.verification import Verification, verify
 
@@ -94,7 +92,7 @@ class Intake:
     ) -> tuple[Provider, Examination]:
         """The webhook's provider, and the examination of a handshake or of a delivery that has verified; all others
         are refused."""
-        if webhook.config.get("ip_allow") and not takes_address(webhook.config, source_ip):
+        if webhook.config.get("ip_allow") and not _takes_address(webhook, source_ip):
             raise await self._refused(webhook, delivery, now, f"ip_not_allowed: {source_ip[:45]}")
         if webhook.provider is None:
             raise await self._refused(webhook, delivery, now, "config_unusable")
@@ -123,7 +121,7 @@ class Intake:
 
     async def _kept_out(self, webhook: CachedWebhook, job: ExecutionJob) -> str | None:
         """Why the webhook's event types or filter keep this delivery out; `None` where they do not."""
-        if webhook.config.get("event_types") and not takes_event(webhook.config, job.delivered["event_type"]):
+        if webhook.config.get("event_types") and not _takes_event(webhook, job):
             return "event_types"
         expression = webhook.config.get("filter")
         return await self._filters_out(expression, queued(job.delivered).trigger) if expression else None
@@ -291,6 +289,18 @@ def _shaken(
     keys = keys_of(provider.scheme.key, secrets, delivery) if provider.scheme.kind != "asymmetric" else []
     secret, key = keys[0] if keys else (None, None)
     return answer(candidates, delivery, verified=verified, secret=secret, key=key)
+
+
+def _takes_address(webhook: CachedWebhook, address: str) -> bool:
+    from shared.webhooks.acceptance import takes_address  # most webhooks take every address
+
+    return takes_address(webhook.config, address)
+
+
+def _takes_event(webhook: CachedWebhook, job: ExecutionJob) -> bool:
+    from shared.webhooks.acceptance import takes_event  # most webhooks take every event
+
+    return takes_event(webhook.config, job.delivered["event_type"])
 
 
 def _closed(webhook: CachedWebhook) -> Closed | None:

@@ -8,7 +8,7 @@ from shared.bootstrap import Services
 from shared.json_types import JsonObject
 from shared.queries.executions.await_answer import await_answer
 from shared.queue.job import ExecutionJob
-from shared.webhooks.response import Answer, json_answer
+from shared.webhooks.delivery import Answer, json_answer
 
 # API Gateway gives up after 30 seconds; the rest is for starting and answering.
 MAX_WAIT_SECONDS = 25.0

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from shared.bootstrap import Services
 from shared.domain.timestamps import unix_seconds
-from shared.domain.webhook.intake_config import intake_config
+from shared.domain.webhook.intake_config import STORED, WAIT, intake_config
 from shared.domain.webhook.provider_rules import secret_context
 from shared.errors import GoneError, QueueError, QueueUnavailableError, StorageUnavailableError, UnavailableError
 from shared.json_types import JsonMapping, JsonObject
@@ -19,7 +19,6 @@ from shared.platform.deadline import within
 from shared.platform.lru_cache import LruCache
 from shared.queue.cache import RememberedWebhook
 from shared.queue.connection import CircuitBreaker
-from shared.webhooks.acceptance import STORED, WAIT
 from shared.webhooks.providers.catalog import provider
 from shared.webhooks.providers.provider import Provider
 

@@ -28,10 +28,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.json_types import JsonMapping
-from shared.webhooks.delivery import Delivery, SignatureContext
+from shared.webhooks.delivery import Answer, Delivery, SignatureContext
 from shared.webhooks.providers.provider_reply import KEYS, Reply, parse_reply, templates
 from shared.webhooks.providers.shapes import Shape, parse_shape
-from shared.webhooks.response import Answer
 from shared.webhooks.signatures.comparison import matches
 from shared.webhooks.signatures.encodings import as_text
 from shared.webhooks.signatures.fetch import compiled_pattern, is_at

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from shared.domain.response import FORBIDDEN_HEADERS
 from shared.json_types import JsonMapping
-from shared.webhooks.delivery import SignatureContext
-from shared.webhooks.response import Answer
+from shared.webhooks.delivery import Answer, SignatureContext
 from shared.webhooks.signatures.encodings import as_text
 from shared.webhooks.signatures.template import Template, parse_template
 from shared.webhooks.toml_reader import TomlTable

@@ -14,11 +14,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from local.signing.deliveries import signed
-from shared.webhooks.delivery import Delivery, SignatureContext
+from shared.webhooks.delivery import Answer, Delivery, SignatureContext
 from shared.webhooks.intake.pipeline import examine
 from shared.webhooks.providers.catalog import provider_data, provider_ids
 from shared.webhooks.providers.handshake import HandshakeAnswer
-from shared.webhooks.response import Answer
 from tests.unit.webhooks.builders import fitted, good
 
 NOW = 1_700_000_000.0

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from shared.json_types import JsonObject
-from shared.webhooks.delivery import Delivery, SignatureContext
+from shared.webhooks.delivery import Answer, Delivery, SignatureContext
 from shared.webhooks.providers.catalog import provider_data
 from shared.webhooks.providers.configuration import config_problems
 from shared.webhooks.providers.handshake import answer, parse_handshake
-from shared.webhooks.response import Answer
 from shared.webhooks.signatures.fields import parse_source
 from shared.webhooks.signatures.scheme import compile_scheme
 from shared.webhooks.signatures.template import parse_template
