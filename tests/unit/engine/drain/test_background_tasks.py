@@ -29,9 +29,9 @@ async def test_turn_that_fails_is_logged_and_followed_by_the_next(caplog: pytest
     keepers.start("odd", run_periodically("odd", turn, failed_pause_seconds=0.0))
     await asyncio.wait_for(done.wait(), 5)
     await keepers.stop()
-    told = [(record.levelno, record.message, record.__dict__["keeper"]) for record in caplog.records]
+    records = [(record.levelno, record.message, record.__dict__["keeper"]) for record in caplog.records]
     error, waits = (logging.ERROR, "keeper_error", "odd"), (logging.WARNING, "keeper_waits", "odd")
-    assert told == [error, waits, error, waits]
+    assert records == [error, waits, error, waits]
 
 
 async def test_turn_that_hangs_is_given_up(caplog: pytest.LogCaptureFixture) -> None:

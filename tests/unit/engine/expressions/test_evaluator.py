@@ -50,8 +50,8 @@ async def value(guard: ExpressionEvaluator, text: str, trigger: Any = None) -> A
 
 def child() -> psutil.Process:
     """The guard's child process; one that an earlier test has killed may not be reaped yet."""
-    alive = [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
-    return next(one for one in alive if "evaluator_main" in " ".join(one.cmdline()))
+    alive = [process for process in psutil.Process().children() if process.status() != psutil.STATUS_ZOMBIE]
+    return next(process for process in alive if "evaluator_main" in " ".join(process.cmdline()))
 
 
 async def test_values_keep_their_types(guard: ExpressionEvaluator) -> None:

@@ -35,15 +35,15 @@ async def test_nobody_waits_behind_a_tenants_slow_expressions(guard: ExpressionE
     await asyncio.sleep(0.01)  # they are with the child now
     for _ in range(200):
         assert (await guard.fill(of("quick", "{% $trigger.n %}"))).parameters == {"value": 1}
-    assert sum(one.done() for one in slow) < 6
+    assert sum(evaluation.done() for evaluation in slow) < 6
     # Those that come later do not hold the others up either.
     slow += [asyncio.create_task(guard.fill(of("slow", SLOW))) for _ in range(8)]
-    done = sum(one.done() for one in slow)
+    done = sum(evaluation.done() for evaluation in slow)
     for _ in range(200):
         await guard.fill(of("quick", "{% $trigger.n %}"))
-    assert sum(one.done() for one in slow) <= done + 5
-    for one in slow:
-        one.cancel()
+    assert sum(evaluation.done() for evaluation in slow) <= done + 5
+    for evaluation in slow:
+        evaluation.cancel()
 
 
 async def test_tenant_that_is_moved_is_answered_as_before(guard: ExpressionEvaluator) -> None:
@@ -85,9 +85,9 @@ async def test_large_requests_are_sent_again_one_after_the_other(is_warm: bool) 
             rounds[0] += 1
 
     def large(text: str) -> Request:
-        one = of("large", text)
-        level = replace(one.level, scope=lambda _name: sent.append(rounds[0]) or {"n": 1})
-        return replace(one, level=level, size_bytes=LARGE_BYTES)
+        small = of("large", text)
+        level = replace(small.level, scope=lambda _name: sent.append(rounds[0]) or {"n": 1})
+        return replace(small, level=level, size_bytes=LARGE_BYTES)
 
     going = asyncio.create_task(go_round())
     slow = asyncio.create_task(guard.fill(replace(of("large", SLOW), size_bytes=LARGE_BYTES)))
@@ -96,7 +96,7 @@ async def test_large_requests_are_sent_again_one_after_the_other(is_warm: bool) 
         while len(sent) < len(waiting):  # noqa: ASYNC110  # rounds are what is counted
             await asyncio.sleep(0)
     child().kill()
-    assert [(await one).parameters for one in waiting] == [{"value": 1}] * len(waiting)
+    assert [(await evaluation).parameters for evaluation in waiting] == [{"value": 1}] * len(waiting)
     assert len(sent) == len(set(sent)) > len(waiting)
     going.cancel()
     await asyncio.gather(slow, going, return_exceptions=True)

@@ -147,7 +147,7 @@ async def test_request_that_is_not_answered_fails_in_time() -> None:
     """Whatever holds the child, nobody waits for ever."""
     guard = ExpressionEvaluator(longest_seconds=0.5)
     await guard.start()
-    (child,) = [one for one in psutil.Process().children() if _is_evaluator(one)][-1:]
+    (child,) = [process for process in psutil.Process().children() if _is_evaluator(process)][-1:]
     child.suspend()
     with pytest.raises(EvaluationError) as error:
         await asyncio.wait_for(guard.fill(reading({}, template("{% 1 %}"))), 8)
@@ -195,5 +195,5 @@ async def test_start_that_one_gives_up_is_no_others() -> None:
     await guard.close()
 
 
-def _is_evaluator(one: psutil.Process) -> bool:
-    return one.status() != psutil.STATUS_ZOMBIE and "evaluator_main" in " ".join(one.cmdline())
+def _is_evaluator(process: psutil.Process) -> bool:
+    return process.status() != psutil.STATUS_ZOMBIE and "evaluator_main" in " ".join(process.cmdline())

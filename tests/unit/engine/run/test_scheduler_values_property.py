@@ -107,10 +107,10 @@ def steps(draw: st.DrawFn, paths: list[str]) -> JsonObject:
         inner = [{"id": "m", "type": "transform", "parameters": {"value": draw(expressions([*paths, "$item"]))}}]
         items = draw(st.sampled_from(["{% $spread(P) %}", "{% P.* %}", "{% [P, 1] %}"]))
         return {"type": "map", "parameters": {"items": _over(items, draw, paths), "body": {"nodes": inner}}}
-    found = {"type": "transform", "parameters": {"value": draw(expressions(paths))}}
+    node = {"type": "transform", "parameters": {"value": draw(expressions(paths))}}
     if draw(st.integers(0, 9)) == 0:
-        found["retry"] = RETRY
-    return {**found, "disabled": True} if kind == "disabled" else found
+        node["retry"] = RETRY
+    return {**node, "disabled": True} if kind == "disabled" else node
 
 
 @st.composite
@@ -197,9 +197,9 @@ class World:
 
 def exactly(state: ExecutionState) -> dict[str, str]:
     """All values of a run with the order of their keys, and 1 apart from 1.0."""
-    found: JsonObject = {path: _exactly(record) for path, record in state.nodes.items()}
-    found |= {"": [state.phase, state.trigger, state.output, state.error]}
-    return {name: json.dumps(value) for name, value in found.items()}
+    recorded: JsonObject = {path: _exactly(record) for path, record in state.nodes.items()}
+    recorded |= {"": [state.phase, state.trigger, state.output, state.error]}
+    return {name: json.dumps(value) for name, value in recorded.items()}
 
 
 def _exactly(record: NodeRecord) -> list[Any]:
