@@ -96,6 +96,7 @@ class Enqueuer:
 
     async def _queue(self, webhook: CachedWebhook, job: ExecutionJob) -> Receipt:
         limits = self._limits(webhook)
+        # One round trip: duplicate, rate limits, published version, the job itself and the look for a live drain.
         receipt = await self._services.producer.accept(job, job.delivered["body_sha256"], limits)
         if receipt.duplicate and receipt.job_is_gone:
             receipt = await self._taken_again(job, receipt, limits)
@@ -143,6 +144,7 @@ class Enqueuer:
         except StorageUnavailableError:
             is_known = False
         first = job.accepted_as(receipt.delivery_id)
+        # Under the first delivery's id, so that the claim which stands there is recognised as its own.
         again = await self._services.producer.accept(first, job.delivered["body_sha256"], limits, put_back=True)
         logger.warning("delivery_put_back", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
         return again if is_known else again._replace(duplicate=not again.mismatch)

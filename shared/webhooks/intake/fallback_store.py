@@ -38,6 +38,7 @@ async def store_run(events: EventStoreRepository, job: ExecutionJob, due_in_seco
     """Stores the delivery as a run that is due in so many seconds: at once, unless the queue has its job too.
     `StorageUnavailableError` when Supabase is out of reach."""
     append, trigger = _first(job, "accepted", due_in_seconds)
+    # The stream's first append: a conflict means that the run exists, so the delivery came before.
     (appended,) = await events.append([append])
     return await _outcome(events, job, trigger, appended)
 

@@ -73,6 +73,7 @@ class Intake:
         if closed := _closed(webhook):
             await self._log.log_delivery(webhook, job.delivered, closed, None)
             raise gone(closed)
+        # A user-defined scheme starts no runs until one delivery has verified: it proves that the scheme is right.
         if webhook.provider_id == "custom" and not webhook.config.get("live"):
             return await self._go_live(webhook)
         if (reason := await self._kept_out(webhook, job)) is not None:
@@ -82,7 +83,7 @@ class Intake:
             return replied(webhook, delivery, held)
         try:
             accepted = await self._enqueuer.accept(webhook, job)
-        except GoneError:
+        except GoneError:  # Redis knows that the workflow was unpublished; this process's copy does not
             self._webhooks.forget(webhook.id)
             raise
         return await self._run_answer(request, job, accepted, now) or replied(webhook, delivery, accepted)
@@ -165,7 +166,7 @@ class Intake:
             try:
                 with within(LONG_SECONDS):
                     await keep_handshake_secret(self._services, webhook.tenant_id, webhook.id, handshake.stores)
-            except ConflictError:
+            except ConflictError:  # a second handshake must not replace the secret that the first one has set
                 raise await self._refused(webhook, delivery, now, "handshake_refused: the secret is set") from None
             self._webhooks.forget(webhook.id)
         if handshake.fetch is not None:

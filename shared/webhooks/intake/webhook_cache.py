@@ -128,6 +128,7 @@ class WebhookCache:
         remembered = self._memory.find(webhook_id)
         if remembered is not None and remembered.is_fresh:
             return remembered.webhook
+        # With a stale copy at hand the caller waits less: it is used when Supabase does not answer soon.
         stale = None if remembered is None else remembered.webhook
         try:
             config = await self._ask(webhook_id, SHORT_SECONDS if stale is not None else LONG_SECONDS)
@@ -160,6 +161,7 @@ class WebhookCache:
                 raise
             return seen.config
         config = intake_config(row) if row else None
+        # Compared with the entry that was seen: a command may have written a newer one while Supabase was read.
         if seen is not None:
             try:
                 await self._services.config_cache.refill_webhook(webhook_id, config, seen)

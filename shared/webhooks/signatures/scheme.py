@@ -234,7 +234,7 @@ def _checked(scheme: Scheme, should_cover: bool) -> Scheme:
 def _hashed_fields(scheme: Scheme) -> set[str]:
     fields = {field for content in scheme.contents for field in content.template.fields}
     nested = {name for field in fields if field.startswith("sorted:") for name in field[7:].split(",")}
-    # A transform that puts the secret into the body.
+    # `with_secret_at` puts the secret into the body, so the body's digest depends on it.
     texts = (part.text for content in scheme.contents for part in content.template.parts if isinstance(part, Field))
     return nested | ({"secret"} if any("with_secret_at:" in text for text in texts) else set())
 

@@ -65,6 +65,7 @@ def parse_lets(texts: Mapping[str, str]) -> dict[str, Template]:
     `ValueError`."""
     lets = {name: parse_template(text) for name, text in texts.items()}
     named = {name: {name for name in _names(template) if name in lets} for name, template in lets.items()}
+    # Follows the names level by level: whatever is left after so many levels is a circle, or nested too deeply.
     level = set(lets)
     for _ in range(MAX_LET_DEPTH):
         level = {inner for name in level for inner in named[name]}

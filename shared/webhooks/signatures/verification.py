@@ -48,7 +48,7 @@ def verify(
 
     `public_keys` are those that were fetched, where the scheme says so.
     """
-    if scheme.kind == "none":
+    if scheme.kind == "none":  # nothing is proven: whoever knows the URL may deliver
         return Verification()
     try:
         if scheme.kind == "jwt":
@@ -57,6 +57,7 @@ def verify(
             check_token(scheme, delivery, secrets, now, public_keys)
             timestamp = _timestamp(scheme.timestamp, SignatureContext(delivery))
             return Verification(staleness(scheme.timestamp, timestamp, now), timestamp)
+        # Every item must verify by itself: one forged item among many would otherwise be taken along.
         items = _items(scheme, delivery)
         timestamps = [_judge(scheme, delivery, secrets, public_keys, item) for item in items]
         if scheme.timestamp is None:
@@ -64,6 +65,7 @@ def verify(
         stale = (staleness(scheme.timestamp, timestamp, now) for timestamp in timestamps)
         return Verification(next((reason for reason in stale if reason), None), timestamps[0])
     except RefusedError as refused:
+        # A field that was not read for want of budget looks like one that is missing: the reason must say which.
         if delivery.work.is_spent:
             return Verification("too_much_work: the scheme makes more of this delivery than is allowed")
         return Verification(str(refused))
@@ -98,6 +100,7 @@ def _judge(
     keys_found = keys_of(scheme.key, secrets, delivery)
     if not keys_found:
         raise RefusedError("secret_unusable")
+    # During a rotation there are two secrets, and a scheme may sign one of several contents: all combinations are made.
     expected = []
     for secret, key in keys_found:
         context.secret, context.key = secret, key
