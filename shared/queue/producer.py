@@ -64,7 +64,7 @@ class JobProducer:
     def __init__(self, client: Redis, scripts: ScriptRunner, keys: OwnKeys, settings: Settings) -> None:
         """Adds through the process's `scripts` to the queue that the settings name; `keys` are ours beside it."""
         self._client, self._scripts, self._keys = client, scripts, keys
-        self._admit_script = own_script("admit")
+        self._admit_script = own_script("deduplicate_and_add")
         self._delivery_memory_seconds = settings.delivery_memory_seconds
         self._base = f"{settings.queue_prefix}:{settings.queue_name}"
         self._add_keys = [f"{self._base}:{name}" for name in _ADD_KEYS]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.execution.map_items import MapItems
+from shared.domain.execution.map_record import MapItems
 from shared.domain.execution.node_paths import item_prefix, split_path
 from shared.domain.execution.state import ExecutionState
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from shared.domain.execution.map_items import MapItems
+from shared.domain.execution.map_record import MapItems
 from shared.json_types import JsonObject
 
 if TYPE_CHECKING:

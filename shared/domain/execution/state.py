@@ -16,9 +16,9 @@ from shared.domain.timestamps import timestamp, unix_seconds
 from shared.json_types import JsonObject
 
 if TYPE_CHECKING:
-    from shared.domain.execution.map_items import MapItems
+    from shared.domain.execution.map_record import MapItems
     from shared.domain.execution.node_record import NodeRecord
-    from shared.domain.execution.timers import Timers
+    from shared.domain.execution.timer_heap import Timers
     from shared.events.execution import ErrorWorkflowStarted
 
 
@@ -134,7 +134,7 @@ class ExecutionState:
     def wait(self, path: str) -> None:
         """A node begins to wait, with the timer in its record."""
         if self.timers is None:
-            from shared.domain.execution.timers import Timers  # starting a run needs no timers
+            from shared.domain.execution.timer_heap import Timers  # starting a run needs no timers
 
             self.timers = Timers()
         self.waiting.add(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shared.domain.execution.node_record import UNTOUCHED
 from shared.domain.retry_policy import delay_seconds
@@ -15,6 +15,7 @@ from shared.engine.run.node_inputs import NodeInputResolver, interrupted
 from shared.engine.run.recorder import Recorder
 from shared.engine.run.scopes import Step
 from shared.engine.run.secret_injection import perform_with_secrets
+from shared.engine.run.timers import LONGEST_WAIT_SECONDS, wait_or_set_timer
 from shared.events.node import MapStarted, NodeFailed, NodeRetryScheduled, NodeStarted, NodeWaiting
 from shared.json_types import JsonObject
 from shared.nodes.node_kinds import (
@@ -29,7 +30,6 @@ from shared.nodes.node_kinds import (
     Pure,
     Signal,
     Trigger,
-    Wait,
     dispatch,
 )
 from shared.observability import tagged
@@ -37,9 +37,6 @@ from shared.platform.slots import waiting_outside
 from shared.platform.turns import ComputeTurns
 
 logger = logging.getLogger(__name__)
-
-# Waits up to this long happen in the drain, longer ones are timers that survive it.
-LONGEST_WAIT_SECONDS = 2.0
 
 
 class NodeRunner:
@@ -157,8 +154,10 @@ class _Attempt:
     async def pure(self, kind: Pure[Parameters]) -> None:
         inputs, parameters = self.runner.inputs, self.step.compiled.type.parse(self.resolved)
         wait = kind.wait(parameters, self.evaluated_at / 1000)
-        if wait is not None and not await self._waited(wait):
-            return
+        if wait is not None:
+            waiting = self._waiting(timestamp(wait.until), wait.signal)
+            if not await wait_or_set_timer(wait, waiting, self.runner.recorder, inputs):
+                return
         node_inputs = inputs.inputs(self.step)
         self._succeed(inputs.compute(self.step, kind, parameters, node_inputs), node_inputs.signal)
 
@@ -196,22 +195,6 @@ class _Attempt:
             recorder.has_room_for(plan.total * (len(compiled.body.nodes) + 1))
         completed = compiled.type.complete(self.resolved)
         recorder.record(MapStarted(self.step.path, self.number, completed, self.evaluated_at, self.undefined))
-
-    async def _waited(self, wait: Wait) -> bool:
-        """Whether the wait is over. That it has begun is recorded, once, where the drain may not see its end."""
-        recorder, inputs, path = self.runner.recorder, self.runner.inputs, self.step.path
-        # Counted from the recorded moment: after a restart, the time in between has passed as well.
-        left, record = wait.until - recorder.clock(), recorder.state.nodes.get(path)
-        has_begun = record is not None and record.wake_at is not None
-        if not has_begun and (wait.signal is not None or left > LONGEST_WAIT_SECONDS):
-            passed_over = inputs.passed_over(path, wait, self.resolved)
-            waiting = self._waiting(timestamp(wait.until), wait.signal)
-            recorder.record(replace(waiting, passed_over=passed_over))
-        if inputs.signal(path) is None:
-            if left > LONGEST_WAIT_SECONDS:
-                return False
-            await asyncio.sleep(max(0.0, left))
-        return True
 
     def _waiting(self, until: str, signal: str | None) -> NodeWaiting:
         path, number = self.step.path, self.number

@@ -22,10 +22,11 @@ from shared.domain.workflow.graph import Graph
 from shared.engine.run.child_runs import RunCalls
 from shared.engine.run.completion import RunCompletion
 from shared.engine.run.journal import MAX_BYTES
-from shared.engine.run.node_runner import LONGEST_WAIT_SECONDS, NodeRunner
+from shared.engine.run.node_runner import NodeRunner
 from shared.engine.run.ready_nodes import ReadyNodes
 from shared.engine.run.recorder import Recorder, match_signals
 from shared.engine.run.scopes import Scopes
+from shared.engine.run.timers import LONGEST_WAIT_SECONDS
 
 # After so many facts of nodes that need no storage, they are stored, so that a crash costs no more than these.
 MAX_UNSAVED = 500

@@ -11,8 +11,8 @@ from shared.domain.execution.node_record import UNTOUCHED, NodeRecord
 from shared.domain.execution.state import SETTLED, ExecutionState
 from shared.domain.timestamps import timestamp, unix_seconds
 from shared.engine.run.node_inputs import NodeInputResolver
-from shared.engine.run.node_runner import LONGEST_WAIT_SECONDS
 from shared.engine.run.scopes import Scope
+from shared.engine.run.timers import LONGEST_WAIT_SECONDS
 from shared.engine.verify.call_derivation import derived_call
 from shared.engine.verify.context import EARLY_SECONDS, LATE_SECONDS, DerivationContext, UnderivableError
 from shared.engine.verify.failure_derivation import derived_failure

@@ -40,6 +40,6 @@ def test_job_is_packed_as_bullmq_packs_it() -> None:
 
 def test_adding_does_without_the_package() -> None:
     """Its import is what a cold intake has no time for."""
-    code = "import sys, shared.queue.producer as p; p.own_script('admit'); print('bullmq' in sys.modules)"
+    code = "import sys, shared.queue.producer as p; p.own_script('deduplicate_and_add'); print('bullmq' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.execution.fold import fold
-from shared.domain.execution.map_items import MapItems
+from shared.domain.execution.map_record import MapItems
 from shared.domain.execution.node_record import NodeRecord
 from shared.domain.execution.state import ExecutionState
 from shared.domain.timestamps import timestamp

@@ -1,4 +1,4 @@
--- Admits a job, all or nothing: finds a duplicate by its claim, takes tokens of its rate limits, adds the job as BullMQ
+-- Admits a job, all or nothing: recognises a duplicate by its claim, takes tokens of its rate limits, adds the job as BullMQ
 -- does, and counts the live drains. Claim and job are written together: a claim without its job would make the sender's
 -- next attempt a "duplicate" of a delivery that never runs.
 --
