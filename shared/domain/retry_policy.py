@@ -2,6 +2,7 @@
 
 No randomness here: the jitter's random number is passed in and the resulting delay is recorded, so that a run can be
 derived again exactly. Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+Jobs that fail for the engine's own reasons are tried again by `engine/drain/worker.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 While runs are being committed, entries ride along with the journal's group commits; a call of their own is for when
 nothing else is written, and for bodies that would hold the runs up. An entry that the database refuses is put aside
-alone: the log names it, a metric counts it, and all others are written.
+alone: the log names it, a metric counts it, and all others are written. The entry of a delivery that starts a run goes
+with the run's first append instead (`engine/run/executor.py`).
 """
 
 from __future__ import annotations

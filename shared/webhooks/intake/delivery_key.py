@@ -1,4 +1,7 @@
-"""What makes a delivery this one and no other, what kind of event it tells of, and the job that it becomes."""
+"""What makes a delivery this one and no other, what kind of event it tells of, and the job that it becomes.
+
+By its key a repetition is recognised: in Redis by `queue/lua/deduplicate_and_add.lua`, in Supabase by `fallback_store`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A provider as its file in `providers/` describes it, fitted to a webhook's configuration.
+"""A provider as its file in `providers/data/` describes it, fitted to a webhook's configuration.
 
 Beside the scheme (see `shared/webhooks/signatures/scheme.py`) a file has:
 
