@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Protocol
 
@@ -14,8 +15,10 @@ from shared.nodes.charsets import charset_of
 from shared.nodes.content_decoding import BodyDecoder
 from shared.nodes.node_kinds import Completed, NodeError
 
-# How much of a failed response's body its error contains, in characters.
+# How much of a failed response's body its error contains, in characters, and how much of it is read for that: secrets
+# are redacted first, and one that is cut off after the latter stands far behind the former.
 ERROR_BODY_CHARACTERS = 2_000
+_SEARCHED_CHARACTERS = 262_144
 _TEXTUAL = ("text/", "application/xml", "application/javascript", "application/x-www-form-urlencoded")
 # Cookies are credentials, and a response's headers are stored permanently.
 _DROPPED = frozenset({"set-cookie", "set-cookie2"})
@@ -40,13 +43,17 @@ class Received(NamedTuple):
     raw: bytes
 
 
-async def received(wanted: Wanted, response: httpx.Response, now: float) -> Received:
-    """The whole response; a status that is no success, or a body that is too large, raises `NodeError`."""
+async def received(
+    wanted: Wanted, response: httpx.Response, now: float, redact: Callable[[str], str] = str
+) -> Received:
+    """The whole response; a status that is no success, or a body that is too large, raises `NodeError`, which has the
+    beginning of the body as `redact` leaves it."""
     raw = await _read(response, wanted.max_response_bytes)
     status = response.status_code
     headers = {name: value for name, value in response.headers.items() if name not in _DROPPED}
     if not any(_matches(status, pattern) for pattern in wanted.success):
-        details = {"status": status, "body": raw.decode(errors="replace")[:ERROR_BODY_CHARACTERS]}
+        body = redact(raw.decode(errors="replace")[:_SEARCHED_CHARACTERS])
+        details = {"status": status, "body": body[:ERROR_BODY_CHARACTERS]}
         message = f"The server answered {status} {response.reason_phrase}".strip() + "."
         raise NodeError(_class(status), message, details, retry_after(response.headers, now))
     return Received(status, headers, raw)

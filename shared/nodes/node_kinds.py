@@ -102,7 +102,8 @@ class EffectPermissions:
 @dataclass(frozen=True, slots=True)
 class EffectContext:
     """What an effect may know: the tenant it acts for, its idempotency key, its timeout, the clock (Unix seconds), what
-    it may reach, the secrets that its node names, and the compute turns in which it parses large answers."""
+    it may reach, the secrets that its node names, and the compute turns in which it parses large answers. `redact`
+    takes these secrets out of a text: whoever cuts an answer does it first, or a part of a secret could stay."""
 
     tenant_id: str
     idempotency_key: str
@@ -111,6 +112,7 @@ class EffectContext:
     permissions: EffectPermissions = EffectPermissions()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     turns: ComputeTurns = field(default_factory=ComputeTurns, repr=False)
+    redact: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,23 +7,15 @@ a delivery is never replaced.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote, quote_plus
 
 from shared.domain.expressions.expressions import ExpressionError, Source, is_whole, split
 from shared.json_types import JsonObject
 
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 _REFERENCE = re.compile(r"\$secrets\s*\.\s*([A-Za-z_][A-Za-z0-9_]{0,99})", re.ASCII)
-
-# A secret that a response may have as a JSON number; with more digits none would.
-_NUMBER = re.compile(r"[+-]?\d{1,300}(?:\.\d{1,300})?", re.ASCII)
-
-_URL_SAFE = str.maketrans("+/", "-_")
 
 Path = tuple[str, ...]
 # Changes a text with references to secrets of these names.
@@ -74,53 +66,6 @@ def revealed(parameters: JsonObject, places: Sequence[Reference], secrets: Mappi
         return re.sub(pattern, lambda match: secrets[match[0][len("[secret:") : -1]], text)
 
     return _changed(parameters, places, reveal)
-
-
-def redacted(value: object, secrets: Mapping[str, str]) -> Any:
-    """The JSON with each secret replaced by its placeholder, the key in `secrets`; also where it is URL-encoded, within
-    base64, or the number that a secret of digits stands for."""
-    forms = {form: stands for stands, secret in secrets.items() for form in _forms(secret)}
-    if not forms:
-        return value
-    pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
-    numbers = {number: stands for stands, secret in secrets.items() for number in _numbers(secret)}
-    return _replaced(value, pattern, forms, numbers)
-
-
-def _numbers(secret: str) -> Iterator[int | float]:
-    """The numbers as which a secret of digits may be returned: exact, or the nearest double."""
-    if _NUMBER.fullmatch(secret):
-        if secret.lstrip("+-").isdigit():
-            yield int(secret)
-        yield float(secret)
-
-
-def _forms(secret: str) -> Iterator[str]:
-    yield from (secret, quote(secret, safe=""), quote_plus(secret))
-    # In base64 a text has three forms, by its offset modulo 3. Characters that share bits with its neighbours are left
-    # out.
-    for before in range(3):
-        encoded = base64.b64encode(bytes(before) + secret.encode())
-        form = encoded[(before * 8 + 5) // 6 : (before + len(secret.encode())) * 8 // 6].decode()
-        yield form
-        yield form.translate(_URL_SAFE)
-
-
-def _replaced(
-    value: object, pattern: re.Pattern[str], forms: Mapping[str, str], numbers: Mapping[int | float, str]
-) -> object:
-    def replace(inner: object) -> object:
-        if isinstance(inner, str):
-            return pattern.sub(lambda match: forms[match[0]], inner)
-        if isinstance(inner, dict):
-            return {replace(name): replace(item) for name, item in inner.items()}
-        if isinstance(inner, list):
-            return [replace(item) for item in inner]
-        if isinstance(inner, (int, float)) and not isinstance(inner, bool):
-            return numbers.get(inner, inner)
-        return inner
-
-    return replace(value)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from shared.domain.expressions import secret_references, signal_urls
+from shared.domain.json.values import size_bytes
 from shared.engine.run.compiled_graph import CompiledNode
 from shared.json_types import JsonObject
 from shared.nodes.node_kinds import Completed, Effect, EffectContext, NodeError, Parameters
@@ -27,13 +31,28 @@ async def perform_with_secrets(
     revealed = secret_references.revealed(signal_urls.revealed(resolved, urls), compiled.secret_places, secrets)
     hidden = {secret_references.placeholder(name): value for name, value in secrets.items()}
     hidden |= {signal_urls.placeholder(name): url for name, url in urls.items()}
+    redact = partial(_redacted, hidden)
     try:
-        completed = await _perform(compiled, kind, revealed, replace(context, secrets=secrets))
+        completed = await _perform(compiled, kind, revealed, replace(context, secrets=secrets, redact=redact))
     except NodeError as error:
-        message, details = secret_references.redacted([error.message, error.details], hidden)
+        message, details = redact([error.message, error.details])
         # The error it comes from may contain it too.
         raise NodeError(error.code, message, details, error.retry_after_seconds) from None
-    return replace(completed, output=secret_references.redacted(completed.output, hidden))
+    size = size_bytes(completed.output)
+    # A large answer is searched in the tenant's compute turns.
+    output = await context.turns.take(tenant_id, partial(redact, completed.output), size)
+    # Placeholders may be longer than what they stand for.
+    return compiled.type.bounded(compiled.type.parse(revealed), replace(completed, output=output))
+
+
+def _redacted(hidden: Mapping[str, str], value: object) -> Any:
+    from shared.domain.expressions.redaction import UnsearchableError, redacted  # few nodes name a secret
+
+    try:
+        return redacted(value, hidden)
+    except UnsearchableError:
+        message = "The answer is too large, or has too many escapes, to be searched for the secrets that were sent."
+        raise NodeError("limit", f"{message} It is not kept.") from None
 
 
 async def _perform(

@@ -139,7 +139,7 @@ async def _sent(client: httpx.AsyncClient, parameters: HttpRequest, effect: Effe
     follow = parameters.follow_redirects and not effect.secrets
     response = await client.send(request, stream=True, follow_redirects=follow)
     try:
-        return await received(parameters, response, effect.now())
+        return await received(parameters, response, effect.now(), effect.redact)
     finally:
         await response.aclose()
 

@@ -50,9 +50,8 @@ async def _perform(parameters: InvokeLambda, effect: EffectContext) -> Completed
     if response.get("FunctionError"):
         error_type = payload.get("errorType") if isinstance(payload, dict) else None
         message = payload.get("errorMessage") if isinstance(payload, dict) else str(payload)
-        raise NodeError(
-            "function_error", f"{error_type or 'Error'}: {message}"[:2_000], without_none(error_type=error_type)
-        )
+        text = effect.redact(f"{error_type or 'Error'}: {message}")[:2_000]
+        raise NodeError("function_error", text, without_none(error_type=error_type))
     version = response.get("ExecutedVersion")
     output = without_none(status_code=response_field(response, "StatusCode"), executed_version=version)
     return Completed(output | {"payload": payload})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -72,6 +74,45 @@ async def test_secret_is_sent_and_not_said(harness: EngineHarness, sink: Sink) -
     text = await told(harness, job)
     assert not [form for form in (VALUE, PLAIN, "s3cret-v%C3%A4lue") if form in text]
     assert (await harness.verify(job))["first_difference"] is None
+
+
+@pytest.mark.parametrize(
+    "echoed",
+    [
+        lambda secret: "".join(f"\\u{ord(character):04x}" for character in secret),
+        lambda secret: "".join(f"&#{ord(character)};" for character in secret),
+        lambda secret: quote(secret, safe="").lower(),
+        lambda secret: json.dumps(json.dumps(secret)),
+        lambda secret: secret.upper(),
+        lambda secret: secret[:12],
+    ],
+    ids=["json", "html", "percent", "twice", "case", "cut"],
+)
+async def test_echo_in_another_form_is_not_said(
+    harness: EngineHarness, sink: Sink, echoed: Callable[[str], str]
+) -> None:
+    """However the server writes what it was sent: in the output, in headers, and in errors."""
+    said = echoed(VALUE)
+    for status in (200, 400):
+        sink.answer = lambda _got, status=status: (
+            status,
+            {"x-echo": said.encode("ascii", "xmlcharrefreplace").decode(), "content-type": "text/plain"},
+            f"got {said}".encode(),
+        )
+        job = await run(harness, sink, headers={"x-token": "{% $secrets.token %}"}, body="{% $secrets.other %}")
+        text = await told(harness, job)
+        assert "[secret:other]" in text
+        assert json.dumps(said, ensure_ascii=False)[1:-1] not in text
+
+
+async def test_secret_is_redacted_before_an_answer_is_cut(harness: EngineHarness, sink: Sink) -> None:
+    """The end of the part that an error has falls into the secret: no piece of it is left, however short."""
+    sink.answer = lambda got: (400, {"content-type": "text/plain"}, b"x" * 1_993 + got.headers["x-token"].encode())
+    job = await run(harness, sink, headers={"x-token": "{% $secrets.token %}"})
+    state = await harness.state(job)
+    assert state.error is not None
+    body = state.nodes["send"].error["details"]["body"]
+    assert (body[:1_993], body[1_993:]) == ("x" * 1_993, "[secret")
 
 
 async def test_failure_does_not_say_it_either(harness: EngineHarness, sink: Sink) -> None:

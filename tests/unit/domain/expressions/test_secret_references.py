@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.expressions.secret_references import masked, redacted, references, revealed, secret_named
+from shared.domain.expressions.redaction import redacted
+from shared.domain.expressions.secret_references import masked, references, revealed, secret_named
 
 PARAMETERS = {
     "url": "https://example.com/{% $secrets.path %}",
