@@ -44,17 +44,17 @@ class Received(NamedTuple):
 
 
 async def received(
-    wanted: Wanted, response: httpx.Response, now: float, redact: Callable[[str], str] = str
+    wanted: Wanted, response: httpx.Response, now: float, redact: Callable[[str], str] = str, note: str = ""
 ) -> Received:
     """The whole response; a status that is no success, or a body that is too large, raises `NodeError`, which has the
-    beginning of the body as `redact` leaves it."""
+    beginning of the body as `redact` leaves it, and `note` at the end of its message."""
     raw = await _read(response, wanted.max_response_bytes)
     status = response.status_code
     headers = {name: value for name, value in response.headers.items() if name not in _DROPPED}
     if not any(_matches(status, pattern) for pattern in wanted.success):
         body = redact(raw.decode(errors="replace")[:_SEARCHED_CHARACTERS])
         details = {"status": status, "body": body[:ERROR_BODY_CHARACTERS]}
-        message = f"The server answered {status} {response.reason_phrase}".strip() + "."
+        message = f"The server answered {status} {response.reason_phrase}".strip() + "." + note
         raise NodeError(_class(status), message, details, retry_after(response.headers, now))
     return Received(status, headers, raw)
 

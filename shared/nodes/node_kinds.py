@@ -103,7 +103,8 @@ class EffectPermissions:
 class EffectContext:
     """What an effect may know: the tenant it acts for, its idempotency key, its timeout, the clock (Unix seconds), what
     it may reach, the secrets that its node names, and the compute turns in which it parses large answers. `redact`
-    takes these secrets out of a text: whoever cuts an answer does it first, or a part of a secret could stay."""
+    takes these secrets out of a text: whoever cuts an answer does it first, or a part of a secret could stay.
+    `discloses` are the placeholders of the secrets and signals' URLs in the request."""
 
     tenant_id: str
     idempotency_key: str
@@ -113,6 +114,7 @@ class EffectContext:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     turns: ComputeTurns = field(default_factory=ComputeTurns, repr=False)
     redact: Callable[[str], str] = str
+    discloses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

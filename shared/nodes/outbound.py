@@ -22,8 +22,6 @@ from shared.nodes.dns_resolver import Resolver
 from shared.nodes.guarded_transport import GuardedBackend, GuardedTransport
 from shared.platform.bulkhead import Bulkhead
 
-MAX_REDIRECTS = 5
-
 
 def allowed_of(tenant_id: str, entries: Iterable[str]) -> frozenset[str]:
     """The hosts (`host` or `host:port`) that the allow-list's entries `tenant_id=host[:port]` open for a tenant."""
@@ -56,7 +54,6 @@ class _Client:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             # By default httpx asks for codings and decodes them without a bound (see `content_decoding`).
             headers={"accept-encoding": "identity"},
-            max_redirects=MAX_REDIRECTS,
             timeout=None,  # noqa: S113  # each request as a whole is under its node's timeout
         )
 

@@ -33,7 +33,8 @@ async def perform_with_secrets(
     hidden |= {signal_urls.placeholder(name): url for name, url in urls.items()}
     redact = partial(_redacted, hidden)
     try:
-        completed = await _perform(compiled, kind, revealed, replace(context, secrets=secrets, redact=redact))
+        context = replace(context, secrets=secrets, redact=redact, discloses=tuple(hidden))
+        completed = await _perform(compiled, kind, revealed, context)
     except NodeError as error:
         message, details = redact([error.message, error.details])
         # The error it comes from may contain it too.

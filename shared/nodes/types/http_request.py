@@ -25,6 +25,7 @@ from shared.nodes.http_response import Received, completed, received
 from shared.nodes.node_kinds import Completed, Effect, EffectContext, NodeError, Parameters
 from shared.nodes.node_type import MAX_OUTPUT_BYTES, NodeType, is_drawn, out_or_error
 from shared.nodes.outbound import allowed_of, outbound
+from shared.nodes.redirects import origin_of, send
 from shared.tracing import current_context
 
 USER_AGENT = "workflow-engine/1"
@@ -91,8 +92,9 @@ class HttpRequest(Parameters):
     """What to send and what counts as success.
 
     `success` lists statuses, ranges as in `200-299` or classes as in `2xx`. `response` says how the body is read;
-    `auto` follows the content type. Unset, the body's type is JSON. With secrets in it, a request follows no redirect:
-    another server would get them.
+    `auto` follows the content type. Unset, the body's type is JSON. With secrets or signals' URLs in it, a request
+    follows no redirect: another server would get them. At another origin a redirected request has none of the headers
+    given here but `Accept`, `Accept-Language`, `Content-Type`, `Content-Language`, `User-Agent` and `Idempotency-Key`.
     """
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
@@ -135,11 +137,15 @@ async def _perform(parameters: HttpRequest, effect: EffectContext) -> Completed:
 
 async def _sent(client: httpx.AsyncClient, parameters: HttpRequest, effect: EffectContext) -> Received:
     request = _request(client, parameters, effect)
-    # A redirect would send the secrets to a server that they are not for.
-    follow = parameters.follow_redirects and not effect.secrets
-    response = await client.send(request, stream=True, follow_redirects=follow)
+    # A redirect would send secrets and signals' URLs to a server that they are not for.
+    follow = parameters.follow_redirects and not effect.discloses
+    response = await send(client, request, follow=follow)
+    note = ""
+    if parameters.follow_redirects and response.next_request is not None:
+        note = f" The redirect to {origin_of(response.next_request.url)} is not followed, because the request has "
+        note += f"{', '.join(effect.discloses)} in it: write the final URL."
     try:
-        return await received(parameters, response, effect.now(), effect.redact)
+        return await received(parameters, response, effect.now(), effect.redact, note)
     finally:
         await response.aclose()
 

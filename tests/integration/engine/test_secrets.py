@@ -162,6 +162,7 @@ async def test_request_with_secrets_follows_no_redirect(harness: EngineHarness, 
     state = await harness.state(job)
     assert state.error is not None
     assert (state.error["code"], [one.path for one in sink.received]) == ("http_3xx", ["/x"])
+    assert "is not followed, because the request has [secret:token] in it" in state.error["message"]
 
 
 async def test_placeholder_in_a_delivery_gets_nothing(harness: EngineHarness, sink: Sink) -> None:

@@ -44,6 +44,17 @@ async def test_url_is_sent_and_not_said(harness: EngineHarness, sink: Sink) -> N
     assert (await harness.verify(job))["first_difference"] is None
 
 
+async def test_request_with_a_url_follows_no_redirect(harness: EngineHarness, sink: Sink) -> None:
+    """Whoever is redirected to could approve; the error says why."""
+    sink.answer = lambda _got: (307, {"location": f"{sink.url}/elsewhere"}, b"")
+    send = request("send", sink.url + "/x", parameters={"body": "{% $execution.signal_urls.approval %}"})
+    job = harness.delivery(await harness.publish([HOOK, send, WAIT], "hook>send", "send>w"))
+    state = await harness.execute(job)
+    assert state.error is not None
+    assert (state.error["code"], [one.path for one in sink.received]) == ("http_3xx", ["/x"])
+    assert "because the request has [signal_url:approval] in it" in state.error["message"]
+
+
 @pytest.mark.parametrize(
     ("node", "message"),
     [

@@ -16,7 +16,7 @@ from shared.nodes import outbound
 from shared.nodes.node_kinds import Completed, EffectContext, EffectPermissions, NodeError
 from shared.nodes.registry import node_type
 from shared.platform.turns import LARGE_BYTES, ComputeTurns, Result
-from tests.integration.engine.sink import Sink, as_json
+from tests.integration.engine.sink import Received, Sink, as_json
 
 TENANT = "0192aaaa-0000-7000-8000-000000000001"
 OTHER = "0192aaaa-0000-7000-8000-000000000002"
@@ -37,11 +37,12 @@ async def send(
     tenant_id: str = TENANT,
     user: str = "",
     turns: ComputeTurns | None = None,
+    also: Sink | None = None,
     **parameters: Any,
 ) -> Completed:
     """One request to the sink."""
     type_ = node_type("http_request")
-    permissions = EffectPermissions((f"{tenant_id}=127.0.0.1:{sink.port}",))
+    permissions = EffectPermissions(tuple(f"{tenant_id}=127.0.0.1:{server.port}" for server in (sink, also or sink)))
     effect = EffectContext(tenant_id, "the-key", timeout_seconds, time.time, permissions, turns=turns or ComputeTurns())
     url = sink.url.replace("//", f"//{user}") + path
     return await type_.kind.perform(type_.parse({"url": url, **parameters}), effect)
@@ -270,6 +271,62 @@ async def test_redirect_to_a_private_address_is_refused(sink: Sink, location: st
     """Each hop is judged like the first."""
     sink.answer = lambda _request: (302, {"location": location}, b"")
     assert (await refused(sink)).code == "outbound_refused"
+
+
+SIGNAL_URL = f"https://api.test/signals/{'A' * 86}.approval"
+API_KEY = f"wk_{'0' * 32}_{'a' * 43}"
+
+
+async def redirected(sink: Sink, **parameters: Any) -> Received:
+    """What another origin gets of a request that was redirected to it, with 307."""
+    async with Sink() as other:
+        sink.answer = lambda _request: (307, {"location": f"{other.url}/there"}, b"")
+        await send(sink, also=other, **parameters)
+        (got,) = other.received
+        return got
+
+
+async def test_no_credential_crosses_to_another_origin(sink: Sink) -> None:
+    """Whatever the header is called: only those that say what is sent and wanted go on, with the body."""
+    headers = {"X-Api-Key": "k", "Authorization": "Bearer k", "Cookie": "k=1", "X-Auth": "k", "Accept": "text/plain"}
+    got = await redirected(sink, method="POST", headers=headers, body={"n": 1}, user="user:password@")
+    assert set(got.headers) <= {
+        *("accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent"),
+        "idempotency-key",
+    }
+    assert (got.body, got.headers["accept"], got.key) == (b'{"n":1}', "text/plain", "the-key")
+
+
+@pytest.mark.parametrize("credential", [SIGNAL_URL, API_KEY, SIGNAL_URL.replace("/", "%2F")])
+@pytest.mark.parametrize("body_type", ["json", "form", "text"])
+async def test_no_credential_in_a_body_crosses_to_another_origin(sink: Sink, credential: str, body_type: str) -> None:
+    """A signal's URL or an API key that the workflow was given as data stays at the first origin."""
+    body = credential if body_type == "text" else {"callback": credential}
+    async with Sink() as other:
+        sink.answer = lambda _request: (308, {"location": other.url}, b"")
+        with pytest.raises(NodeError) as refused:
+            await send(sink, also=other, method="POST", body=body, body_type=body_type)
+        assert (refused.value.code, other.received) == ("outbound_refused", [])
+    assert other.url in str(refused.value)
+    assert credential not in str(refused.value)
+
+
+async def test_body_that_is_not_sent_on_may_hold_a_credential(sink: Sink) -> None:
+    """After 303 the request is a GET, without it."""
+    async with Sink() as other:
+        sink.answer = lambda _request: (303, {"location": other.url}, b"")
+        await send(sink, also=other, method="POST", body={"callback": SIGNAL_URL})
+        (got,) = other.received
+        assert (got.method, got.body) == ("GET", b"")
+
+
+async def test_headers_stay_within_the_origin(sink: Sink) -> None:
+    """They were meant for this server."""
+    sink.answer = lambda request: (307, {"location": "/b"}, b"") if request.path == "/" else (200, {}, b"{}")
+    await send(sink, headers={"X-Api-Key": "k", "Authorization": "Bearer k"})
+    assert [(got.headers["x-api-key"], got.headers["authorization"]) for got in sink.received] == [
+        ("k", "Bearer k")
+    ] * 2
 
 
 async def test_endless_redirect_ends(sink: Sink) -> None:
