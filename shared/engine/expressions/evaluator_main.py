@@ -20,7 +20,6 @@ import contextlib
 import gc
 import json
 import mmap
-import resource
 import socket
 import struct
 import sys
@@ -29,6 +28,7 @@ from pathlib import Path
 
 from shared.domain.expressions.templates import Template, TemplateError, compile_template, fill, reads
 from shared.domain.json.values import MAX_DEPTH, deeper_than
+from shared.engine.expressions.confinement import confine_this_process, keep_only
 from shared.json_types import JsonObject
 
 # Before each frame: how many bytes it has, and its number.
@@ -36,9 +36,6 @@ HEADER = struct.Struct("<IQ")
 PROGRESS = struct.Struct("<Q")
 # What the limits of `shared/domain/expressions/expressions.py` need at their deepest.
 STACK_BYTES = 256 * 1024 * 1024
-# Private memory that may be reserved: the library's allocator alone takes 1 GiB ahead. Memory that is really in use is
-# bounded by the parent, which watches this process.
-MEMORY_BYTES = 4 * 1024 * 1024 * 1024
 # Of a node's parameters when they are filled in, as JSON.
 MAX_ANSWER_BYTES = 1_048_576
 # A template may be as deep as a body, and so may a value that is filled into it.
@@ -156,8 +153,7 @@ def main(arguments: list[str]) -> None:
     """Serves the socket and the shared memory whose file descriptors are given."""
     connection = socket.socket(fileno=int(arguments[0]))
     progress = mmap.mmap(int(arguments[1]), PROGRESS.size)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    keep_only(connection.fileno())
     with contextlib.suppress(OSError):
         # Where memory runs out, the kernel kills this process first, and not the parent, which holds the runs.
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -172,6 +168,8 @@ def main(arguments: list[str]) -> None:
 
 
 def _serve_quietly(connection: socket.socket, evaluator: Evaluator) -> None:
+    # All that is needed is imported and open, and this thread is the last one.
+    confine_this_process()
     # The parent may die at any time.
     with contextlib.suppress(ConnectionError):
         serve(connection, evaluator)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from shared.domain.expressions.expressions import TIMEOUT_SECONDS
+from shared.engine.expressions.confinement import hide_this_process
 from shared.engine.expressions.evaluator_main import HEADER, PROGRESS
 
 # The library stops an expression after its own timeout; the child is killed for one that it cannot stop.
@@ -73,7 +74,8 @@ class EvaluatorProcess(asyncio.Protocol):
     @classmethod
     async def start(cls, owner: Owner, max_resident_bytes: int = MAX_RESIDENT_BYTES) -> EvaluatorProcess:
         """A new child, connected, which may have so much resident memory. Its environment is empty: expressions are
-        untrusted, and the parent's environment holds secrets."""
+        untrusted, and the parent's environment holds secrets; this process hides its own from then on."""
+        hide_this_process()
         # Whatever was made so far is undone if a later step fails, or this task is cancelled.
         with ExitStack() as unless_started:
             ours, theirs = socket.socketpair()
