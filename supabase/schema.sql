@@ -417,6 +417,9 @@ CREATE TABLE public.secrets (
     stream_version integer NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    -- A list of texts; null where the secret was set before there were bindings. Adding it rewrites no row.
+    allowed_hosts jsonb,
+    CONSTRAINT secrets_allowed_hosts_check CHECK ((jsonb_typeof(allowed_hosts) = 'array'::text)),
     CONSTRAINT secrets_name_check CHECK ((name ~ '^[A-Za-z_][A-Za-z0-9_]{0,99}$'::text)),
     CONSTRAINT secrets_status_check CHECK ((status = ANY (ARRAY['active'::text, 'deleted'::text])))
 );
@@ -438,7 +441,7 @@ ALTER TABLE public.secrets ENABLE ROW LEVEL SECURITY;
 CREATE POLICY secrets_of_tenant ON public.secrets FOR SELECT TO authenticated USING ((tenant_id = (((( SELECT auth.jwt() AS jwt) -> 'app_metadata'::text) ->> 'tenant_id'::text))::uuid));
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.secrets TO service_role;
-GRANT SELECT (id, tenant_id, name, status, stream_version, created_at, updated_at) ON TABLE public.secrets TO authenticated;
+GRANT SELECT (id, tenant_id, name, status, stream_version, created_at, updated_at, allowed_hosts) ON TABLE public.secrets TO authenticated;
 
 -- functions: writing facts, and the rows that follow from them --------------------------------------------------------
 
@@ -591,8 +594,10 @@ REVOKE ALL ON FUNCTION public.append_events(argument jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.append_events(argument jsonb) TO service_role;
 
 -- argument: that of append_events, with `secrets`, the rows that follow from the events, and their values.
+-- returns: what append_events returns.
 -- Of its own, so that the one way to write stays as it is for all that is written often. A value that does not come with
--- its row, as when rows are rebuilt from events, is kept; a deleted secret's is not.
+-- its row, as when rows are rebuilt from events, is kept; a deleted secret's is not. A binding is kept likewise: older
+-- functions, which know of none, must not take it away.
 CREATE FUNCTION public.append_secrets(argument jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -600,14 +605,17 @@ CREATE FUNCTION public.append_secrets(argument jsonb) RETURNS jsonb
 declare
   answer jsonb := public.append_events(argument - 'secrets');
 begin
-  insert into public.secrets (id, tenant_id, name, value, status, stream_version, created_at, updated_at)
-  select r.id, r.tenant_id, r.name, r.value, r.status, r.stream_version, r.created_at, r.updated_at
+  insert into public.secrets
+    (id, tenant_id, name, value, status, stream_version, created_at, updated_at, allowed_hosts)
+  select r.id, r.tenant_id, r.name, r.value, r.status, r.stream_version, r.created_at, r.updated_at, r.allowed_hosts
   from jsonb_populate_recordset(null::public.secrets, argument -> 'secrets') as r
   join jsonb_to_recordset(answer -> 'results') as o(stream_id uuid, status text)
     on o.stream_id = r.id and o.status = 'appended'
   order by r.id
   on conflict (id) do update set
     value = case excluded.status when 'deleted' then null else coalesce(excluded.value, secrets.value) end,
+    allowed_hosts = case excluded.status when 'deleted' then null
+      else coalesce(excluded.allowed_hosts, secrets.allowed_hosts) end,
     status = excluded.status, stream_version = excluded.stream_version, created_at = excluded.created_at,
     updated_at = excluded.updated_at;
   return answer;

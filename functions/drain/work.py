@@ -29,6 +29,7 @@ from shared.observability import emit
 from shared.platform.deadline import within
 
 if TYPE_CHECKING:
+    from shared.domain.secret_hosts import BoundSecret
     from shared.engine.run.secret_reader import SecretReader
 
 logger = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ async def _signal_url(tenant_id: str, execution_id: str, name: str) -> str:
     return await signal_url(tenant_id, execution_id, name)
 
 
-async def _secrets(tenant_id: str, names: Sequence[str]) -> Mapping[str, str]:
+async def _secrets(tenant_id: str, names: Sequence[str]) -> Mapping[str, BoundSecret]:
     return await secret_reader()(tenant_id, names)
 
 

@@ -65,7 +65,7 @@ async def make(parts: Services) -> None:
     await _delivery(parts)
     await publish_workflow(parts, ACTOR, WORKFLOW)
     await execute_workflow(parts, ACTOR, WORKFLOW, ExecuteWorkflow(input={"ref": "refs/heads/main"}), RUN_KEY)
-    await set_secret(parts, ACTOR, "shop_token", SetSecret(value=SECRET))
+    await set_secret(parts, ACTOR, "shop_token", SetSecret(value=SECRET, allowed_hosts=["api.example.com"]))
     await parts.close()
 
 

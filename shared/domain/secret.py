@@ -11,7 +11,11 @@ from shared.json_types import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret after its events. `status` is `active` or `deleted`; a deleted one can be set again."""
+    """A secret after its events. `status` is `active` or `deleted`; a deleted one can be set again.
+
+    `allowed_hosts` are the hosts that it may be sent to (`shared/domain/secret_hosts.py`); `None` where it was set
+    before there were such lists.
+    """
 
     id: str
     tenant_id: str
@@ -20,6 +24,7 @@ class Secret:
     stream_version: int
     created_at: str
     updated_at: str
+    allowed_hosts: list[str] | None = None
 
 
 def apply(secret: Secret | None, fact: SecretFact, tenant_id: str, secret_id: str, happened_at: str) -> Secret:
@@ -29,10 +34,14 @@ def apply(secret: Secret | None, fact: SecretFact, tenant_id: str, secret_id: st
         version = secret.stream_version + 1 if secret is not None else 1
         is_known = secret is not None and secret.status == "active"
         created_at = secret.created_at if secret is not None and is_known else happened_at
-        return Secret(secret_id, tenant_id, fact.name, "active", version, created_at, happened_at)
+        hosts = fact.allowed_hosts
+        if hosts is None and secret is not None and is_known:
+            hosts = secret.allowed_hosts
+        return Secret(secret_id, tenant_id, fact.name, "active", version, created_at, happened_at, hosts)
     if secret is None:
         raise ValueError(f"The stream of secret {secret_id} does not begin with SecretSet.")
-    return replace(secret, status="deleted", stream_version=secret.stream_version + 1, updated_at=happened_at)
+    version = secret.stream_version + 1
+    return replace(secret, status="deleted", stream_version=version, updated_at=happened_at, allowed_hosts=None)
 
 
 def row(secret: Secret) -> JsonObject:

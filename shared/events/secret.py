@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SecretSet:
-    """The secret of this name was set, for the first time or again."""
+    """The secret of this name was set, for the first time or again.
+
+    It may be sent to `allowed_hosts`; `None` leaves a binding as it was, and a secret that had none without one.
+    """
 
     name: str
+    allowed_hosts: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,15 @@ has only the permissions that `template.yaml` is configured with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from shared.domain.glob import fits
+from shared.domain.secret_hosts import Destination
 from shared.json_types import JsonObject
-from shared.nodes.node_kinds import EffectContext, NodeError
+from shared.nodes.node_kinds import EffectContext, NodeError, Parameters
 
 Arn = Annotated[str, Field(max_length=2_048, pattern=r"^arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]+:\d{12}:.+$")]
 
@@ -40,6 +41,12 @@ async def aws_call(effect: EffectContext, resource: str, service: str, operation
         return await call(effect.tenant_id, service, operation, effect.timeout_seconds, region, **arguments)
     except AwsCallError as error:
         raise NodeError(error.code, error.message, error.details) from error
+
+
+def aws_destination(service: str) -> Callable[[Parameters], Destination]:
+    """The destination of a node that calls this service: for secrets' bindings, its host without a region."""
+    destination = Destination(f"{service}.amazonaws.com", 443, True)
+    return lambda _parameters: destination
 
 
 def response_field(response: object, name: str) -> Any:

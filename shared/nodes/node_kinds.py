@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar, assert_never
 from pydantic import BaseModel, ConfigDict
 
 from shared.domain.execution.run_error import run_error
+from shared.domain.secret_hosts import BoundSecret, Destination
 from shared.domain.workflow.graph import Graph
 from shared.json_types import JsonMapping, JsonObject
 from shared.platform.turns import ComputeTurns
@@ -77,7 +78,7 @@ class NodeInputs:
     size_bytes: int = 0
 
 
-async def no_secrets(_tenant_id: str, names: Sequence[str]) -> Mapping[str, str]:
+async def no_secrets(_tenant_id: str, names: Sequence[str]) -> Mapping[str, BoundSecret]:
     """Stands in where there is no secret store: it raises `NodeError`."""
     raise NodeError("secret_missing", f"There is no secret named {names[0]!r}.")
 
@@ -95,7 +96,7 @@ class EffectPermissions:
 
     outbound: tuple[str, ...] = ()
     aws: tuple[str, ...] = ()
-    secrets: Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]] = no_secrets
+    secrets: Callable[[str, Sequence[str]], Awaitable[Mapping[str, BoundSecret]]] = no_secrets
     signal_url: Callable[[str, str, str], Awaitable[str]] = no_signal_urls
 
 
@@ -188,11 +189,13 @@ class Pure(Generic[P]):
 class Effect(Generic[P]):
     """Changes or asks the world outside, so its result is recorded and never derived.
 
-    `perform` raises `NodeError` for an attempt that fails. `secrets` returns the names of secrets that the parameters,
-    as drawn, ask for besides those in expressions.
+    `perform` raises `NodeError` for an attempt that fails. `destination` returns where it sends its request, which
+    secrets must allow. `secrets` returns the names of secrets that the parameters, as drawn, ask for besides those in
+    expressions.
     """
 
     perform: Callable[[P, EffectContext], Awaitable[Completed]]
+    destination: Callable[[P], Destination]
     secrets: Callable[[JsonObject], Sequence[str]] = no_secret_names
 
 

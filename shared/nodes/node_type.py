@@ -47,7 +47,8 @@ class NodeType(Generic[P]):
     `handles` returns the handles that a node with these parameters, as drawn, can choose. `complete` gives resolved
     parameters a value where a condition is undefined. `needs` are parameters that must be given although an expression
     may make them undefined; `literal` names those, at any depth, that must be known when the graph is published;
-    `verbatim` those that are no templates. `output_bytes` returns how large an output may be, as JSON.
+    `verbatim` those that are no templates, `urls` those that are URLs. `output_bytes` returns how large an output may
+    be, as JSON.
     """
 
     name: str
@@ -59,6 +60,7 @@ class NodeType(Generic[P]):
     needs: tuple[str, ...] = ()
     literal: frozenset[str] = frozenset()
     verbatim: frozenset[str] = frozenset()
+    urls: frozenset[str] = frozenset()
     output_bytes: Callable[[P], int] = field(default=lambda _parameters: MAX_OUTPUT_BYTES)
 
     @property

@@ -1,14 +1,18 @@
-"""Where a node's parameters may refer to secrets."""
+"""Where a node's parameters may refer to secrets, and which hosts a delivery chooses for them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from shared.domain.expressions.expressions import ExpressionError, Source, split
-from shared.domain.expressions.secret_references import secret_named
+from shared.domain.expressions.secret_references import references, secret_named
+from shared.domain.expressions.url_places import drawn_host
 from shared.domain.json.values import pointer_of
 from shared.errors import Problem
+from shared.json_types import JsonObject
+from shared.nodes.node_kinds import Effect, Map
 from shared.nodes.node_type import AnyNodeType
+from shared.nodes.registry import node_type
 
 
 def secret_problems(type_: AnyNodeType, parameters: object, pointer: str) -> Iterator[Problem]:
@@ -47,3 +51,23 @@ def _texts(
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _texts(item, (*path, index), True)
+
+
+def drawn_destinations(nodes: Iterable[JsonObject], pointer: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(pointer, secrets' names) for each URL whose host an expression chooses, in a node with secrets; those of maps'
+    bodies included. The graph is a valid one."""
+    for index, node in enumerate(nodes):
+        parameters, where = node.get("parameters") or {}, f"{pointer}/{index}/parameters"
+        type_ = node_type(node["type"])
+        if isinstance(type_.kind, Map) and isinstance(parameters.get("body"), dict):
+            yield from drawn_destinations(parameters["body"].get("nodes") or (), f"{where}/body/nodes")
+        if not isinstance(type_.kind, Effect) or not type_.urls:
+            continue
+        names = [name for reference in references(parameters) for name in reference.names]
+        names = list(dict.fromkeys((*names, *type_.kind.secrets(parameters))))
+        for name in sorted(type_.urls) if names else ():
+            text = parameters.get(name)
+            drawn = drawn_host(split(text)) if isinstance(text, str) else ()
+            # A secret that is the URL, or has the host in it, was not chosen by a delivery.
+            if any(secret_named(source.text) is None for source in drawn):
+                yield where + pointer_of(name), tuple(names)

@@ -107,6 +107,7 @@ class SecretRow(TypedDict):
     stream_version: int
     created_at: str
     updated_at: str
+    allowed_hosts: list[str] | None
 
 
 class ScheduleRow(TypedDict):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from shared.domain.secret_hosts import BoundSecret, is_bound
 from shared.repositories.database import Database
 from shared.repositories.rows import Keyset, in_service_form, page
 
 if TYPE_CHECKING:
     from shared.repositories.row_types import SecretRow
 
-COLUMNS = "id,tenant_id,name,status,stream_version,created_at,updated_at"
+COLUMNS = "id,tenant_id,name,status,stream_version,created_at,updated_at,allowed_hosts"
 
 
 class SecretRepository:
@@ -45,11 +46,24 @@ class SecretRepository:
             )
         )
 
-    async def values(self, tenant_id: str, names: Sequence[str]) -> dict[str, str]:
-        """The encrypted values by name; unknown names are left out."""
+    async def values(self, tenant_id: str, names: Sequence[str]) -> dict[str, BoundSecret]:
+        """The encrypted values and their bindings by name; unknown names are left out."""
         rows = await self._database.select(
             "secrets",
-            "name,value",
+            "name,value,allowed_hosts",
             lambda query: query.eq("tenant_id", tenant_id).eq("status", "active").in_("name", names),
         )
-        return {row["name"]: row["value"] for row in rows}
+        return {row["name"]: BoundSecret(row["value"], _hosts(row["allowed_hosts"])) for row in rows}
+
+    async def bound(self, tenant_id: str, names: Sequence[str]) -> set[str]:
+        """Those of the names whose secret may be sent to some hosts only."""
+        rows = await self._database.select(
+            "secrets",
+            "name,allowed_hosts",
+            lambda query: query.eq("tenant_id", tenant_id).eq("status", "active").in_("name", names),
+        )
+        return {row["name"] for row in rows if is_bound(row["allowed_hosts"])}
+
+
+def _hosts(entries: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if entries is None else tuple(entries)

@@ -54,7 +54,8 @@ def things(owner: httpx.Client) -> dict[str, str]:
     body = {"name": "hook", "workflow_id": workflow, "provider": "github", "secret": "s3cret"}
     webhook = owner.post("/api/webhooks", json=body).json()
     api_key = owner.post("/api/api-keys", json={"name": "key", "role": "viewer"}).json()["id"]
-    assert owner.put("/api/secrets/approval", json={"value": "the first tenant's"}).status_code == 200
+    secret = {"value": "the first tenant's", "allowed_hosts": ["*"]}
+    assert owner.put("/api/secrets/approval", json=secret).status_code == 200
     delivered = deliver(owner, webhook["id"], "s3cret")
     wait_for(lambda: owner.get(f"/api/webhooks/{webhook['id']}/deliveries").json()["items"])
     return {

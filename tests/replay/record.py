@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, server() as port, LocalStack(Path(folder), durable=False) as stack:
         headers = {"authorization": f"Bearer {stack.api_key}"}
         with httpx.Client(base_url=stack.api_url, headers=headers, trust_env=False, timeout=40) as client:
-            assert client.put("/api/secrets/token", json={"value": "s3cret"}).is_success
+            assert client.put("/api/secrets/token", json={"value": "s3cret", "allowed_hosts": ["*"]}).is_success
             known = {"{port}": str(port), "{child}": _publish(client, CHILD)}
             known["{broken_child}"] = _publish(client, json.loads(_filled(json.dumps(BROKEN_CHILD), known)))
             for name, story in missing.items():

@@ -25,7 +25,11 @@ async def graph_problems(
     graph, problems = parse_graph(nodes, edges)
     if graph is None:
         return problems
-    return validate_graph(graph) or await _reference_problems(services, tenant_id, nodes, settings or {})
+    return (
+        validate_graph(graph)
+        or await _reference_problems(services, tenant_id, nodes, settings or {})
+        or await _destination_problems(services, tenant_id, nodes)
+    )
 
 
 async def refuse_invalid(
@@ -57,6 +61,27 @@ async def _reference_problems(
         Problem(pointer, f"There is no workflow {workflow_id}.", suggestion)
         for pointer, workflow_id in named
         if workflow_id not in known
+    ]
+
+
+async def _destination_problems(services: Services, tenant_id: str, nodes: list[JsonObject]) -> list[Problem]:
+    """A problem for each URL whose host comes from an expression, in a node with a secret that may go to every host:
+    then whoever has a say in the expression chooses who gets the secret."""
+    from shared.nodes.secret_rules import drawn_destinations  # imports node types
+
+    drawn = list(drawn_destinations(nodes, "/nodes"))
+    if not drawn:
+        return []
+    bound = await services.secrets.bound(tenant_id, sorted({name for _, names in drawn for name in names}))
+    return [
+        Problem(
+            pointer,
+            f"An expression chooses the host that gets the secret {name!r}, which is not bound to hosts.",
+            f"Write the host out, with a / behind it, or set allowed_hosts: PUT /api/secrets/{name}.",
+        )
+        for pointer, names in drawn
+        for name in names
+        if name not in bound
     ]
 
 

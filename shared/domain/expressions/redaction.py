@@ -59,7 +59,7 @@ def redacted(value: object, secrets: Mapping[str, str]) -> Any:
 
     Other text that begins as a secret does, for `PREFIX_CHARACTERS` and more, is replaced as well.
     """
-    forms = {form for stands, secret in secrets.items() if secret for form in _forms(stands, secret)}
+    forms = {form for stands, secret in secrets.items() for form in _forms(stands, secret) if form.needle}
     if not forms:
         return value
     # Numbers of so many digits may be a secret's beginning, or have it in them.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from shared.domain.secret import secret_context
+from shared.domain.secret_hosts import BoundSecret
 from shared.errors import SecretUnreadableError
 from shared.nodes.node_kinds import NodeError
 from shared.repositories.secrets import SecretRepository
@@ -21,10 +22,10 @@ class SecretReader:
     def __init__(self, secrets: SecretRepository) -> None:
         """Values that are not remembered are read from `secrets`."""
         self._secrets = secrets
-        self._remembered: dict[tuple[str, str], tuple[float, str]] = {}
+        self._remembered: dict[tuple[str, str], tuple[float, BoundSecret]] = {}
 
-    async def __call__(self, tenant_id: str, names: Sequence[str]) -> dict[str, str]:
-        """The values by name; one that is missing or cannot be read raises `NodeError`.
+    async def __call__(self, tenant_id: str, names: Sequence[str]) -> dict[str, BoundSecret]:
+        """The secrets by name; one that is missing or cannot be read raises `NodeError`.
 
         Raises `StorageUnavailableError` while the store is out of reach: the run is then tried again.
         """
@@ -39,15 +40,16 @@ class SecretReader:
             values |= await self._read(tenant_id, missing, now)
         return values
 
-    async def _read(self, tenant_id: str, names: Sequence[str], now: float) -> dict[str, str]:
+    async def _read(self, tenant_id: str, names: Sequence[str], now: float) -> dict[str, BoundSecret]:
         from shared.aws.secrets import decrypt  # brings `cryptography`
 
-        stored, values = await self._secrets.values(tenant_id, names), dict[str, str]()
+        stored, values = await self._secrets.values(tenant_id, names), dict[str, BoundSecret]()
         for name in names:
             if name not in stored:
                 raise NodeError("secret_missing", f"There is no secret named {name!r}.")
             try:
-                values[name] = await decrypt(stored[name], secret_context(tenant_id, name))
+                value = await decrypt(stored[name].value, secret_context(tenant_id, name))
+                values[name] = BoundSecret(value, stored[name].allowed_hosts)
             except SecretUnreadableError as error:
                 raise NodeError("secret_unreadable", f"The secret {name!r} cannot be read: set it again.") from error
         # Emptied as a whole: eviction one by one would need an order, and refilling is cheap.

@@ -6,9 +6,11 @@ from shared.http.views.common import Time, View
 
 
 class SecretView(View):
-    """A secret, without its value."""
+    """A secret, without its value. `allowed_hosts` are the hosts that it may be sent to; `null` where it was set before
+    there were such lists, and may be sent to every host until it has one."""
 
     name: str
+    allowed_hosts: list[str] | None
     created_at: Time
     updated_at: Time
 

@@ -19,6 +19,7 @@ import httpx
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from shared.domain.expressions.secret_references import NAME_PATTERN
+from shared.domain.secret_hosts import Destination
 from shared.json_types import JsonObject
 from shared.nodes.guarded_transport import OutboundRefusedError
 from shared.nodes.http_response import Received, completed, received
@@ -179,6 +180,13 @@ def _credentials(auth: Auth, secret: str) -> dict[str, str]:
     return {name: value}
 
 
+def _destination(parameters: HttpRequest) -> Destination:
+    url = httpx.URL(parameters.url)
+    usual = {"http": 80, "https": 443}[url.scheme]
+    # `raw_host` is what is connected to: with a name's letters in their ASCII form.
+    return Destination(url.raw_host.decode("ascii").lower(), url.port or usual, url.port in (None, usual))
+
+
 def _auth_secret(parameters: JsonObject) -> tuple[str, ...]:
     auth = parameters.get("auth")
     name = auth.get("secret") if isinstance(auth, dict) else None
@@ -215,8 +223,9 @@ NODE = NodeType(
     "http_request",
     "HTTP request",
     HttpRequest,
-    Effect(_perform, _auth_secret),
+    Effect(_perform, _destination, _auth_secret),
     handles=out_or_error,
     output_bytes=_output_bytes,
     literal=frozenset({"secret"}),
+    urls=frozenset({"url"}),
 )

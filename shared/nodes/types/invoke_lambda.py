@@ -13,7 +13,7 @@ from typing import Literal
 
 from shared.domain.json.body_parsing import read_json
 from shared.errors import InvalidRequestError
-from shared.nodes.aws_effect import Arn, aws_call, response_field, without_none
+from shared.nodes.aws_effect import Arn, aws_call, aws_destination, response_field, without_none
 from shared.nodes.node_kinds import Completed, Effect, EffectContext, NodeError, Parameters
 from shared.nodes.node_type import NodeType, out_or_error
 
@@ -69,6 +69,6 @@ NODE = NodeType(
     "invoke_lambda",
     "Invoke a Lambda function",
     InvokeLambda,
-    Effect(_perform),
+    Effect(_perform, aws_destination("lambda")),
     handles=out_or_error,
 )

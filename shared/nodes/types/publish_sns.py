@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.nodes.aws_effect import Arn, aws_call, without_none
+from shared.nodes.aws_effect import Arn, aws_call, aws_destination, without_none
 from shared.nodes.aws_messages import Attributes, GroupId, message_arguments, message_text, sent
 from shared.nodes.node_kinds import Completed, Effect, EffectContext, Parameters
 from shared.nodes.node_type import NodeType, out_or_error
@@ -48,7 +48,7 @@ NODE = NodeType(
     "publish_sns",
     "Publish to SNS",
     PublishSns,
-    Effect(_perform),
+    Effect(_perform, aws_destination("sns")),
     handles=out_or_error,
     needs=("message",),
 )

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from shared.json_types import JsonObject
-from shared.nodes.aws_effect import Arn, aws_call, response_field
+from shared.nodes.aws_effect import Arn, aws_call, aws_destination, response_field
 from shared.nodes.node_kinds import Completed, Effect, EffectContext, NodeError, Parameters
 from shared.nodes.node_type import NodeType, out_or_error
 
@@ -51,4 +51,6 @@ async def _perform(parameters: PutEvent, effect: EffectContext) -> Completed:
     return Completed({"event_id": outcome["EventId"]})
 
 
-NODE = NodeType("put_event", "Put an event", PutEvent, Effect(_perform), handles=out_or_error)
+NODE = NodeType(
+    "put_event", "Put an event", PutEvent, Effect(_perform, aws_destination("events")), handles=out_or_error
+)

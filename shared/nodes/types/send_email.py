@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from shared.nodes.aws_effect import aws_call, response_field, without_none
+from shared.nodes.aws_effect import aws_call, aws_destination, response_field, without_none
 from shared.nodes.node_kinds import Completed, Effect, EffectContext, Parameters
 from shared.nodes.node_type import NodeType, out_or_error
 
@@ -108,4 +108,6 @@ def _text(text: Text | None) -> dict[str, str] | None:
     return None if text is None else {"Data": text.data, "Charset": "UTF-8"}
 
 
-NODE = NodeType("send_email", "Send an e-mail", SendEmail, Effect(_perform), handles=out_or_error)
+NODE = NodeType(
+    "send_email", "Send an e-mail", SendEmail, Effect(_perform, aws_destination("email")), handles=out_or_error
+)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.nodes.aws_effect import aws_call, without_none
+from shared.nodes.aws_effect import aws_call, aws_destination, without_none
 from shared.nodes.aws_messages import Attributes, GroupId, message_arguments, message_text, sent
 from shared.nodes.node_kinds import Completed, Effect, EffectContext, Parameters
 from shared.nodes.node_type import NodeType, out_or_error
@@ -49,7 +49,7 @@ NODE = NodeType(
     "send_sqs_message",
     "Send an SQS message",
     SendSqsMessage,
-    Effect(_perform),
+    Effect(_perform, aws_destination("sqs")),
     handles=out_or_error,
     needs=("message_body",),
 )

@@ -12,10 +12,13 @@ import pytest
 
 from shared.aws import secrets as keys
 from shared.commands.executions.replay_execution import ReplayExecution
+from shared.commands.secrets.changes import append
 from shared.commands.secrets.delete_secret import delete_secret
 from shared.commands.secrets.set_secret import SetSecret, set_secret
+from shared.domain.secret import secret_context
 from shared.engine.verify.dry_run import dry_run
 from shared.errors import InvalidGraphError
+from shared.events.secret import SecretSet
 from shared.json_types import JsonObject
 from shared.settings import settings
 from tests.integration.engine.harness import HOOK, EngineHarness, request, transform
@@ -27,12 +30,21 @@ PLAIN = "plain-s3cret"
 
 
 @pytest.fixture(autouse=True)
-async def _secrets(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def _secrets(harness: EngineHarness, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRETS_KEY", base64.b64encode(bytes(32)).decode())
     settings.cache_clear()
     keys.forget_keys()
     for name, value in {"token": PLAIN, "other": VALUE}.items():
-        await set_secret(harness.services, harness.actor, name, SetSecret(value=value))
+        await bind(harness, name, [f"127.0.0.1:{sink.port}"], value)
+
+
+async def bind(harness: EngineHarness, name: str, hosts: list[str] | None, value: str = PLAIN) -> None:
+    """Sets a secret that may be sent to these hosts; without, one from before there were bindings."""
+    if hosts is not None:
+        await set_secret(harness.services, harness.actor, name, SetSecret(value=value, allowed_hosts=hosts))
+        return
+    sealed = await keys.encrypt(value, secret_context(harness.tenant_id, name))
+    await append(harness.services, harness.actor, name, None, SecretSet(name), sealed)
 
 
 def echo(sink: Sink) -> None:
@@ -153,6 +165,89 @@ async def test_auth_is_sent_from_its_secret(
     assert PLAIN not in text
     assert sent.removeprefix("Basic ") not in text
     assert base64.b64encode(VALUE.encode())[:-4].decode() not in text
+
+
+@pytest.mark.parametrize(
+    ("auth", "headers"), [({"type": "bearer", "secret": "bound"}, {}), (None, {"x-token": "{% $secrets.bound %}"})]
+)
+async def test_secret_goes_to_its_hosts_alone(
+    harness: EngineHarness, sink: Sink, auth: JsonObject | None, headers: JsonObject
+) -> None:
+    """Wherever it stands in the request; the error says which secret, which host, and how to mend it."""
+    await bind(harness, "bound", ["api.vendor.example", "127.0.0.1"])
+    state = await harness.state(await run(harness, sink, auth=auth, headers=headers))
+    assert state.error is not None
+    assert (state.error["code"], sink.received) == ("secret_refused", [])
+    for word in ("'bound'", f"127.0.0.1:{sink.port}", "api.vendor.example", "PUT /api/secrets/bound"):
+        assert word in state.error["message"]
+    await set_secret(harness.services, harness.actor, "bound", SetSecret(allowed_hosts=[f"127.0.0.1:{sink.port}"]))
+    harness.engine = harness.new_engine()  # the old binding is in the first one's cache for ten seconds
+    assert (await harness.state(await run(harness, sink, auth=auth, headers=headers))).status == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "path", ["@127.0.0.1:{port}/x", ".evil.example/", ":1@127.0.0.1:{port}/", "\\@127.0.0.1:{port}/"]
+)
+async def test_delivery_does_not_choose_who_gets_a_secret(harness: EngineHarness, sink: Sink, path: str) -> None:
+    """Whatever it puts behind the host: what counts is the host of the URL as it is sent."""
+    await bind(harness, "vendor", ["api.vendor.example"])
+    url = "http://api.vendor.example{% $trigger.body.path %}"
+    node = request("send", url, parameters={"headers": {"x-token": "{% $secrets.vendor %}"}})
+    job = harness.delivery(
+        await harness.publish([HOOK, node], "hook>send"), {"path": path.replace("{port}", str(sink.port))}
+    )
+    state = await harness.execute(job)
+    assert state.error is not None
+    assert state.error["code"] in ("secret_refused", "invalid_parameters", "expression")
+    assert sink.received == []
+    assert PLAIN not in await told(harness, job)
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "is_published"),
+    [
+        ("http://api.example{% $trigger.body.path %}", None, False),
+        ("http://api.example{% $trigger.body.path %}", ["*"], False),
+        ("http://api.example{% $trigger.body.path %}", ["api.example"], True),
+        ("{% $trigger.body.url %}", None, False),
+        ("{% $trigger.body.base %}/x", ["a.example", "*"], False),
+        ("http://{% $trigger.body.shop %}.example.com/x", ["*.example.com"], True),
+        ("http://api.example/{% $trigger.body.path %}", None, True),
+        ("http://api.example?q={% $trigger.body.path %}", ["*"], True),
+    ],
+)
+async def test_host_from_an_expression_needs_a_bound_secret(
+    harness: EngineHarness, url: str, hosts: list[str] | None, is_published: bool
+) -> None:
+    """Otherwise it is refused when the workflow is published, also within a map."""
+    await bind(harness, "any", hosts)
+    node = request("t", url, parameters={"auth": {"type": "bearer", "secret": "any"}})
+    body = {"nodes": [node], "edges": []}
+    around: JsonObject = {"id": "m", "type": "map", "parameters": {"items": [1], "body": body}}
+    for nodes, edge, pointer in (
+        ([HOOK, node], "hook>t", f"{AT}/url"),
+        ([HOOK, around], "hook>m", f"{AT}/body/nodes/0/parameters/url"),
+    ):
+        if is_published:
+            await harness.publish(nodes, edge)
+            continue
+        with pytest.raises(InvalidGraphError) as refused:
+            await harness.publish(nodes, edge)
+        assert pointer in [one.pointer for one in refused.value.problems]
+
+
+async def test_host_that_is_a_secret_may_be_published(harness: EngineHarness) -> None:
+    """No delivery chooses it; it is checked like any other when the request is sent."""
+    await bind(harness, "any", None)
+    await harness.publish([HOOK, request("t", "{% $secrets.any %}")], "hook>t")
+    await harness.publish([HOOK, request("t", "https://{% $secrets.any %}/x")], "hook>t")
+
+
+async def test_secret_without_a_binding_goes_where_it_went(harness: EngineHarness, sink: Sink) -> None:
+    """It was set before there were any."""
+    await bind(harness, "old", None)
+    job = await run(harness, sink, auth={"type": "bearer", "secret": "old"})
+    assert (await harness.state(job)).status == "succeeded"
 
 
 async def test_request_with_secrets_follows_no_redirect(harness: EngineHarness, sink: Sink) -> None:

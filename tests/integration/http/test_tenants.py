@@ -81,7 +81,8 @@ def ids(owner: Client) -> dict[str, str]:
     execution = owner.request("POST", f"/api/workflows/{workflow}/execute", {"input": 1})
     assert execution.status == 202, execution.text
     api_key = owner.request("POST", "/api/api-keys", {"name": "key"}).json["id"]
-    assert owner.request("PUT", "/api/secrets/go", {"value": "the first tenant's"}).status == 200
+    secret = {"value": "the first tenant's", "allowed_hosts": ["*"]}
+    assert owner.request("PUT", "/api/secrets/go", secret).status == 200
     found = {
         "/api/secrets": "go",
         "/api/workflows": workflow,

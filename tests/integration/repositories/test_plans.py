@@ -143,6 +143,7 @@ READS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "ScheduleRepository.list": lambda schedules: schedules.list(world.LARGE_TENANT, world.an_id(3, 1)),
     "SecretRepository.count": lambda secrets: secrets.count(world.LARGE_TENANT),
     "SecretRepository.get": lambda secrets: secrets.get(world.LARGE_TENANT, "s1"),
+    "SecretRepository.bound": lambda secrets: secrets.bound(world.LARGE_TENANT, ["s1", "s2001"]),
     "SecretRepository.values": lambda secrets: secrets.values(world.LARGE_TENANT, ["s1", "s2001"]),
     "WebhookRepository.delivery": lambda webhooks: webhooks.delivery(
         world.LARGE_TENANT, world.an_id(5, 1), world.an_id(9, 1)
