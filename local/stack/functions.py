@@ -24,12 +24,14 @@ from local.stack.lambda_api import ASYNC_RETRY_SECONDS, AsyncInvocations, Lambda
 from local.stack.lambda_environment import LambdaEnvironment, Runtime
 from local.stack.process import ROOT
 from local.stack.schedule import run_schedules
-from local.stack.template import read_template
+from local.stack.template import Function, Template, read_template
 from local.stack.worker_process import WorkerProcess
 
 DEFAULT_CONCURRENCY = 4
 # Variables that the functions get besides the template's, as JSON: by environment, because some are secrets.
 ENVIRONMENT_VARIABLE = "LOCAL_FUNCTION_ENVIRONMENT"
+# Variables of the stack in the place of one of the template's, and for the same functions.
+_STANDS_FOR = {"SECRETS_KEY": "SECRETS_KEY_ARN"}
 
 
 class PortInUseError(RuntimeError):
@@ -65,7 +67,11 @@ class FunctionServer:
         start = WorkerProcess if runtime is None else partial(LambdaEnvironment, runtime=runtime)
         self.pools = {
             name: FunctionPool(
-                function, environment=overlay, log=logs / f"{name}.log", concurrency=concurrency, start=start
+                function,
+                environment=own_variables(function, self.template, overlay),
+                log=logs / f"{name}.log",
+                concurrency=concurrency,
+                start=start,
             )
             for name, function in self.template.functions.items()
         }
@@ -113,6 +119,13 @@ class FunctionServer:
             pool.close()
         for server, _ in self._servers:
             server.should_exit = True
+
+
+def own_variables(function: Function, template: Template, given: Mapping[str, str]) -> dict[str, str]:
+    """Of the variables `given`, those that this function has on AWS too: one that the template gives to some function
+    is only for those to which it gives it, so that one that lacks a key there lacks it here as well."""
+    others = {name for other in template.functions.values() for name in other.environment} - set(function.environment)
+    return {name: value for name, value in given.items() if _STANDS_FOR.get(name, name) not in others}
 
 
 class _Server(uvicorn.Server):

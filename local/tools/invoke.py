@@ -31,7 +31,7 @@ NO_SERVERS = (
     "`. .local/env && .venv/bin/python -m local.tools.sample_world`, and invoke it again."
 )
 GIVEN = (
-    *("SECRETS_KEY", "JWKS_URL", "DRAIN_CONCURRENCY", "MAX_DRAINS"),
+    *("JWKS_URL", "DRAIN_CONCURRENCY", "MAX_DRAINS"),
     *("DRAIN_LINGER_SECONDS", "LOCK_SECONDS", "LEASE_SECONDS"),
 )
 
@@ -66,7 +66,8 @@ def main(argv: list[str]) -> int:
 
 def environment(function: Function) -> dict[str, str]:
     """The shell's variables for the function's servers, which override the template's."""
-    names = [name for name in os.environ if name in function.environment or name in GIVEN or name.startswith("AWS_")]
+    own = set(function.environment) | ({"SECRETS_KEY"} if "SECRETS_KEY_ARN" in function.environment else set())
+    names = [name for name in os.environ if name in own or name in GIVEN or name.startswith("AWS_")]
     return {**DEFAULTS, **{name: os.environ[name] for name in names}}
 
 

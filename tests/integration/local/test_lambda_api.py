@@ -14,8 +14,10 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from local.stack.functions import own_variables
 from local.stack.process import is_alive
-from tests.integration.local.sample_functions import RunningSample, running_sample, wait_until
+from local.stack.template import read_template
+from tests.integration.local.sample_functions import RunningSample, running_sample, wait_until, write_sample
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,16 @@ def test_asynchronous_invocation_ends_with_success(client: Any, tmp_path: Path) 
     assert len(path.read_text().split()) == 2
 
 
+OWN_VARIABLES = """
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function: {Handler: app.echo, Environment: {Variables: {SHARED: x}}}
+Resources:
+  One: {Type: AWS::Serverless::Function, Properties: {Environment: {Variables: {KEY: ""}}}}
+  Other: {Type: AWS::Serverless::Function, Properties: {Environment: {Variables: {SECRETS_KEY_ARN: ""}}}}
+"""
+
+
 def test_template_can_forbid_retries(client: Any, tmp_path: Path) -> None:
     """EventInvokeConfig's MaximumRetryAttempts holds."""
     path = tmp_path / "attempts"
@@ -119,6 +131,15 @@ def test_context_and_environment_are_the_templates(sample: RunningSample) -> Non
     assert environment["AWS_LAMBDA_FUNCTION_NAME"] == "test-about"
     assert environment["AWS_ENDPOINT_URL_LAMBDA"] == sample.server.lambda_url
     assert "LEAKED" not in environment
+
+
+def test_variable_of_another_function_is_not_passed_on(tmp_path: Path) -> None:
+    """What the stack sets in the place of the template's values goes to the functions that have it there, the secrets'
+    key in the place of its ARN; what no function has there goes to all."""
+    given = {"KEY": "k", "SECRETS_KEY": "s", "TUNING": "t"}
+    template = read_template(write_sample(tmp_path, OWN_VARIABLES))
+    own = {name: own_variables(function, template, given) for name, function in template.functions.items()}
+    assert own == {"One": {"KEY": "k", "TUNING": "t"}, "Other": {"SECRETS_KEY": "s", "TUNING": "t"}}
 
 
 def test_worker_stays_warm(sample: RunningSample) -> None:
