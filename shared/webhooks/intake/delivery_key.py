@@ -11,6 +11,7 @@ from shared.domain.webhook.delivery import DeliveryRecord, identified
 from shared.ids import derived_id
 from shared.queue.job import ExecutionJob
 from shared.webhooks.delivery import Delivery, SignatureContext
+from shared.webhooks.intake.request import hidden
 from shared.webhooks.intake.webhook_cache import CachedWebhook
 from shared.webhooks.providers.provider import Provider
 
@@ -24,9 +25,11 @@ def job_of(
 ) -> ExecutionJob:
     """The job of the run that a verified delivery asks for. The same key makes the same execution id, by which a
     repeated delivery is recognised. `signed_at` is the timestamp that its signature covers."""
-    key = delivery_key(provider, delivery, arrived["body_sha256"], signed_at)
+    key, kind = delivery_key(provider, delivery, arrived["body_sha256"], signed_at), event_type(provider, delivery)
+    # Both are shown, and a sender may have put a secret where they are read.
+    key, kind = hidden(webhook, (key, kind or ""))
     keeps_raw = bool(webhook.config.get("keep_raw_body"))
-    record = identified(arrived, key, event_type(provider, delivery), keep_raw_body=keeps_raw)
+    record = identified(arrived, key, kind or None, keep_raw_body=keeps_raw)
     execution_id = derived_id("delivery", webhook.id, key)
     return ExecutionJob(webhook.tenant_id, execution_id, "delivery", record, client_is_waiting=webhook.answers_with_run)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.bootstrap import Services
 from shared.domain.webhook.delivery import DeliveryRecord, queued
-from shared.errors import ConflictError, GoneError, InvalidSignatureError, NotFoundError
+from shared.errors import ConflictError, GoneError, InvalidSignatureError, NotFoundError, UnavailableError
 from shared.ids import is_uuid
 from shared.json_types import JsonObject
 from shared.platform.deadline import within
@@ -20,7 +20,7 @@ from shared.webhooks.delivery import Answer, Delivery, SignatureContext, json_an
 from shared.webhooks.intake.delivery_key import job_of
 from shared.webhooks.intake.delivery_log import IntakeLog
 from shared.webhooks.intake.enqueue import Enqueuer
-from shared.webhooks.intake.request import WebhookRequest, delivery_record_of
+from shared.webhooks.intake.request import WebhookRequest, delivery_record_of, hidden
 from shared.webhooks.intake.webhook_cache import LONG_SECONDS, CachedWebhook, Closed, WebhookCache, gone
 from shared.webhooks.providers.handshake import Handshake, HandshakeAnswer, answer, is_challenge, unusable
 from shared.webhooks.providers.provider import Provider
@@ -63,6 +63,8 @@ class Intake:
         """
         webhook = await self._match(request)
         delivery, now = _delivery_of(webhook, request, self._services.settings.public_url), time.time()
+        if webhook.is_unreadable:
+            raise await self._unreadable(webhook, delivery, now)
         provider, examined = await self._examined(webhook, delivery, request.source_ip, now)
         if examined.handshake is not None:
             return await self._shake(webhook, delivery, now, examined)
@@ -206,18 +208,27 @@ class Intake:
             from shared.webhooks.intake.diagnosis import diagnose
 
             verdict, reason = diagnose(webhook.provider, delivery, webhook.usable_secrets(now), now, reason)
+        (reason,) = hidden(webhook, (reason,))
         logger.info(
             "delivery_refused", extra={"webhook_id": webhook.id, "tenant_id": webhook.tenant_id, "reason": reason}
         )
         await self._log.log_delivery(webhook, delivery_record_of(webhook, delivery, now), verdict, reason)
         return InvalidSignatureError() if webhook.is_published else NotFoundError(NO_WEBHOOK)
 
+    async def _unreadable(self, webhook: CachedWebhook, delivery: Delivery, now: float) -> UnavailableError:
+        """The refusal of whatever comes to a webhook whose secrets cannot be decrypted: 503, so that senders repeat it
+        once they can. Anything may have been meant for it, so it is logged."""
+        reason = "secret_unreadable: the webhook's secret cannot be decrypted; the operator has been told"
+        await self._log.log_delivery(webhook, delivery_record_of(webhook, delivery, now), "rejected_signature", reason)
+        return UnavailableError("Deliveries to this webhook cannot be checked just now.", retry_after_seconds=60)
+
     async def _match(self, request: WebhookRequest) -> CachedWebhook:
         webhook = await self._webhooks.find(request.webhook_id) if is_uuid(request.webhook_id) else None
         if webhook is None:
             raise NotFoundError(NO_WEBHOOK)
         if webhook.provider_id != request.provider_id:
-            reason = f"wrong_provider_path: {request.provider_id[:64]}"
+            (named,) = hidden(webhook, (request.provider_id,))
+            reason = f"wrong_provider_path: {named[:64]}"
             await self._log.log_delivery(webhook, self._arrived(webhook, request), "rejected_malformed", reason)
             raise NotFoundError(NO_WEBHOOK)
         return webhook

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from shared.domain.timestamps import timestamp
@@ -60,12 +60,31 @@ def _too_large() -> PayloadTooLargeError:
     return PayloadTooLargeError(f"A delivery may have {MAX_BODY_BYTES} bytes.")
 
 
+def hidden(webhook: CachedWebhook, texts: Sequence[str]) -> Sequence[str]:
+    """The texts without the webhook's secrets and without API keys, wherever a sender has put them."""
+    joined = "\n".join(texts)
+    # Cheap tests: nearly no delivery has any of these. What is encoded has a percent sign, or is in base64.
+    if "wk_" not in joined and "%" not in joined and not any(trace in joined for trace in webhook.traces):
+        return texts
+    from shared.webhooks.intake.misplaced_secrets import without_secrets
+
+    return without_secrets(texts, [secret for secret, _ in webhook.secrets])
+
+
+def _hidden(webhook: CachedWebhook, fields: dict[str, str]) -> dict[str, str]:
+    """The same of headers or a query, of names and values alike."""
+    texts = (*fields, *fields.values())
+    left = hidden(webhook, texts)
+    return fields if left is texts else dict(zip(left[: len(fields)], left[len(fields) :], strict=True))
+
+
 def delivery_record_of(webhook: CachedWebhook, delivery: Delivery, now: float) -> DeliveryRecord:
     """The record of a delivery at Unix time `now`: what the delivery log keeps, and what its run sees."""
     body, encoding = _as_text(delivery.body)
     secret_headers = SECRET_HEADERS | webhook.secret_headers
     headers = {name: value for name, value in delivery.headers.items() if name not in secret_headers}
     query = {name: value for name, value in delivery.query.items() if name not in webhook.secret_parameters}
+    headers, query = _hidden(webhook, headers), _hidden(webhook, query)
     if webhook.body_is_token:
         # Senders call a token text, or JSON; with this content type the run sees its claims.
         headers["content-type"] = JWT
