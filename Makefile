@@ -45,6 +45,7 @@ check: $(READY) .local/lambda/tools/.ready check-template ## run the linters, th
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/lambda/tools/bin/sam validate --lint
 	$(RUN) -m local catalog --check
 	$(RUN) -m local schema --check
+	$(RUN) -m local dependencies
 	$(RUN) -m pytest -q tests/architecture
 
 bench: $(READY) ## measure what a run costs; ARGS=neighbours: what one tenant does to another

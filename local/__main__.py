@@ -22,6 +22,7 @@ COMMANDS = {
         "local.tools.schema",
         "write supabase/schema.sql, the whole schema to be read, or check that it is current",
     ),
+    "dependencies": ("local.tools.dependencies", "look at licences and known vulnerabilities of the locked packages"),
     "openapi": ("local.tools.openapi", "write the API's description, or check that it is current"),
 }
 
