@@ -107,8 +107,8 @@ def test_no_log_level_drops_metrics(transformed: JsonObject) -> None:
 
 
 def test_what_can_go_wrong_has_an_alarm(transformed: JsonObject) -> None:
-    """Failed drains that are kept, 5xx, errors and silence of the drain, runs that nobody takes up, broken invariants;
-    each of them tells the topic, where there is one."""
+    """Failed drains that are kept, 5xx, errors and silence of the drain, runs that nobody takes up, broken invariants,
+    what is throttled, and the account's concurrency; each of them tells the topic, where there is one."""
     alarms = of_type(transformed, "AWS::CloudWatch::Alarm")
     own = {"Ref": "AWS::StackName"}
     watched = [(alarm["Namespace"], alarm["MetricName"], of(alarm)) for alarm in alarms.values()]
@@ -120,6 +120,9 @@ def test_what_can_go_wrong_has_an_alarm(transformed: JsonObject) -> None:
         ("AWS/Lambda", "Invocations", drain),
         (own, "OldestDueSeconds", None),
         (own, "InvariantViolations", None),
+        (own, "RequestsThrottled", None),
+        ("AWS/Lambda", "Throttles", None),
+        ("AWS/Lambda", "ConcurrentExecutions", None),
     ]
     assert sorted(watched, key=str) == sorted(wanted, key=str)
     topic = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
@@ -127,6 +130,27 @@ def test_what_can_go_wrong_has_an_alarm(transformed: JsonObject) -> None:
     # Only a drain that says nothing is told by the lack of data.
     (silence,) = (alarm for alarm in alarms.values() if alarm["TreatMissingData"] == "breaching")
     assert (silence["MetricName"], silence["ComparisonOperator"]) == ("Invocations", "LessThanThreshold")
+
+
+def test_throttled_requests_are_counted_from_the_access_log(transformed: JsonObject) -> None:
+    """The filter reads a field of the log's lines, as text, which is how they have it."""
+    (counted,) = of_type(transformed, "AWS::Logs::MetricFilter").values()
+    (stage,) = of_type(transformed, "AWS::ApiGatewayV2::Stage").values()
+    assert stage["AccessLogSettings"]["DestinationArn"] == {"Fn::GetAtt": [counted["LogGroupName"]["Ref"], "Arn"]}
+    assert counted["FilterPattern"] == '{ $.status = "429" }'
+    assert json.loads(stage["AccessLogSettings"]["Format"])["status"] == "$context.status"
+
+
+def test_budget_is_set_where_it_is_wanted(transformed: JsonObject) -> None:
+    """And then it tells the topic, before the money is spent and when it will be."""
+    resource = transformed["Resources"]["Budget"]
+    assert resource["Condition"] == "HasBudget"
+    kinds = []
+    for each in resource["Properties"]["NotificationsWithSubscribers"]:
+        kinds.append(each["Notification"]["NotificationType"])
+        assert each["Subscribers"] == [{"SubscriptionType": "SNS", "Address": {"Ref": "AlarmTopicArn"}}]
+    assert kinds == ["ACTUAL", "FORECASTED"]
+    assert "BudgetNeedsTopic" in transformed["Rules"]
 
 
 def of(alarm: JsonObject) -> Any:
@@ -150,8 +174,14 @@ def test_dashboard_and_alarms_show_metrics_that_are_written(transformed: JsonObj
                 shown.add(name)
     alarms = of_type(transformed, "AWS::CloudWatch::Alarm").values()
     watched = {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == {"Ref": "AWS::StackName"}}
-    assert watched < shown | {"InvariantViolations"}
-    assert (shown | watched) - set(UNITS) == set()
+    assert watched < shown | {"InvariantViolations", *counted_from_logs(transformed)}
+    assert (shown | watched) - set(UNITS) - counted_from_logs(transformed) == set()
+
+
+def counted_from_logs(template: JsonObject) -> set[str]:
+    """The names of metrics that CloudWatch makes of log lines."""
+    filters = of_type(template, "AWS::Logs::MetricFilter").values()
+    return {metric["MetricName"] for counted in filters for metric in counted["MetricTransformations"]}
 
 
 def test_drains_have_a_ceiling(transformed: JsonObject) -> None:
