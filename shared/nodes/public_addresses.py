@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 
-# Special ranges that `ipaddress` in older versions of Python takes for public.
+# Special ranges that `ipaddress`, in older versions of Python, takes for public; the site-local addresses of RFC 3879,
+# which no registry has any more; and the server that Azure has beside each machine, at an address of the internet.
 _ALSO_SPECIAL = tuple(
     ipaddress.ip_network(text)
-    for text in ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "3fff::/20", "5f00::/16")
+    for text in (
+        *("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "3fff::/20", "5f00::/16"),
+        *("fec0::/10", "168.63.129.16/32"),
+    )
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

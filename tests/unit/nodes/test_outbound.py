@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import httpcore
 import pytest
 
@@ -23,6 +25,48 @@ from shared.nodes.public_addresses import is_public
 def test_special_addresses_are_not_public(address: str) -> None:
     """Private, loopback, link-local, metadata, multicast, reserved and documentation ranges, however wrapped."""
     assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        # AWS, GCP and Azure; ECS; AWS and GCP by IPv6; Alibaba; Oracle; Azure's own server beside the machine.
+        *("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192"),
+        "168.63.129.16",
+        # Mapped, compatible, translated (SIIT), NAT64 of both kinds, 6to4, Teredo: the IPv4 address inside counts.
+        *("::ffff:169.254.169.254", "::169.254.169.254", "::ffff:0:169.254.169.254", "64:ff9b::169.254.169.254"),
+        *("64:ff9b:1::169.254.169.254", "2002:a9fe:a9fe::", "2001:0:101:101:0:0:5601:5601"),
+        # What was once private in IPv6 and some networks still use.
+        *("fec0::1", "feff::1"),
+    ],
+)
+def test_metadata_addresses_are_not_public(address: str) -> None:
+    """Where clouds hand out a machine's credentials, in every form of an address that the resolver may answer."""
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("2130706433", "0x7f000001", "0x7f.0x0.0x0.0x1", "0177.0.0.01", "127.1", "127.65793", "127.0.0.1."),
+        *("::ffff:7f00:1", "0:0:0:0:0:ffff:127.0.0.1", "[::ffff:127.0.0.1]", "::ffff:127.0.0.1%lo", "0.0.0.0", "::"),
+        *(
+            "\uff11\uff12\uff17.0.0.1",
+            "127\u30020\u30020\u30021",
+            "\u2460\u2461\u2466.0.0.1",
+            "127.0.0.1\x00.example.com",
+        ),
+    ],
+)
+async def test_no_spelling_reaches_a_server_that_listens(host: str) -> None:
+    """Decimal, octal, hexadecimal, short, mapped, with other digits and dots of Unicode: a server that would answer is
+    not reached."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with pytest.raises((OutboundRefusedError, httpcore.ConnectError)):
+            await GuardedBackend(Resolver(), "tenant").connect_tcp(host, server.getsockname()[1], timeout=2)
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 @pytest.mark.parametrize(
