@@ -25,6 +25,16 @@ TOKEN = "glsec-0123456789/abc+def"
 API_KEY = key_text(new_id(), "k" * 43)
 
 
+def token(issuer: str) -> str:
+    """A JWT, whose signature nobody looks at."""
+    parts = ({"alg": "ES256"}, {"aud": "authenticated", "iss": issuer, "sub": "u"})
+    head, claims = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+    return f"{head}.{claims}.c2lnbmF0dXJl"
+
+
+USER_TOKEN, FOREIGN_TOKEN = token("https://project.supabase.co/auth/v1"), token("https://sender.example")
+
+
 @pytest.fixture(autouse=True)
 def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.webhooks.intake.webhook_cache.MEMORY_SECONDS", 0.0)
@@ -64,6 +74,24 @@ def test_misplaced_secret_is_not_kept(gitlab: Sender, request_: Any, secret: str
     text = kept(gitlab, secret)
     assert text.count("[webhook_secret]" if secret == TOKEN else "[api_key]") == 1
     assert secret.lower() not in text
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"signed": {"x-token": f"Bearer {USER_TOKEN}"}},
+        {"signed": {}, "query": {"access_token": USER_TOKEN, USER_TOKEN: ""}},
+    ],
+)
+def test_users_token_is_not_kept_and_a_senders_own_is(gitlab: Sender, request_: Any) -> None:
+    """A token of this service by its issuer; another one may be what a workflow reads."""
+    assert gitlab.send(**request_).status == 401
+    assert "[user_token]" in kept(gitlab, USER_TOKEN)
+    assert (
+        gitlab.send(signed={"x-jwt": FOREIGN_TOKEN, "x-broken": "eyJ.eyJ. eyJ.eyJA. eyJ.eyJAB. eyJ.eyJABC.x"}).status
+        == 401
+    )
+    assert FOREIGN_TOKEN in kept(gitlab, USER_TOKEN)
 
 
 @pytest.mark.parametrize("before", ["", "u", "us", "a-long-name"])
