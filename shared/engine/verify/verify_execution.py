@@ -43,6 +43,9 @@ async def verify_execution(
             "The event, or the number of events before it, was changed after it was recorded: its hash does not fit."
         )
         difference = Difference(recorded[len(sound)], None, reason)
+    if difference is None and broken is not None and recorded:
+        reason = "Events after this one are missing: the execution's row counts more than its stream holds."
+        difference = Difference(recorded[-1], None, reason)
     return {
         "valid": difference is None,
         "events_checked": len(recorded) if difference is None else difference.event.stream_version,

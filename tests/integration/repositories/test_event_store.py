@@ -274,6 +274,22 @@ async def test_a_changed_event_breaks_its_chain(store: EventStoreRepository, sup
     assert verified == {"valid": False, "events_checked": 4, "first_difference": 2}
 
 
+async def test_events_deleted_from_the_end_are_missed(store: EventStoreRepository, supabase_gateway: Any) -> None:
+    """The aggregate's row says how many events its stream had: verification names the first that is missing."""
+    tenant, stream = new_id(), new_id()
+    await store.append_one(an_append(tenant, stream, events=3))
+    with psycopg.connect(supabase_gateway.database_url, autocommit=True) as connection:
+        connection.execute(
+            "insert into workflows (id, tenant_id, name, stream_version) values (%s, %s, 'w', 3)", [stream, tenant]
+        )
+        assert await store.verify_stream(tenant, stream) == {"valid": True, "events_checked": 3}
+        connection.execute("delete from event_store where stream_id = %s and stream_version = 3", [stream])
+
+    verified = await store.verify_stream(tenant, stream)
+
+    assert verified == {"valid": False, "events_checked": 2, "first_difference": 3}
+
+
 async def test_a_webhook_learns_of_its_use_now_and_then(
     store: EventStoreRepository, database: Database, supabase_gateway: Any
 ) -> None:
