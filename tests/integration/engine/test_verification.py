@@ -117,3 +117,15 @@ async def test_changed_answer_breaks_the_chain(
     verified = await harness.verify(job)
     assert (verified["valid"], verified["first_difference"]["stream_version"]) == (False, index + 1)
     assert "hash" in verified["first_difference"]["reason"]
+
+
+async def test_events_deleted_from_the_end_are_missed(
+    harness: EngineHarness, sink: Sink, supabase_gateway: SupabaseGateway
+) -> None:
+    """What is left derives and its chain is whole, but the run's row counts one more."""
+    job, events, _ = await _recorded(harness, sink)
+    with psycopg.connect(supabase_gateway.database_url, autocommit=True) as connection:
+        connection.execute("delete from event_store where id = %s", [events[-1].id])
+    verified = await harness.verify(job)
+    assert (verified["valid"], verified["first_difference"]["stream_version"]) == (False, len(events) - 1)
+    assert "missing" in verified["first_difference"]["reason"]
