@@ -21,7 +21,7 @@ from local.tools.sink import Received
 
 DOCS = Path(__file__).parents[2] / "docs"
 # The sink's address in the documents, as in the tutorial.
-SINK = "http://127.0.0.1:9000"
+SINK = "127.0.0.1:9000"  # in URLs, and alone where a secret is bound to it
 # How long a GET may take to be answered as the document says.
 PATIENCE_SECONDS = 20.0
 ANYTHING = "…"
@@ -103,7 +103,7 @@ class Reader:
     def _filled(self, text: str) -> str:
         """The text with what earlier answers have named: `{id}`, or `{items.0.id}` of the last one."""
         known = _NAME.sub(lambda name: self._known.get(name[1], name[0]), text)
-        return known.replace(SINK, self._sink_url)
+        return known.replace(SINK, self._sink_url.removeprefix("http://"))
 
     def _publish(self, graph: Any) -> None:
         for path in ("/api/workflows", "/api/workflows/{workflow_id}/publish"):
