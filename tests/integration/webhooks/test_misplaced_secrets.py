@@ -53,7 +53,7 @@ def kept(sender: Sender, secret: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("secret", [TOKEN, API_KEY])
+@pytest.mark.parametrize("secret", [TOKEN, API_KEY], ids=["webhook secret", "API key"])
 @pytest.mark.parametrize(
     "request_",
     [
