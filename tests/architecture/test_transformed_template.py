@@ -192,8 +192,11 @@ def test_drains_have_a_ceiling(transformed: JsonObject) -> None:
     assert len(ceilings) > 1
     assert all(ceiling == {"Ref": "MaxDrains"} for ceiling in ceilings.values()), ceilings
     reserved = {name: properties[RESERVED] for name, properties in functions.items() if RESERVED in properties}
-    wanted = {"Fn::If": ["ReservesDrains", {"Ref": "DrainReservedConcurrency"}, {"Ref": "AWS::NoValue"}]}
-    assert reserved == {"DrainFunction": wanted}
+    essential = {"Authorizer": "ReservesAuthorizer", "Drain": "ReservesDrains", "Intake": "ReservesIntake"}
+    assert reserved == {
+        f"{name}Function": {"Fn::If": [condition, {"Ref": f"{name}ReservedConcurrency"}, {"Ref": "AWS::NoValue"}]}
+        for name, condition in essential.items()
+    }
 
 
 def test_each_effect_on_aws_has_its_right_where_it_is_wanted(transformed: JsonObject) -> None:
