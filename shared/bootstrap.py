@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from shared.queue.producer import JobProducer
     from shared.queue.reply_channel import ReplyChannel
     from shared.queue.scripts import ScriptRunner
+    from shared.queue.waiting_clients import WaitingClients
     from shared.repositories.api_keys import ApiKeyRepository
     from shared.repositories.event_store import EventStoreRepository
     from shared.repositories.executions import ExecutionRepository
@@ -120,6 +121,13 @@ class Services:
         from shared.queue.reply_channel import ReplyChannel
 
         return ReplyChannel(self.redis, self.redis_keys)
+
+    @cached_property
+    def waiting_clients(self) -> WaitingClients:
+        """How many clients of each tenant wait."""
+        from shared.queue.waiting_clients import WaitingClients
+
+        return WaitingClients(self.redis, self.scripts, self.redis_keys, self.settings.tenant_max_waits)
 
     @cached_property
     def live_drains(self) -> LiveDrains:

@@ -33,6 +33,7 @@ class Settings(NamedTuple):
     drain_max_bytes: int = 67_108_864
     delivery_memory_seconds: int = 86_400
     tenant_deliveries_per_second: int = 0
+    tenant_max_waits: int = 50
     outbound_allow: tuple[str, ...] = ()
     aws_allow: tuple[str, ...] = ()
     public_url: str | None = None
@@ -67,6 +68,7 @@ class Settings(NamedTuple):
             drain_max_bytes=_number(environment, "DRAIN_MAX_BYTES", 67_108_864, at_least=1),
             delivery_memory_seconds=_number(environment, "DELIVERY_MEMORY_SECONDS", 86_400),
             tenant_deliveries_per_second=_number(environment, "TENANT_DELIVERIES_PER_SECOND", 0),
+            tenant_max_waits=_number(environment, "TENANT_MAX_WAITS", 50, at_least=0),
             outbound_allow=_words(environment, "OUTBOUND_ALLOW"),
             aws_allow=_words(environment, "AWS_ALLOW"),
             public_url=(read("PUBLIC_URL") or "").rstrip("/") or None,

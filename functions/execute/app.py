@@ -30,14 +30,17 @@ async def execute(request: Request) -> Response:
 
 
 async def _answer(request: Request, execution_id: str, seconds: float) -> Response | None:
-    """The run with its reply; `None` if there is none in time, or the store is unreachable: the run stays accepted."""
+    """The run with its reply; `None` if there is none in time, as many of the tenant's requests wait as may, or the
+    store is unreachable: the run stays accepted."""
     from shared.queries.executions.await_answer import await_answer
     from shared.queries.executions.get_execution import get_execution
 
     wired, run = services(), (request.tenant_id, execution_id)
     seconds = seconds_left(seconds + READ_SECONDS) - READ_SECONDS
-    if not await await_answer(wired.replies, wired.events, wired.executions, *run, seconds):
-        return None
+    async with wired.waiting_clients.waiting(request.tenant_id, seconds) as may_wait:
+        parts = (wired.replies, wired.events, wired.executions)
+        if not may_wait or not await await_answer(*parts, *run, seconds):
+            return None
     try:
         return ok(await get_execution(wired.events, wired.workflows, wired.producer.peek, *run))
     except StorageUnavailableError:

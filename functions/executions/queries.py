@@ -44,5 +44,6 @@ async def events(request: Request) -> Response:
             after,
             query.limit,
             query.wait,
+            wired.waiting_clients if query.wait else None,
         )
     )

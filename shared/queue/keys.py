@@ -53,6 +53,11 @@ class OwnKeys(NamedTuple):
         """Set while a client waits for the answer of this run, which sleeps."""
         return f"{self.base}:awaited:{execution_id}"
 
+    def waiting(self, tenant_id: str) -> str:
+        """Sorted set: the tenant's clients that wait for a response, by when each gives up at the latest (milliseconds
+        of the server's clock)."""
+        return f"{self.base}:waiting:{tenant_id}"
+
     def errors(self, execution_id: str) -> str:
         """How many internal errors this run has met."""
         return f"{self.base}:errors:{execution_id}"

@@ -68,7 +68,8 @@ LIST_EXECUTION_EVENTS = Operation(
     summary="List a run's events",
     description=(
         "In order. A page ends at `limit` events or at a megabyte of payloads, whichever comes first; a larger event "
-        "is a page of its own. With `wait`, an empty response is delayed until there is an event or the run has ended."
+        "is a page of its own. With `wait`, an empty response is delayed until there is an event or the run has ended; "
+        "it is 429 where as many of the tenant's requests wait as may."
     ),
     tag=TAG,
     role="viewer",

@@ -26,11 +26,13 @@ _FAILED = {
 async def run_answer(services: Services, job: ExecutionJob, accepted: Answer, base_url: str, seconds: float) -> Answer:
     """What the delivery's run responds, or else its output; 500 without details for a run that failed.
 
-    For a run that has not responded within `seconds`, 202 with the body of `accepted` and the run's URL.
+    For a run that has not responded within `seconds`, or where as many of the tenant's requests wait as may, 202 with
+    the body of `accepted` and the run's URL.
     """
-    run = await await_answer(
-        services.replies, services.events, services.executions, job.tenant_id, job.execution_id, seconds
-    )
+    parts, run = (services.replies, services.events, services.executions), None
+    async with services.waiting_clients.waiting(job.tenant_id, seconds) as may_wait:
+        if may_wait:
+            run = await await_answer(*parts, job.tenant_id, job.execution_id, seconds)
     if run is None:
         path = f"/api/executions/{job.execution_id}"
         answer = json_answer(202, {**json.loads(accepted.body), "url": base_url + path})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from shared.queue.reply_channel import ReplyChannel
 from shared.repositories.database import Database
 from shared.repositories.event_store import EventStoreRepository
 from shared.settings import Settings
+from shared.webhooks.delivery import Answer
+from shared.webhooks.intake.sync_response import run_answer
 from tests.integration.engine.harness import HOOK, EngineHarness, delay, request, transform
 from tests.integration.engine.sink import Sink
 
@@ -170,3 +173,16 @@ async def test_disabled_node_does_not_respond(harness: EngineHarness, disabled: 
     job = await awaited(harness, [{**respond("r", 5), "disabled": disabled}], "hook>r")
     state: ExecutionState = await harness.execute(job)
     assert (state.response is None) == disabled
+
+
+async def test_sender_that_may_not_wait_is_accepted_at_once(harness: EngineHarness) -> None:
+    """Where as many of the tenant's requests wait as may, the sender is told where the run is, as after a timeout."""
+    job, services = await awaited(harness, [respond("r", 1)], "hook>r"), harness.services
+    await harness.drain()
+    accepted = Answer(202, b'{"execution_id": "x"}', "application/json")
+    async with AsyncExitStack() as full:
+        for _ in range(services.settings.tenant_max_waits):
+            await full.enter_async_context(services.waiting_clients.waiting(harness.tenant_id, 20))
+        refused = await run_answer(services, job, accepted, "http://api.test", 20)
+    assert (refused.status, refused.headers["location"]) == (202, f"/api/executions/{job.execution_id}")
+    assert (await run_answer(services, job, accepted, "http://api.test", 20)).status == 200
