@@ -27,6 +27,9 @@ VALUES = frozenset({"trigger", "output", "parameters", "payload", "error"})
 # The suffix of a field that is stored as text.
 _TEXT = "$json"
 
+# The one field of a payload whose content is gone from the store, with the hash that it had.
+MISSING = "$missing"
+
 # Postgres cannot store the first, UTF-8 cannot encode the others.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 

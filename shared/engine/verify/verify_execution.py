@@ -12,7 +12,7 @@ from shared.events.envelope import RecordedEvent
 from shared.json_types import JsonObject
 from shared.queries.executions.queued_delivery import Peek, queued_delivery
 from shared.repositories.event_store import EventStoreRepository
-from shared.repositories.payload import is_content
+from shared.repositories.payload import MISSING, is_content
 from shared.repositories.workflows import WorkflowRepository
 
 
@@ -26,31 +26,45 @@ async def verify_execution(
 ) -> JsonObject:
     """`{valid, events_checked, first_difference}`: `valid` where the hash chain is intact and every fact derives.
 
-    `first_difference` is `Difference.as_json`, or null. A delivery that was accepted and not yet begun has nothing to
-    check. Raises `NotFoundError`, and `UnavailableError` where an expression takes too long on this machine.
+    `first_difference` is `Difference.as_json`, or null; of an event that is missing it has the version and the reason.
+    A delivery that was accepted and not yet begun has nothing to check. Raises `NotFoundError`, and `UnavailableError`
+    where an expression takes too long on this machine.
     """
     recorded = await events.read_all(tenant_id, execution_id)
-    if not recorded and await queued_delivery(peek, tenant_id, execution_id) is None:
-        raise NotFoundError("There is no such execution.")
     # Read after the events, so that it covers all of them.
     chain = await events.verify_stream(tenant_id, execution_id)
-    broken = _first_broken(recorded, chain.get("first_difference"))
+    link = chain.get("first_difference")
+    # A run without any event is unknown, unless its row counts some: then they were deleted.
+    if not recorded and link is None and await queued_delivery(peek, tenant_id, execution_id) is None:
+        raise NotFoundError("There is no such execution.")
+    broken = _first_broken(recorded, link)
     # Events behind a broken link may be anything: only those before it are derived again.
     sound = [event for event in recorded if broken is None or event.stream_version < broken]
     difference = await first_difference(sound, await _program(workflows, tenant_id, sound), evaluator)
     if difference is None and len(sound) < len(recorded):
-        reason = (
-            "The event, or the number of events before it, was changed after it was recorded: its hash does not fit."
-        )
-        difference = Difference(recorded[len(sound)], None, reason)
-    if difference is None and broken is not None and recorded:
-        reason = "Events after this one are missing: the execution's row counts more than its stream holds."
-        difference = Difference(recorded[-1], None, reason)
-    return {
-        "valid": difference is None,
-        "events_checked": len(recorded) if difference is None else difference.event.stream_version,
-        "first_difference": None if difference is None else difference.as_json(),
-    }
+        difference = Difference(recorded[len(sound)], None, _why_broken(recorded[len(sound)]))
+    if difference is not None:
+        return _answer(difference.event.stream_version, difference.as_json())
+    if broken is not None:
+        return _answer(len(recorded), _missing(broken))
+    return _answer(len(recorded), None)
+
+
+def _answer(events_checked: int, difference: JsonObject | None) -> JsonObject:
+    return {"valid": difference is None, "events_checked": events_checked, "first_difference": difference}
+
+
+def _missing(version: int) -> JsonObject:
+    """What is answered of an event that is not there, in the form of `Difference.as_json`."""
+    reason = "This event and all after it are missing: the execution's row counts more than its stream holds."
+    unknown = dict.fromkeys(("sequence_number", "event_type", "node_id", "expected", "recorded"))
+    return {**unknown, "stream_version": version, "reason": reason}
+
+
+def _why_broken(event: RecordedEvent) -> str:
+    if MISSING in event.payload:
+        return "The content of the event was deleted after it was recorded: only its hash is left."
+    return "The event, or the number of events before it, was changed after it was recorded: its hash does not fit."
 
 
 def _first_broken(events: Sequence[RecordedEvent], link: int | None) -> int | None:

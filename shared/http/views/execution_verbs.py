@@ -11,15 +11,15 @@ from shared.http.views.executions import ErrorView
 
 
 class DifferenceView(View):
-    """The first event that differs from the derived one."""
+    """The first event that differs from the derived one, or that is missing."""
 
-    sequence_number: int
+    sequence_number: Annotated[int | None, Field(description="Null: the event is missing from the store.")]
     stream_version: int
-    event_type: str
+    event_type: str | None
     node_id: Annotated[str | None, Field(description="The event's node; within a map, its path.")]
     reason: str
     expected: Annotated[Object | None, Field(description="The derived fact; null: there should be none.")]
-    recorded: Object
+    recorded: Annotated[Object | None, Field(description="The stored fact; null: the event is missing.")]
 
 
 class VerificationView(View):

@@ -119,13 +119,37 @@ async def test_changed_answer_breaks_the_chain(
     assert "hash" in verified["first_difference"]["reason"]
 
 
+@pytest.mark.parametrize("left", ["all but the last", "none"])
 async def test_events_deleted_from_the_end_are_missed(
-    harness: EngineHarness, sink: Sink, supabase_gateway: SupabaseGateway
+    harness: EngineHarness, sink: Sink, supabase_gateway: SupabaseGateway, left: str
 ) -> None:
-    """What is left derives and its chain is whole, but the run's row counts one more."""
+    """What is left derives and its chain is whole, but the run's row counts more."""
     job, events, _ = await _recorded(harness, sink)
+    kept = 0 if left == "none" else len(events) - 1
+    missing = kept + 1
     with psycopg.connect(supabase_gateway.database_url, autocommit=True) as connection:
-        connection.execute("delete from event_store where id = %s", [events[-1].id])
+        connection.execute(
+            "delete from event_store where stream_id = %s and stream_version > %s", [job.execution_id, kept]
+        )
     verified = await harness.verify(job)
-    assert (verified["valid"], verified["first_difference"]["stream_version"]) == (False, len(events) - 1)
+    assert (verified["valid"], verified["events_checked"]) == (False, len(events[:kept]))
+    assert (verified["first_difference"]["stream_version"], verified["first_difference"]["recorded"]) == (missing, None)
     assert "missing" in verified["first_difference"]["reason"]
+
+
+@pytest.mark.parametrize("of_first", [True, False])
+async def test_deleted_payload_is_found(
+    harness: EngineHarness, supabase_gateway: SupabaseGateway, of_first: bool
+) -> None:
+    """A large payload is kept by its hash in a table of its own: its event is left without content."""
+    workflow_id = await harness.publish([HOOK, transform("large", "{% $trigger.body.x & '!' %}")], "hook>large")
+    job = harness.delivery(workflow_id, {"x": "0123456789" * 2_000})
+    await harness.execute(job)
+    large = [event for event in await harness.events(job) if event.payload_sha256 is not None]
+    event = large[0 if of_first else -1]
+    assert len(large) > 1
+    with psycopg.connect(supabase_gateway.database_url, autocommit=True) as connection:
+        connection.execute("delete from payloads where sha256 = %s", [event.payload_sha256])
+    verified = await harness.verify(job)
+    assert (verified["valid"], verified["first_difference"]["stream_version"]) == (False, event.stream_version)
+    assert "content" in verified["first_difference"]["reason"]
