@@ -12,6 +12,7 @@ COMMANDS = {
     "supabase": ("local.gateway.cli", "serve a Postgres database as Supabase's REST API"),
     "api-key": ("local.tools.api_key", "make a tenant's first API key"),
     "rebuild": ("local.tools.rebuild", "rebuild the read models from the event store, or check them against it"),
+    "reseal": ("local.tools.reseal", "encrypt stored secrets again, under the newest key"),
     "sink": ("local.tools.sink", "answer every request and show it: something to send to"),
     "send": ("local.tools.send", "sign a delivery as its provider does and send it"),
     "verify": ("local.tools.verify", "explain deliveries offline, from JSON lines"),

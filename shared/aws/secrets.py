@@ -70,6 +70,11 @@ async def decrypt(text: str, context: str) -> str:
     return opened.decode()
 
 
+async def newest_key_id() -> str:
+    """The id of the key that encrypts, as it stands in what it has encrypted."""
+    return (await _key_ring()).newest
+
+
 async def authenticate(content: bytes, context: str) -> bytes:
     """The HMAC-SHA256 of the content (32 bytes) under the newest key, for this context."""
     ring = await _key_ring()
