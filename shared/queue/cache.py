@@ -65,6 +65,7 @@ class ConfigCache:
         """Caches a published version as a reader found it, only where there is no entry: a command may have committed
         another one since it was read."""
         async with in_time(TIMEOUT_SECONDS):
+            # NX: an entry that is there may be a command's, and newer than what this reader found.
             await self._client.set(self._keys.published(workflow_id), version, ex=PUBLISHED_SECONDS, nx=True)
 
     async def webhook_config(self, webhook_id: str) -> RememberedWebhook:

@@ -93,6 +93,7 @@ class JobConsumer:
 
         A job whose lock was lost meanwhile, or that was flushed away, needs no completing.
         """
+        # `True` keeps no finished jobs: the job is removed, which frees its id for the run's next one.
         return await self._finish(claimed, "completed", None, fetch_next, True)
 
     async def fail(
@@ -100,6 +101,7 @@ class JobConsumer:
     ) -> ClaimedJob | None:
         """The next job, like `complete`. With `is_kept` the job stays among the failed ones, for people to look at; its
         id is not free then for another job. A malformed one always stays."""
+        # `True` removes the job here as well: a job that failed and stays would hold the run's id.
         keep = KEPT_ASIDE if is_kept or claimed.job is None else True
         return await self._finish(claimed, "failed", reason[:1000], fetch_next, keep)
 
@@ -150,15 +152,19 @@ class JobConsumer:
         deadline = time.time() + timeout_seconds
         while True:
             now = time.time()
+            # A claim that found nothing said when the next delayed job is due; its marker may be taken off already.
             until = deadline
             if self._next_delayed_milliseconds:
                 until = min(deadline, self._next_delayed_milliseconds / 1000)
             if until <= now:
                 return
+            # Redis answers when the wait is over: only then does the usual deadline of a call begin.
             async with in_time(until - now + CALL_SECONDS):
                 popped = await self._client.bzpopmin(self._bull.keys["marker"], until - now)
             if popped is None or float(popped[2]) <= time.time() * 1000:
                 return
+            # Popping has deleted the marker of a job that is not due yet: its time is known here alone, so it is waited
+            # for.
             self._next_delayed_milliseconds = float(popped[2])
 
     async def counts(self) -> dict[str, int]:
@@ -192,6 +198,7 @@ class JobConsumer:
     async def _finish(
         self, claimed: ClaimedJob, state: str, reason: str | None, fetch_next: bool, keep: object
     ) -> ClaimedJob | None:
+        # As much of BullMQ's `Job` as the packing reads.
         job = SimpleNamespace(
             id=claimed.id,
             attempts=1,

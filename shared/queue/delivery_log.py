@@ -131,6 +131,9 @@ class DeliveryLog:
             if taken is None:
                 return None
             lines, places = _fitting(taken[0], parse_log_entry, refused)
+            # Outside of the script: which entries fit into a batch is known once they are parsed, and only their
+            # bodies, which may have megabytes, are read. None goes meanwhile: bodies are deleted by the writer that has
+            # the lock alone.
             wanted = [_body_key(line) for line in lines]
             bodies: Any = await self._client.hmget(keys.ledger_bodies, wanted) if wanted else []
         for line, body in zip(lines, bodies, strict=True):
@@ -145,6 +148,7 @@ class DeliveryLog:
         one writes the same rows again, which changes nothing."""
         keys = self._keys
         names = (keys.ledger, keys.ledger_taken, keys.ledger_writer, keys.ledger_bodies, keys.ledger_bytes)
+        # Other entries that wait may have the same body. The store has it by now, under its hash.
         bodies = {_body_key(line) for line in batch.lines if line["size_bytes"]}
         forgotten = (*batch.counted, *bodies)
         async with in_time():

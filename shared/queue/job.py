@@ -154,6 +154,7 @@ def _started_by_hand(job_id: str, data: JsonObject, text: str) -> tuple[Executio
 
     if problem := problem_of_input(text, 1):
         return None, problem
+    # BullMQ numbers jobs that are added without an id.
     execution_id = job_id if is_uuid(job_id) else derived_id("job", job_id)
     start = {"workflow_id": data["workflow_id"], "input": data.get("input")}
     return ExecutionJob(data["tenant_id"], execution_id, "start", start=start), None

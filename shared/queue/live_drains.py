@@ -35,6 +35,7 @@ class LiveDrains:
     async def count(self) -> int:
         """How many drains are live."""
         async with in_time():
+            # No drain has the empty id: nothing is announced or withdrawn.
             live: int = await self._announce("", 0)
         return live
 

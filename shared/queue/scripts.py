@@ -142,6 +142,9 @@ class ScriptRunner:
         try:
             return await self._exchange_once(commands)
         except RedisConnectionError:
+            # The server may have run the commands before the connection broke, and runs them a second time now. An add
+            # finds its job or its own claim, and an acknowledgement finds its job gone. A job that the lost answer had
+            # claimed is put back in line once its lock expires.
             await self._drop_idle()
             return await self._exchange_once(commands)
 
@@ -187,6 +190,7 @@ def _packed(*command: Any) -> bytes:
 
 async def _answer(connection: AbstractConnection) -> object:
     try:
+        # The pipeline has one timeout as a whole: see `_exchange_once`.
         return await connection.read_response(timeout=math.inf)
     except ResponseError as error:
         return error
