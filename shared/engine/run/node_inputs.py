@@ -135,6 +135,9 @@ class NodeInputResolver:
         # In a map's body an expression also reads the graphs around it, outwards, each as its map sees it.
         outer: list[Level] = []
         while scope.outer is not None:
+            # There the expression stands at its map's place: it sees the nodes that come before the map. The innermost
+            # level is first in the request; the child process enters names from the outermost inwards, so that inner
+            # ones win.
             map_id = split_path(item_of(scope.prefix)[0])[1]
             scope = scope.outer
             names = [] if scope.outer is not None else [name for name in RUN_SCOPE if name in read]

@@ -124,6 +124,8 @@ class Derivation:
         state, program = self._state, self._program
         error = recorded.error if isinstance(recorded, ExecutionFailed) else {}
         code = error.get("code")
+        # A run that was given up, or was overdue, has failed from outside, at whatever point it was: the fact is taken
+        # as it was recorded. An error that names a node is that node's, and is derived below.
         if (code in _GIVEN_UP and "node_id" not in error) or (code == "timeout" and self._is_overdue(happened_at)):
             return recorded
         if state.phase == "queued":
