@@ -25,6 +25,7 @@ def _moment(text: str) -> str:
     if not _RFC3339.fullmatch(text):
         raise ValueError("This is not an RFC 3339 time, like 2026-01-31T12:00:00Z.")
     try:
+        # RFC 3339 allows `t` and `z` in lower case.
         return in_utc(text.upper()) or text
     except (ValueError, OverflowError) as error:
         raise ValueError("There is no such time.") from error

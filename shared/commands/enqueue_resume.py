@@ -28,6 +28,7 @@ async def enqueue_resume(
         for execution_id in execution_ids
     ]
     try:
+        # One deadline for both steps, the queue's and the waking of a drain.
         with within(ENQUEUE_SECONDS):
             if not await services.producer.enqueue(jobs, signalled):
                 await wake_drain(services.live_drains)

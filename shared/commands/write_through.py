@@ -63,6 +63,8 @@ async def remember_webhook(services: Services, webhook_id: str) -> None:
             row = await services.webhooks.for_intake(webhook_id)
             if await services.config_cache.refill_webhook(webhook_id, intake_config(row) if row else None, seen):
                 return
+        # Others write faster than this reads. Which entry is the newest cannot be told here: without one, the next
+        # delivery asks the store.
         await services.config_cache.forget_webhook(webhook_id)
     except (QueueUnavailableError, QueueError):
         logger.warning("hints_not_written", extra={"webhook_id": webhook_id})

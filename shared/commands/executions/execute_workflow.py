@@ -50,6 +50,8 @@ async def execute_workflow(
     """
     workflow = await load(services, actor, workflow_id)
     run = NewRun.asked(actor, "execute", workflow_id, command.asked, idempotency_key)
+    # Before the version is chosen: a repetition gets its run although the workflow was unpublished or archived since,
+    # or has another version.
     if await run.has_begun(services, actor):
         return run.execution_id
     version = await chosen_version(services, workflow, command.version)

@@ -57,6 +57,7 @@ async def fork_execution(
     """
     asked = [command.from_node, command.version, [command.output] if command.has_output else None]
     run = NewRun.asked(actor, "fork", execution_id, asked, idempotency_key)
+    # Before the version is chosen and the node is looked for: what has changed since must not refuse a repetition.
     if await run.has_begun(services, actor):
         return run.execution_id
     events = await services.events.read_all(actor.tenant_id, execution_id)
@@ -79,6 +80,7 @@ async def fork_execution(
     copies = list(kept_events(state, events, kept_ids))
     # Large payloads of the copied events are in the store already, under their hashes.
     stored = frozenset(copy.payload_sha256 for copy in copies if copy.payload_sha256 is not None)
+    # The fork begins as a started run: its timeout counts from now, not from the original's start.
     deadline = version_settings(version).deadline(time.time())
     started = ExecutionStarted(version["version"], state.trigger_node_id, deadline)
     first = _first_events(actor, state, started, copies, command)

@@ -39,6 +39,8 @@ async def begun_delivery(
     # Jobs of other tenants are treated like unknown ones.
     job = await services.producer.peek(execution_id)
     if job is None or job.delivery is None or job.tenant_id != actor.tenant_id:
+        # The caller found no events and then this found no job: in between, a drain may have stored the run and
+        # finished its job. The stream tells such a run, which the caller reads anew, from one that never was.
         if await services.events.read_stream(actor.tenant_id, execution_id, limit=1):
             raise StreamConflictError
         raise NotFoundError("There is no such execution.")

@@ -50,6 +50,7 @@ async def redrive_execution(services: Services, actor: Actor, execution_id: str)
 
 
 async def _redriven(services: Services, actor: Actor, state: ExecutionState) -> ExecutionRedriven:
+    # It ended before it was started: no node has run, and no version is pinned to be read.
     if state.started_at is None or state.workflow_version is None:
         return ExecutionRedriven([])
     version = await pinned_version(services, state.tenant_id, state.workflow_id, state.workflow_version)
@@ -60,6 +61,7 @@ async def _redriven(services: Services, actor: Actor, state: ExecutionState) -> 
         called, (prefix, node_id) = state.nodes[path].called, split_path(path)
         if called is not None:
             await _redrive_called(services, actor, called)
+            # The node waits for its child run anew, so its timeout begins again.
             seconds = graph_at(graph, prefix).nodes[node_id].timeout_seconds or MAX_DURATION_SECONDS
             calls[path] = {"execution_id": called, "wake_at": timestamp(time.time() + seconds)}
     return ExecutionRedriven(nodes, version_settings(version).deadline(time.time()), calls)

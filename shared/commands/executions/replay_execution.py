@@ -46,8 +46,10 @@ async def replay_execution(
     """
     input_given = [command.input] if "input" in command.model_fields_set else None
     run = NewRun.asked(actor, "replay", execution_id, [command.version, input_given], idempotency_key)
+    # Before the version is chosen, which may be another one by now, or none: a repetition gets its run.
     if await run.has_begun(services, actor):
         return run.execution_id
+    # The first event is enough: it has the workflow and the trigger.
     first = await services.events.read_stream(actor.tenant_id, execution_id, limit=1)
     state = await known_run(services, actor, execution_id, first)
     workflow = await load(services, actor, state.workflow_id)

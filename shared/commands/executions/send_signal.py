@@ -68,6 +68,8 @@ async def send_signal(
         state = fold(await services.events.read_all(actor.tenant_id, execution_id))
         if state is None:
             state, begun, entry = await begun_delivery(services, actor, execution_id)
+        # Before the limits: the sender of a signal that was taken repeats it until it hears so, also once the run has
+        # ended or takes no more.
         if _is_repeated(state, fact):
             return state
         _refuse_more(services, state, fact)

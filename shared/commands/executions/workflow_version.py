@@ -28,6 +28,7 @@ async def chosen_version(services: Services, workflow: Workflow, asked: str | in
             return version_row(workflow)  # the draft is what is published, and has been read with the workflow
         asked = workflow.published_version
     number = workflow.version if asked == "draft" else int(asked)
+    # The column is an integer of four bytes: the database would refuse a larger number as malformed.
     version = await services.workflows.version(workflow.tenant_id, workflow.id, number) if 0 < number < 2**31 else None
     if version is None:
         message = f"The workflow has no version {number}."

@@ -42,6 +42,7 @@ async def set_secret(services: Services, actor: Actor, name: str, command: SetSe
     Raises `InvalidRequestError` for a malformed name, and `UnprocessableError` for a new secret without a value or
     hosts, and beyond 1000 secrets.
     """
+    # Once, outside of the attempt: the key may have to be fetched, and a conflict changes nothing about the value.
     value = None
     if command.value is not None:
         from shared.aws.secrets import encrypt  # brings `cryptography`
@@ -53,6 +54,7 @@ async def set_secret(services: Services, actor: Actor, name: str, command: SetSe
         is_new = before is None or before.status == "deleted"
         if is_new:
             _refuse_incomplete(command)
+        # Not exact: of two new secrets at once, each in a stream of its own, neither counts the other.
         if is_new and await services.secrets.count(actor.tenant_id) >= MAX_SECRETS:
             raise UnprocessableError(f"A tenant may have {MAX_SECRETS} secrets; delete one first.")
         # Without a value the row keeps the one that it has.

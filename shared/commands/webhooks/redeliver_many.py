@@ -70,12 +70,15 @@ async def redeliver_many(
     for place in range(0, len(proven), READ_AT_ONCE):
         batch = proven[place : place + READ_AT_ONCE]
         runs = await asyncio.gather(*(redelivery(services, actor, webhook, row, idempotency_key) for row in batch))
+        # Stored batch by batch, so that only one batch's bodies are in memory.
         await _store(services, [run for run in runs if run is not None])
         items += [
             {"redelivery_of": row["id"], "execution_id": run.execution_id, "delivery_id": run.delivery_id}
             for row, run in zip(batch, runs, strict=True)
             if run is not None
         ]
+    # Once, after all batches. Where a later one fails, the runs of earlier ones are stored and not enqueued: the sweep
+    # finds them by their rows.
     await enqueue_resume(services, actor.tenant_id, *(item["execution_id"] for item in items))
     unverified = len(rows) - len(proven)
     answer = {"redelivered": len(items), "skipped": len(proven) - len(items), "unverified": unverified, "items": items}

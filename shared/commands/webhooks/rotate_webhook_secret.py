@@ -45,6 +45,8 @@ async def rotate_webhook_secret(
 
     async def attempt() -> str | None:
         current, _ = await load(services, actor.tenant_id, webhook_id)
+        # After `load`, whose stream version the append expects: a rotation between the two makes it conflict, so that
+        # the secret kept here is the one that this rotation replaces.
         row = await services.webhooks.for_intake(webhook_id)
         # Still encrypted: it moves from one column to another.
         previous = row.get("secret") if row else None

@@ -20,4 +20,5 @@ async def archive_workflow(services: Services, actor: Actor, workflow_id: str) -
             await append(services, actor, workflow, workflow_id, [WorkflowArchived()])
 
     await retry_on_conflict(attempt)
+    # Also where nothing has changed, as in `publish_workflow`.
     await remember_workflow(services, actor.tenant_id, workflow_id)

@@ -30,5 +30,6 @@ async def publish_workflow(services: Services, actor: Actor, workflow_id: str) -
         return await append(services, actor, workflow, workflow_id, [WorkflowPublished(workflow.version)])
 
     workflow = await retry_on_conflict(attempt)
+    # Also where nothing has changed: a repetition sets a cache right that the first request did not reach.
     await remember_workflow(services, actor.tenant_id, workflow_id)
     return workflow

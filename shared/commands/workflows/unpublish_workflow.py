@@ -26,5 +26,6 @@ async def unpublish_workflow(services: Services, actor: Actor, workflow_id: str)
         return await append(services, actor, workflow, workflow_id, [WorkflowUnpublished()])
 
     workflow = await retry_on_conflict(attempt)
+    # Also where nothing has changed, as in `publish_workflow`.
     await remember_workflow(services, actor.tenant_id, workflow_id)
     return workflow

@@ -42,6 +42,7 @@ async def update_workflow(
 
     async def attempt() -> Workflow:
         workflow = await load(services, actor, workflow_id)
+        # In each attempt: after a conflict the workflow is another one, which the caller may not have meant.
         if precondition is not None:
             precondition(workflow)
         refuse_archived(workflow)
