@@ -128,6 +128,7 @@ def _stream(append: Append) -> JsonObject:
         "stream_id": append.stream_id,
         "stream_type": append.stream_type,
         "expected_version": append.expected_version,
+        # By this id the database tells a repeated call, whose events it has, from a conflict with another writer.
         "first_event_id": append.events[0].id,
         "size": len(append.events),
     }

@@ -120,6 +120,7 @@ class Database:
     async def _repeated(self, build: Callable[[], _Request]) -> Any:
         """The result of the first successful try. All share one timeout, so that a hung server is waited for once."""
         try:
+            # Only an unavailable store is asked again: every other error would be the same.
             async with asyncio.timeout(seconds_left(TIMEOUT_SECONDS)):
                 for delay in RETRY_DELAYS_SECONDS:
                     try:

@@ -47,6 +47,7 @@ class EventStoreRepository:
         argument = append_argument(appends)
         if log_entries:
             argument.setdefault("deliveries", []).extend(log_entries)
+        # Only `append_secrets` writes the table of encrypted values; it makes the append in the same transaction.
         answer = await self._database.rpc("append_secrets" if "secrets" in argument else "append_events", argument)
         return [Appended(**result) for result in answer["results"]]
 

@@ -40,6 +40,7 @@ class SecretRepository:
 
     async def count(self, tenant_id: str) -> int:
         """How many secrets the tenant has."""
+        # More than a tenant may have is not counted.
         return len(
             await self._database.select(
                 "secrets", "id", lambda query: query.eq("tenant_id", tenant_id).eq("status", "active").limit(1_000)

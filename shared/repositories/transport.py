@@ -150,9 +150,11 @@ class _Answer:
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
         self.is_begun = self.status >= 200
+        # The parser does not know that the request was a HEAD, and would wait for the body that the length announces.
         if self._has_no_body and self.is_begun:
             self._end()
         elif self.status not in (204, 304):
+            # Without a length and without chunks, the body lasts until the connection closes (RFC 9112, section 6.3).
             names = {name.lower() for name, _ in self.headers}
             self._lasts_until_the_end = self.is_begun and names.isdisjoint({b"content-length", b"transfer-encoding"})
 
@@ -172,6 +174,7 @@ class _Answer:
 def _head(request: httpx.Request) -> bytes:
     lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
     lines += [b"%s: %s" % pair for pair in request.headers.raw]
+    # httpx takes such values as they are: a line break would begin another header, or a second request.
     if any(character in line for line in lines for character in (b"\r", b"\n", b"\0")):
         raise httpx.LocalProtocolError("A header has a line break or NUL in it.", request=request)
     return b"\r\n".join((*lines, b"", b""))

@@ -103,6 +103,7 @@ class WebhookRepository:
             if until is not None:
                 query = query.lt("received_at", until)
             if not redeliveries:
+                # A refused delivery has no key, and in SQL `not like` does not hold for null.
                 query = query.or_(f'delivery_key.is.null,delivery_key.not.like."{REDELIVERY_PREFIX}*"')
             return page(query, limit, before, column="received_at")
 
