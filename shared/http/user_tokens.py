@@ -90,8 +90,11 @@ class UserTokens:
     async def _refresh(self) -> None:
         """Fetches the key set, unless that was tried within `REFETCH_SECONDS`. Concurrent callers share one fetch."""
         async with self._asking:
+            # Also for those that waited for the lock meanwhile: they use what the fetch before them has brought.
             if time.monotonic() - self._asked_at <= REFETCH_SECONDS:
                 return
+            # Before the fetch, so that one that fails or is cancelled counts too. `_key` sees a failure by it: it is
+            # later than `_fetched_at` then.
             self._asked_at = time.monotonic()
             try:
                 async with asyncio.timeout(TIMEOUT_SECONDS):
