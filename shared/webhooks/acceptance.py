@@ -37,6 +37,7 @@ def takes_address(config: JsonMapping, address: str) -> bool:
         sender = ipaddress.ip_address(address)
     except ValueError:
         return False
+    # An IPv4 address may come in IPv6's form, `::ffff:192.0.2.1`; networks are written in the other.
     mapped = getattr(sender, "ipv4_mapped", None)
     return any((mapped or sender) in network for network in _networks(tuple(allowed)))
 

@@ -58,6 +58,7 @@ def _guess(scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: floa
 
 def _signed(scheme: Scheme, delivery: Delivery, secrets: Sequence[str], now: float) -> bool:
     reason = verify(scheme, delivery, secrets, now).reason
+    # The time is judged after the signature: that had fitted.
     return reason is None or reason.startswith("timestamp_")
 
 

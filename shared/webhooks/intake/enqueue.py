@@ -147,6 +147,7 @@ class Enqueuer:
         # Under the first delivery's id, so that the claim which stands there is recognised as its own.
         again = await self._services.producer.accept(first, job.delivered["body_sha256"], limits, put_back=True)
         logger.warning("delivery_put_back", extra={"execution_id": job.execution_id, "tenant_id": job.tenant_id})
+        # Without an answer from Supabase, the sender hears what is nearly always so: that this came before.
         return again if is_known else again._replace(duplicate=not again.mismatch)
 
     async def _store(self, job: ExecutionJob) -> StoredRun:

@@ -288,6 +288,7 @@ def examine(
         return Examination(verification=verification)
     if shaken := _shaken(provider, asked, delivery, secrets, verified=True):
         return Examination(shaken, verification)
+    # A request of another method is no delivery, even where its signature fits.
     return Examination(verification=verification) if delivery.method == "POST" else Examination()
 
 

@@ -38,6 +38,7 @@ class WebhookRequest(NamedTuple):
     def of(cls, event: JsonMapping) -> WebhookRequest:
         """The request in an event of an HTTP API (payload format 2.0); `PayloadTooLargeError`."""
         text, is_base64 = event.get("body") or "", event.get("isBase64Encoded", False)
+        # Before it is decoded, which would hold a body that is too large in memory twice.
         if len(text) > MAX_BODY_BYTES * (4 / 3 if is_base64 else 1) + 4:
             raise _too_large()
         body = base64.b64decode(text) if is_base64 else text.encode("utf-8", "surrogatepass")

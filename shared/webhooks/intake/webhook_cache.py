@@ -115,6 +115,7 @@ class ProcessCache:
 
     def keep(self, webhook_id: str, webhook: CachedWebhook | None, seconds: float) -> None:
         """Caches the webhook, fresh for so many seconds. The least recently used one is evicted."""
+        # From both: an id that was unknown may have become a webhook, or the other way round.
         self.forget(webhook_id)
         cache = self._unknown if webhook is None else self._webhooks
         cache.put(webhook_id, MemoryEntry(time.monotonic() + seconds, webhook))
@@ -202,6 +203,7 @@ def _traces(secrets: list[tuple[str, float | None]]) -> tuple[str, ...]:
             content = secret.encode()
             for before in range(3):
                 encoded = b64encode(bytes(before) + content).decode()
+                # Without the digits at its ends that also have bits of what stands beside it.
                 found.append(encoded[(before * 8 + 5) // 6 : (before + len(content)) * 8 // 6])
     return tuple(found)
 

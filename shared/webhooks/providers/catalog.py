@@ -35,6 +35,7 @@ def _read(provider_id: str) -> JsonMapping:
 def provider(provider_id: str, config: JsonMapping) -> Provider | None:
     """The provider fitted to a webhook's configuration, `None` when there is no such provider; a configuration that
     does not fit raises `ValueError`."""
+    # As text, in one order: the cache's keys must be hashable, and equal configurations share one entry.
     return _fitted(provider_id, json.dumps(config, sort_keys=True)) if provider_data(provider_id) is not None else None
 
 

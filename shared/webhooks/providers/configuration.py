@@ -32,6 +32,7 @@ def config_problems(data: JsonMapping, config: JsonMapping) -> list[Problem]:
         return _user_defined_problems(data, config)
     try:
         fit(data, config)
+        # Asked of the fitted data: one variant may sign, and another not.
         needs_consent = fitted_data(data, config)["scheme"]["kind"] == "none"
     except ValueError as error:
         return [Problem("", str(error))]

@@ -208,6 +208,8 @@ def _is_there(field: Field, context: SignatureContext) -> bool:
 def _answered(handshake: Handshake, context: SignatureContext) -> HandshakeAnswer | None:
     for field, template in handshake.equal:
         text, wanted = field.as_text(context), template.render(context)
+        # Compared like a secret: what must be right is often a token that the provider was given. An option that was
+        # left empty lets nobody in.
         if not text or not wanted or not matches([wanted], [text.encode("utf-8", "surrogatepass")]):
             return HandshakeAnswer(Answer(handshake.refused, b"", "text/plain"), accepted=False)
     if not all(_has_form(handshake, form, field.as_text(context) or "") for field, form in _forms(handshake)):
@@ -216,6 +218,8 @@ def _answered(handshake: Handshake, context: SignatureContext) -> HandshakeAnswe
     url = None if fetched is None else as_text(fetched)
     if handshake.fetch and (url is None or not is_at(url, set(handshake.fetch_hosts), handshake.fetch_host_pattern)):
         return None
+    # `None` as well where a field of the answer is missing: then this was another request, and the next handshake is
+    # tried.
     replied = handshake.reply.answer(context)
     if replied is None:
         return None

@@ -67,6 +67,7 @@ def fit(data: JsonMapping, config: JsonMapping) -> Provider:
 
 def fitted_data(data: JsonMapping, config: JsonMapping) -> JsonObject:
     """The file's data with the configuration's variant and options in place; an unknown variant raises `ValueError`."""
+    # The file's data are cached for the whole process, and the options are set into them below.
     fitted = copy.deepcopy(dict(data))
     if data.get("user_defined"):
         from shared.webhooks.providers.custom import custom_data
@@ -81,6 +82,8 @@ def fitted_data(data: JsonMapping, config: JsonMapping) -> JsonObject:
             if name in changed:
                 fitted[name] = changed[name]
             elif name in ("timestamp", "handshake") and "scheme" in changed:
+                # A variant with a scheme of its own does not inherit how the other scheme is dated, or what is asked
+                # before it.
                 fitted.pop(name, None)
     options = fitted.get("options", {})
     for name, option in options.items():
@@ -94,6 +97,7 @@ def fitted_data(data: JsonMapping, config: JsonMapping) -> JsonObject:
 
 
 def _signed(scheme: Scheme, place: str) -> bool:
+    # Each alternative: the sender chooses which of them is there.
     return all(scheme.signs(alternative.strip().removesuffix("?")) for alternative in place.split(" / "))
 
 

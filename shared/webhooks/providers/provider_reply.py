@@ -62,6 +62,8 @@ def parse_reply(data: JsonMapping, name: str = "answer") -> Reply:
     table = TomlTable(name, data)
     headers = table.texts_of("headers")
     for header in headers:
+        # A user-defined scheme may name any header; those of the connection, cookies and redirects are not the
+        # tenant's.
         if header.lower() in FORBIDDEN_HEADERS or not _HEADER_NAME.fullmatch(header):
             raise ValueError(f"{name}.headers must not set {header}.")
     if "json" in data and "body" in data:

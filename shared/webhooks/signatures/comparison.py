@@ -47,6 +47,7 @@ def keys_of(key: Key, secrets: Sequence[str], delivery: Delivery) -> list[tuple[
         if _is_blank(text):
             continue
         if key.template is not None:
+            # Bytes that need no decoding are the key as they are: they may be no text.
             made = key.template.render(SignatureContext(delivery, secret=text))
             if made and len(key.encodings) == 1 and key.encodings[0] == "utf8":
                 keys.append((text, made))
@@ -129,6 +130,7 @@ def written(signature: Signature, text: str, context: SignatureContext) -> list[
             # Some gateways join repeated headers with commas. Which of them counts is not ours to decide: not split.
             if text.startswith(prefix):
                 return [text[len(prefix) :]]
+            # An authentication scheme, like `Bearer`, is the same in any case (RFC 9110, section 11.1).
             is_scheme = prefix.endswith(" ") and text[: len(prefix)].lower() == prefix.lower()
             return [text[len(prefix) :]] if is_scheme else []
         case "list":
@@ -157,6 +159,7 @@ def _pair(item: str, assign: str) -> tuple[str, str]:
 
 
 def _members(text: str) -> list[tuple[str, str]]:
+    # Of a member that stands there twice, readers may take either: it is refused.
     raw = DECODERS["base64"](text)
     try:
         members = parse_json(raw or b"", refuse_unstorable=False, refuse_duplicates=True)

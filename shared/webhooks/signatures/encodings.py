@@ -21,6 +21,7 @@ def _base64(text: str) -> bytes | None:
         decoded = base64.b64decode(text, validate=True)
     except ValueError:
         return None
+    # The last digit may have bits that belong to no byte: only one of the texts that decode to these bytes is taken.
     return decoded if base64.b64encode(decoded).decode() == text else None
 
 

@@ -63,6 +63,7 @@ def is_at(
     url: str, hosts: set[str], host_pattern: re.Pattern[str] | None, path_pattern: re.Pattern[str] | None = None
 ) -> bool:
     """Whether the URL is https on one of the hosts, at its usual port, without credentials."""
+    # URL parsers differ over these characters: the one that connects might see another host than this one.
     if len(url) > MAX_URL_CHARACTERS or re.search(r"[\s\\\x00-\x1f]", url):
         return False
     try:

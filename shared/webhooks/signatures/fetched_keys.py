@@ -76,6 +76,7 @@ class FetchedKeys:
         if place not in self._under_way:
             self._under_way[place] = asyncio.create_task(self._fetch(place))
         try:
+            # Shielded: a caller that is cancelled must not end the fetch for the others.
             return await asyncio.shield(self._under_way[place])
         finally:
             self._under_way.pop(place, None)
@@ -124,6 +125,7 @@ def keys_in_document(raw: bytes | None, format_: str, kid: str | None, now: floa
     from shared.webhooks.signatures.public_keys import certificate_key, jwks, load
 
     if raw is None:
+        # Known, so that a fetch which has just failed is not repeated.
         return [], True
     if format_ == "x509":
         key = certificate_key(raw, now)
@@ -132,6 +134,7 @@ def keys_in_document(raw: bytes | None, format_: str, kid: str | None, now: floa
         if format_ == "jwks":
             keys = jwks(raw)
             named = [key for name, key in keys if kid is not None and name == kid]
+            # A `kid` is only a hint, and unsigned: without one of that name, every key is tried.
             return (named or [key for _, key in keys]), kid is None or bool(named)
         text = raw.decode()
         if format_.startswith("json:"):

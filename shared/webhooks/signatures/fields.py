@@ -67,6 +67,7 @@ def parse_field(text: str) -> Field:
     is_lossy = any(lossy for _, _, lossy in alternatives)
     if len(alternatives) == 1:
         return Field(text, alternatives[0][0], bases, is_lossy)
+    # An empty text counts as missing here, and the next alternative is read.
     readers = [read for read, _, _ in alternatives]
     return Field(
         text, lambda context: next((value for read in readers if (value := read(context))), None), bases, is_lossy
@@ -101,6 +102,7 @@ def _alternative(text: str) -> tuple[Reader, str, bool]:
 
 def _then(read: Reader, change: Callable[[bytes | str, SignatureContext], Value]) -> Reader:
     def changed(context: SignatureContext) -> Value:
+        # The budget is spent on what is read, and again on what it has grown to, which the next transform reads.
         value, work = read(context), context.delivery.work
         if value is None or not work.spend(len(value)):
             return None
@@ -175,6 +177,7 @@ def _signature(name: str) -> Reader:
 
     def read(context: SignatureContext) -> Value:
         pair_values = {value for key, value in context.pairs if key == name}
+        # Under one name with two values, which of them was signed is not known.
         return pair_values.pop() if len(pair_values) == 1 else None
 
     return read

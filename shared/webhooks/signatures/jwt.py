@@ -41,9 +41,12 @@ def check_token(
     if protected.get("alg") != scheme.algorithm:
         # The sender must not choose the algorithm: it could say `none`, or use a public key as an HMAC's.
         raise RefusedError(f"signature_malformed: its alg is not {scheme.algorithm}")
+    # A token with an extension that is not understood must be refused (RFC 7515, section 4.1.11); `b64` is RFC 7797's.
     if set(protected.get("crit") or ()) - {"b64"}:
         raise RefusedError("signature_malformed: crit")
     _check_signature(scheme, delivery, secrets, public_keys, signature, signed)
+    # The payload is parsed once its signature has verified. It is put into the delivery before it is checked, since the
+    # checks read it there.
     claims = {} if scheme.detached else _object(payload)
     delivery.protected.update(protected)
     delivery.claims.update(claims)
@@ -81,12 +84,14 @@ def _parts(scheme: Scheme, delivery: Delivery) -> tuple[bytes, bytes, bytes, byt
     if scheme.detached:
         if parts[1]:
             raise RefusedError("signature_malformed: not detached")
+        # What was signed is the body as it is, not in base64 (RFC 7797, section 3).
         return head, b"", signature, parts[0].encode() + b"." + delivery.body
     return head, payload, signature, f"{parts[0]}.{parts[1]}".encode()
 
 
 def _object(raw: bytes) -> JsonObject:
     try:
+        # Of two members with one name, another reader could take the other one (RFC 7515, section 4).
         value = parse_json(raw, refuse_unstorable=False, refuse_duplicates=True)
     except InvalidRequestError:
         value = None
@@ -139,6 +144,7 @@ def _check_claims(scheme: Scheme, delivery: Delivery) -> None:
             # An option that was left empty must not match an empty claim.
             raise RefusedError(f"claim_mismatch: {name}")
         claim = next(values(delivery.claims, parse_path(name)), None)
+        # A claim like `aud` is a text or a list of texts (RFC 7519, section 4.1.3), of which one must fit.
         texts = [text_of(item) for item in (claim if isinstance(claim, list) else [claim])]
         candidates = [text.encode("utf-8", "surrogatepass") for text in texts if text is not None]
         if not matches(wanted, candidates):

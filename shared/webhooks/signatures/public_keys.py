@@ -69,6 +69,7 @@ def load(text: str, encoding: str) -> PublicKey | None:
     raw = DECODERS[encoding]("".join(text.split()))
     if not raw:
         return None
+    # Ed25519's bare bytes: DER of any key is longer.
     if len(raw) == 32:
         return ed25519_key(raw)
     try:
@@ -165,6 +166,7 @@ def verifies(algorithm: str, key: PublicKey, signature: bytes, content: bytes) -
             hashed = _HASHES[digest]
             padded: padding.AsymmetricPadding = padding.PKCS1v15()
             if family == "rsa-pss":
+                # The signer chooses the salt's length.
                 padded = padding.PSS(padding.MGF1(hashed), padding.PSS.AUTO)
             key.verify(signature, content, padded, hashed)
             return True
@@ -193,6 +195,8 @@ def _trusted(key: object) -> PublicKey | None:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return key if isinstance(key.curve, ec.SECP256R1) else None
     if isinstance(key, rsa.RSAPublicKey):
+        # Under e = 1 every text is its own signature; an even e is no RSA key. A smaller modulus can be factored, and a
+        # larger one costs more time than a delivery may take.
         exponent = key.public_numbers().e
         return key if MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS and exponent > 1 and exponent % 2 else None
     return None

@@ -178,6 +178,7 @@ def _covers(content: Content, place: str) -> bool:
     if place.startswith(("json:", "form:", "body")):
         has_form = any(field.startswith(("form_sorted", "form_php:")) for field in fields)
         return "body" in fields or (place.startswith("form:") and has_form) or place.lower() in fields
+    # The URL is signed with its query.
     if place.startswith("query:") and "url" in fields:
         return True
     return place.lower() in fields

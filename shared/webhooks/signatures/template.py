@@ -24,6 +24,7 @@ class Template(NamedTuple):
         """The bytes; `None` where the delivery lacks a field, or its work budget is spent."""
         pieces: list[bytes] = []
         work = context.delivery.work
+        # Once the budget is spent, a template of literal text alone must not render either.
         if not work.spend(0):
             return None
         for part in self.parts:

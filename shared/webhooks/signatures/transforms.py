@@ -82,11 +82,13 @@ def _gunzip(value: bytes | str, context: SignatureContext) -> Value:
     raw = as_bytes(value)
     if not raw.startswith(b"\x1f\x8b"):
         return raw
+    # 31: gzip alone, with the checksum at its end.
     inflater = zlib.decompressobj(wbits=31)
     try:
         inflated = inflater.decompress(raw, min(MAX_INFLATED_BYTES, LEAST_INFLATED_BYTES + MAX_INFLATION * len(raw)))
     except zlib.error:
         return None
+    # Cut off, or larger than the bound.
     if not inflater.eof:
         return None
     if raw is context.delivery.body:
@@ -163,6 +165,7 @@ def _with_secret_at(path: str) -> Transform:
     def replaced(value: bytes | str, context: SignatureContext) -> Value:
         old_text = next(values(context.delivery.json, steps), None)
         body = as_bytes(value)
+        # Where the text stands more than once, which of them was the secret when the provider signed is not known.
         if not isinstance(old_text, str) or not old_text or body.count(old_text.encode()) != 1:
             return None
         return body.replace(old_text.encode(), as_bytes(context.secret or ""))

@@ -143,6 +143,7 @@ def _timestamp(timestamp: Timestamp | None, context: SignatureContext) -> str | 
     text = timestamp.source.as_text(context)
     if text is None:
         name = timestamp.place.removeprefix("signature:")
+        # The pair is there, with two values: see `fields`.
         if timestamp.from_signature and any(name == pair for pair, _ in context.pairs):
             raise RefusedError("timestamp_malformed")
         raise RefusedError(f"header_missing: {timestamp.place}")
