@@ -33,6 +33,7 @@ def apply(secret: Secret | None, fact: SecretFact, tenant_id: str, secret_id: st
     if isinstance(fact, SecretSet):
         version = secret.stream_version + 1 if secret is not None else 1
         is_known = secret is not None and secret.status == "active"
+        # A secret that was deleted begins anew, with a date and hosts of its own.
         created_at = secret.created_at if secret is not None and is_known else happened_at
         hosts = fact.allowed_hosts
         if hosts is None and secret is not None and is_known:

@@ -93,6 +93,7 @@ def _started(state: ExecutionState, fact: ExecutionStarted, happened_at: str) ->
     # The trigger node has no event of its own: it is settled by this one, and its output is the trigger.
     record = state.node(fact.trigger_node_id)
     record.status, record.output, record.handles = "succeeded", state.trigger, ("out",)
+    # So far the run has stored its trigger, and little else.
     record.output_bytes = state.size_bytes
     record.started_at = record.finished_at = happened_at
 

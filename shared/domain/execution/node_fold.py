@@ -39,6 +39,7 @@ def _node_waits(state: ExecutionState, fact: NodeWaiting, happened_at: str) -> N
     if fact.execution_id is not None:
         state.calls[fact.node_id] = fact.execution_id
     if fact.signal is not None:
+        # After the record's `wait`, which sets how many signals the node passes over.
         state.signals.begin(fact.node_id, state.nodes[fact.node_id])
     state.wait(fact.node_id)
     state.running.discard(fact.node_id)
@@ -60,6 +61,7 @@ def _node_succeeded(state: ExecutionState, fact: NodeSucceeded, happened_at: str
 
         taken = state.signals.number_for(fact.node_id, CheckBudget(UNLIMITED))
     if taken is not None:
+        # Before the wait ends below, which offers a reserved signal that was not taken to the other nodes.
         state.signals.take(taken)
     # Outputs that follow from others' are not stored again: a map's from its items, a passed-on one from its sources.
     if record.items is not None:
@@ -127,6 +129,7 @@ def _forget(state: ExecutionState, items: MapItems, index: int) -> None:
     """Drops the node records of an item that has ended."""
     # A map within the item may have items in progress itself.
     for path in items.in_progress.pop(index, ()):
+        # Before the record is dropped, of which it needs the signal's name.
         _no_longer_open(state, path)
         inner = state.nodes.pop(path).items
         if inner is not None:

@@ -18,6 +18,7 @@ def redriven_nodes(graph_at: Callable[[str], Graph], state: ExecutionState) -> l
     paths: list[str] = []
     # Each graph of the run on its own: its own graph, and the body of a map for each item in progress.
     for prefix in dict.fromkeys(["", *(split_path(path)[0] for path in state.nodes)]):
+        # An item that has ended has no records: only items in progress have a prefix among the paths.
         graph = graph_at(prefix)
         open_nodes = [node_id for node_id in graph.nodes if _is_unfinished(state, prefix + node_id)]
         reset = dict.fromkeys(open_nodes)

@@ -167,6 +167,7 @@ class Signals:
         from shared.domain.json.check_budget import CheckBudget  # most runs wait for no signal
         from shared.errors import LimitExceededError
 
+        # Taken off the unchecked ones already: a check that is refused is not repeated, and is an error of the node.
         record = self._waiting[name][path]
         schema = (record.parameters or {}).get("schema")
         try:
@@ -183,6 +184,7 @@ class Signals:
             if is_free and fits(schema, signal.payload, steps):
                 self._reserve(path, number)
                 return number - 1
+        # None fits: all that the run has received so far are passed over.
         return self.count
 
     def _recheck(self, path: str) -> None:

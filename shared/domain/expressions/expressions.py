@@ -137,6 +137,7 @@ def compile_expression(source: str) -> Compiled:
     with _lock:
         compiled = _kept.get(source)
     if compiled is None:
+        # Outside of the lock: at worst two threads compile the same source, and nobody waits for another's.
         compiled = _compile(source)
         with _lock:
             _kept.put(source, compiled, _ENTRY_CHARACTERS + len(source))

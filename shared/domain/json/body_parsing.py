@@ -43,6 +43,7 @@ def read_json(raw: bytes | str) -> object:
     try:
         return parse_json(raw)
     except InvalidRequestError:
+        # Read again without that one rule; JSON that is malformed is refused again.
         return storable(parse_json(raw, refuse_unstorable=False))
 
 

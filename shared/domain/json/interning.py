@@ -39,6 +39,7 @@ class ValueInterner:
         if isinstance(value, list):
             return "[" + ",".join(str(self.number(item, nesting)) for item in value)
         members = [f"{self.number(name)}:{self.number(item, nesting)}" for name, item in value.items()]
+        # Sorted: the order of its members is no part of an object's value.
         return "{" + ",".join(sorted(members))
 
     def _numbered(self, key: str) -> int:
@@ -52,5 +53,6 @@ def _scalar(value: object) -> str:
     if isinstance(value, float) and not value.is_integer():
         return f"~{value!r}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
+        # 1 and 1.0 are the same number in JSON. In hexadecimal: decimal digits of a huge integer take quadratic time.
         return f"#{int(value):x}"
     return str(value)

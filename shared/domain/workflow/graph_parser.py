@@ -222,6 +222,7 @@ def parse_graph(nodes: object, edges: object) -> tuple[Graph | None, list[Proble
     found_edges: list[Edge] = []
     seen: set[str] = set()
     for index, value in enumerate(_items(nodes, "/nodes", MAX_NODES, problems)):
+        # No more are reported: a hostile graph must not be read to its end for nothing.
         if len(problems) >= MAX_PROBLEMS:
             break
         node = parse_node(value, f"/nodes/{index}", problems)

@@ -40,6 +40,8 @@ class Ancestors:
             mask = 0
             for name in members:
                 for source in sources[name]:
+                    # A source on the same cycle has no mask yet, and needs none: what it adds is added for itself in
+                    # this very mask.
                     mask |= self._bits[source] | self._masks.get(source, 0)
             self._masks.update(dict.fromkeys(members, mask))
 
