@@ -56,6 +56,7 @@ class BodyDecoder:
                 # gzip may be several members, one after the other (RFC 1952 §2.2).
                 self._inflater, self._has_ended = self._new_inflater(chunk), False
             try:
+                # In steps, so that a limit is noticed before the rest is inflated.
                 self._add(self._inflater.decompress(chunk, STEP_BYTES))
             except zlib.error as error:
                 raise NodeError("response", f"The answer is not {self._coding}: {error}") from error

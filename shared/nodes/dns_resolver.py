@@ -82,6 +82,7 @@ class Resolver:
                 # Shielded: one caller's cancellation must not end the lookup for the others.
                 return await asyncio.shield(task)
         except TimeoutError:
+            # The lookup goes on in its thread; until the entry expires, no other caller waits for it as well.
             self._remember(name, ())
             return ()
 

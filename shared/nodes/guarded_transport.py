@@ -62,6 +62,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
             except httpcore.ConnectError:
                 if last:
+                    # The name may have moved since it was looked up: the next attempt asks again.
                     self._resolver.forget(self._tenant_id, host)
                     raise
         raise AssertionError("unreachable: the last address connects or raises")
@@ -80,6 +81,7 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self, context: ssl.SSLContext, backend: GuardedBackend, max_connections: int) -> None:
         """Up to `max_connections`, all of which may stay open when idle, for `KEPT_SECONDS`."""
+        # A proxy from the environment would connect in our place, past the guard.
         super().__init__(verify=context, trust_env=False)
         # httpx has no argument for the network backend; its transport is a thin layer over this pool.
         self._pool = self.pool = httpcore.AsyncConnectionPool(

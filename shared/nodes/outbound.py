@@ -85,6 +85,7 @@ class Outbound:
         A pooled connection is not checked again, so pools are separate by tenant and by allow-list.
         """
         async with self._places.place(tenant_id):
+            # Once it has its place: while a request waits for one, `_make_room` may close its client.
             client = self._client(tenant_id, allowed)
             client.users += 1
             try:

@@ -24,6 +24,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 def is_public(text: str) -> bool:
     """Whether an IP address is public. An IPv4 address embedded in IPv6 (mapped, 6to4, Teredo, NAT64) counts as
     itself."""
+    # Behind a percent sign an IPv6 address names its zone.
     address = ipaddress.ip_address(text.split("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         inner = _embedded(address)

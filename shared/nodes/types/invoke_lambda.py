@@ -50,6 +50,7 @@ async def _perform(parameters: InvokeLambda, effect: EffectContext) -> Completed
     if response.get("FunctionError"):
         error_type = payload.get("errorType") if isinstance(payload, dict) else None
         message = payload.get("errorMessage") if isinstance(payload, dict) else str(payload)
+        # Redacted before it is cut: a part of a secret at the end would not be found.
         text = effect.redact(f"{error_type or 'Error'}: {message}")[:2_000]
         raise NodeError("function_error", text, without_none(error_type=error_type))
     version = response.get("ExecutedVersion")
