@@ -31,5 +31,6 @@ async def audit_feed(
     recorded, position, more = await events.read_feed(tenant_id, after, limit, event_type, stream_id)
     items = fitting([described(event) for event in recorded])
     if len(items) < len(recorded):
+        # After the last one that fits, not where the store's page ends: that would skip the others.
         return Feed(items, items[-1]["sequence_number"], more=True)
     return Feed(items, position, more)

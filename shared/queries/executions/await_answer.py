@@ -37,6 +37,7 @@ async def await_answer(
     deadline, turn, seen = time.monotonic() + wait_seconds, FIRST_TURN_SECONDS, 0
     while (left := deadline - time.monotonic()) > 0:
         reply = await _published_reply(answers, execution_id, min(turn, left))
+        # Of a reply that is too large for Redis only a mark comes: it is read from the store, which has it by then.
         if reply is not None and "stored" not in reply:
             return reply
         try:
@@ -59,6 +60,7 @@ async def _published_reply(answers: ReplyChannel, execution_id: str, seconds: fl
     try:
         text = await answers.wait(execution_id, seconds)
     except (QueueUnavailableError, QueueError):
+        # The turn takes its time without Redis, too: else the store would be read without a pause.
         await asyncio.sleep(seconds)
         return None
     reply: JsonObject | None = None if text is None else json.loads(text)

@@ -34,6 +34,7 @@ async def get_delivery(
     if raw is not None:
         shown["body"] = body_value(base64.b64decode(raw), row["headers"].get("content-type", ""))
         shown["raw_body"] = raw
+    # The run's body last, since it is what the run has seen.
     if row["execution_id"] is not None:
         first = await events.read_stream(tenant_id, row["execution_id"], limit=1)
         if first and first[0].event_type == "ExecutionQueued":

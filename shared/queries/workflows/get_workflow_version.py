@@ -18,6 +18,7 @@ async def get_workflow_version(
     workflows: WorkflowRepository, tenant_id: str, workflow_id: str, version: str
 ) -> WorkflowVersionRow:
     """One published version; an unpublished one, or a malformed number, raises `NotFoundError`."""
+    # `int` also takes the digits of other scripts, and raises for thousands of digits.
     number = int(version) if version.isascii() and version.isdigit() and len(version) <= 10 else 0
     row = await workflows.version(tenant_id, workflow_id, number) if 0 < number <= MAX_VERSION else None
     if row is None or row["published_at"] is None:
