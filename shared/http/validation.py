@@ -23,6 +23,7 @@ def validated(data: object, model: type[Model], what: str, kind: str = "field") 
     try:
         return model.model_validate(data)
     except ValidationError as error:
+        # Each once: of a union, pydantic reports every member that does not fit, often in the same words.
         problems = {_problem(detail, data, model, kind): None for detail in error.errors(include_url=False)}
         raise InvalidRequestError(f"{what} is not valid.", problems=tuple(problems)[:MAX_PROBLEMS]) from None
 
