@@ -34,6 +34,7 @@ async def filters_out(expression: str, trigger: JsonObject) -> str | None:
         logger.info("filter_failed", extra={"error": error.message})
         return f"filter_failed: {error.message}"
     finally:
+        # The evaluator's process keeps what it was sent until it is told to forget it.
         expression_evaluator().forget(data)
     if value is None or isinstance(value, bool):
         return None if value else "filter"

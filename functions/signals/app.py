@@ -37,6 +37,7 @@ def _command(request: Request) -> SendSignal:
 
 
 def _actor(token: SignalToken) -> Actor:
+    # The token proves a right to send this one signal: no other scope goes with it.
     return Actor(token.tenant_id, "signal_url", "editor", frozenset({"executions:write"}))
 
 
