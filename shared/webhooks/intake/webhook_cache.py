@@ -95,11 +95,6 @@ class MemoryEntry(NamedTuple):
     until: float
     webhook: CachedWebhook | None
 
-    @property
-    def is_fresh(self) -> bool:
-        """Whether it may be used without asking."""
-        return time.monotonic() < self.until
-
 
 class ProcessCache:
     """The webhooks that this process has used last and, apart from them, unknown ids; both bounded."""
@@ -141,7 +136,7 @@ class WebhookCache:
         long as it lives, or Redis's, for a day after it was written. `StorageUnavailableError` where there is none.
         """
         remembered = self._memory.find(webhook_id)
-        if remembered is not None and remembered.is_fresh:
+        if remembered is not None and time.monotonic() < remembered.until:
             return remembered.webhook
         # With a stale copy at hand the caller waits less: it is used when Supabase does not answer soon.
         stale = None if remembered is None else remembered.webhook

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from shared.errors import QueueError, QueueUnavailableError
 from shared.ids import new_id
 from shared.queue.connection import CircuitBreaker
@@ -38,7 +40,7 @@ def test_the_webhook_that_was_used_longest_ago_makes_room() -> None:
             assert memory.find("busy") is not None
     found = memory.find("busy")
     assert found is not None
-    assert (found.webhook, found.is_fresh) == (busy, True)
+    assert (found.webhook, found.until > time.monotonic()) == (busy, True)
     assert memory.find("0") is None
     assert memory.find(str(hook_memory.MAX_WEBHOOKS + 9)) is not None
 
@@ -62,7 +64,7 @@ def test_an_unknown_id_that_is_made_is_known() -> None:
     memory.keep("one", None, 0)
     found = memory.find("one")
     assert found is not None
-    assert (found.webhook, found.is_fresh) == (None, False)
+    assert (found.webhook, found.until > time.monotonic()) == (None, False)
     memory.forget("one")
     assert memory.find("one") is None
 
