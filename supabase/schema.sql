@@ -347,7 +347,7 @@ CREATE INDEX api_keys_tenant ON public.api_keys USING btree (tenant_id, created_
 
 ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY api_keys_of_tenant ON public.api_keys FOR SELECT TO authenticated USING ((tenant_id = (((( SELECT auth.jwt() AS jwt) -> 'app_metadata'::text) ->> 'tenant_id'::text))::uuid));
+CREATE POLICY api_keys_of_tenant ON public.api_keys FOR SELECT TO authenticated USING (((tenant_id = (((( SELECT auth.jwt() AS jwt) -> 'app_metadata'::text) ->> 'tenant_id'::text))::uuid) AND (((( SELECT auth.jwt() AS jwt) -> 'app_metadata'::text) ->> 'role'::text) = 'admin'::text)));
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.api_keys TO service_role;
 GRANT SELECT (id, tenant_id, name, role, scopes, status, expires_at, last_used_at, stream_version, created_at, updated_at) ON TABLE public.api_keys TO authenticated;
@@ -438,7 +438,7 @@ CREATE INDEX secrets_tenant ON public.secrets USING btree (tenant_id, created_at
 
 ALTER TABLE public.secrets ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY secrets_of_tenant ON public.secrets FOR SELECT TO authenticated USING ((tenant_id = (((( SELECT auth.jwt() AS jwt) -> 'app_metadata'::text) ->> 'tenant_id'::text))::uuid));
+CREATE POLICY secrets_of_tenant ON public.secrets FOR SELECT TO authenticated USING (((tenant_id = (((( SELECT auth.jwt() AS jwt) -> 'app_metadata'::text) ->> 'tenant_id'::text))::uuid) AND (((( SELECT auth.jwt() AS jwt) -> 'app_metadata'::text) ->> 'role'::text) = ANY (ARRAY['admin'::text, 'editor'::text]))));
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.secrets TO service_role;
 GRANT SELECT (id, tenant_id, name, status, stream_version, created_at, updated_at, allowed_hosts) ON TABLE public.secrets TO authenticated;
@@ -635,11 +635,17 @@ CREATE FUNCTION public.hash_content(tenant_id uuid, stream_id uuid, stream_versi
   ), 'UTF8')
 $$;
 
+REVOKE ALL ON FUNCTION public.hash_content(tenant_id uuid, stream_id uuid, stream_version integer, event_id uuid, event_type text, happened timestamp with time zone, payload jsonb, metadata jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.hash_content(tenant_id uuid, stream_id uuid, stream_version integer, event_id uuid, event_type text, happened timestamp with time zone, payload jsonb, metadata jsonb) TO service_role;
+
 -- One link of a stream's chain: the hash before it, or the stream's last stored one where this is the first. As SQL it
 -- was not inlined, for an aggregate calls it, and a function's call in SQL costs more than one in PL/pgSQL.
 CREATE FUNCTION public.hash_link(state bytea, stored bytea, content bytea) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $$ begin return sha256(coalesce(state, stored, ''::bytea) || content); end $$;
+
+REVOKE ALL ON FUNCTION public.hash_link(state bytea, stored bytea, content bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.hash_link(state bytea, stored bytea, content bytea) TO service_role;
 
 CREATE FUNCTION public.write_api_keys(api_keys jsonb, winners uuid[]) RETURNS void
     LANGUAGE plpgsql
@@ -799,6 +805,9 @@ CREATE AGGREGATE public.hash_chain(stored bytea, content bytea) (
     STYPE = bytea
 );
 
+REVOKE ALL ON FUNCTION public.hash_chain(bytea, bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.hash_chain(bytea, bytea) TO service_role;
+
 -- functions: reading facts --------------------------------------------------------------------------------------------
 
 -- One event as the clients see it; `body` is its payload where that is kept in payloads. Without a search_path and
@@ -816,7 +825,6 @@ CREATE FUNCTION public.event_json(e public.event_store, body jsonb) RETURNS json
 $_$;
 
 REVOKE ALL ON FUNCTION public.event_json(e public.event_store, body jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.event_json(e public.event_store, body jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.event_json(e public.event_store, body jsonb) TO service_role;
 
 -- → the highest sequence number below which nothing can still arrive. Numbers are drawn before their transactions
@@ -860,7 +868,6 @@ CREATE FUNCTION public.payload_bytes(payload jsonb) RETURNS integer
 $_$;
 
 REVOKE ALL ON FUNCTION public.payload_bytes(payload jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.payload_bytes(payload jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.payload_bytes(payload jsonb) TO service_role;
 
 -- argument: {tenant_id, after, limit, max_bytes?, event_type?, stream_id?} → {events, position, more}: what the
@@ -1030,7 +1037,6 @@ CREATE FUNCTION public.read_stream(argument jsonb) RETURNS jsonb
 $_$;
 
 REVOKE ALL ON FUNCTION public.read_stream(argument jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.read_stream(argument jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.read_stream(argument jsonb) TO service_role;
 
 -- argument: {tenant_id, stream_id, after, limit, max_bytes} → {events, more}: the stream's events above version

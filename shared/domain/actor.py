@@ -30,13 +30,15 @@ class Actor:
     """The caller as the authorizer identified it.
 
     `name` is `api_key:<id>` or `user:<id>`; it is in the metadata of every event that the caller causes. No `scopes`
-    means everything that the role allows.
+    means everything that the role allows. `expires_at` (Unix seconds) is when its credentials end; unset, that they do
+    not.
     """
 
     tenant_id: str
     name: str
     role: Role
     scopes: frozenset[str] = frozenset()
+    expires_at: float | None = None
 
     def may(self, role: Role, scope: str | None) -> bool:
         """Whether the caller has at least this role and, where its scopes are limited, this scope."""

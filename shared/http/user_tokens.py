@@ -120,7 +120,7 @@ def _actor(claims: JsonMapping) -> Actor | None:
     tenant_id, role = str(metadata.get("tenant_id") or "").lower(), metadata.get("role", "viewer")
     if not is_uuid(tenant_id) or role not in ROLES:
         return None
-    return Actor(tenant_id, f"user:{claims['sub']}", role)
+    return Actor(tenant_id, f"user:{claims['sub']}", role, expires_at=float(claims["exp"]) + LEEWAY_SECONDS)
 
 
 async def _fetch(url: str) -> JsonObject:

@@ -15,7 +15,7 @@ from shared.domain import api_key as api_keys
 from shared.domain.actor import Actor, Role, Scope
 from shared.domain.api_key import ApiKey
 from shared.domain.api_key_format import hash_of, key_text
-from shared.domain.timestamps import unix_seconds
+from shared.domain.timestamps import timestamp, unix_seconds
 from shared.errors import ForbiddenError, InvalidRequestError, Problem
 from shared.events.api_key import ApiKeyCreated
 from shared.ids import new_id
@@ -42,7 +42,8 @@ class CreatedApiKey:
 async def create_api_key(services: Services, actor: Actor, command: CreateApiKey) -> CreatedApiKey:
     """The new key, `wk_<id without dashes>_<256 random bits>`; only the SHA-256 of its random part is stored.
 
-    An expiry in the past raises `InvalidRequestError`, scopes beyond the actor's own `ForbiddenError`.
+    An expiry in the past raises `InvalidRequestError`; scopes beyond the actor's own, and a key that outlives the key
+    that makes it, `ForbiddenError`.
     """
     happened_at = now()
     if command.expires_at is not None and unix_seconds(command.expires_at) <= unix_seconds(happened_at):
@@ -51,6 +52,7 @@ async def create_api_key(services: Services, actor: Actor, command: CreateApiKey
     # An empty list means all scopes, which a limited caller must not grant.
     if actor.scopes and not (command.scopes and actor.scopes.issuperset(command.scopes)):
         raise ForbiddenError("A key cannot have scopes that these credentials do not have.")
+    _check_expiry(actor, command)
     key_id, secret = new_id(), secrets.token_urlsafe(32)
     fact = ApiKeyCreated(command.name, command.role, sorted(set(command.scopes)), command.expires_at)
     created = api_keys.apply(None, fact, actor.tenant_id, key_id, happened_at)
@@ -66,3 +68,14 @@ async def create_api_key(services: Services, actor: Actor, command: CreateApiKey
         )
     )
     return CreatedApiKey(created, key_text(key_id, secret))
+
+
+def _check_expiry(actor: Actor, command: CreateApiKey) -> None:
+    # A user's token ends within the hour, and makes keys for longer: the user remains. A key stands for nobody else.
+    if actor.expires_at is None or not actor.name.startswith("api_key:"):
+        return
+    if command.expires_at is None or unix_seconds(command.expires_at) > actor.expires_at:
+        raise ForbiddenError(
+            f"The key that makes this request expires at {timestamp(actor.expires_at)}: "
+            "give an expires_at that is no later than that."
+        )

@@ -33,12 +33,12 @@ async def use_api_key(api_keys: ApiKeyRepository, text: str, unix_now: float) ->
     # In constant time, so that the response time tells nothing about the hash.
     if row is None or not hmac.compare_digest(row["key_hash"] or "", hash_of(secret)):
         return None
-    expired = row["expires_at"] is not None and unix_seconds(row["expires_at"]) <= unix_now
-    if row["status"] != "active" or expired:
+    expires_at = None if row["expires_at"] is None else unix_seconds(row["expires_at"])
+    if row["status"] != "active" or (expires_at is not None and expires_at <= unix_now):
         return None
     if row["last_used_at"] is None or unix_now - unix_seconds(row["last_used_at"]) >= NOTED_EVERY_SECONDS:
         await _note(api_keys, key_id)
-    return Actor(row["tenant_id"], f"api_key:{key_id}", row["role"], frozenset(row["scopes"]))
+    return Actor(row["tenant_id"], f"api_key:{key_id}", row["role"], frozenset(row["scopes"]), expires_at)
 
 
 async def _note(api_keys: ApiKeyRepository, key_id: str) -> None:

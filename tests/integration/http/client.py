@@ -53,6 +53,8 @@ class Client:
     tenant_id: str = field(default_factory=new_id)
     role: Role = "admin"
     scopes: frozenset[str] = frozenset()
+    name: str = "api_key:test"
+    expires_at: float | None = None
 
     def request(
         self,
@@ -67,7 +69,7 @@ class Client:
         """The answer to one request; `raw` is a body that is sent as it is."""
         content = raw if raw is not None else None if body is None else json.dumps(body).encode()
         sent = event(method, target, content, headers or {}, urlencode(query) if query else "")
-        actor = Actor(self.tenant_id, "api_key:test", self.role, self.scopes)
+        actor = Actor(self.tenant_id, self.name, self.role, self.scopes, self.expires_at)
         sent["requestContext"]["authorizer"] = {"lambda": context_of(actor)}
         return answer(sent)
 

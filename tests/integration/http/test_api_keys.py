@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from shared.commands.api_keys.create_api_key import CreateApiKey
 from shared.commands.api_keys.use_api_key import use_api_key
 from shared.domain.actor import Actor
 from shared.domain.api_key_format import key_parts
+from shared.domain.timestamps import timestamp
 from shared.errors import StorageUnavailableError
 from shared.http.auth import actor_of
 from shared.json_types import JsonObject
@@ -185,3 +188,31 @@ def test_the_shortest_command_makes_an_editor() -> None:
     """A key without a role is an editor's, without limits of scope or time."""
     command = CreateApiKey(name="x")
     assert (command.role, command.scopes, command.expires_at) == ("editor", [], None)
+
+
+def test_answer_of_the_authorizer_ends_with_the_credentials(api: object) -> None:
+    """API Gateway gives functions the authorizer's answer for up to a minute more; they look at the time themselves."""
+    client = Client(expires_at=time.time() + 60)
+    assert client.request("GET", "/api/workflows").status == 200
+    for expires_at in (time.time() - 0.001, 0.0):
+        expired = replace(client, expires_at=expires_at).request("GET", "/api/workflows")
+        assert (expired.status, expired.code) == (401, "unauthorized")
+
+
+def test_authorizer_says_when_a_key_ends(client: Client) -> None:
+    """And says nothing of a key without an end."""
+    expiring = created(client, expires_at="2999-01-01T00:00:00Z")["key"]
+    assert authorised(expiring)["context"]["expires_at"] == "32472144000.0"
+    assert "expires_at" not in authorised(created(client)["key"])["context"]
+
+
+def test_key_makes_none_that_outlives_it(api: object) -> None:
+    """Nor one that does not expire; as long as itself is allowed. A user may, whose token ends within the hour."""
+    end = int(time.time()) + 3600
+    maker = Client(expires_at=float(end))
+    for expires_at, status in ((None, 403), (end + 1, 403), (end, 201), (end - 60, 201)):
+        given = {} if expires_at is None else {"expires_at": timestamp(expires_at)}
+        made = maker.request("POST", "/api/api-keys", {"name": "CI", **given})
+        assert made.status == status, (expires_at, made.text)
+    assert timestamp(float(end)) in maker.request("POST", "/api/api-keys", {"name": "CI"}).json["detail"]
+    assert replace(maker, name="user:ada").request("POST", "/api/api-keys", {"name": "CI"}).status == 201

@@ -3,19 +3,41 @@ nothing, and users' tokens only read."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
+from local.stack import migrations
+from local.stack.postgres import PostgresServer
+from shared.domain.actor import ROLES
+from shared.http.operation import Operation
+from shared.http.operations.api_keys import LIST_API_KEYS
+from shared.http.operations.secrets import LIST_SECRETS
+from shared.ids import new_id
+
+# What a hosted project grants on whatever a migration makes.
+HOSTED = (
+    "alter default privileges in schema public grant all on tables to anon, authenticated, service_role",
+    "alter default privileges in schema public grant all on functions to anon, authenticated, service_role",
+    "alter default privileges in schema public grant all on sequences to anon, authenticated, service_role",
+)
 WRITES = ("insert", "update", "delete", "truncate")
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[psycopg.Connection[Any]]:
-    """The migrated schema, as its owner sees it."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+@pytest.fixture(scope="module", params=["our own", "hosted"])
+def database(
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[psycopg.Connection[Any]]:
+    """The migrated schema, as its owner sees it; also in a project that grants everything to everybody at first."""
+    url = postgres.createdb(f"grants_{request.param.replace(' ', '_')}")
+    migrations.apply(url, tmp_path_factory.mktemp("none"))  # only what the platform provides
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in HOSTED if request.param == "hosted" else ():
+            connection.execute(statement)  # type: ignore[call-overload]
+        migrations.apply(url)
         yield connection
 
 
@@ -84,3 +106,57 @@ def test_no_function_lends_its_owners_rights(database: psycopg.Connection[Any]) 
     found = database.execute(functions).fetchall()
     assert len(found) > 10
     assert [name for name, lends in found if lends] == []
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_no_function_is_for_users(database: psycopg.Connection[Any], role: str) -> None:
+    """All of them are the service's, those that only compute as well."""
+    functions = (
+        "select oid::regprocedure::text, has_function_privilege(%s, oid, 'execute'),"
+        " has_function_privilege('service_role', oid, 'execute')"
+        " from pg_proc where pronamespace = 'public'::regnamespace"
+    )
+    rights = database.execute(functions, [role]).fetchall()
+    assert len(rights) > 10
+    assert [name for name, users, service in rights if users or not service] == []
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_no_sequence_is_for_users(database: psycopg.Connection[Any], role: str) -> None:
+    """Neither to be read, which would tell how many events there are, nor to be moved."""
+    sequences = (
+        "select oid::regclass::text from pg_class where relnamespace = 'public'::regnamespace"
+        " and case relkind when 'S' then has_sequence_privilege(%s, oid, 'usage,select,update') end"
+    )
+    assert database.execute(sequences, [role]).fetchall() == []
+
+
+def _seen(database: psycopg.Connection[Any], table: str, tenant_id: str, role: str | None) -> int:
+    """How many of the table's rows a user with this role sees."""
+    metadata = {"tenant_id": tenant_id, **({"role": role} if role is not None else {})}
+    with database.transaction():
+        database.execute("set local role authenticated")
+        claims = json.dumps({"role": "authenticated", "app_metadata": metadata})
+        database.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        rows = database.execute(f"select id from public.{table}").fetchall()  # type: ignore[call-overload]
+        return len(rows)
+
+
+@pytest.mark.parametrize(("table", "listing"), [("api_keys", LIST_API_KEYS), ("secrets", LIST_SECRETS)])
+def test_rows_are_seen_by_the_roles_of_the_api(
+    database: psycopg.Connection[Any], table: str, listing: Operation
+) -> None:
+    """Through Supabase's REST API a role sees what the API shows it, by the operation's own declaration."""
+    tenant_id, other = new_id(), new_id()
+    insert = {
+        "api_keys": "insert into api_keys (id, tenant_id, name, role, scopes, key_hash, status, stream_version)"
+        " values (%s, %s, 'k', 'viewer', '{}', 'h', 'active', 1)",
+        "secrets": "insert into secrets (id, tenant_id, name, status, stream_version)"
+        " values (%s, %s, 's', 'active', 1)",
+    }[table]
+    database.execute(insert, [new_id(), tenant_id])  # type: ignore[call-overload]
+    assert listing.role is not None
+    for role in (None, *ROLES):
+        allowed = ROLES.index(role or "viewer") >= ROLES.index(listing.role)
+        assert _seen(database, table, tenant_id, role) == int(allowed), (table, role)
+        assert _seen(database, table, other, role) == 0

@@ -13,7 +13,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from shared.domain.actor import Actor
 from shared.errors import UnavailableError
-from shared.http.user_tokens import UserTokens
+from shared.http.user_tokens import LEEWAY_SECONDS, UserTokens
 from shared.json_types import JsonObject
 from shared.settings import Settings
 
@@ -78,14 +78,17 @@ def signed(key: Any = EC_KEY, algorithm: str = "ES256", kid: str = "ec", **chang
 
 async def test_user_is_who_app_metadata_says(tokens: UserTokens) -> None:
     """The tenant and the role come from `app_metadata`, never from what users write themselves."""
-    assert await tokens.authenticate(signed()) == Actor(TENANT, "user:user-1", "editor")
+    exp = int(time.time()) + 60
+    actor = await tokens.authenticate(signed(exp=exp))
+    assert actor == Actor(TENANT, "user:user-1", "editor", expires_at=exp + LEEWAY_SECONDS)
     assert await tokens.authenticate(signed(RSA_KEY, "RS256", "rsa")) is not None
 
 
 async def test_user_without_a_role_is_a_viewer(tokens: UserTokens) -> None:
     """Who is given no role may read."""
     actor = await tokens.authenticate(signed(app_metadata={"tenant_id": TENANT.upper()}))
-    assert actor == Actor(TENANT, "user:user-1", "viewer")
+    assert actor is not None
+    assert (actor.tenant_id, actor.name, actor.role) == (TENANT, "user:user-1", "viewer")
 
 
 @pytest.mark.parametrize(
