@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from functools import cache
 
 from shared.bootstrap import services
+from shared.domain.response import is_powerful
 from shared.errors import WorkflowEngineError
 from shared.http.responses import problem
 from shared.json_types import JsonObject
@@ -17,6 +19,10 @@ from shared.webhooks.intake.pipeline import Intake
 from shared.webhooks.intake.request import WebhookRequest
 
 logger = logging.getLogger(__name__)
+# What tenants' webhooks answer comes from the API's own origin, and a handshake echoes what anybody sent: no browser
+# may run any of it there.
+_INERT = {"content-security-policy": "sandbox; default-src 'none'", "x-content-type-options": "nosniff"}
+_ACTIVE = re.compile("javascript|ecmascript|wasm|jscript|livescript|css|importmap|speculationrules", re.IGNORECASE)
 # Modules that a first delivery may need, imported before the snapshot: for a webhook that is not cached, its secret,
 # and a drain to be invoked.
 WARM = ("bullmq", "httpx", "postgrest", "cryptography.hazmat.primitives.ciphers.aead", "shared.queue.wake", "boto3")
@@ -38,10 +44,12 @@ async def handle(event: JsonObject) -> JsonObject:
     except Exception:  # the function's edge: the sender gets a problem, and tries again
         logger.exception("intake_failed")
         answer = refusal(WorkflowEngineError())
+    # A browser runs a script wherever it is loaded from: as plain text it does not.
+    content_type = "text/plain; charset=utf-8" if _ACTIVE.search(answer.content_type) else answer.content_type
+    own = {name: value for name, value in answer.headers.items() if not is_powerful(name)}
     return {
         "statusCode": answer.status,
-        # What a handshake echoes is the sender's; no browser may take it for a page.
-        "headers": {"content-type": answer.content_type, "x-content-type-options": "nosniff", **answer.headers},
+        "headers": {**own, "content-type": content_type, **_INERT},
         "body": answer.body.decode("utf-8", "replace"),
     }
 

@@ -15,6 +15,32 @@ FORBIDDEN_HEADERS = frozenset(
     {"content-length", "transfer-encoding", "connection", "set-cookie", "location", "content-type", "date", "server"}
 )
 
+# Headers with power over a browser or over our whole origin, which no tenant's answer has: they are left out.
+_POWERFUL = frozenset(
+    {
+        *("accept-ch", "alt-svc", "clear-site-data", "critical-ch", "document-policy", "expect-ct", "feature-policy"),
+        *("integrity-policy", "link", "nel", "no-vary-search", "observe-browsing-topics", "origin-agent-cluster"),
+        *("permissions-policy", "public-key-pins", "refresh", "report-to", "reporting-endpoints", "service-worker"),
+        *("service-worker-allowed", "set-login", "sourcemap", "speculation-rules", "strict-transport-security"),
+        *(
+            "supports-loading-mode",
+            "timing-allow-origin",
+            "use-as-dictionary",
+            "x-content-type-options",
+            "x-dns-prefetch",
+        ),
+        *("x-dns-prefetch-control", "x-frame-options", "x-permitted-cross-domain-policies", "x-sourcemap"),
+        *("x-xss-protection", "activate-storage-access", "attribution-reporting-register-source"),
+    }
+)
+_POWERFUL_PREFIXES = ("access-control-", "content-security-policy", "cross-origin-", "sec-", "proxy-")
+
+
+def is_powerful(header: str) -> bool:
+    """Whether a header, in any case, acts on more than the answer that it comes with."""
+    name = header.lower()
+    return name in _POWERFUL or name.startswith(_POWERFUL_PREFIXES)
+
 
 def answer_of(state: ExecutionState) -> JsonObject | None:
     """`{response: {status, headers, body}}` of a run with a response, `{status, output}` of one that has ended without

@@ -16,7 +16,7 @@ import re
 from functools import lru_cache
 
 from shared.domain.json.values import pointer_of
-from shared.domain.response import FORBIDDEN_HEADERS
+from shared.domain.response import FORBIDDEN_HEADERS, is_powerful
 from shared.domain.webhook.intake_config import STORED, WAIT
 from shared.errors import Problem
 from shared.json_types import JsonMapping
@@ -96,6 +96,7 @@ def _response_problems(response: object) -> list[Problem]:
         or any(
             not re.fullmatch("[A-Za-z0-9-]{1,100}", name)
             or (name.lower() in FORBIDDEN_HEADERS and name.lower() != "content-type")
+            or is_powerful(name)
             or not isinstance(value, str)
             or len(value) > 1000
             or not value.isascii()
@@ -103,7 +104,12 @@ def _response_problems(response: object) -> list[Problem]:
             for name, value in headers.items()
         )
     ):
-        problems.append(Problem("/response/headers", "Write headers as texts; those of the connection are not yours."))
+        problems.append(
+            Problem(
+                "/response/headers",
+                "Write headers as texts; those of the connection and those with power over browsers are not yours.",
+            )
+        )
     return problems
 
 

@@ -12,8 +12,6 @@ from shared.webhooks.delivery import Answer, json_answer
 
 # API Gateway gives up after 30 seconds; the rest is for starting and answering.
 MAX_WAIT_SECONDS = 25.0
-# A page that a workflow responds must not run scripts in our origin.
-_SANDBOX = {"content-security-policy": "sandbox", "x-content-type-options": "nosniff"}
 _FAILED = {
     "type": "/docs#execution_failed",
     "title": "Execution failed",
@@ -49,6 +47,6 @@ def _responded(response: JsonObject) -> Answer:
     headers, body = dict(response["headers"]), response["body"]
     kind = headers.pop("content-type", None)
     if isinstance(body, str):
-        return Answer(response["status"], body.encode(), kind or "text/plain; charset=utf-8", headers | _SANDBOX)
+        return Answer(response["status"], body.encode(), kind or "text/plain; charset=utf-8", headers)
     text = b"" if body is None else json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
-    return Answer(response["status"], text, kind or "application/json", headers | _SANDBOX)
+    return Answer(response["status"], text, kind or "application/json", headers)

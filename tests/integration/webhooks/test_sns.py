@@ -68,7 +68,16 @@ def test_forged_subscription_is_not_confirmed(subscriber: Sender, amazon: Sns) -
     assert CONFIRMED not in amazon.asked
 
 
-@pytest.mark.parametrize("url", ["https://evil.example/confirm", f"http://{HOST}/", f"https://{HOST}.evil.example/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/confirm",
+        f"http://{HOST}/",
+        f"https://{HOST}.evil.example/",
+        "https://sns.s3-us-west-2.amazonaws.com/confirm",  # a bucket with the name sns
+        "https://sns.s3.amazonaws.com/confirm",
+    ],
+)
 def test_subscription_is_confirmed_at_amazons_host_alone(subscriber: Sender, amazon: Sns, url: str) -> None:
     """However well it is signed, no other place is asked for."""
     deliver(subscriber, amazon.signed(amazon.message("SubscriptionConfirmation", SubscribeURL=url)))
@@ -77,10 +86,11 @@ def test_subscription_is_confirmed_at_amazons_host_alone(subscriber: Sender, ama
 
 def test_certificate_is_fetched_from_amazons_host_alone(subscriber: Sender, amazon: Sns) -> None:
     """A message that names another place is refused unseen."""
-    message = amazon.message("Notification", SigningCertURL=f"https://evil.example{CERTIFICATE}")
-    assert deliver(subscriber, amazon.signed(message)).status == 401
+    for host in ("evil.example", "sns.s3-us-west-2.amazonaws.com"):
+        message = amazon.message("Notification", SigningCertURL=f"https://{host}{CERTIFICATE}")
+        assert deliver(subscriber, amazon.signed(message)).status == 401
     assert amazon.asked == []
-    assert [line["reason"] for line in ledger(subscriber)] == ["key_unavailable"]
+    assert {line["reason"] for line in ledger(subscriber)} == {"key_unavailable"}
 
 
 def test_confirmation_that_moves_is_not_followed(subscriber: Sender, amazon: Sns) -> None:

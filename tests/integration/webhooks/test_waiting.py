@@ -61,7 +61,7 @@ def test_sender_is_answered_what_the_run_responds(waiting: Sender) -> None:
     (answer,) = deliver(waiting)
     assert (answer.status, answer.json, answer.headers["x-tea"]) == (418, {"n": 2}, "green")
     assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["content-security-policy"] == "sandbox"
+    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
 
 
 @pytest.mark.parametrize(
