@@ -46,10 +46,13 @@ async def handle(event: JsonObject) -> JsonObject:
         answer = refusal(WorkflowEngineError())
     # A browser runs a script wherever it is loaded from: as plain text it does not.
     content_type = "text/plain; charset=utf-8" if _ACTIVE.search(answer.content_type) else answer.content_type
-    own = {name: value for name, value in answer.headers.items() if not is_powerful(name)}
+    headers = {}
+    for name, value in answer.headers.items():
+        if not is_powerful(name):
+            headers[name] = value
     return {
         "statusCode": answer.status,
-        "headers": {**own, "content-type": content_type, **_INERT},
+        "headers": headers | {"content-type": content_type} | _INERT,
         "body": answer.body.decode("utf-8", "replace"),
     }
 
