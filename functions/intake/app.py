@@ -46,15 +46,15 @@ async def handle(event: JsonObject) -> JsonObject:
         answer = refusal(WorkflowEngineError())
     # A browser runs a script wherever it is loaded from: as plain text it does not.
     content_type = "text/plain; charset=utf-8" if _ACTIVE.search(answer.content_type) else answer.content_type
-    headers = {}
-    for name, value in answer.headers.items():
-        if not is_powerful(name):
-            headers[name] = value
     return {
         "statusCode": answer.status,
-        "headers": headers | {"content-type": content_type} | _INERT,
+        "headers": {**dict(filter(_is_harmless, answer.headers.items())), "content-type": content_type, **_INERT},
         "body": answer.body.decode("utf-8", "replace"),
     }
+
+
+def _is_harmless(header: tuple[str, str]) -> bool:
+    return not is_powerful(header[0])
 
 
 def refusal(error: WorkflowEngineError) -> Answer:
