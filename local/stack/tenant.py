@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -49,6 +50,8 @@ def write_tenant(file: Path, database: str, tenant: Tenant) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read."""
-    path.touch(mode=0o600)
-    path.write_text(text)
+    """Write a file that only this user can read. Nobody sees it empty or half written: it appears whole."""
+    whole = path.with_name(f".{path.name}.{os.getpid()}")
+    whole.touch(mode=0o600)
+    whole.write_text(text)
+    whole.replace(path)

@@ -14,6 +14,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from local.stack.tenant import write_private
 from shared.json_types import JsonObject
 
 _TEN_YEARS_SECONDS = 10 * 365 * 86_400
@@ -79,8 +80,7 @@ def _kept(path: Path, make: Any) -> str:
     try:
         return path.read_text()
     except FileNotFoundError:
-        path.touch(mode=0o600)
-        path.write_text(make())
+        write_private(path, make())
         return path.read_text()
 
 
