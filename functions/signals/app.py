@@ -14,6 +14,9 @@ from shared.http.request import Request
 from shared.http.responses import Response, ok, page
 from shared.http.signal_page import asking, thanks
 
+# Whoever has the URL may send it, and signals are kept with the run: an answer of a person or of a service is small.
+MAX_BODY_BYTES = 65_536
+
 
 async def ask(request: Request) -> Response:
     token = await read_token(request.path["token"])
@@ -32,7 +35,7 @@ def _command(request: Request) -> SendSignal:
     """The payload from a JSON body, else from the query string, as for the form of a browser."""
     is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
     if not is_form and request.has_body:
-        return request.read(SendSignal)
+        return request.read(SendSignal, MAX_BODY_BYTES)
     return SendSignal(payload=request.query(SignalQuery).payload())
 
 

@@ -27,15 +27,15 @@ def read_body(event: JsonMapping) -> bytes:
     return str(body).encode("utf-8", "surrogatepass")
 
 
-def parse_body(event: JsonMapping, model: type[Model]) -> Model:
+def parse_body(event: JsonMapping, model: type[Model], max_bytes: int = MAX_BODY_BYTES) -> Model:
     """The command in the body; no body counts as an empty object.
 
-    Malformed JSON, wrong types and unknown fields raise `InvalidRequestError` with every problem, more than 1 MiB
-    raises `PayloadTooLargeError`.
+    Malformed JSON, wrong types and unknown fields raise `InvalidRequestError` with every problem, more than
+    `max_bytes` raises `PayloadTooLargeError`.
     """
     raw = read_body(event)
-    if len(raw) > MAX_BODY_BYTES:
-        raise PayloadTooLargeError(f"The body has {len(raw)} bytes; the limit is {MAX_BODY_BYTES}.")
+    if len(raw) > max_bytes:
+        raise PayloadTooLargeError(f"The body has {len(raw)} bytes; the limit is {max_bytes}.")
     # Of two members with one name, clients and proxies may mean different ones.
     data = parse_json(raw, refuse_duplicates=True) if raw.strip() else {}
     if not isinstance(data, dict):

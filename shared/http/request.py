@@ -86,9 +86,10 @@ class Request(NamedTuple):
         """Whether a body was sent, for operations that declare no command."""
         return bool(self.event.get("body"))
 
-    def read(self, model: type[B]) -> B:
-        """The command in the body, for operations that declare none since other bodies are allowed too."""
-        return parse_body(self.event, model)
+    def read(self, model: type[B], max_bytes: int) -> B:
+        """The command in the body, for operations that declare none since other bodies are allowed too. A body of more
+        than `max_bytes` raises `PayloadTooLargeError`."""
+        return parse_body(self.event, model, max_bytes)
 
     def query(self, model: type[Q]) -> Q:
         """The query parameters; `model` is the one that the operation declares."""

@@ -34,8 +34,8 @@ SEND_SIGNAL_BY_URL = Operation(
     path=PATH,
     summary="Send a signal by its URL",
     description=(
-        "The payload is that of the JSON body `{payload}`, or else the query's parameters as an object. The same rules "
-        "hold as for `POST /api/executions/{id}/signals/{name}`. An invalid token is a 404."
+        "The payload is that of the JSON body `{payload}`, or else the query's parameters as an object; the body may "
+        "have 64 KiB. The same rules hold as for `POST /api/executions/{id}/signals/{name}`. An invalid token is a 404."
     ),
     tag=TAG,
     role=None,

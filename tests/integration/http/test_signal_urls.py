@@ -107,3 +107,16 @@ def test_token_that_is_not_ours_is_the_same_404(client: Client, execution_id: st
     assert {answer["statusCode"] for answer in answers} == {404}
     assert len({answer["body"] for answer in answers}) == 1
     assert signals(client, execution_id) == []
+
+
+def test_signal_by_url_is_small(client: Client, execution_id: str) -> None:
+    """Whoever has the URL cannot fill the store; those with a key may send more."""
+    text = token(client, execution_id)
+    fits = json.dumps({"payload": {"approved": True, "note": ""}}).encode()
+    fits = fits.replace(b'""', b'"' + b"x" * (app.MAX_BODY_BYTES - len(fits)) + b'"')
+    too_large = visit("POST", text, content=fits + b" ")
+    assert (too_large["statusCode"], json.loads(too_large["body"])["code"]) == (413, "payload_too_large")
+    assert signals(client, execution_id) == []
+    assert visit("POST", text, content=fits)["statusCode"] == 200
+    path = f"/api/executions/{execution_id}/signals/more"
+    assert client.request("POST", path, {"payload": "x" * 2 * app.MAX_BODY_BYTES}).status in (200, 202)
